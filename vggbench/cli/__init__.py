@@ -1,0 +1,198 @@
+"""The command line: each command parses, makes one library call, and prints."""
+
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vggbench.cli.options import EvalOptions, Format, Output, Scales, SeveralValues, with_options
+from vggbench.errors import UsageError, VggbenchError
+
+if TYPE_CHECKING:
+    from vggbench.tables.table import Table
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="vggbench",
+    help="Evaluate VGG networks by the paper's own protocols (arXiv 1409.1556).\n\n"
+    "Example: vggbench eval D@vgg16.pth --input torchvision --data imagenet --scales 256 384 512 --dense --multicrop",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL...", help="CONFIG[@SOURCE]: D@vgg16.pth, E@mine.safetensors, D@random, or vgg16@FILE."
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options before the command."""
+    if version:
+        from vggbench import __version__
+
+        print(f"vggbench {__version__}")
+        raise typer.Exit
+
+
+@app.command(cls=SeveralValues)
+def params(
+    configs: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONFIG...]", help="A, A-LRN, B, C, D, E; none: all six.")
+    ] = None,
+    scales: Scales = None,
+    layers: Annotated[bool, typer.Option(help="Layer by layer, for each config.")] = False,
+    check: Annotated[bool, typer.Option(help="Recount with fvcore; fail on any difference.")] = False,
+    width: Annotated[float, typer.Option(help="Channels relative to the paper's.")] = 1.0,
+    classes: Annotated[int, typer.Option(help="Outputs of the last layer.")] = 1000,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """Parameters, MACs and FLOPs of the six configurations, at any input size.
+
+    Example: vggbench params D E --scales 224 384 --check
+    """
+    from vggbench.configs import CONFIGS, CROP, config_named
+    from vggbench.cost import Network
+    from vggbench.protocols import resolve_scales
+    from vggbench.tables.parameters import layers_table, parameters_table
+
+    if not 0 < width <= 4 or not 1 <= classes <= 1_000_000:
+        raise UsageError(f"--width {width} --classes {classes}: expected a width up to 4 and 1 to 1,000,000 classes.")
+    sizes = resolve_scales(scales, None) if scales else (CROP,)
+    chosen = dict.fromkeys(config_named(name) for name in configs or CONFIGS)
+    nets = [Network(config, classes, width) for config in chosen]
+    if check:
+        _check(nets, sizes)
+    if layers:
+        for net in nets:
+            for size in sizes:
+                _print(layers_table(net, size), format, output)
+    else:
+        _print(parameters_table(nets, sizes), format, output)
+
+
+@app.command(name="eval", cls=SeveralValues)
+@with_options
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="CONFIG[@SOURCE], such as D@vgg16.pth.")],
+    options: EvalOptions,
+) -> None:
+    """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.
+
+    Example: vggbench eval D@vgg16.pth --input caffe --train-scale 256-512 --data imagenet --scales 256 384 512 --dense
+    """
+    from vggbench.cli.evaluate import evaluation
+    from vggbench.tables.errors import eval_table
+
+    done = evaluation([model], options)
+    if done and done.entries[0].model:
+        rows = [done.row(line) for line in done.lines(done.entries[0].model)]
+        _print(eval_table(rows, done.about), options.format, options.output)
+
+
+@app.command(cls=SeveralValues)
+@with_options
+def compare(
+    models: Models,
+    options: EvalOptions,
+    all: Annotated[bool, typer.Option("--all", help="Every protocol and Q, not the most complete alone.")] = False,
+) -> None:
+    """Several models side by side, one row each, in one pass over the images.
+
+    Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet
+    """
+    from vggbench.cli.evaluate import evaluation, row_without_weights
+    from vggbench.results import most_complete
+    from vggbench.tables.errors import nets_table
+
+    done = evaluation(models, options, keep_going=True)
+    if done is None:
+        return
+    rows = []
+    for entry in done.entries:
+        if entry.model:
+            lines = done.lines(entry.model)
+            rows += [done.row(line) for line in (lines if all else most_complete(lines))]
+        else:
+            rows.append(row_without_weights(done, entry, options))
+    _print(nets_table(rows, done.about), options.format, options.output)
+    failed = [entry for entry in done.entries if entry.failed]
+    if failed:
+        raise VggbenchError(" ".join(str(entry.note) for entry in failed))
+
+
+@app.command(cls=SeveralValues)
+@with_options
+def fuse(models: Models, options: EvalOptions) -> None:
+    """The mean of several models' posteriors: ConvNet fusion (paper, section 4.4, Table 6).
+
+    Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
+    """
+    from vggbench.cli.evaluate import evaluation
+    from vggbench.results import fused_line, most_complete
+    from vggbench.tables.errors import nets_table
+
+    if len(set(models)) < 2:
+        raise UsageError(f"fuse {' '.join(models)}: expected two or more different models.")
+    done = evaluation(models, options)
+    if done is None:
+        return
+    lines = [most_complete(done.lines(entry.model)) for entry in done.entries if entry.model]
+    if any(len(own) > 1 for own in lines):
+        raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
+    rows = [done.row(fused_line([own[0] for own in lines]))]
+    _print(nets_table(rows, done.about), options.format, options.output)
+
+
+def main() -> None:
+    """Run the command line; errors for the user become one sentence and an exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except VggbenchError as error:
+        print(f"vggbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("vggbench: Interrupted. Finished blocks are kept; the same command carries on.", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg]
+    from vggbench.check import check
+
+    for net in nets:
+        for size in sizes:
+            check(net, size, size)
+    print(f"fvcore agrees on {len(nets) * len(sizes)} counts.", file=sys.stderr)
+
+
+def _print(table: "Table", form: str | None, output: Path | None) -> None:
+    from vggbench.tables.table import choose_format, render, show, write
+
+    chosen = choose_format(form, output, sys.stdout.isatty())
+    if output is not None:
+        write(table, chosen, output, f"vggbench {shlex.join(sys.argv[1:])}")
+    elif chosen == "table" and sys.stdout.isatty():
+        show(table)
+    else:
+        print(render(table, chosen), end="", flush=True)

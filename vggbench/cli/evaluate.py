@@ -1,0 +1,210 @@
+"""What eval, compare and fuse have in common: open, plan, forecast, evaluate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vggbench.cli.options import EvalOptions
+from vggbench.cli.progress import Progress, say
+from vggbench.data import DataSet, open_data
+from vggbench.errors import UsageError, VggbenchError
+from vggbench.evaluation import Job, Plan, Settings, execute, prepare
+from vggbench.paper import RESULTS, Member
+from vggbench.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
+from vggbench.results import Line, Row, model_lines, paper_reference, row, unmeasured_row
+from vggbench.scores import Store
+from vggbench.speed import forecast
+from vggbench.tables.errors import Circumstances, duration
+from vggbench.views import INPUTS, Rescale, image_size
+from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One MODEL of the command line: loaded, or why not; `failed` when a named file did not load."""
+
+    spec: ModelSpec
+    model: Model | None
+    note: str | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation."""
+
+    entries: list[Entry]
+    plan: Plan
+    about: Circumstances
+    protocols: list[Protocol]
+
+    def lines(self, model: Model) -> list[Line]:
+        """The rows of one model."""
+        return model_lines(self.plan, model)
+
+    def row(self, line: Line) -> Row:
+        """Measure one row."""
+        return row(line, self.plan.data)
+
+
+def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
+    """Load the models; `keep_going` turns a missing or unfit file into an entry without weights."""
+    load_options = _load_options(options)
+    specs = [_with_default(ModelSpec.parse(text), options.weights) for text in texts]
+    if options.width != 1 and all(spec.source != "random" for spec in specs):
+        raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
+    loaded: dict[ModelSpec, Entry] = {}
+    for spec in specs:
+        if spec in loaded:
+            continue
+        try:
+            loaded[spec] = Entry(spec, load_model(spec, load_options, data.folders))
+        except VggbenchError as error:
+            if not keep_going or (spec.source and isinstance(error, UsageError)):
+                raise
+            loaded[spec] = Entry(spec, None, str(error), failed=spec.source is not None)
+    return list(loaded.values())
+
+
+def evaluation(texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False) -> Evaluation | None:
+    """Evaluate models as the options say; None after a dry run."""
+    protocols = _protocols(options)
+    settings = _settings(options)
+    data = _data(options)
+    for note in data.notes:
+        say(f"Note: {note}.")
+    entries = load(texts, options, data, keep_going=keep_going)
+    jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
+    plan = prepare(data, jobs, Store(options.runs), settings)
+    for path in plan.damaged:
+        say(f"Note: {path} is damaged; its images are computed again.")
+    if options.dry_run or any(plan.missing):
+        _announce(plan, options)
+    if options.dry_run:
+        return None
+    with Progress(plan) as progress:
+        execute(plan, progress)
+    progress.summary()
+    provenance = [entry for run in plan.runs for entry in run.provenance]
+    return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols)
+
+
+def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) -> Row:
+    """The row of a net without weights: its cost on these images, and the paper's figure on ILSVRC alone."""
+    train_scale = _published_scale(entry.spec.config.name)
+    kinds = [protocol for protocol in done.protocols if protocol.combines] or done.protocols[-1:]
+    scales = _scales(kinds[-1], options, train_scale)
+    protocol = "+".join(str(kind) for kind in kinds)
+    reference = paper_reference(protocol, (Member(entry.spec.config.name, str(train_scale), scales),))
+    on_ilsvrc = done.plan.data.is_full_ilsvrc_val
+    note = f"{entry.spec.name}: {entry.note}"
+    if reference and not on_ilsvrc:
+        note += (
+            f" The paper has {reference.top1} / {reference.top5} ({reference.source.partition(', ')[2]}, "
+            "on ILSVRC-2012 val)."
+        )
+    return unmeasured_row(
+        entry.spec.config, entry.spec.name, kinds, scales, train_scale, _sizes(done.plan), note,
+        reference if on_ilsvrc else None,
+    )  # fmt: skip
+
+
+def _with_default(spec: ModelSpec, source: str | None) -> ModelSpec:
+    return spec if spec.source else ModelSpec(spec.config, source)
+
+
+def _data(options: EvalOptions) -> DataSet:
+    if options.data is None:
+        raise UsageError(
+            "No images: expected --data FOLDER, or the folder in $VGGBENCH_DATA; one folder per class, such as "
+            "val/n01440764/."
+        )
+    data = open_data(options.data)
+    return data if options.limit is None else data.subset(options.limit)
+
+
+def _protocols(options: EvalOptions) -> list[Protocol]:
+    if options.grid not in (1, 8):
+        raise UsageError(f"--grid {options.grid}: expected 1 or 8.")
+    asked = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
+    grid = f"multicrop{'' if options.grid == 1 else options.grid}"
+    if options.grid != 1 and "multicrop" not in asked:
+        raise UsageError("--grid is for --multicrop, which was not asked for: add it, or leave --grid out.")
+    return [Protocol.parse(grid if name == "multicrop" else name) for name in asked or ["dense"]]
+
+
+def _scales(protocol: Protocol, options: EvalOptions, train_scale: TrainScale | None) -> tuple[int, ...]:
+    if not options.scales and not protocol.combines:
+        return (MODERN_SCALE,)
+    return resolve_scales(options.scales or (), train_scale)
+
+
+def _jobs(model: Model, protocols: Sequence[Protocol], options: EvalOptions) -> list[Job]:
+    return [
+        Job(model, protocol, scale) for protocol in protocols for scale in _scales(protocol, options, model.train_scale)
+    ]
+
+
+def _settings(options: EvalOptions) -> Settings:
+    choices = {
+        "--filter": (options.filter, ("bilinear", "bicubic")),
+        "--precision": (options.precision, ("fp32", "tf32", "bf16", "fp16")),
+        "--input": (options.input, (None, *INPUTS)),
+    }
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            expected = ", ".join(choice for choice in allowed if choice)
+            raise UsageError(f"{name} {value}: expected one of {expected}.")
+    for name, count, least in (("--batch-size", options.batch_size, 1), ("--workers", options.workers, 0)):
+        if count is not None and count < least:
+            raise UsageError(f"{name} {count}: expected {least} or more.")
+    if not 0 < options.width <= 4:
+        raise UsageError(f"--width {options.width}: expected a number above 0 and up to 4; 1 is the paper's.")
+    settings = Settings(
+        device=options.device,
+        precision=options.precision,  # type: ignore[arg-type] # checked above
+        batch_size=options.batch_size,
+        workers=options.workers,
+        rescale=Rescale(options.filter, options.antialias),  # type: ignore[arg-type]
+        skip_unreadable=options.skip_bad_images,
+    )
+    assert settings.torch_device  # refuses a device that is not there, before anything is loaded
+    return settings
+
+
+def _load_options(options: EvalOptions) -> LoadOptions:
+    train_scale = TrainScale.parse(options.train_scale) if options.train_scale else None
+    return LoadOptions(train_scale, options.input, options.width)
+
+
+def _announce(plan: Plan, options: EvalOptions) -> None:
+    """The forecast, on stderr."""
+    expected = forecast(plan)
+    jobs, images = len(plan.jobs), len(plan.data)
+    done = sum(len(run.expected) for run in plan.runs) - expected.images
+    kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
+    say(f"{images:,} images, {jobs} runs{kept}: {expected.views} views, {expected.gmacs:,.1f} GMACs per image.")
+    if expected.images:
+        say(
+            f"About {duration(expected.seconds)} on {expected.device} ({expected.threads} threads, "
+            f"{expected.rate:.1f} GMAC/s in a short probe), {_size(expected.disk_bytes)} in {options.runs}/."
+        )
+        say("Interrupt it at any time: the same command carries on where it was.")
+    else:
+        say("Nothing is left to compute.")
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
+
+
+def _published_scale(config: str) -> TrainScale:
+    """The S of the paper's best net of this config: jittered where it trained one."""
+    scales = {member.train_scale for result in RESULTS for member in result.members if member.config == config}
+    return TrainScale.parse(max(scales, key=len))
+
+
+def _sizes(plan: Plan) -> list[tuple[int, int]]:
+    """The images' sizes: from the store, or from their headers where nothing was run."""
+    if plan.runs:
+        return plan.runs[0].sizes()
+    return [image_size(str(image.path)) for image in plan.data.images]

@@ -1,0 +1,97 @@
+"""What goes to stderr while an evaluation runs: progress with an estimate, the errors so far, and a warning."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggbench.evaluation import Job, Plan, Watch
+from vggbench.metrics import at_chance, top_k_error
+from vggbench.tables.errors import duration
+
+_LINE_EVERY = 30.0
+"""Seconds between lines where stderr is no terminal."""
+
+
+def say(sentence: str) -> None:
+    """One line on stderr."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+class Progress(Watch):
+    """A bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
+        self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
+        self._errors = ""
+        self._warned: set[int] = set()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if self._total and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.percentage:3.0f}%"),
+                BarColumn(bar_width=20),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=False),
+                TextColumn("{task.fields[errors]}", markup=False),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.add_task("", total=self._total, errors="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, work: float) -> None:
+        """Move the bar."""
+        self._done += work
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=self._done, errors=self._errors)
+        elif time.monotonic() - self._spoken > _LINE_EVERY:
+            self._spoken = time.monotonic()
+            share = self._done / self._total
+            left = (self._spoken - self._started) * (1 - share) / share
+            say(f"{share:4.0%} done, about {duration(left)} left. {self._errors}")
+
+    def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
+        """Show the errors so far; warn once where the first block looks like guessing."""
+        top1, top5 = top_k_error(label_ranks, 1), top_k_error(label_ranks, 5)
+        self._errors = f"{job.title}: top-1 {top1.percent:.1f}, top-5 {top5.percent:.1f} % of {top1.images:,}"
+        self.advance(0)
+        first = id(job.model) not in self._warned
+        self._warned.add(id(job.model))
+        if first and "@random" not in job.model.name and at_chance(label_ranks, job.model.classes):
+            self._say_above(
+                f"Warning: {job.title} is no better than chance on its first {top1.images} images. Class order or "
+                "input statistics are probably wrong: check --input, the folders' names, and the file."
+            )
+
+    def summary(self) -> None:
+        """What was read, and for how many runs."""
+        if self._plan.images_read:
+            runs = sum(1 for blocks in self._plan.missing if blocks)
+            say(
+                f"Read and decoded {self._plan.images_read:,} images once for {runs} runs, "
+                f"in {duration(time.monotonic() - self._started)}."
+            )
+
+    def _say_above(self, sentence: str) -> None:
+        if self._bar:
+            self._bar.console.print(sentence, markup=False, highlight=False)
+        else:
+            say(sentence)

@@ -1,0 +1,44 @@
+"""The errors that a user can meet.
+
+    VggbenchError             exit 1   what was found, what was expected, what to do next
+    ├── UsageError            exit 2   the command line asks for something that cannot be
+    ├── DataError             exit 1   images or labels
+    │   └── UnreadableImages  exit 1   files that are no images; all other work is kept
+    ├── WeightsError          exit 1   a weights file that does not fit, or is not safe
+    ├── StoreError            exit 1   the folder of runs
+    └── NumericsError         exit 1   a network that yields NaN, or a count that disagrees
+
+Our own bugs are `assert`s and keep their tracebacks.
+"""
+
+
+class VggbenchError(Exception):
+    """A sentence for the user; `exit_code` is the process's."""
+
+    exit_code = 1
+
+
+class UsageError(VggbenchError):
+    """The request itself is wrong."""
+
+    exit_code = 2
+
+
+class DataError(VggbenchError):
+    """Images or labels are missing, ambiguous or contradictory."""
+
+
+class UnreadableImages(DataError):  # noqa: N818 - the name says what was found
+    """Some files could not be decoded; the others are evaluated and stored."""
+
+
+class WeightsError(VggbenchError):
+    """A weights file is missing, unsafe, or not for this network."""
+
+
+class StoreError(VggbenchError):
+    """The store cannot be read or written."""
+
+
+class NumericsError(VggbenchError):
+    """A figure that cannot be true, such as a NaN posterior."""

@@ -1,0 +1,384 @@
+"""The evaluation loop: one pass over the images serves every job that still lacks a block."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vggbench.backends import Precision, TorchBackend, device_name, hold_memory_flat, pick_device
+from vggbench.configs import CROP
+from vggbench.cost import image_macs
+from vggbench.data import DataSet
+from vggbench.errors import NumericsError, UnreadableImages, UsageError
+from vggbench.metrics import ranks
+from vggbench.protocols import Protocol, View, rescaled_size
+from vggbench.scores import Block, Run, Store
+from vggbench.views import NotAnImage, Rescale, decode, image_size, rescale, take
+from vggbench.weights import Model
+
+NUMERICS = 1
+"""Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
+_SIZE_SAMPLE = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model, protocol and Q: what becomes a run."""
+
+    model: Model
+    protocol: Protocol
+    scale: int
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return f"{self.model.name} {self.protocol} Q={self.scale}"
+
+    def work(self, height: int, width: int) -> float:
+        """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
+        if self.model.net:
+            return image_macs(self.model.net, self.protocol, self.scale, height, width)
+        views = self.protocol.views(*rescaled_size(height, width, self.scale))
+        return sum(view.height * view.width for view in views)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is run; `batch_size` counts 224 x 224 views, larger views fill a batch sooner."""
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    batch_size: int | None = None
+    workers: int | None = None
+    rescale: Rescale = field(default_factory=Rescale)
+    skip_unreadable: bool = False
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device; raises UsageError."""
+        return pick_device(self.device)
+
+    @property
+    def views_per_batch(self) -> int:
+        """The batch size, or a default for the device."""
+        return self.batch_size or (16 if self.torch_device.type == "cpu" else 128)
+
+    @property
+    def loader_workers(self) -> int:
+        """Processes that decode and rescale."""
+        if self.workers is not None:
+            return self.workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cores, 2 if self.torch_device.type == "cpu" else 16)
+
+
+class Watch:
+    """What an evaluation tells while it goes on; this one listens to nothing."""
+
+    def advance(self, work: float) -> None:
+        """`work` more is done, in the unit of `Job.work`."""
+
+    def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
+        """A block of `job` was stored; `label_ranks` of all its images so far in this process."""
+
+
+@dataclass
+class Plan:
+    """The runs of some jobs on one data set, and what of them is missing."""
+
+    data: DataSet
+    jobs: list[Job]
+    runs: list[Run]
+    labels: list[NDArray[np.int32]]
+    settings: Settings
+    images_read: int = 0
+
+    @cached_property
+    def missing(self) -> list[list[int]]:
+        """For each job the blocks to compute."""
+        return [run.missing(accept_unreadable=self.settings.skip_unreadable) for run in self.runs]
+
+    @property
+    def damaged(self) -> list[Path]:
+        """Block files that were found broken and are computed again."""
+        return [path for run in self.runs for path in run.damaged]
+
+    @cached_property
+    def work_per_image(self) -> list[float]:
+        """For each job the mean work of an image, estimated from the sizes of a hundred."""
+        sizes = _some_sizes(self.data)
+        return [sum(job.work(*size) for size in sizes) / len(sizes) for job in self.jobs]
+
+    @property
+    def missing_images(self) -> list[int]:
+        """For each job the images to compute."""
+        return [
+            sum(len(run.block_range(block)) for block in blocks)
+            for run, blocks in zip(self.runs, self.missing, strict=True)
+        ]
+
+    @property
+    def missing_work(self) -> list[float]:
+        """For each job the work that remains."""
+        return [images * work for images, work in zip(self.missing_images, self.work_per_image, strict=True)]
+
+
+def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings | None = None) -> Plan:
+    """Find what is stored of these jobs, without any forward pass.
+
+    Raises DataError where a model lacks a class of the data, and StoreError.
+    """
+    settings = settings or Settings()
+    ids = [image.id for image in data.images]
+    labels: dict[int, NDArray[np.int32]] = {}
+    for job in jobs:
+        if id(job.model) not in labels:
+            labels[id(job.model)] = data.labels(job.model.class_names, job.model.classes)
+    runs = [store.run(_run_name(job), signature(job, data, settings), ids) for job in jobs]
+    return Plan(data, list(jobs), runs, [labels[id(job.model)] for job in jobs], settings)
+
+
+def evaluate(
+    data: DataSet,
+    jobs: Sequence[Job],
+    store: Store | str | Path,
+    settings: Settings | None = None,
+    watch: Watch | None = None,
+) -> list[Run]:
+    """The run of each job, computing only the blocks that the store lacks, in one pass over the images.
+
+    Raises UnreadableImages at the end, with all other work stored, unless
+    `settings.skip_unreadable`; NumericsError for a NaN; StoreError when the disk is full.
+    """
+    plan = prepare(data, jobs, store if isinstance(store, Store) else Store(Path(store)), settings)
+    execute(plan, watch)
+    return plan.runs
+
+
+def execute(plan: Plan, watch: Watch | None = None) -> None:
+    """Compute what `plan` misses; errors as `evaluate`."""
+    if any(plan.missing):
+        _compute(plan, watch or Watch())
+    unreadable = {image: why for run in plan.runs for image, why in run.unreadable.items()}
+    if unreadable and not plan.settings.skip_unreadable:
+        raise UnreadableImages(_complaint(plan.data, unreadable))
+    for run in plan.runs:
+        run.compact()
+
+
+def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
+    """Everything that can change a run's numbers."""
+    model = job.model
+    return {
+        "config": model.net.config.name if model.net else model.name,
+        "width": model.net.width if model.net else 1.0,
+        "classes": model.classes,
+        "weights": model.weights_hash,
+        "input": model.input.as_dict() | {"ceil_pool": model.net.ceil_pool if model.net else False},
+        "protocol": str(job.protocol),
+        "scale": job.scale,
+        "rescale": settings.rescale.signature(),
+        "precision": settings.precision,
+        "backend": TorchBackend.name,
+        "data": data.fingerprint,
+        "numerics": NUMERICS,
+    }
+
+
+class _Loaded(NamedTuple):
+    """One image's original size and its pixels at each Q, or why there are none."""
+
+    position: int
+    height: int
+    width: int
+    pixels: dict[int, Tensor]
+    problem: str | None = None
+
+
+class _Request(NamedTuple):
+    position: int
+    scales: tuple[int, ...]
+
+
+class _Images(Dataset[_Loaded]):
+    """Images by request: read and decoded once, rescaled once for each Q."""
+
+    def __init__(self, data: DataSet, how: Rescale) -> None:
+        self._images, self._how = data.images, how
+
+    def __getitem__(self, request: _Request) -> _Loaded:
+        image = self._images[request.position]
+        try:
+            encoded = image.read()
+            if len(encoded) != image.length:
+                raise NotAnImage(f"changed from {image.length} to {len(encoded)} bytes since it was listed")
+            pixels = decode(encoded)
+            at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
+        except OSError as error:
+            return _Loaded(request.position, 0, 0, {}, f"cannot be read ({error.strerror})")
+        except NotAnImage as reason:
+            return _Loaded(request.position, 0, 0, {}, str(reason))
+        return _Loaded(request.position, pixels.shape[1], pixels.shape[2], at_scale)
+
+
+def _compute(plan: Plan, watch: Watch) -> None:
+    hold_memory_flat()
+    settings = plan.settings
+    device = settings.torch_device
+    backends = {id(job.model): TorchBackend.start(job.model, device, settings.precision) for job in plan.jobs}
+    seen: list[list[NDArray[np.int32]]] = [[] for _ in plan.jobs]
+    for block, lacking, images in _blocks(plan):
+        for index in lacking:
+            job, run = plan.jobs[index], plan.runs[index]
+            started = time.perf_counter()
+            view_work = plan.work_per_image[index] / job.protocol.view_count
+            computed = _posteriors(backends[id(job.model)], job, images, settings.views_per_batch, watch, view_work)
+            seconds = time.perf_counter() - started
+            stored = _block(plan, index, images, computed, _provenance(settings, seconds))
+            run.write(block, stored)
+            if stored.images:
+                seen[index].append(ranks(stored.posteriors, stored.labels))
+                watch.block(job, np.concatenate(seen[index]))
+
+
+def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[_Loaded]]]:
+    """Each block that some job lacks, the indices of those jobs, and the block's images."""
+    lacking: dict[int, list[int]] = {}
+    for index, blocks in enumerate(plan.missing):
+        for block in blocks:
+            lacking.setdefault(block, []).append(index)
+    order = sorted(lacking)
+    ranges = {block: plan.runs[0].block_range(block) for block in order}
+    requests = [
+        _Request(position, tuple(sorted({plan.jobs[index].scale for index in lacking[block]})))
+        for block in order
+        for position in ranges[block]
+    ]
+    stream = iter(_loader(plan, requests))
+    for block in order:
+        images = [next(stream) for _ in ranges[block]]
+        plan.images_read += len(images)
+        yield block, lacking[block], images
+
+
+def _loader(plan: Plan, requests: list[_Request]) -> DataLoader[_Loaded]:
+    workers = min(plan.settings.loader_workers, len(requests))
+    return DataLoader(
+        _Images(plan.data, plan.settings.rescale),
+        batch_size=None,
+        sampler=cast(Any, requests),
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+        collate_fn=cast(Any, _as_it_is),
+    )
+
+
+def _as_it_is(loaded: _Loaded) -> _Loaded:
+    return loaded
+
+
+def _posteriors(
+    backend: TorchBackend, job: Job, images: list[_Loaded], batch_size: int, watch: Watch, view_work: float
+) -> NDArray[np.float32]:
+    """The posteriors (n, K) of the readable images: mean over views of softmax(mean over positions)."""
+    pixels = [image.pixels[job.scale] for image in images if image.problem is None]
+    totals = np.zeros((len(pixels), job.model.classes))
+    for batch in _batches(job.protocol, pixels, batch_size):
+        scores = backend(torch.stack([take(pixels[index], view) for index, view in batch]))
+        if scores.shape[1] != job.model.classes:
+            raise UsageError(
+                f"{job.model.name} gives {scores.shape[1]} scores an image: expected {job.model.classes}, "
+                "one for each of its class names."
+            )
+        per_view = scores.mean((2, 3)).cpu().double().softmax(1).numpy()
+        for (index, _), posterior in zip(batch, per_view, strict=True):
+            totals[index] += posterior
+        watch.advance(view_work * len(batch))
+    if np.isnan(totals).any():
+        raise NumericsError(
+            f"{job.title} gives NaN: its weights or input statistics are broken, or {backend.precision} overflows. "
+            "Expected posteriors between 0 and 1; try --precision fp32, and check --input."
+        )
+    return (totals / job.protocol.view_count).astype(np.float32)
+
+
+def _batches(protocol: Protocol, images: list[Tensor], batch_size: int) -> Iterator[list[tuple[int, View]]]:
+    """Views of equal size together, always in the same way for the same block."""
+    by_size: dict[tuple[int, int], list[tuple[int, View]]] = {}
+    for index, image in enumerate(images):
+        for view in protocol.views(image.shape[1], image.shape[2]):
+            by_size.setdefault((view.height, view.width), []).append((index, view))
+    for (height, width), views in by_size.items():
+        at_once = max(1, batch_size * CROP * CROP // (height * width))
+        for start in range(0, len(views), at_once):
+            yield views[start : start + at_once]
+
+
+def _block(
+    plan: Plan,
+    index: int,
+    images: list[_Loaded],
+    computed: NDArray[np.float32],
+    provenance: dict[str, Any],
+) -> Block:
+    readable = [image for image in images if image.problem is None]
+    positions = [image.position for image in readable]
+    return Block(
+        images=tuple(plan.data.images[position].id for position in positions),
+        labels=plan.labels[index][positions],
+        widths=np.array([image.width for image in readable], dtype=np.int32),
+        heights=np.array([image.height for image in readable], dtype=np.int32),
+        posteriors=computed,
+        unreadable={plan.data.images[image.position].id: image.problem for image in images if image.problem},
+        provenance=provenance,
+    )
+
+
+def _provenance(settings: Settings, seconds: float) -> dict[str, Any]:
+    import torchvision
+
+    from vggbench import __version__
+
+    return {
+        "vggbench": __version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "device": device_name(settings.torch_device),
+        "threads": torch.get_num_threads(),
+        "batch_size": settings.views_per_batch,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _run_name(job: Job) -> str:
+    return f"{job.model.name.replace('@', '-')}-{job.protocol}-Q{job.scale}"
+
+
+def _some_sizes(data: DataSet) -> list[tuple[int, int]]:
+    count = min(_SIZE_SAMPLE, len(data))
+    sizes = []
+    for index in range(count):
+        try:
+            sizes.append(image_size(str(data.images[index * len(data) // count].path)))
+        except NotAnImage:
+            continue  # reported when the evaluation comes to it
+    return sizes or [(375, 500)]
+
+
+def _complaint(data: DataSet, unreadable: dict[str, str]) -> str:
+    paths = {image.id: image.path for image in data.images}
+    named = [f"{paths[image]} {why}" for image, why in list(unreadable.items())[:20]]
+    more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+    return (
+        f"{len(unreadable)} of {len(data):,} images could not be read: {'; '.join(named)}{more}. All other "
+        "images are evaluated and stored. Repair the files, or pass --skip-bad-images to leave them out."
+    )

@@ -1,0 +1,74 @@
+"""Errors, their intervals, and the comparison of two nets: pure functions of arrays."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggbench.errors import NumericsError
+
+Z95 = 1.959963984540054
+"""Two-sided 95% quantile of the normal distribution."""
+
+
+def ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Classes that stand before each image's label: (N, K) and (N,) -> (N,), 0 for a correct top-1.
+
+    Of equal posteriors the lower class index stands first, so that a constant network
+    scores chance. Raises NumericsError where a posterior is NaN.
+    """
+    if np.isnan(posteriors).any():
+        raise NumericsError("A posterior is NaN: the network's weights or its input statistics are broken.")
+    truth = np.take_along_axis(posteriors, labels[:, None].astype(np.int64), axis=1)
+    earlier = np.arange(posteriors.shape[1]) < labels[:, None]
+    before: NDArray[np.int32] = ((posteriors > truth) | ((posteriors == truth) & earlier)).sum(axis=1, dtype=np.int32)
+    return before
+
+
+def wilson(count: int, total: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's interval of a proportion count / total (Wilson 1927)."""
+    assert 0 <= count <= total > 0
+    share, spread = count / total, z * z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return (0.0 if count == 0 else low), (1.0 if count == total else high)
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """A share of wrong images, in percent, with its 95% Wilson interval."""
+
+    wrong: int
+    images: int
+
+    @property
+    def percent(self) -> float:
+        """100 wrong / images."""
+        return 100 * self.wrong / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper bound in percent."""
+        low, high = wilson(self.wrong, self.images)
+        return 100 * low, 100 * high
+
+
+def top_k_error(label_ranks: NDArray[np.integer], k: int) -> ErrorRate:
+    """The images whose label is not among the k most probable classes."""
+    return ErrorRate(int((label_ranks >= k).sum()), len(label_ranks))
+
+
+def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
+    """Whether the top-1 error could well be a guesser's: P(as many correct by chance) above 5%."""
+    images, correct = len(label_ranks), int((label_ranks < 1).sum())
+    fewer = sum(math.comb(images, i) * (1 / classes) ** i * (1 - 1 / classes) ** (images - i) for i in range(correct))
+    return 1 - fewer > 0.05
+
+
+def mcnemar(only_first_wrong: int, only_second_wrong: int) -> float:
+    """Two-sided p of McNemar's exact test: the images on which just one of two nets errs are fair coin flips."""
+    trials, fewer = only_first_wrong + only_second_wrong, min(only_first_wrong, only_second_wrong)
+    tail = sum(math.comb(trials, i) for i in range(fewer + 1))
+    return min(1.0, float(2 * tail / 2**trials))

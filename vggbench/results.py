@@ -1,0 +1,229 @@
+"""From stored runs to the rows of a table: which runs make a row, its errors, its cost, its reference."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggbench.configs import Config
+from vggbench.cost import Network, cost, mean_macs
+from vggbench.data import DataSet
+from vggbench.errors import UsageError
+from vggbench.evaluation import Job, Plan
+from vggbench.metrics import ErrorRate, top_k_error
+from vggbench.paper import Member, published
+from vggbench.protocols import Protocol, TrainScale
+from vggbench.scores import Run, Scores, fuse, label_ranks
+from vggbench.weights import Model
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Top-1 and top-5 error of the same images."""
+
+    top1: ErrorRate
+    top5: ErrorRate
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published figure for exactly this row, errors in percent."""
+
+    top1: float
+    top5: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run and the job that it is of."""
+
+    job: Job
+    run: Run
+
+
+@dataclass(frozen=True)
+class Line:
+    """The runs that make one row, and their mean."""
+
+    protocol: str
+    parts: tuple[Part, ...]
+    scores: Scores
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The nets, each once."""
+        return tuple({id(part.job.model): part.job.model for part in self.parts}.values())
+
+    def scales(self, model: Model) -> tuple[int, ...]:
+        """The Qs of one of the nets."""
+        return tuple(sorted({part.job.scale for part in self.parts if part.job.model is model}))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One protocol of one model on one data set; errors None where there are no weights."""
+
+    network: str
+    models: tuple[Model, ...]
+    protocol: str
+    scales: tuple[int, ...]
+    train_scale: str | None
+    views: int
+    parameters: int | None
+    macs: float | None
+    images: int = 0
+    skipped: int = 0
+    errors: Errors | None = None
+    reference: Reference | None = None
+    config: str | None = None
+    note: str | None = None
+
+
+def error_rates(scores: Scores, data: DataSet, model: Model) -> Errors:
+    """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
+    found = label_ranks(scores, _labels(scores, data, model))
+    return Errors(top_k_error(found, 1), top_k_error(found, 5))
+
+
+def model_lines(plan: Plan, model: Model) -> list[Line]:
+    """The rows of one model: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
+    parts = [Part(job, run) for job, run in zip(plan.jobs, plan.runs, strict=True) if job.model is model]
+    protocols = {part.job.protocol: None for part in parts}
+    lines: list[Line] = []
+    over_scales: dict[str, Line] = {}
+    for protocol in protocols:
+        own = tuple(part for part in parts if part.job.protocol == protocol)
+        lines += [Line(str(protocol), (part,), part.run) for part in own]
+        if protocol.combines:
+            over_scales[protocol.name] = Line(str(protocol), own, fuse(*(part.run for part in own)))
+            if len(own) > 1:
+                lines.append(over_scales[protocol.name])
+    if len(over_scales) == 2:
+        dense, multicrop = over_scales["dense"], over_scales["multicrop"]
+        name = f"{dense.protocol}+{multicrop.protocol}"
+        lines.append(Line(name, dense.parts + multicrop.parts, fuse(dense.scores, multicrop.scores)))
+    return lines
+
+
+def most_complete(lines: Sequence[Line]) -> list[Line]:
+    """The last row, or all rows of the last protocol where its Qs never combine."""
+    if Protocol.parse(lines[-1].protocol.split("+")[-1]).combines:
+        return [lines[-1]]
+    return [line for line in lines if line.protocol == lines[-1].protocol]
+
+
+def fused_line(lines: Sequence[Line]) -> Line:
+    """ConvNet fusion (paper, section 4.4): the mean over nets; raises UsageError unless their classes are the same."""
+    first, *others = (line.models[0] for line in lines)
+    for other in others:
+        if other.class_names != first.class_names or other.classes != first.classes:
+            raise UsageError(
+                f"{first.name} and {other.name} have different classes or order: expected the same list of classes. "
+                "Fuse nets that were trained on the same classes."
+            )
+    parts = tuple(part for line in lines for part in line.parts)
+    return Line(lines[0].protocol, parts, fuse(*(line.scores for line in lines)))
+
+
+def row(line: Line, data: DataSet) -> Row:
+    """Measure one row."""
+    models = line.models
+    train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
+    known = [scale for scale in train_scales if scale]
+    skipped = len({image for part in line.parts for image in part.run.unreadable})
+    return Row(
+        network=" + ".join(model.name for model in models),
+        models=models,
+        protocol=line.protocol,
+        scales=tuple(sorted({part.job.scale for part in line.parts})),
+        train_scale=_joined(known) if len(known) == len(models) else None,
+        views=sum(part.job.protocol.view_count for part in line.parts),
+        parameters=_sum([cost(model.net).parameters if model.net else None for model in models]),
+        macs=_sum([_part_macs(part) for part in line.parts]),
+        images=len(line.scores.images),
+        skipped=skipped,
+        errors=error_rates(line.scores, data, models[0]),
+        reference=_reference(line, data),
+        config="+".join(model.net.config.name if model.net else "other" for model in models),
+    )
+
+
+def unmeasured_row(
+    config: Config,
+    name: str,
+    protocols: Sequence[Protocol],
+    scales: tuple[int, ...],
+    train_scale: TrainScale,
+    sizes: Sequence[tuple[int, int]],
+    note: str,
+    reference: Reference | None,
+) -> Row:
+    """The row of a net that has no weights: its parameters and cost at the paper's width, and what to do."""
+    net = Network(config)
+    kinds = [protocol for protocol in protocols if protocol.combines] or list(protocols)[-1:]
+    return Row(
+        network=name,
+        models=(),
+        protocol="+".join(str(protocol) for protocol in kinds),
+        scales=scales,
+        train_scale=str(train_scale),
+        views=sum(protocol.view_count for protocol in kinds) * len(scales),
+        parameters=cost(net).parameters,
+        macs=sum(_mean_macs(net, protocol, scale, sizes) for protocol in kinds for scale in scales),
+        reference=reference,
+        config=config.name,
+        note=note,
+    )
+
+
+def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | None:
+    """The paper's figure for these nets, S, Qs and protocol."""
+    found = published(protocol, members)
+    return Reference(found.top1, found.top5, f"paper, Table {found.table}") if found else None
+
+
+def _reference(line: Line, data: DataSet) -> Reference | None:
+    """The paper's figure, beside a full ILSVRC run of the paper's own nets only."""
+    if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
+        return None
+    members = []
+    for model in line.models:
+        net = model.net
+        if net is None or net.width != 1 or net.classes != 1000 or model.train_scale is None:
+            return None
+        members.append(Member(net.config.name, str(model.train_scale), line.scales(model)))
+    return paper_reference(line.protocol, tuple(members))
+
+
+def _labels(scores: Scores, data: DataSet, model: Model) -> NDArray[np.int32]:
+    """One label for each image of `scores`, found by its id."""
+    labels = data.labels(model.class_names, model.classes)
+    if len(scores.images) == len(data):
+        return labels
+    place = {image.id: index for index, image in enumerate(data.images)}
+    chosen: NDArray[np.int32] = labels[[place[image] for image in scores.images]]
+    return chosen
+
+
+def _part_macs(part: Part) -> float | None:
+    net = part.job.model.net
+    return _mean_macs(net, part.job.protocol, part.job.scale, part.run.sizes()) if net else None
+
+
+def _mean_macs(net: Network, protocol: Protocol, scale: int, sizes: Sequence[tuple[int, int]]) -> float:
+    counted = Counter(sizes)
+    total = sum(mean_macs(net, protocol, scale, [size]) * count for size, count in counted.items())
+    return total / len(sizes)
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """The sum, or None where one is unknown."""
+    return None if any(value is None for value in values) else sum(values)
+
+
+def _joined(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else " + ".join(values)

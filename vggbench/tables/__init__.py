@@ -1,0 +1,1 @@
+"""Rendering only: rows become the terminal's table, Markdown, CSV or JSON."""

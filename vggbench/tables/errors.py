@@ -1,0 +1,267 @@
+"""The tables of errors: `eval` (one net, a row per protocol and Q), `compare` and `fuse` (a row per net)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vggbench.data import DataSet
+from vggbench.evaluation import Settings
+from vggbench.metrics import ErrorRate
+from vggbench.results import Reference, Row
+from vggbench.tables.table import NONE, Column, Table
+from vggbench.weights import Model
+
+_MANY = 10_000
+"""Images from which errors get two decimals and symmetric intervals."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the notes under a table say: the data, how the networks were run, and the time it took."""
+
+    data: DataSet
+    settings: Settings
+    provenance: Sequence[dict[str, Any]]
+
+
+def eval_table(rows: Sequence[Row], about: Circumstances) -> Table:
+    """One model: its protocols and Qs."""
+    model = rows[0].models[0]
+    scale = f", S={model.train_scale}" if model.train_scale else ", S unknown"
+    return Table(
+        title=f"{model.name}{scale} | {_data_title(about.data, rows[0])} | error, %",
+        rows=rows,
+        terminal=[
+            Column("Protocol", lambda r: r.protocol),
+            Column("Q", _scales),
+            Column("Views", lambda r: str(r.views), right=True, from_width=100),
+            *_error_columns(),
+            Column("GMACs", _gmacs, right=True),
+        ],
+        markdown=_markdown_columns(),
+        record=lambda row: _record(row, about),
+        notes=_notes(rows, about),
+    )
+
+
+def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
+    """Several models, or fusions of models: one row each, with parameters and cost."""
+    measured = [row for row in rows if row.errors]
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
+    one_q = len({row.scales for row in rows}) == 1
+    at = f", Q={_scales(rows[0])}" if one_q else ", Q by each net's S"
+    what = f"{protocols[0]}{at}" if len(protocols) == 1 else "several protocols"
+    columns = [
+        Column("Network", lambda r: r.network),
+        *([] if len(protocols) == 1 else [Column("Protocol", lambda r: r.protocol)]),
+        Column("S", lambda r: r.train_scale or NONE),
+        Column("Q", _scales),
+        Column("Views", lambda r: str(r.views), right=True, from_width=100),
+        *_error_columns(),
+        Column("Params", lambda r: NONE if r.parameters is None else f"{r.parameters / 1e6:.2f}", right=True),
+        Column("GMACs", _gmacs, right=True),
+    ]
+    return Table(
+        title=f"{_data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
+        rows=rows,
+        terminal=columns,
+        markdown=_markdown_columns(),
+        record=lambda row: _record(row, about),
+        notes=_notes(rows, about),
+    )
+
+
+def _error_columns() -> list[Column]:
+    return [
+        Column("Top-1", lambda r: _error(r.errors.top1) if r.errors else "no weights"),
+        Column("Top-5", lambda r: _error(r.errors.top5) if r.errors else NONE),
+        Column("Paper", lambda r: _reference(r.reference, "/"), optional=True),
+        Column("Diff", _difference, from_width=100, optional=True),
+    ]
+
+
+def _markdown_columns() -> list[Column]:
+    return [
+        Column("Network", lambda r: r.network),
+        Column("S", lambda r: r.train_scale or NONE),
+        Column("Q", _scales),
+        Column("Protocol", lambda r: r.protocol),
+        Column("Views", lambda r: str(r.views), right=True),
+        Column("Images", lambda r: f"{r.images:,}" if r.errors else NONE, right=True),
+        Column("Top-1 error (%)", lambda r: _percent(r.errors.top1) if r.errors else "no weights", right=True),
+        Column("Top-1 95% CI", lambda r: _bounds(r.errors.top1) if r.errors else NONE),
+        Column("Top-5 error (%)", lambda r: _percent(r.errors.top5) if r.errors else NONE, right=True),
+        Column("Top-5 95% CI", lambda r: _bounds(r.errors.top5) if r.errors else NONE),
+        Column("Ref. top-1 / top-5", lambda r: _reference(r.reference, " / "), optional=True),
+        Column("Diff.", _difference, optional=True),
+        Column("Params (M)", lambda r: NONE if r.parameters is None else f"{r.parameters / 1e6:.2f}", right=True),
+        Column("GMACs/image", _gmacs, right=True),
+        Column("Reference", lambda r: r.reference.source if r.reference else NONE, optional=True),
+    ]
+
+
+def _record(row: Row, about: Circumstances) -> dict[str, Any]:
+    """TABLES.md's keys; keys may be added, never renamed."""
+    nets = [model.net for model in row.models if model.net]
+    top1, top5 = (row.errors.top1, row.errors.top5) if row.errors else (None, None)
+    macs = None if row.macs is None else row.macs / 1e9
+    total = about.data.total
+    return {
+        "network": row.network,
+        "config": row.config,
+        "weights": "+".join(model.name.partition("@")[2] for model in row.models) or None,
+        "weights_hash": "+".join(model.weights_hash for model in row.models) or None,
+        "width": nets[0].width if nets else 1.0,
+        "classes": row.models[0].classes if row.models else 1000,
+        "data": about.data.name,
+        "train_scale": row.train_scale,
+        "test_scales": list(row.scales),
+        "protocol": row.protocol,
+        "views": row.views,
+        "images": row.images,
+        "images_total": total,
+        "skipped": row.skipped,
+        "complete": row.images == total,
+        "labels": "original",
+        "top1_error": top1.percent if top1 else None,
+        "top5_error": top5.percent if top5 else None,
+        "top1_interval": list(top1.interval) if top1 else None,
+        "top5_interval": list(top5.interval) if top5 else None,
+        "reference_top1": row.reference.top1 if row.reference else None,
+        "reference_top5": row.reference.top5 if row.reference else None,
+        "reference_source": row.reference.source if row.reference else None,
+        "parameters": row.parameters,
+        "gmacs_per_image": macs,
+        "gflops_per_image": None if macs is None else 2 * macs,
+        "precision": about.settings.precision,
+        "backend": "pytorch",
+        "input": "; ".join(dict.fromkeys(_input(model) for model in row.models)) or None,
+        "rescale": str(about.settings.rescale),
+        "signature": f"{_signature(row, about)} | {row.protocol}" if row.models else None,
+        "note": row.note,
+    }
+
+
+def _notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
+    measured = [row for row in rows if row.errors]
+    notes = []
+    if measured:
+        shape = "±" if measured[0].images >= _MANY else "Bounds:"
+        notes.append(f"{shape} 95% Wilson, over images.{_paper_note(rows, about.data)}")
+    notes.append("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.")
+    models = list({id(model): model for row in measured for model in row.models}.values())
+    for text, names in _by_input(models).items():
+        notes.append(text if len(_by_input(models)) == 1 else f"{', '.join(names)}: {text}")
+    if measured:
+        notes.append(f"{about.settings.rescale}, {_made(about)}")
+    unnamed = [model.name for model in models if model.class_names is None]
+    if unnamed:
+        notes.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
+    if any("@random" in model.name for model in models):
+        notes.append("Random weights: these errors mean nothing.")
+    notes += [row.note for row in rows if row.note]
+    notes += _signatures(measured, about)
+    return notes
+
+
+def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
+    sources = sorted({row.reference.source.partition(", ")[2] for row in rows if row.reference})
+    if sources:
+        return f" Paper: {', '.join(sources)}, same S, Q, protocol; - none."
+    if not data.is_full_ilsvrc_val:
+        return " No published figure is for these images."
+    return " The paper has no figure for these S, Q and protocols."
+
+
+def _signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:
+    if not rows:
+        return []
+    widest = max(rows, key=lambda row: len(row.scales))
+    if all(row.models == rows[0].models for row in rows):
+        return [_signature(widest, about)]
+    return [_signature(row, about) for row in rows]
+
+
+def _signature(row: Row, about: Circumstances) -> str:
+    from vggbench import __version__
+
+    nets = " + ".join(f"{model.name}:{model.weights_hash[:8]}" for model in row.models)
+    images = str(row.images) if row.images == about.data.total else f"{row.images}/{about.data.total}"
+    return (
+        f"vggbench {__version__} | {nets} | S{row.train_scale or NONE} | {about.data.name}:{images} | Q{_scales(row)}"
+    )
+
+
+def _made(about: Circumstances) -> str:
+    devices = ", ".join(dict.fromkeys(entry["device"] for entry in about.provenance))
+    seconds = sum(entry["seconds"] for entry in about.provenance)
+    return f"{about.settings.precision}, PyTorch on {devices}, {duration(seconds)} of forward passes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 12 s, 4 min, 3 h 20."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d}"
+
+
+def _by_input(models: Sequence[Model]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for model in models:
+        found.setdefault(_input(model), []).append(model.name)
+    return found
+
+
+def _input(model: Model) -> str:
+    pooling = f", {'ceil' if model.net.ceil_pool else 'floor'} pooling" if model.net else ""
+    width = f", {model.net.width:g} of the paper's width" if model.net and model.net.width != 1 else ""
+    return f"{model.input}{pooling}{width}"
+
+
+def _data_title(data: DataSet, row: Row) -> str:
+    name = "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
+    if not row.errors:
+        return name
+    skipped = f" ({row.skipped} unreadable)" if row.skipped else ""
+    subset = ", a subset" if len(data) != data.total else ""
+    return f"{name}, {row.images:,} of {data.total:,} images{skipped}{subset}"
+
+
+def _scales(row: Row) -> str:
+    return ",".join(str(scale) for scale in row.scales)
+
+
+def _gmacs(row: Row) -> str:
+    if row.macs is None:
+        return NONE
+    return f"{row.macs / 1e9:.1f}" if row.macs >= 1e10 else f"{row.macs / 1e9:.3f}"
+
+
+def _percent(rate: ErrorRate) -> str:
+    return f"{rate.percent:.{2 if rate.images >= _MANY else 1}f}"
+
+
+def _bounds(rate: ErrorRate) -> str:
+    digits = 2 if rate.images >= _MANY else 1
+    low, high = rate.interval
+    return f"{low:.{digits}f}-{high:.{digits}f}"
+
+
+def _error(rate: ErrorRate) -> str:
+    if rate.images < _MANY:
+        return f"{_percent(rate)} {_bounds(rate)}"
+    low, high = rate.interval
+    return f"{_percent(rate)} ±{(high - low) / 2:.2f}"
+
+
+def _reference(reference: Reference | None, slash: str) -> str:
+    return f"{reference.top1}{slash}{reference.top5}" if reference else NONE
+
+
+def _difference(row: Row) -> str:
+    if row.reference is None or row.errors is None:
+        return NONE
+    top1 = row.errors.top1.percent - row.reference.top1
+    top5 = row.errors.top5.percent - row.reference.top5
+    return f"{top1:+.1f} / {top5:+.1f}"

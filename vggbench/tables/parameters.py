@@ -1,0 +1,167 @@
+"""`vggbench params`: parameters, MACs and activations, per net and per layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vggbench.cost import Cost, LayerCost, Network, cost, layers
+from vggbench.paper import PARAMETERS_MILLIONS
+from vggbench.tables.table import NONE, Column, Table
+
+_FC_LAYERS = 3
+_COUNTING = "Bias, ReLU, pooling, LRN not counted."
+
+
+@dataclass(frozen=True)
+class _Row:
+    net: Network
+    scale: int
+    cost: Cost
+
+    @property
+    def is_paper(self) -> bool:
+        return self.net.width == 1 and self.net.classes == 1000
+
+    @property
+    def layer_counts(self) -> str:
+        return f"{len(self.net.config.convs)}+{_FC_LAYERS}"
+
+    @property
+    def paper(self) -> str:
+        return str(PARAMETERS_MILLIONS[self.net.config.name]) if self.is_paper else NONE
+
+
+def parameters_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
+    """One row per net and input size Q x Q."""
+    rows = [_Row(net, scale, cost(net, scale, scale)) for net in nets for scale in scales]
+    first = nets[0]
+    size = f"3x{scales[0]}x{scales[0]}" if len(scales) == 1 else "3xQxQ"
+    width = "" if first.width == 1 else f", {first.width:g} of the paper's width"
+    return Table(
+        title=f"VGG configurations | input {size}, {first.classes} classes, one view{width}",
+        rows=rows,
+        terminal=_columns(several=len(scales) > 1),
+        markdown=_markdown_columns(several=len(scales) > 1),
+        record=_record,
+        notes=_notes(first),
+    )
+
+
+def layers_table(net: Network, scale: int) -> Table:
+    """One row per layer of one net."""
+    rows = layers(net, scale, scale)
+    total = cost(net, scale, scale)
+    return Table(
+        title=f"{net.config.name} layer by layer | input 3x{scale}x{scale}, {net.classes} classes",
+        rows=rows,
+        terminal=_layer_columns(),
+        markdown=_layer_columns(),
+        record=lambda row: _layer_record(net, scale, row),
+        notes=[
+            f"Total: {total.parameters} parameters, {total.macs} MACs (1 MAC = 2 FLOPs). {_COUNTING}",
+            "Receptive field in input pixels. Three 3x3 layers see 7x7 with 27 C^2 weights; one 7x7 layer",
+            "has 49 C^2 (paper, section 2.3).",
+        ],
+    )
+
+
+def _notes(net: Network) -> list[str]:
+    notes = [
+        'GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".',
+        f"{_COUNTING} {'Paper: Table 2. ' if net.width == 1 and net.classes == 1000 else ''}MiB: float32.",
+    ]
+    if not (net.width == 1 and net.classes == 1000):
+        notes.append("No column Paper: its Table 2 is for width 1 and 1000 classes.")
+    return notes
+
+
+def _columns(*, several: bool) -> list[Column]:
+    millions = 1e6
+    columns = [
+        Column("Net", lambda r: r.net.config.name),
+        Column("Known as", lambda r: r.net.config.known_as or NONE),
+        Column("Layers", lambda r: r.layer_counts, right=True),
+        Column("Params M", lambda r: f"{r.cost.parameters / millions:.2f}", right=True),
+        Column("Paper", lambda r: r.paper, right=True, optional=True),
+        Column("Conv M", lambda r: f"{r.cost.conv_parameters / millions:.2f}", right=True),
+        Column("FC M", lambda r: f"{r.cost.fc_parameters / millions:.2f}", right=True),
+        Column("MiB", lambda r: f"{r.cost.mib:.1f}", right=True),
+        Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
+        Column("GFLOPs", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
+    ]
+    if several:  # make room at 80 columns: the size follows from the parameters
+        columns = [column for column in columns if column.heading not in ("Known as", "MiB")]
+        columns.insert(1, Column("Q", lambda r: str(r.scale), right=True))
+        columns.append(Column("Positions", lambda r: str(r.cost.positions), right=True))
+    return columns
+
+
+def _markdown_columns(*, several: bool) -> list[Column]:
+    columns = [
+        Column("Network", lambda r: r.net.config.name),
+        Column("Known as", lambda r: r.net.config.known_as or NONE),
+        Column("Conv + FC layers", lambda r: r.layer_counts, right=True),
+        Column("Parameters", lambda r: str(r.cost.parameters), right=True),
+        Column("Params (M)", lambda r: f"{r.cost.parameters / 1e6:.2f}", right=True),
+        Column("Paper (M)", lambda r: r.paper, right=True, optional=True),
+        Column("Conv (M)", lambda r: f"{r.cost.conv_parameters / 1e6:.2f}", right=True),
+        Column("FC (M)", lambda r: f"{r.cost.fc_parameters / 1e6:.2f}", right=True),
+        Column("Size (MiB)", lambda r: f"{r.cost.mib:.1f}", right=True),
+        Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
+        Column("GFLOPs (2 x MACs)", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
+        Column("Activations (M)", lambda r: f"{r.cost.activations / 1e6:.2f}", right=True),
+    ]
+    if several:
+        columns.insert(1, Column("Q", lambda r: str(r.scale), right=True))
+        columns.append(Column("Positions", lambda r: str(r.cost.positions), right=True))
+    return columns
+
+
+def _record(row: _Row) -> dict[str, Any]:
+    return {
+        "network": row.net.config.name,
+        "known_as": row.net.config.known_as,
+        "width": row.net.width,
+        "classes": row.net.classes,
+        "input": row.scale,
+        "conv_layers": len(row.net.config.convs),
+        "fc_layers": _FC_LAYERS,
+        "parameters": row.cost.parameters,
+        "paper_parameters_millions": PARAMETERS_MILLIONS[row.net.config.name] if row.is_paper else None,
+        "conv_parameters": row.cost.conv_parameters,
+        "fc_parameters": row.cost.fc_parameters,
+        "bytes": 4 * row.cost.parameters,
+        "macs": row.cost.macs,
+        "flops": 2 * row.cost.macs,
+        "activations": row.cost.activations,
+        "positions": row.cost.positions,
+    }
+
+
+def _layer_columns() -> list[Column]:
+    return [
+        Column("Layer", lambda r: r.name),
+        Column("Output", lambda r: f"{r.channels}x{r.height}x{r.width}", right=True),
+        Column("Field", lambda r: str(r.receptive_field), right=True),
+        Column("Stride", lambda r: str(r.stride), right=True),
+        Column("Parameters", lambda r: str(r.parameters or NONE), right=True),
+        Column("MACs", lambda r: str(r.macs or NONE), right=True),
+        Column("Activations", lambda r: str(r.activations or NONE), right=True),
+    ]
+
+
+def _layer_record(net: Network, scale: int, row: LayerCost) -> dict[str, Any]:
+    return {
+        "network": net.config.name,
+        "input": scale,
+        "layer": row.name,
+        "kind": row.kind,
+        "channels": row.channels,
+        "height": row.height,
+        "width": row.width,
+        "receptive_field": row.receptive_field,
+        "stride": row.stride,
+        "parameters": row.parameters,
+        "macs": row.macs,
+        "activations": row.activations,
+    }

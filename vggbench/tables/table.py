@@ -1,0 +1,180 @@
+"""A table, and its four forms: the terminal's, Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from vggbench.errors import UsageError, VggbenchError
+
+Format = Literal["table", "md", "csv", "json"]
+_SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading and how to print a row's cell; `from_width` is the terminal's width from which it appears.
+
+    An `optional` column vanishes where no row fills it.
+    """
+
+    heading: str
+    cell: Callable[[Any], str]
+    right: bool = False
+    from_width: int = 0
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with two sets of columns, for the terminal and for Markdown, and one record a row for CSV and JSON."""
+
+    title: str
+    rows: Sequence[Any]
+    terminal: Sequence[Column]
+    markdown: Sequence[Column]
+    record: Callable[[Any], dict[str, Any]]
+    notes: Sequence[str]
+
+
+def formats() -> tuple[str, ...]:
+    """All formats, by name."""
+    return get_args(Format)
+
+
+def choose_format(asked: str | None, output: Path | None, is_terminal: bool) -> Format:
+    """The format asked for; else by the output's ending; else a table on a terminal and Markdown in a pipe."""
+    if asked is not None:
+        for name in get_args(Format):
+            if asked == name:
+                return name  # type: ignore[no-any-return]
+        raise UsageError(f"--format {asked}: expected one of {', '.join(formats())}.")
+    if output is not None:
+        return _SUFFIXES.get(output.suffix.lower(), "md")
+    return "table" if is_terminal else "md"
+
+
+def render(table: Table, form: Format) -> str:
+    """The table as text; for the terminal use `show`."""
+    if form == "json":
+        return json.dumps([table.record(row) for row in table.rows], indent=1) + "\n"
+    if form == "csv":
+        return _csv(table)
+    if form == "md":
+        return _markdown(table)
+    return _plain(table)
+
+
+def show(table: Table) -> None:
+    """Print to the terminal, at its width."""
+    from rich.console import Console
+
+    _print(table, Console(highlight=False))
+
+
+def write(table: Table, form: Format, path: Path, command: str) -> None:
+    """Write a file, whole or not at all; Markdown and CSV begin with the command that made it. Raises VggbenchError."""
+    head = {"md": f"<!-- {command} -->\n\n", "csv": f"# {command}\n"}.get(form, "")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(head + render(table, form), encoding="utf-8", newline="")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise VggbenchError(
+            f"{path} cannot be written ({error.strerror}): expected a place where this user may write. "
+            "Name another with --output; nothing needs to be computed again."
+        ) from error
+
+
+def _shown(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
+    return [
+        column
+        for column in columns
+        if (width is None or width >= column.from_width)
+        and not (column.optional and all(column.cell(row) in (NONE, "") for row in rows))
+    ]
+
+
+def _print(table: Table, console: Any) -> None:
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(box=None, pad_edge=True, header_style="bold", show_edge=False)
+    columns = _shown(table.terminal, table.rows, console.width)
+    for column in columns:
+        grid.add_column(column.heading, justify="right" if column.right else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(column.cell(row)) for column in columns))
+    console.print(Text(f" {table.title}", style="bold"))
+    console.print(grid)
+    for note in table.notes:
+        console.print(Text(note, style="dim"), soft_wrap=False)
+
+
+def _plain(table: Table) -> str:
+    from rich.console import Console
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    _print(table, console)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    columns = _shown(table.markdown, table.rows, None)
+    lines = [
+        "| " + " | ".join(column.heading for column in columns) + " |",
+        "|" + "|".join("--:" if column.right else "---" for column in columns) + "|",
+    ]
+    lines += ["| " + " | ".join(_cell(column.cell(row)) for column in columns) + " |" for row in table.rows]
+    notes = "".join(f"{_escaped(note)}  \n" for note in table.notes)
+    return f"**{_escaped(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{notes}"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown cannot take for a column or for HTML."""
+    return _escaped(text).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+
+
+def _csv(table: Table) -> str:
+    records = [{key: _scalar(value) for key, value in table.record(row).items()} for row in table.rows]
+    records = [_split_intervals(record) for record in records]
+    text = io.StringIO()
+    keys = {key: None for record in records for key in record}
+    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and not all(isinstance(item, float) for item in value):
+        return " ".join(str(item) for item in value)
+    return value
+
+
+def _split_intervals(record: dict[str, Any]) -> dict[str, Any]:
+    """One scalar per cell: `top1_interval` becomes `top1_low` and `top1_high`."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if key.endswith("_interval"):
+            low, high = value or (None, None)
+            stem = key.removesuffix("_interval")
+            flat |= {f"{stem}_low": low, f"{stem}_high": high}
+        else:
+            flat[key] = value
+    return flat

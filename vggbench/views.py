@@ -1,0 +1,165 @@
+"""Pixels: decode, rescale, crop, mirror, normalise."""
+
+import io
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms import v2
+
+from vggbench.errors import DataError
+from vggbench.protocols import View, rescaled_size
+
+MAX_PIXELS = 100_000_000
+"""Largest image that is decoded; the largest of ILSVRC has 20 million pixels."""
+MAX_RESCALED_PIXELS = 2**24
+
+
+class NotAnImage(Exception):  # noqa: N818 - a reason, reported by the evaluation for the file it belongs to
+    """Why the bytes of a file yield no pixels."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a network expects at its input: channel order, full scale of a pixel, and statistics in that unit."""
+
+    channels: Literal["RGB", "BGR"]
+    range: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __str__(self) -> str:
+        std = "" if set(self.std) == {1.0} else ", over std"
+        return f"{self.channels} 0-{self.range} minus mean{std}"
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn (N, 3, H, W) uint8 RGB into the network's (N, 3, H, W) float32, on the images' device."""
+        if self.channels == "BGR":
+            images = images.flip(1)
+        mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        pixels = images.to(torch.float32)
+        if self.range == 1:
+            pixels = pixels / 255
+        return (pixels - mean) / std
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Read what `as_dict` wrote; raises KeyError, TypeError or ValueError when the fields are not an Input's."""
+        mean, std = (tuple(float(value) for value in fields[name]) for name in ("mean", "std"))
+        if (
+            fields["channels"] not in ("RGB", "BGR")
+            or fields["range"] not in (1, 255)
+            or len(mean) != 3
+            or len(std) != 3
+            or not all(value > 0 for value in std)
+        ):
+            raise ValueError("not an input specification")
+        return cls(fields["channels"], fields["range"], mean, std)
+
+
+INPUTS = {
+    "torchvision": Input("RGB", 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": Input("BGR", 255, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+}
+"""The two inputs that VGG files were released with, by the names that --input takes."""
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """How an image is brought to a shorter side of Q."""
+
+    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.filter} {'antialiased' if self.antialias else 'without antialias'}"
+
+    def signature(self) -> dict[str, Any]:
+        """Everything about decoding and rescaling that can change a pixel."""
+        return {
+            **asdict(self),
+            "rounding": "longer side truncated",
+            "decoder": "torchvision JPEG, else Pillow",
+            "uint8": "native" if _resizes_uint8_natively(self.filter) else "float",
+        }
+
+
+def decode(data: bytes) -> Tensor:
+    """The (3, H, W) uint8 RGB pixels of an encoded image; EXIF orientation is ignored, as ImageNet pipelines do.
+
+    JPEGs in RGB or grey are decoded by torchvision, all else by Pillow, as Pillow converts
+    it. Raises NotAnImage with the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
+            header = Image.open(io.BytesIO(data))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise NotAnImage("is no image" if data else "is empty") from error
+    width, height = header.size
+    if width * height > MAX_PIXELS:
+        raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    try:
+        if header.format == "JPEG" and header.mode in ("RGB", "L"):
+            return _decode_jpeg(data)
+        converted: Tensor = v2.functional.pil_to_tensor(header.convert("RGB"))
+        return converted
+    except (OSError, RuntimeError, ValueError, SyntaxError) as error:
+        raise NotAnImage(f"cannot be decoded ({_first_line(error)})") from error
+
+
+def image_size(path: str) -> tuple[int, int]:
+    """(height, width) from a file's header; raises NotAnImage."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as header:
+                return header.height, header.width
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise NotAnImage("is no image") from error
+
+
+def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
+    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`; raises NotAnImage for a sliver."""
+    height, width = rescaled_size(image.shape[1], image.shape[2], scale)
+    if height * width > MAX_RESCALED_PIXELS:
+        raise NotAnImage(f"is a sliver: at Q={scale} it would have {height} x {width} pixels")
+    interpolation = v2.InterpolationMode(how.filter)
+    rescaled: Tensor = v2.functional.resize(image, [height, width], interpolation, antialias=how.antialias)
+    return rescaled
+
+
+def take(image: Tensor, view: View) -> Tensor:
+    """The pixels (3, h, w) of `view`."""
+    window = image[:, view.top : view.top + view.height, view.left : view.left + view.width]
+    if window.shape[1:] != (view.height, view.width):
+        raise DataError(f"View {view} does not fit an image of {image.shape[1]} x {image.shape[2]}.")
+    return window.flip(2) if view.mirror else window
+
+
+def _decode_jpeg(data: bytes) -> Tensor:
+    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    image: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+    return image
+
+
+def _resizes_uint8_natively(interpolation: str) -> bool:
+    """Whether PyTorch's uint8 kernel (integer weights) is what `resize` runs here, by its result."""
+    probe = (torch.arange(3 * 32 * 48, dtype=torch.int64) * 2654435761 % 251).to(torch.uint8).view(3, 32, 48)
+    mode = v2.InterpolationMode(interpolation)
+    native = torch.nn.functional.interpolate(
+        probe[None], size=[23, 34], mode=interpolation, align_corners=False, antialias=True
+    )[0]
+    return torch.equal(v2.functional.resize(probe, [23, 34], mode, antialias=True), native)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -1,0 +1,38 @@
+"""What a MODEL argument names: `D`, `vgg16`, `D@random`, `D@path/to/file`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from vggbench.configs import Config, config_named
+from vggbench.errors import UsageError
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A config and where its weights come from; `source` None asks for the data set's default."""
+
+    config: Config
+    source: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read CONFIG[@SOURCE]; raises UsageError."""
+        name, at, source = text.partition("@")
+        if at and not source:
+            raise UsageError(f"{text!r} names no source after the @: expected {name}@FILE or {name}@{RANDOM}.")
+        return cls(config_named(name), source or None)
+
+    @property
+    def name(self) -> str:
+        """As it is printed: a file by its name alone."""
+        if self.source is None:
+            return self.config.name
+        return f"{self.config.name}@{self.source if self.source == RANDOM else Path(self.source).name}"
+
+    @property
+    def path(self) -> Path | None:
+        """The weights file, if the source is one."""
+        return Path(self.source).expanduser() if self.source and self.source != RANDOM else None
