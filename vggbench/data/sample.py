@@ -1,0 +1,91 @@
+"""The built-in sample: drawn pictures of twelve classes, for trying everything without ImageNet."""
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vggbench.data.drawing import KINDS, draw
+from vggbench.errors import DataError
+
+SAMPLE = "sample"
+VERSION = 1
+"""Raised whenever the pictures change, so that old ones are not taken for new ones."""
+
+SPLITS = {"train": 200, "dev": 20, "val": 40, "heldout": 200}
+"""Pictures of each class: `dev` steers training, `val` is what evaluations see and no training step may."""
+
+_SEEDS = {"train": 1, "dev": 2, "val": 3, "heldout": 4}
+
+
+def cache_folder() -> Path:
+    """$VGGBENCH_CACHE, or the user's cache folder for vggbench."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("VGGBENCH_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("vggbench")
+
+
+def sample_folder(split: str = "val") -> Path:
+    """The folder of one split, one folder per class; drawn on first use. Raises DataError."""
+    if split not in SPLITS:
+        raise DataError(f"The sample has no split {split!r}: expected {', '.join(SPLITS)}.")
+    folder = cache_folder() / f"sample-{VERSION}" / split
+    if not folder.exists():
+        try:
+            _draw_split(split, folder)
+        except OSError as error:
+            raise DataError(
+                f"The sample's pictures cannot be drawn into {folder} ({error.strerror}): expected a folder that "
+                "this user may write. Name another in $VGGBENCH_CACHE."
+            ) from error
+    return folder
+
+
+def encoded(split: str, kind: int, number: int) -> bytes:
+    """One picture of the sample as the bytes of a JPEG file."""
+    picture, quality = draw(KINDS[kind], (VERSION, _SEEDS[split], kind, number))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _draw_split(split: str, folder: Path) -> None:
+    """Draw into a folder beside the final one, and rename it when it is whole."""
+    partial = folder.with_name(f".{split}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for kind in KINDS:
+        (partial / kind.name).mkdir(parents=True)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and NumPy let go of the interpreter's lock
+            for place, jpeg in _with_progress(pool.map(_draw_one, _places(split)), split):
+                (partial / place).write_bytes(jpeg)
+        if not folder.exists():  # another process may have been faster
+            partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _places(split: str) -> list[tuple[str, int, int]]:
+    return [(split, kind, number) for number in range(SPLITS[split]) for kind in range(len(KINDS))]
+
+
+def _draw_one(place: tuple[str, int, int]) -> tuple[str, bytes]:
+    split, kind, number = place
+    name = f"sample_{split}_{number * len(KINDS) + kind + 1:05d}.JPEG"
+    return f"{KINDS[kind].name}/{name}", encoded(split, kind, number)
+
+
+def _with_progress(drawn: Iterator[tuple[str, bytes]], split: str) -> Iterator[tuple[str, bytes]]:
+    from rich.console import Console
+    from rich.progress import track
+
+    total = SPLITS[split] * len(KINDS)
+    if not sys.stderr.isatty():
+        print(f"Drawing the sample's {total} {split} pictures, once.", file=sys.stderr, flush=True)
+        return drawn
+    console = Console(stderr=True)
+    return iter(track(drawn, f"Drawing {total} {split} pictures, once", total, console=console, transient=True))
