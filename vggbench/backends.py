@@ -1,7 +1,6 @@
 """What runs the network: a model on a device, (N, 3, H, W) -> score map."""
 
 import ctypes
-import os
 import sys
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
@@ -18,7 +17,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _FC_ROWS = 64
 """Rows of every matrix product of the fc layers: constant, so that a posterior does not depend on its batch."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
-_MALLOC_BYTES = 100_000
+_SMALL, _LARGE = 100_000, 2**25
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,16 @@ def allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-def hold_memory_flat() -> None:
-    """Make glibc give back what tensors of hundreds of image sizes leave behind; elsewhere nothing."""
-    if sys.platform.startswith("linux") and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(_MMAP_THRESHOLD, _MALLOC_BYTES)
-            libc.mallopt(_TRIM_THRESHOLD, _MALLOC_BYTES)
+def hold_memory_flat(varied_sizes: bool) -> None:
+    """Make glibc give memory back at once while image sizes vary (`dense`); elsewhere it may keep it, which is faster.
+
+    Without this, tensors of hundreds of sizes fragment the heap and memory grows with the number of images.
+    """
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if libc is not None and hasattr(libc, "mallopt"):
+        threshold = _SMALL if varied_sizes else _LARGE
+        libc.mallopt(_MMAP_THRESHOLD, threshold)
+        libc.mallopt(_TRIM_THRESHOLD, threshold)
 
 
 def _score_map(network: VGG, pixels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from vggbench.backends import Precision, TorchBackend, device_name, hold_memory_
 from vggbench.configs import CROP
 from vggbench.cost import image_macs
 from vggbench.data import DataSet
-from vggbench.errors import NumericsError, UnreadableImages, UsageError
+from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
 from vggbench.metrics import ranks
 from vggbench.protocols import Protocol, View, rescaled_size
 from vggbench.scores import Block, Run, Store
@@ -171,6 +171,8 @@ def execute(plan: Plan, watch: Watch | None = None) -> None:
     unreadable = {image: why for run in plan.runs for image, why in run.unreadable.items()}
     if unreadable and not plan.settings.skip_unreadable:
         raise UnreadableImages(_complaint(plan.data, unreadable))
+    if any(not run.images for run in plan.runs):
+        raise UnreadableImages(_complaint(plan.data, unreadable))
     for run in plan.runs:
         run.compact()
 
@@ -231,7 +233,6 @@ class _Images(Dataset[_Loaded]):
 
 
 def _compute(plan: Plan, watch: Watch) -> None:
-    hold_memory_flat()
     settings = plan.settings
     device = settings.torch_device
     backends = {id(job.model): TorchBackend.start(job.model, device, settings.precision) for job in plan.jobs}
@@ -239,6 +240,7 @@ def _compute(plan: Plan, watch: Watch) -> None:
     for block, lacking, images in _blocks(plan):
         for index in lacking:
             job, run = plan.jobs[index], plan.runs[index]
+            hold_memory_flat(varied_sizes=job.protocol.name == "dense")
             started = time.perf_counter()
             view_work = plan.work_per_image[index] / job.protocol.view_count
             computed = _posteriors(backends[id(job.model)], job, images, settings.views_per_batch, watch, view_work)
@@ -265,9 +267,21 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[_Loaded]]]:
     ]
     stream = iter(_loader(plan, requests))
     for block in order:
-        images = [next(stream) for _ in ranges[block]]
+        images = [_next(stream) for _ in ranges[block]]
         plan.images_read += len(images)
         yield block, lacking[block], images
+
+
+def _next(stream: Iterator[_Loaded]) -> _Loaded:
+    try:
+        return next(stream)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"A process that reads images died ({str(error).splitlines()[0]}): expected room in memory and in "
+            "/dev/shm. Finished blocks are kept; run again with fewer --workers, or --workers 0."
+        ) from error
 
 
 def _loader(plan: Plan, requests: list[_Request]) -> DataLoader[_Loaded]:

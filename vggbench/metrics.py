@@ -63,12 +63,18 @@ def top_k_error(label_ranks: NDArray[np.integer], k: int) -> ErrorRate:
 def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
     """Whether the top-1 error could well be a guesser's: P(as many correct by chance) above 5%."""
     images, correct = len(label_ranks), int((label_ranks < 1).sum())
-    fewer = sum(math.comb(images, i) * (1 / classes) ** i * (1 - 1 / classes) ** (images - i) for i in range(correct))
-    return 1 - fewer > 0.05
+    return 1 - sum(_binomial(images, i, 1 / classes) for i in range(correct)) > 0.05
 
 
 def mcnemar(only_first_wrong: int, only_second_wrong: int) -> float:
     """Two-sided p of McNemar's exact test: the images on which just one of two nets errs are fair coin flips."""
     trials, fewer = only_first_wrong + only_second_wrong, min(only_first_wrong, only_second_wrong)
-    tail = sum(math.comb(trials, i) for i in range(fewer + 1))
-    return min(1.0, float(2 * tail / 2**trials))
+    return min(1.0, 2 * sum(_binomial(trials, i, 0.5) for i in range(fewer + 1)))
+
+
+def _binomial(trials: int, successes: int, share: float) -> float:
+    """Probability of exactly this many successes, through logarithms, so that thousands of trials do not overflow."""
+    if share == 1:
+        return float(successes == trials)
+    ways = math.lgamma(trials + 1) - math.lgamma(successes + 1) - math.lgamma(trials - successes + 1)
+    return math.exp(ways + successes * math.log(share) + (trials - successes) * math.log1p(-share))

@@ -36,7 +36,7 @@ class View:
     @classmethod
     def parse(cls, spec: str) -> Self:
         """Read what `str` wrote; raises UsageError."""
-        match = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)(m?)", spec)
+        match = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)(m?)", spec, re.ASCII)
         if match is None:
             raise UsageError(f"{spec!r} is no view: expected HEIGHTxWIDTH+TOP+LEFT, with m for mirrored.")
         height, width, top, left = (int(match[i]) for i in range(1, 5))
@@ -130,7 +130,8 @@ class TrainScale:
     @classmethod
     def parse(cls, spec: str) -> Self:
         """Read `256`, `256-512` or the paper's `[256;512]`; raises UsageError."""
-        match = re.fullmatch(r"\[?(\d{1,4})(?:[-;](\d{1,4}))?\]?", spec.strip())
+        bare = re.sub(r"^\[(\d+);(\d+)\]$", r"\1-\2", spec.strip())
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", bare, re.ASCII)
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not CROP <= low <= high <= MAX_SCALE:
             raise UsageError(
@@ -167,7 +168,7 @@ def resolve_scales(specs: Sequence[str], train_scale: TrainScale | None) -> tupl
 
 def is_scale(text: str) -> bool:
     """Whether `text` is written like a value of --scales."""
-    return text in ("single", "multi") or re.fullmatch(r"\d+(:\d+:\d+)?", text) is not None
+    return text in ("single", "multi") or re.fullmatch(r"\d{1,5}(:\d{1,5}:\d{1,5})?", text, re.ASCII) is not None
 
 
 def _scales(spec: str, train_scale: TrainScale | None) -> Iterable[int]:

@@ -197,9 +197,7 @@ class _Example(NamedTuple):
 class _Crops(Dataset[_Example]):
     """One random crop of each image; what is drawn depends on the seed, the epoch and the image alone."""
 
-    def __init__(
-        self, data: DataSet, labels: NDArray[np.int32], stats: Statistics, recipe: Recipe, epoch: int
-    ) -> None:
+    def __init__(self, data: DataSet, labels: NDArray[np.int32], stats: Statistics, recipe: Recipe, epoch: int) -> None:
         self._data, self._labels, self._recipe, self._epoch = data, labels, recipe, epoch
         self._components = np.array(stats.components)
 
@@ -261,7 +259,7 @@ def _epoch(
                 f"{optimiser.param_groups[0]['lr']:g}: expected a finite one. Lower --rate."
             )
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.item() * len(labels)
         images += len(labels)

@@ -147,7 +147,10 @@ def take(image: Tensor, view: View) -> Tensor:
 
 def _decode_jpeg(data: bytes) -> Tensor:
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    image: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+    with warnings.catch_warnings():
+        # torchvision 0.29 announces that its decoders move to TorchCodec; Pillow's pixels are the same, but slower
+        warnings.simplefilter("ignore", DeprecationWarning)
+        image: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
     return image
 
 

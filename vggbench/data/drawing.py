@@ -43,9 +43,7 @@ def draw(kind: Kind, seed: Sequence[int]) -> tuple[Image.Image, int]:
     middle = (size[0] * rng.uniform(0.42, 0.58), size[1] * rng.uniform(0.43, 0.57))
     angle = np.deg2rad(rng.uniform(-kind.turn, kind.turn))
     mirror = -1 if rng.random() < 0.5 else 1
-    polygons = [
-        (_placed(points, radius, middle, angle, mirror), role) for points, role in kind.shape(rng)
-    ]
+    polygons = [(_placed(points, radius, middle, angle, mirror), role) for points, role in kind.shape(rng)]
     _shadow(canvas, polygons, radius)
     painter = ImageDraw.Draw(canvas)
     for points, role in polygons:
@@ -244,9 +242,7 @@ def _background(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
     bottom = _hsv(hue + rng.normal(0, 60), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.9))
     fade = np.linspace(0, 1, 64)[:, None, None] ** rng.uniform(0.6, 1.6)
     sky = np.array(top) * (1 - fade) + np.array(bottom) * fade
-    clouds = sum(
-        _noise(rng, cells, 64)[:, :, None] * strength for cells, strength in ((4, 26), (9, 15), (21, 8))
-    )
+    clouds = sum(_noise(rng, cells, 64)[:, :, None] * strength for cells, strength in ((4, 26), (9, 15), (21, 8)))
     pixels = np.clip(np.broadcast_to(sky, (64, 64, 3)) + clouds, 0, 255).astype(np.uint8)
     return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
 
@@ -317,10 +313,10 @@ def _texture(
             for x in range(shift, width, step * (2 if texture == "bricks" else 1)):
                 painter.rectangle((x, y, x + thick, y + step), fill=255)
     if texture in ("dots", "grain"):
-        size = step * (0.32 if texture == "dots" else 0.1)
+        spot = step * (0.32 if texture == "dots" else 0.1)
         for _ in range(int(width * height / step**2 * (0.8 if texture == "dots" else 3))):
             x, y = rng.uniform(0, width), rng.uniform(0, height)
-            painter.ellipse((x - size, y - size, x + size, y + size), fill=255)
+            painter.ellipse((x - spot, y - spot, x + spot, y + spot), fill=255)
     tint = colours["second"] if texture == "stripes" else colours["light"]
     on_object = Image.composite(pattern, Image.new("L", canvas.size), _mask(canvas, polygons, ("main",)))
     canvas.paste(tint, (0, 0), on_object.point(lambda level: int(level * 0.6)))

@@ -52,14 +52,14 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
     at = f", Q={_scales(rows[0])}" if one_q else ", Q by each net's S"
     what = f"{protocols[0]}{at}" if len(protocols) == 1 else "several protocols"
     columns = [
-        Column("Network", lambda r: r.network),
-        *([] if len(protocols) == 1 else [Column("Protocol", lambda r: r.protocol)]),
+        Column("Network", lambda r: r.network, folds=True),
+        *([] if len(protocols) == 1 else [Column("Protocol", lambda r: r.protocol, folds=True)]),
         Column("S", lambda r: r.train_scale or NONE),
         Column("Q", _scales),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
         *_error_columns(),
-        Column("Params", lambda r: NONE if r.parameters is None else f"{r.parameters / 1e6:.2f}", right=True),
-        Column("GMACs", _gmacs, right=True),
+        Column("Params", _params, right=True, from_width=80 if len(protocols) == 1 else 100),
+        Column("GMACs", _gmacs, right=True, from_width=80 if len(protocols) == 1 else 100),
     ]
     return Table(
         title=f"{_data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
@@ -94,7 +94,7 @@ def _markdown_columns() -> list[Column]:
         Column("Top-5 95% CI", lambda r: _bounds(r.errors.top5) if r.errors else NONE),
         Column("Ref. top-1 / top-5", lambda r: _reference(r.reference, " / "), optional=True),
         Column("Diff.", _difference, optional=True),
-        Column("Params (M)", lambda r: NONE if r.parameters is None else f"{r.parameters / 1e6:.2f}", right=True),
+        Column("Params (M)", _params, right=True),
         Column("GMACs/image", _gmacs, right=True),
         Column("Reference", lambda r: r.reference.source if r.reference else NONE, optional=True),
     ]
@@ -169,7 +169,7 @@ def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
     if sources:
         return f" Paper: {', '.join(sources)}, same S, Q, protocol; - none."
     if not data.is_full_ilsvrc_val:
-        return " No published figure is for these images."
+        return " No reference: published figures are for the whole ILSVRC val."
     return " The paper has no figure for these S, Q and protocols."
 
 
@@ -236,6 +236,12 @@ def _gmacs(row: Row) -> str:
     if row.macs is None:
         return NONE
     return f"{row.macs / 1e9:.1f}" if row.macs >= 1e10 else f"{row.macs / 1e9:.3f}"
+
+
+def _params(row: Row) -> str:
+    if row.parameters is None:
+        return NONE
+    return f"{row.parameters / 1e6:.{2 if row.parameters >= 1e7 else 3}f}"
 
 
 def _percent(rate: ErrorRate) -> str:

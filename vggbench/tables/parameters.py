@@ -13,6 +13,13 @@ _COUNTING = "Bias, ReLU, pooling, LRN not counted."
 
 
 @dataclass(frozen=True)
+class _LayerRow:
+    net: Network
+    scale: int
+    layer: LayerCost
+
+
+@dataclass(frozen=True)
 class _Row:
     net: Network
     scale: int
@@ -34,35 +41,38 @@ class _Row:
 def parameters_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
     """One row per net and input size Q x Q."""
     rows = [_Row(net, scale, cost(net, scale, scale)) for net in nets for scale in scales]
-    first = nets[0]
-    size = f"3x{scales[0]}x{scales[0]}" if len(scales) == 1 else "3xQxQ"
-    width = "" if first.width == 1 else f", {first.width:g} of the paper's width"
     return Table(
-        title=f"VGG configurations | input {size}, {first.classes} classes, one view{width}",
+        title=f"VGG configurations | {_what(nets[0], scales)}",
         rows=rows,
         terminal=_columns(several=len(scales) > 1),
         markdown=_markdown_columns(several=len(scales) > 1),
         record=_record,
-        notes=_notes(first),
+        notes=_notes(nets[0]),
     )
 
 
-def layers_table(net: Network, scale: int) -> Table:
-    """One row per layer of one net."""
-    rows = layers(net, scale, scale)
-    total = cost(net, scale, scale)
+def layers_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
+    """One row per layer of each net at each input size Q x Q."""
+    rows = [_LayerRow(net, scale, layer) for net in nets for scale in scales for layer in layers(net, scale, scale)]
+    totals = [(net.config.name, scale, cost(net, scale, scale)) for net in nets for scale in scales]
+    columns = _layer_columns(several=len(totals) > 1)
     return Table(
-        title=f"{net.config.name} layer by layer | input 3x{scale}x{scale}, {net.classes} classes",
+        title=f"Layer by layer | {_what(nets[0], scales)}",
         rows=rows,
-        terminal=_layer_columns(),
-        markdown=_layer_columns(),
-        record=lambda row: _layer_record(net, scale, row),
+        terminal=columns,
+        markdown=columns,
+        record=_layer_record,
         notes=[
-            f"Total: {total.parameters} parameters, {total.macs} MACs (1 MAC = 2 FLOPs). {_COUNTING}",
-            "Receptive field in input pixels. Three 3x3 layers see 7x7 with 27 C^2 weights; one 7x7 layer",
-            "has 49 C^2 (paper, section 2.3).",
+            *(f"{name}, Q={scale}: {total.parameters} parameters, {total.macs} MACs." for name, scale, total in totals),
+            f"1 MAC = 2 FLOPs. {_COUNTING} Receptive field and stride in input pixels.",
+            "Three 3x3 layers see 7x7 with 27 C^2 weights; one 7x7 layer has 49 C^2 (paper, 2.3).",
         ],
     )
+
+
+def _what(net: Network, scales: Sequence[int]) -> str:
+    size = f"3x{scales[0]}x{scales[0]}" if len(scales) == 1 else "3xQxQ"
+    return f"input {size}, {net.classes} classes, one view"
 
 
 def _notes(net: Network) -> list[str]:
@@ -71,7 +81,7 @@ def _notes(net: Network) -> list[str]:
         f"{_COUNTING} {'Paper: Table 2. ' if net.width == 1 and net.classes == 1000 else ''}MiB: float32.",
     ]
     if not (net.width == 1 and net.classes == 1000):
-        notes.append("No column Paper: its Table 2 is for width 1 and 1000 classes.")
+        notes.append(f"{net.width:g} of the paper's width. No column Paper: Table 2 is for width 1, 1000 classes.")
     return notes
 
 
@@ -89,10 +99,10 @@ def _columns(*, several: bool) -> list[Column]:
         Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
         Column("GFLOPs", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
     ]
-    if several:  # make room at 80 columns: the size follows from the parameters
-        columns = [column for column in columns if column.heading not in ("Known as", "MiB")]
+    if several:  # make room at 80 columns
+        columns = [column for column in columns if column.heading not in ("Known as", "MiB", "Layers")]
         columns.insert(1, Column("Q", lambda r: str(r.scale), right=True))
-        columns.append(Column("Positions", lambda r: str(r.cost.positions), right=True))
+        columns.append(Column("Map", lambda r: str(r.cost.positions), right=True))
     return columns
 
 
@@ -138,30 +148,33 @@ def _record(row: _Row) -> dict[str, Any]:
     }
 
 
-def _layer_columns() -> list[Column]:
+def _layer_columns(*, several: bool) -> list[Column]:
+    which = [Column("Net", lambda r: r.net.config.name), Column("Q", lambda r: str(r.scale), right=True)]
     return [
-        Column("Layer", lambda r: r.name),
-        Column("Output", lambda r: f"{r.channels}x{r.height}x{r.width}", right=True),
-        Column("Field", lambda r: str(r.receptive_field), right=True),
-        Column("Stride", lambda r: str(r.stride), right=True),
-        Column("Parameters", lambda r: str(r.parameters or NONE), right=True),
-        Column("MACs", lambda r: str(r.macs or NONE), right=True),
-        Column("Activations", lambda r: str(r.activations or NONE), right=True),
+        *(which if several else []),
+        Column("Layer", lambda r: r.layer.name),
+        Column("Output", lambda r: f"{r.layer.channels}x{r.layer.height}x{r.layer.width}", right=True),
+        Column("Field", lambda r: str(r.layer.receptive_field), right=True),
+        Column("Stride", lambda r: str(r.layer.stride), right=True, from_width=100 if several else 0),
+        Column("Parameters", lambda r: str(r.layer.parameters or NONE), right=True),
+        Column("MACs", lambda r: str(r.layer.macs or NONE), right=True),
+        Column("Activations", lambda r: str(r.layer.activations or NONE), right=True, from_width=100 if several else 0),
     ]
 
 
-def _layer_record(net: Network, scale: int, row: LayerCost) -> dict[str, Any]:
+def _layer_record(row: _LayerRow) -> dict[str, Any]:
+    layer = row.layer
     return {
-        "network": net.config.name,
-        "input": scale,
-        "layer": row.name,
-        "kind": row.kind,
-        "channels": row.channels,
-        "height": row.height,
-        "width": row.width,
-        "receptive_field": row.receptive_field,
-        "stride": row.stride,
-        "parameters": row.parameters,
-        "macs": row.macs,
-        "activations": row.activations,
+        "network": row.net.config.name,
+        "input": row.scale,
+        "layer": layer.name,
+        "kind": layer.kind,
+        "channels": layer.channels,
+        "height": layer.height,
+        "width": layer.width,
+        "receptive_field": layer.receptive_field,
+        "stride": layer.stride,
+        "parameters": layer.parameters,
+        "macs": layer.macs,
+        "activations": layer.activations,
     }

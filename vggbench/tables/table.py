@@ -1,5 +1,6 @@
 """A table, and its four forms: the terminal's, Markdown, CSV and JSON."""
 
+import contextlib
 import csv
 import io
 import json
@@ -20,7 +21,7 @@ NONE = "-"
 class Column:
     """A heading and how to print a row's cell; `from_width` is the terminal's width from which it appears.
 
-    An `optional` column vanishes where no row fills it.
+    An `optional` column vanishes where no row fills it; a `folds` column alone may break its cells.
     """
 
     heading: str
@@ -28,6 +29,7 @@ class Column:
     right: bool = False
     from_width: int = 0
     optional: bool = False
+    folds: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def write(table: Table, form: Format, path: Path, command: str) -> None:
         partial.write_text(head + render(table, form), encoding="utf-8", newline="")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise VggbenchError(
             f"{path} cannot be written ({error.strerror}): expected a place where this user may write. "
             "Name another with --output; nothing needs to be computed again."
@@ -103,19 +106,25 @@ def _shown(columns: Sequence[Column], rows: Sequence[Any], width: int | None) ->
 
 
 def _print(table: Table, console: Any) -> None:
+    from rich.padding import Padding
     from rich.table import Table as RichTable
     from rich.text import Text
 
     grid = RichTable(box=None, pad_edge=True, header_style="bold", show_edge=False)
     columns = _shown(table.terminal, table.rows, console.width)
     for column in columns:
-        grid.add_column(column.heading, justify="right" if column.right else "left", overflow="fold")
+        grid.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=not column.folds,
+        )
     for row in table.rows:
         grid.add_row(*(Text(column.cell(row)) for column in columns))
     console.print(Text(f" {table.title}", style="bold"))
     console.print(grid)
     for note in table.notes:
-        console.print(Text(note, style="dim"), soft_wrap=False)
+        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
 
 
 def _plain(table: Table) -> str:

@@ -1,0 +1,76 @@
+"""Nets with peaked posteriors, and drawn pictures: what most tests need."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from vggbench.configs import CONFIGS
+from vggbench.data.drawing import KINDS, draw
+from vggbench.model import VGG, initialise
+
+CLASSES = ("apple", "boat", "fish", "house")
+WIDTH = 1 / 16
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VGGBENCH_DATA", "VGGBENCH_RUNS", "VGGBENCH_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four drawn JPEGs in four class folders, of several sizes, one of them grey."""
+    root = tmp_path_factory.mktemp("pictures")
+    for place, name in enumerate(CLASSES):
+        (root / name).mkdir()
+        kind = next(kind for kind in KINDS if kind.name == name)
+        picture, quality = draw(kind, (7, place))
+        if place == 2:
+            picture = picture.convert("L")
+        picture.save(root / name / f"picture_{place}.JPEG", quality=quality)
+    return root
+
+
+@pytest.fixture(scope="session")
+def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seventy small JPEGs in four class folders: three blocks."""
+    root = tmp_path_factory.mktemp("many")
+    rng = np.random.default_rng(0)
+    for number in range(70):
+        folder = root / CLASSES[number % len(CLASSES)]
+        folder.mkdir(exist_ok=True)
+        coarse = Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8))
+        size = (240 + number % 5 * 8, 230)
+        coarse.resize(size, Image.Resampling.BICUBIC).save(folder / f"many_{number:03d}.JPEG")
+    return root
+
+
+@pytest.fixture(scope="session")
+def peaked() -> Callable[..., dict[str, Tensor]]:
+    """Random weights whose posteriors differ from image to image and from view to view."""
+
+    crops = [F.center_crop(F.pil_to_tensor(draw(kind, (8, i))[0]), [224, 224]) for i, kind in enumerate(KINDS[:8])]
+    images = (torch.stack(crops).float() / 255 - 0.45) / 0.225
+
+    def make(config: str, classes: int = len(CLASSES), width: float = WIDTH, seed: int = 0) -> dict[str, Tensor]:
+        net = VGG(CONFIGS[config], classes, width)
+        initialise(net, seed)
+        generator = torch.Generator().manual_seed(seed)
+        weights = net.eval().state_dict()
+        with torch.inference_mode():
+            for index in (0, 3, 6):
+                torch.nn.init.kaiming_normal_(weights[f"classifier.{index}.weight"], generator=generator)
+            scores = net(images)[:, :, 0, 0]
+            gain = 2 / scores.std(0).mean()
+            weights["classifier.6.weight"] *= gain
+            weights["classifier.6.bias"] -= gain * scores.mean(0)
+        return {name: tensor.clone() for name, tensor in weights.items()}
+
+    return make

@@ -1,0 +1,43 @@
+"""`params --check`: fvcore traces the network itself and must count what the closed form says."""
+
+import dataclasses
+
+import pytest
+
+from vggbench import check as checking
+from vggbench.configs import CONFIGS
+from vggbench.cost import Cost, Network, cost
+from vggbench.errors import NumericsError
+
+TINY = 1 / 16
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("height", "width", "ceil_pool"), [(224, 224, False), (256, 341, False), (256, 341, True)])
+def test_fvcore_agrees_at_small_width(name: str, height: int, width: int, ceil_pool: bool) -> None:
+    network = Network(CONFIGS[name], classes=10, width=TINY, ceil_pool=ceil_pool)
+    checking.check(network, height, width)
+    expected = cost(network, height, width)
+    assert checking.recount(network, height, width) == (expected.parameters, expected.macs)
+
+
+def test_fvcore_agrees_at_the_papers_width() -> None:
+    assert checking.recount(Network(CONFIGS["A-LRN"])) == (132_863_336, 7_609_090_048)
+    checking.check(Network(CONFIGS["A-LRN"]))
+
+
+@pytest.mark.parametrize("field", ["conv_parameters", "fc_parameters", "macs"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_closed_form_that_is_off_by_one_is_caught(monkeypatch: pytest.MonkeyPatch, field: str, off: int) -> None:
+    def wrong(network: Network, height: int, width: int) -> Cost:
+        right = cost(network, height, width)
+        return dataclasses.replace(right, **{field: getattr(right, field) + off})
+
+    network = Network(CONFIGS["A"], classes=10, width=TINY)
+    checking.check(network)
+    monkeypatch.setattr(checking, "cost", wrong)
+    right = cost(network)
+    with pytest.raises(NumericsError) as caught:
+        checking.check(network)
+    assert f"fvcore counts {right.parameters} parameters and {right.macs} MACs" in str(caught.value)
+    assert "A at 224 x 224" in str(caught.value)

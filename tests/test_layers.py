@@ -1,0 +1,160 @@
+"""The house: a module imports only from floors below it, and no two modules import each other."""
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vggbench
+
+PACKAGE = Path(vggbench.__file__).parent
+
+# DESIGN.md's floors, lowest first; a folder is one floor, whose files may import each other.
+# `paper` stands above `protocols`, whose name of the combination it takes.
+FLOORS = (
+    "errors", "configs", "protocols", "paper", "metrics", "cost", "scores", "data", "views", "model", "weights",
+    "check", "shared_crops", "backends", "evaluation", "speed", "results", "train", "tables", "plots", "report",
+    "cli", "__main__", "__init__",
+)  # fmt: skip
+FREE_NAMES = {"__version__"}
+"""What any module may take from the package itself, which stands on top."""
+
+
+def module_name(path: Path) -> str:
+    """`vggbench/data/folders.py` -> `data.folders`, `vggbench/data/__init__.py` -> `data`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def floor(module: str) -> int:
+    return FLOORS.index(module.partition(".")[0])
+
+
+def imports(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """The modules of vggbench that `source` imports anywhere: at its top, in a function, or for types alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (_relative(alias.name) for alias in node.names if _is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(node, module, is_package)
+            if _is_ours(origin):
+                yield from _taken(origin, [alias.name for alias in node.names])
+
+
+def _is_ours(name: str) -> bool:
+    return name == "vggbench" or name.startswith("vggbench.")
+
+
+def _relative(name: str) -> str:
+    return name.removeprefix("vggbench").removeprefix(".") or "__init__"
+
+
+def _origin(node: ast.ImportFrom, module: str, is_package: bool) -> str:
+    """The absolute name of what `from ... import` imports from."""
+    if not node.level:
+        return node.module or ""
+    here = f"vggbench.{module}".split(".")
+    base = here[: len(here) - node.level + is_package]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _taken(origin: str, names: list[str]) -> Iterator[str]:
+    for name in names:
+        submodule = f"{_relative(origin)}.{name}" if origin != "vggbench" else name
+        if submodule in MODULES:
+            yield submodule
+        elif not (origin == "vggbench" and name in FREE_NAMES):
+            yield _relative(origin)
+
+
+def upward(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Imports of `module` that come from its own floor's height or above, other than its own folder's."""
+    own = module.partition(".")[0]
+    return [
+        other
+        for other in imports(source, module, is_package)
+        if other.partition(".")[0] != own and floor(other) >= floor(module)
+    ]
+
+
+def is_package(module: str) -> bool:
+    return MODULES[module].name == "__init__.py" and module != "__init__"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_stands_on_a_floor(module: str) -> None:
+    assert module.partition(".")[0] in FLOORS, "add it to FLOORS, and to DESIGN.md's table"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_below(module: str) -> None:
+    assert upward(MODULES[module].read_text(), module, is_package(module)) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {
+        module: set(imports(path.read_text(), module, is_package(module))) - {module}
+        for module, path in MODULES.items()
+        if module != "__init__"
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_imports_are_seen() -> None:
+    """Were the reader blind, the tests above would pass."""
+    assert set(imports(MODULES["check"].read_text(), "check")) == {"configs", "cost", "errors", "model"}
+    assert "data.imagenet" in set(imports(MODULES["weights.load"].read_text(), "weights.load"))
+    assert {"check", "tables.parameters"} <= set(imports(MODULES["cli"].read_text(), "cli", is_package=True))
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "caught"),
+    [
+        ("metrics", "from vggbench.scores import Run", ["scores"]),
+        ("metrics", "import vggbench.scores", ["scores"]),
+        ("metrics", "import vggbench.scores as s, math", ["scores"]),
+        ("metrics", "from vggbench import scores", ["scores"]),
+        ("metrics", "from vggbench import fuse", ["__init__"]),
+        ("metrics", "import vggbench", ["__init__"]),
+        ("metrics", "from . import scores", ["scores"]),
+        ("metrics", "from .scores import Run", ["scores"]),
+        ("metrics", "def f():\n    from vggbench.cli.options import expand", ["cli.options"]),
+        ("metrics", "if TYPE_CHECKING:\n    from vggbench.data import DataSet", ["data"]),
+        ("data.folders", "from ..weights import Model", ["weights"]),
+        ("data.folders", "from vggbench.tables import table", ["tables.table"]),
+        ("tables.table", "from vggbench.cli import main", ["cli"]),
+        ("cli", "from vggbench.__main__ import main", ["__main__"]),
+    ],
+)
+def test_an_import_upward_is_caught(module: str, source: str, caught: list[str]) -> None:
+    assert upward(source, module, module == "cli") == caught
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("scores", "from vggbench.metrics import ranks"),
+        ("scores", "from vggbench import __version__"),
+        ("scores", "import numpy, torch\nfrom pathlib import Path"),
+        ("scores", "from .errors import StoreError"),
+        ("data.folders", "from vggbench.data.dataset import DataSet"),
+        ("data.folders", "from . import dataset"),
+        ("data.folders", "from ..errors import DataError"),
+        ("cli.evaluate", "from vggbench.weights import Model"),
+        ("metrics", "from vggbenchmark import anything"),
+        ("metrics", "'''from vggbench.cli import main'''"),
+    ],
+)
+def test_an_import_downward_or_beside_is_not(module: str, source: str) -> None:
+    assert upward(source, module) == []
+
+
+def test_a_package_reads_its_own_dots() -> None:
+    assert list(imports("from .folders import open_folders", "data", is_package=True)) == ["data.folders"]
+    assert list(imports("from . import folders", "data", is_package=True)) == ["data.folders"]
+    assert list(imports("from ..errors import DataError", "data", is_package=True)) == ["errors"]

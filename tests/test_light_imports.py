@@ -1,0 +1,62 @@
+"""What must be quick does not import what is slow: PyTorch costs 1.6 s, pandas 0.5 s."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "pandas", "pyarrow")
+
+
+def heavy_after(code: str) -> set[str]:
+    """Which heavy packages a fresh Python has loaded after running `code`."""
+    script = (
+        "import atexit, json, sys\n"
+        f"atexit.register(lambda: print(json.dumps([m for m in {HEAVY} if m in sys.modules]), file=sys.stderr))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script + code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def heavy_after_command(*arguments: str) -> set[str]:
+    return heavy_after(f"sys.argv = {['vggbench', *arguments]}\nfrom vggbench.cli import main\nmain()")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["vggbench", "vggbench.cli"]
+    + [f"vggbench.{name}" for name in ("errors", "configs", "protocols", "paper", "metrics", "cost")],
+)
+def test_importing_is_light(module: str) -> None:
+    assert heavy_after(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("name", ["CONFIGS", "Protocol", "TrainScale", "View", "VggbenchError", "ErrorRate"])
+def test_a_light_export_stays_light(name: str) -> None:
+    assert heavy_after(f"from vggbench import {name}") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("--version",),
+        ("params",),
+        ("params", "--help"),
+        ("eval", "--help"),
+        ("params", "D", "--scales", "256", "384", "--format", "json"),
+        ("params", "--format", "csv"),
+        ("params", "--format", "table"),
+        ("params", "C", "--layers"),
+    ],
+    ids=" ".join,
+)
+def test_a_quick_command_is_light(arguments: tuple[str, ...]) -> None:
+    assert heavy_after_command(*arguments) == set()
+
+
+def test_the_check_can_fail() -> None:
+    assert heavy_after("import pandas") >= {"pandas"}
+    assert heavy_after("import types\nsys.modules['torch'] = types.ModuleType('torch')") == {"torch"}
+    assert "pyarrow" in heavy_after("from vggbench import Run")

@@ -1,0 +1,253 @@
+"""Ranks against a naive sort, intervals against published ones, McNemar's test against a sum of binomials."""
+
+import itertools
+import math
+from fractions import Fraction
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from vggbench.errors import NumericsError
+from vggbench.metrics import Z95, ErrorRate, at_chance, mcnemar, ranks, top_k_error, wilson
+
+patient = settings(deadline=None)
+
+Floats = NDArray[np.floating]
+Labels = NDArray[np.int32]
+
+
+@st.composite
+def labelled_posteriors(draw: st.DrawFn) -> tuple[Floats, Labels]:
+    """(N, K) posteriors of few distinct values, so that ties abound, and (N,) labels."""
+    images, classes = draw(st.integers(1, 6)), draw(st.integers(1, 8))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    values = st.sampled_from([0.0, 0.125, 0.25, 0.5, 1.0])
+    posteriors = draw(arrays.arrays(dtype, (images, classes), elements=values))
+    labels = draw(arrays.arrays(np.int32, images, elements=st.integers(0, classes - 1)))
+    return posteriors, labels
+
+
+def naive_ranks(posteriors: Floats, labels: Labels) -> list[int]:
+    """Sort the classes, most probable first and the lower index first among equals; find the label's place."""
+    found = []
+    for row, label in zip(posteriors.tolist(), labels.tolist(), strict=True):
+        order = sorted(range(len(row)), key=lambda k: (-row[k], k))
+        found.append(order.index(label))
+    return found
+
+
+# ---------------------------------------------------------------- ranks
+
+
+@patient
+@given(labelled_posteriors())
+def test_ranks_are_places_in_a_stable_sort(case: tuple[Floats, Labels]) -> None:
+    posteriors, labels = case
+    assert ranks(posteriors, labels).tolist() == naive_ranks(posteriors, labels)
+
+
+@patient
+@given(labelled_posteriors())
+def test_ranks_are_places_in_numpys_stable_argsort(case: tuple[Floats, Labels]) -> None:
+    posteriors, labels = case
+    order = np.argsort(-posteriors, axis=1, kind="stable")
+    assert ranks(posteriors, labels).tolist() == np.argwhere(order == labels[:, None])[:, 1].tolist()
+
+
+def test_ranks_worked_by_hand() -> None:
+    posteriors = np.array([[0.2, 0.5, 0.2, 0.1]] * 4, dtype=np.float32)
+    assert ranks(posteriors, np.arange(4, dtype=np.int32)).tolist() == [1, 0, 2, 3]
+
+
+@patient
+@given(labelled_posteriors())
+def test_every_class_has_its_own_rank(case: tuple[Floats, Labels]) -> None:
+    posteriors, _ = case
+    classes = posteriors.shape[1]
+    row = np.repeat(posteriors[:1], classes, axis=0)
+    assert sorted(ranks(row, np.arange(classes)).tolist()) == list(range(classes))
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
+def test_a_constant_network_scores_chance(k: int, value: float) -> None:
+    labels = np.repeat(np.arange(10, dtype=np.int32), 7)
+    constant = np.full((70, 10), value, dtype=np.float32)
+    assert top_k_error(ranks(constant, labels), k) == ErrorRate(wrong=70 - 7 * k, images=70)
+
+
+def test_a_nan_is_an_error_wherever_it_stands() -> None:
+    for place in range(3):
+        posteriors = np.full((2, 3), 1 / 3, dtype=np.float32)
+        posteriors[1, place] = np.nan
+        with pytest.raises(NumericsError, match=r"A posterior is NaN"):
+            ranks(posteriors, np.array([0, 1], dtype=np.int32))
+
+
+def test_top_k_error_counts_ranks_from_k_on() -> None:
+    label_ranks = np.array([0, 1, 4, 5, 999, 0], dtype=np.int32)
+    assert top_k_error(label_ranks, 1) == ErrorRate(4, 6)
+    assert top_k_error(label_ranks, 5) == ErrorRate(2, 6)
+    assert top_k_error(label_ranks, 5).percent == pytest.approx(100 / 3)
+
+
+# ---------------------------------------------------------------- Wilson's interval
+
+
+def test_z95_is_the_normal_quantile() -> None:
+    assert pytest.approx(NormalDist().inv_cdf(0.975), abs=1e-12) == Z95
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), 857-872, Table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        # by hand: (5 + z^2/2 -+ z sqrt(5/2 + z^2/4)) / (10 + z^2), z^2 = 3.84145882
+        (5, 10, 0.2366, 0.7634),
+        # TABLES.md: 24.40% and 7.20% of 50,000
+        (12_200, 50_000, 0.2403, 0.2478),
+        (3_600, 50_000, 0.0698, 0.0743),
+    ],
+)
+def test_wilson_is_as_published(count: int, total: int, low: float, high: float) -> None:
+    assert [round(bound, 4) for bound in wilson(count, total)] == [low, high]
+
+
+@pytest.mark.parametrize("total", [1, 10, 50_000])
+def test_wilson_at_the_bounds_is_closed(total: int) -> None:
+    share = Z95**2 / (total + Z95**2)
+    assert wilson(0, total)[0] == 0.0
+    assert wilson(total, total)[1] == 1.0
+    assert wilson(0, total)[1] == pytest.approx(share, rel=1e-12)
+    assert wilson(total, total)[0] == pytest.approx(1 - share, rel=1e-12)
+
+
+@patient
+@given(st.integers(1, 60_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_bounds_are_where_the_score_test_just_rejects(case: tuple[int, int]) -> None:
+    count, total = case
+    low, high = wilson(count, total)
+    assert 0 <= low <= count / total <= high <= 1
+    for bound in {low, high} - {0.0, 1.0}:
+        distance = abs(count / total - bound)
+        assert distance == pytest.approx(Z95 * math.sqrt(bound * (1 - bound) / total), rel=1e-6, abs=1e-12)
+
+
+@patient
+@given(st.integers(1, 60_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_of_the_correct_mirrors_that_of_the_wrong(case: tuple[int, int]) -> None:
+    count, total = case
+    low, high = wilson(count, total)
+    assert wilson(total - count, total) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+def test_an_error_rate_is_in_percent() -> None:
+    rate = ErrorRate(12_200, 50_000)
+    assert rate.percent == 24.4
+    assert tuple(round(bound, 2) for bound in rate.interval) == (24.03, 24.78)
+
+
+# ---------------------------------------------------------------- McNemar's test
+
+
+def binomial_tail(trials: int, fewer: int) -> Fraction:
+    """P(at most `fewer` heads in `trials` fair flips), term by term."""
+    pascal = [1]
+    for _ in range(trials):
+        pascal = [1, *(a + b for a, b in itertools.pairwise(pascal)), 1]
+    return Fraction(sum(pascal[: fewer + 1]), 2**trials)
+
+
+@patient
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_a_sum_of_binomials(first: int, second: int) -> None:
+    expected = min(Fraction(1), 2 * binomial_tail(first + second, min(first, second)))
+    assert mcnemar(first, second) == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        (0, 0, 1.0),
+        (0, 1, 1.0),
+        (1, 1, 1.0),
+        (7, 7, 1.0),
+        (0, 5, 0.0625),
+        (0, 10, 2 / 1024),
+        (1, 9, 22 / 1024),
+        (2, 8, 112 / 1024),
+        # Agresti's approval ratings; R's exact2x2 prints p-value = 3.716e-05
+        (86, 150, 3.716e-05),
+    ],
+)
+def test_mcnemar_known_values(first: int, second: int, p: float) -> None:
+    assert mcnemar(first, second) == pytest.approx(p, rel=2e-4)
+
+
+@patient
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_does_not_mind_which_net_comes_first(first: int, second: int) -> None:
+    assert mcnemar(first, second) == mcnemar(second, first)
+    assert 0 < mcnemar(first, second) <= 1
+
+
+def test_mcnemar_of_as_many_images_as_ilsvrc_gives() -> None:
+    """Far beyond what floats hold in between; the normal approximation with continuity correction is close there."""
+    first, second = 1_950, 2_050
+    approximate = 2 * NormalDist().cdf(-(abs(first - second) - 1) / math.sqrt(first + second))
+    assert mcnemar(first, second) == pytest.approx(approximate, rel=1e-2)
+
+
+# ---------------------------------------------------------------- chance
+
+
+def with_correct(correct: int, images: int) -> Labels:
+    return np.where(np.arange(images) < correct, 0, 3).astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    ("correct", "images", "classes", "chance"),
+    [
+        (0, 32, 1000, True),  # P(0 or more) = 1
+        (1, 32, 1000, False),  # P(1 or more) = 1 - 0.999^32 = 0.0315
+        (1, 51, 1000, False),  # 1 - 0.999^51 = 0.0497
+        (1, 52, 1000, True),  # 1 - 0.999^52 = 0.0507
+        (2, 64, 1000, False),
+        (20, 32, 1000, False),
+        (6, 32, 10, True),  # P(6 or more) = 0.0942
+        (7, 32, 10, False),  # P(7 or more) = 0.0336
+        (0, 1, 2, True),
+        (1, 1, 2, True),
+        (4, 4, 2, True),  # 1/16
+        (5, 5, 2, False),  # 1/32
+    ],
+)
+def test_at_chance_is_a_guessers_tail_above_5_percent(correct: int, images: int, classes: int, chance: bool) -> None:
+    assert at_chance(with_correct(correct, images), classes) is chance
+
+
+@patient
+@given(st.integers(1, 96).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.integers(2, 1000))
+def test_at_chance_by_exact_fractions(case: tuple[int, int], classes: int) -> None:
+    correct, images = case
+    guess = Fraction(1, classes)
+    tail = sum(
+        (math.comb(images, i) * guess**i * (1 - guess) ** (images - i) for i in range(correct, images + 1)),
+        Fraction(0),
+    )
+    if abs(tail - Fraction(1, 20)) > Fraction(1, 10**9):
+        assert at_chance(with_correct(correct, images), classes) == (tail > Fraction(1, 20))
+
+
+def test_only_top_1_counts_for_chance() -> None:
+    label_ranks = np.array([1] * 32, dtype=np.int32)
+    assert at_chance(label_ranks, 1000)

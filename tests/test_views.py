@@ -1,0 +1,122 @@
+"""Pixels: decoding equals Pillow, bad files are reasons, views are what their geometry says."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms import v2
+
+from vggbench.errors import DataError
+from vggbench.protocols import View
+from vggbench.views import INPUTS, MAX_PIXELS, Input, NotAnImage, Rescale, decode, rescale, take
+
+
+def _encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _noise(mode: str = "RGB", size: tuple[int, int] = (61, 47)) -> Image.Image:
+    rng = np.random.default_rng(0)
+    return Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG"), ("P", "PNG"), ("RGBA", "PNG"), ("L", "BMP")],
+)
+def test_decoding_equals_pillow(mode: str, kind: str) -> None:
+    data = _encoded(_noise(mode), kind)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).transpose(2, 0, 1)
+    np.testing.assert_array_equal(decode(data).numpy(), expected)
+
+
+def test_exif_orientation_is_ignored() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(_encoded(_noise(), exif=exif)).shape == (3, 47, 61)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (b"this is a text file", "is no image"),
+        (_encoded(_noise())[:700], "cannot be decoded"),
+        (_encoded(_noise(), "PNG")[:700], "cannot be decoded"),
+    ],
+)
+def test_what_is_no_image_is_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(NotAnImage, match=reason):
+        decode(data)
+
+
+def test_a_huge_header_is_refused_before_memory_is_taken() -> None:
+    data = bytearray(_encoded(_noise()))
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = (20_000).to_bytes(2, "big") * 2
+    with pytest.raises(NotAnImage, match=rf"20000 x 20000 pixels, more than {MAX_PIXELS:,}"):
+        decode(bytes(data))
+
+
+def test_a_sliver_is_refused_before_memory_is_taken() -> None:
+    with pytest.raises(NotAnImage, match="sliver"):
+        rescale(torch.zeros(3, 1, 4000, dtype=torch.uint8), 256, Rescale())
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(224, 300))
+def test_rescale_is_torchvisions(height: int, width: int, scale: int) -> None:
+    image = torch.arange(3 * height * width).remainder(251).to(torch.uint8).view(3, height, width)
+    assert torch.equal(rescale(image, scale, Rescale()), v2.Resize(scale)(image))
+
+
+def test_filter_and_antialias_change_pixels() -> None:
+    image = decode(_encoded(_noise(size=(600, 500))))
+    found = [rescale(image, 256, how) for how in (Rescale(), Rescale("bicubic"), Rescale(antialias=False))]
+    assert not any(torch.equal(found[0], other) for other in found[1:])
+    assert len({str(how.signature()) for how in (Rescale(), Rescale("bicubic"), Rescale(antialias=False))}) == 3
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.booleans())
+def test_take_and_mirror(top: int, left: int, mirror: bool) -> None:
+    image = torch.arange(3 * 50 * 60).remainder(251).to(torch.uint8).view(3, 50, 60)
+    found = take(image, View(30, 40, top, left, mirror))
+    window = image[:, top : top + 30, left : left + 40]
+    assert torch.equal(found, window.flip(2) if mirror else window)
+    assert torch.equal(take(found, View(30, 40, mirror=mirror)), window)
+
+
+def test_a_view_outside_the_image_is_refused() -> None:
+    with pytest.raises(DataError, match="does not fit"):
+        take(torch.zeros(3, 100, 100, dtype=torch.uint8), View(224, 224))
+
+
+def test_torchvisions_input_equals_torchvision() -> None:
+    image = decode(_encoded(_noise()))
+    steps = v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    )
+    torch.testing.assert_close(INPUTS["torchvision"].normalise(image[None])[0], steps(image), atol=1e-6, rtol=0)
+
+
+def test_caffes_input_is_bgr_minus_mean() -> None:
+    red = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
+    red[:, 0] = 200
+    found = INPUTS["caffe"].normalise(red).flatten().tolist()
+    assert found == pytest.approx([-103.939, -116.779, 200 - 123.68], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", list(INPUTS))
+def test_inputs_travel_as_json(name: str) -> None:
+    assert Input.from_dict(INPUTS[name].as_dict()) == INPUTS[name]
+
+
+@pytest.mark.parametrize("change", [{"channels": "GBR"}, {"range": 2}, {"mean": [1, 2]}, {"std": [1, 0, 1]}])
+def test_a_broken_input_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not an input"):
+        Input.from_dict(INPUTS["caffe"].as_dict() | change)
