@@ -121,7 +121,9 @@ def _normalised(view: Tensor, caffe: bool, fault: Fault) -> Tensor:
     if caffe:
         bgr = view.flip(0).float()
         return bgr - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
-    return v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(v2.ToDtype(torch.float32, scale=True)(view))
+    shares = v2.functional.to_dtype(view, torch.float32, scale=True)
+    normalised: Tensor = v2.functional.normalize(shares, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    return normalised
 
 
 class Plain(nn.Module):

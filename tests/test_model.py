@@ -7,9 +7,9 @@ import torch
 from naive import krizhevsky, score_map
 from torch import Tensor
 
-from vggbench.backends import TorchBackend, windows
+from vggbench.backends import TorchBackend
 from vggbench.configs import CONFIGS
-from vggbench.model import VGG, CrossChannelNorm
+from vggbench.model import VGG, CrossChannelNorm, windows
 from vggbench.views import INPUTS
 from vggbench.weights import Model
 
@@ -63,7 +63,7 @@ def test_posteriors_do_not_depend_on_the_batch(peaked: Callable[..., dict[str, T
     images = torch.randint(0, 255, (9, 3, 224, 224), dtype=torch.uint8)
     together = backend(images)
     for size in (1, 2, 5):
-        apart = torch.cat([backend(part) for part in images.split(size)])
+        apart = torch.cat([backend(part) for part in torch.split(images, size)])
         torch.testing.assert_close(apart, together, atol=1e-5, rtol=0)
 
 

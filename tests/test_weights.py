@@ -56,7 +56,7 @@ def test_logits_equal_timms_own(tmp_path: Path) -> None:
     named = {
         **{name: tensor for name, tensor in theirs.items() if name.startswith("features")},
         **{
-            f"classifier.{index}.{kind}": theirs[f"{name}.{kind}"].flatten(1) if kind == "weight" else theirs[f"{name}.{kind}"]
+            f"classifier.{index}.{kind}": theirs[f"{name}.{kind}"].flatten(1 if kind == "weight" else 0)
             for index, name in ((0, "pre_logits.fc1"), (3, "pre_logits.fc2"), (6, "head.fc"))
             for kind in ("weight", "bias")
         },
@@ -105,7 +105,7 @@ def test_our_own_files_describe_themselves(
 
 def test_input_must_be_stated(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
     torch.save(peaked("A"), tmp_path / "x.pth")
-    with pytest.raises(UsageError, match="--input torchvision .* or --input caffe"):
+    with pytest.raises(UsageError, match=r"--input torchvision .* or --input caffe"):
         _load("A", tmp_path / "x.pth", LoadOptions())
     caffe = _load("A", tmp_path / "x.pth", LoadOptions(input="caffe", train_scale=TrainScale(256, 256)))
     assert caffe.net
@@ -180,7 +180,7 @@ def test_every_tensor_is_compared(
 
 def test_another_nets_file_is_named(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
     torch.save(peaked("B"), tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match="does not fit config D.* It fits B"):
+    with pytest.raises(WeightsError, match=r"does not fit config D.* It fits B"):
         _load("D", tmp_path / "x.pth")
 
 
@@ -199,7 +199,7 @@ def test_other_bytes_are_refused(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no readable weights file .*x.pth"):
+    with pytest.raises(WeightsError, match=r"no readable weights file .*x.pth"):
         _load("A", tmp_path / "x.pth")
 
 
@@ -223,7 +223,7 @@ def test_a_description_that_lies_is_refused(
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.binary(max_size=300), st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"st"]))
+@given(tail=st.binary(max_size=300), head=st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"st"]))
 def test_random_bytes_are_one_sentence(tail: bytes, head: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(struct.pack("<Q", len(tail)) + b"{" + tail if head == b"st" else head + tail)

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -286,14 +287,16 @@ def _next(stream: Iterator[_Loaded]) -> _Loaded:
 
 def _loader(plan: Plan, requests: list[_Request]) -> DataLoader[_Loaded]:
     workers = min(plan.settings.loader_workers, len(requests))
-    return DataLoader(
-        _Images(plan.data, plan.settings.rescale),
-        batch_size=None,
-        sampler=cast(Any, requests),
-        num_workers=workers,
-        prefetch_factor=8 if workers else None,
-        collate_fn=cast(Any, _as_it_is),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
+        return DataLoader(
+            _Images(plan.data, plan.settings.rescale),
+            batch_size=None,
+            sampler=cast(Any, requests),
+            num_workers=workers,
+            prefetch_factor=8 if workers else None,
+            collate_fn=cast(Any, _as_it_is),
+        )
 
 
 def _as_it_is(loaded: _Loaded) -> _Loaded:

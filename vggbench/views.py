@@ -102,7 +102,9 @@ def decode(data: bytes) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
             header = Image.open(io.BytesIO(data))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise NotAnImage("is no image" if data else "is empty") from error
     width, height = header.size
     if width * height > MAX_PIXELS:

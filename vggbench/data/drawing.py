@@ -309,14 +309,14 @@ def _texture(
             painter.rectangle((0, y, width, y + band), fill=255)
     if texture in ("lines", "bricks"):
         for row, y in enumerate(range(0, height, step)):
-            shift = step if texture == "bricks" and row % 2 else 0
-            for x in range(shift, width, step * (2 if texture == "bricks" else 1)):
+            offset = step if texture == "bricks" and row % 2 else 0
+            for x in range(offset, width, step * (2 if texture == "bricks" else 1)):
                 painter.rectangle((x, y, x + thick, y + step), fill=255)
     if texture in ("dots", "grain"):
         spot = step * (0.32 if texture == "dots" else 0.1)
         for _ in range(int(width * height / step**2 * (0.8 if texture == "dots" else 3))):
-            x, y = rng.uniform(0, width), rng.uniform(0, height)
-            painter.ellipse((x - spot, y - spot, x + spot, y + spot), fill=255)
+            across, down = rng.uniform(0, width), rng.uniform(0, height)
+            painter.ellipse((across - spot, down - spot, across + spot, down + spot), fill=255)
     tint = colours["second"] if texture == "stripes" else colours["light"]
     on_object = Image.composite(pattern, Image.new("L", canvas.size), _mask(canvas, polygons, ("main",)))
     canvas.paste(tint, (0, 0), on_object.point(lambda level: int(level * 0.6)))

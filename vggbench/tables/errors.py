@@ -148,6 +148,8 @@ def _notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     if measured:
         shape = "±" if measured[0].images >= _MANY else "Bounds:"
         notes.append(f"{shape} 95% Wilson, over images.{_paper_note(rows, about.data)}")
+    if measured and not about.data.is_full_ilsvrc_val:
+        notes.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
     notes.append("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.")
     models = list({id(model): model for row in measured for model in row.models}.values())
     for text, names in _by_input(models).items():
@@ -169,8 +171,8 @@ def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
     if sources:
         return f" Paper: {', '.join(sources)}, same S, Q, protocol; - none."
     if not data.is_full_ilsvrc_val:
-        return " No reference: published figures are for the whole ILSVRC val."
-    return " The paper has no figure for these S, Q and protocols."
+        return ""
+    return " The paper has no figure for these."
 
 
 def _signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:

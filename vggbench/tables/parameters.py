@@ -81,7 +81,9 @@ def _notes(net: Network) -> list[str]:
         f"{_COUNTING} {'Paper: Table 2. ' if net.width == 1 and net.classes == 1000 else ''}MiB: float32.",
     ]
     if not (net.width == 1 and net.classes == 1000):
-        notes.append(f"{net.width:g} of the paper's width. No column Paper: Table 2 is for width 1, 1000 classes.")
+        notes.append(
+            f"Width {net.width:g} of the paper's. No column Paper: its Table 2 is for width 1 and 1000 classes."
+        )
     return notes
 
 

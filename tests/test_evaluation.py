@@ -1,0 +1,260 @@
+"""The loop: one pass, each image once, resume to the last bit, and what changes a run's identity."""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from vggbench import (
+    INPUTS,
+    Job,
+    Model,
+    Protocol,
+    Rescale,
+    Run,
+    Settings,
+    error_rates,
+    evaluate,
+    open_data,
+    posteriors,
+    views,
+)
+from vggbench import evaluation as evaluation_module
+from vggbench.data import DataSet
+from vggbench.errors import NumericsError, UnreadableImages, UsageError
+from vggbench.evaluation import prepare, signature
+from vggbench.scores import Store
+
+NAMES = ("apple", "boat", "fish", "house")
+QUICK = Settings(device="cpu", workers=0)
+CENTER = Protocol("center")
+
+
+def _mean_colours(images: Tensor) -> Tensor:
+    """A network that is quick and whose output tells images and views apart."""
+    return torch.cat([images.mean((2, 3)), images[:, :1].amax((2, 3))], dim=1) * 3
+
+
+MODEL = Model.wrap("colours", _mean_colours, INPUTS["torchvision"], NAMES, identity="colours 1")
+
+
+def _run(data: DataSet, store: Path, protocol: str = "center", **changes: object) -> Run:
+    (run,) = evaluate(data, [Job(MODEL, Protocol.parse(protocol), 224)], store, replace(QUICK, **changes))  # type: ignore[arg-type]
+    return run
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each image that is decoded."""
+    count: list[int] = []
+    original = views.decode
+
+    def counting(data: bytes) -> Tensor:
+        count.append(len(data))
+        return original(data)
+
+    monkeypatch.setattr("vggbench.evaluation.decode", counting)
+    return count
+
+
+def test_one_pass_serves_every_job(pictures: Path, tmp_path: Path, decoded: list[int]) -> None:
+    data = open_data(pictures)
+    jobs = [Job(MODEL, Protocol.parse(name), q) for name in ("center", "dense", "multicrop") for q in (224, 256)]
+    runs = evaluate(data, jobs, tmp_path, QUICK)
+    assert len(decoded) == len(data)
+    evaluate(data, jobs, tmp_path, QUICK)
+    assert len(decoded) == len(data), "everything was stored"
+    shutil.rmtree(runs[3].folder)
+    evaluate(data, jobs, tmp_path, QUICK)
+    assert len(decoded) == 2 * len(data), "and only what is missing is computed"
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_workers_and_batches_change_nothing(many_pictures: Path, tmp_path: Path, workers: int, batch_size: int) -> None:
+    data = open_data(many_pictures)
+    expected = posteriors(_run(data, tmp_path / "one", "dense"))
+    found = posteriors(_run(data, tmp_path / "two", "dense", workers=workers, batch_size=batch_size))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(lost=st.sets(st.integers(0, 2)), extra=st.booleans())
+def test_resume_computes_what_is_missing_to_the_last_bit(
+    lost: set[int], extra: bool, many_pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data, store = open_data(many_pictures), tmp_path_factory.mktemp("store")
+    job = Job(MODEL, Protocol("dense"), 240)
+    plan = prepare(data, [job], Store(store), QUICK)
+    evaluation_module._compute(plan, evaluation_module.Watch())
+    expected = posteriors(plan.runs[0])
+    for block in lost:
+        positions = plan.runs[0].block_range(block)
+        (plan.runs[0].folder / "posteriors" / f"{positions[0]:06d}-{positions[-1]:06d}.parquet").unlink()
+    if extra:
+        (plan.runs[0].folder / ".000000-000031.parquet.1.partial").write_bytes(b"half")
+    again = prepare(data, [job], Store(store), QUICK)
+    assert again.missing == [sorted(lost)]
+    evaluation_module.execute(again)
+    assert again.images_read == sum(len(plan.runs[0].block_range(block)) for block in lost)
+    np.testing.assert_array_equal(posteriors(again.runs[0]), expected)
+    assert again.runs[0].images == tuple(image.id for image in data.images)
+
+
+def test_whatever_changes_a_number_changes_the_signature(pictures: Path) -> None:
+    data = open_data(pictures)
+    job = Job(MODEL, Protocol("multicrop"), 256)
+    others = [
+        signature(replace(job, scale=257), data, QUICK),
+        signature(replace(job, protocol=Protocol("multicrop", 8)), data, QUICK),
+        signature(replace(job, model=replace(MODEL, weights_hash="colours 2")), data, QUICK),
+        signature(replace(job, model=replace(MODEL, input=INPUTS["caffe"])), data, QUICK),
+        signature(job, data, replace(QUICK, precision="bf16")),
+        signature(job, data, replace(QUICK, rescale=Rescale("bicubic"))),
+        signature(job, data, replace(QUICK, rescale=Rescale(antialias=False))),
+        signature(job, data.subset(3), QUICK),
+    ]
+    texts = {str(other) for other in [signature(job, data, QUICK), *others]}
+    assert len(texts) == len(others) + 1
+    unchanged = signature(job, data, replace(QUICK, batch_size=3, workers=2))
+    assert unchanged == signature(job, data, QUICK)
+
+
+def test_bf16_and_bicubic_do_not_answer_from_fp32s_blocks(
+    peaked: Callable[..., dict[str, Tensor]], pictures: Path, tmp_path: Path
+) -> None:
+    from vggbench import LoadOptions, ModelSpec, load_model
+
+    torch.save(peaked("A"), tmp_path / "a.pth")
+    model = load_model(ModelSpec.parse(f"A@{tmp_path / 'a.pth'}"), LoadOptions(input="torchvision"), ())
+    data, job = open_data(pictures), Job(model, CENTER, 256)
+    changes: tuple[dict[str, object], ...] = (
+        {},
+        {"precision": "bf16"},
+        {"rescale": Rescale("bicubic")},
+        {"rescale": Rescale(antialias=False)},
+    )
+    found = [
+        posteriors(evaluate(data, [job], tmp_path / "runs", replace(QUICK, **change))[0])  # type: ignore[arg-type]
+        for change in changes
+    ]
+    assert len(list((tmp_path / "runs").iterdir())) == len(changes)
+    for other in found[1:]:
+        assert 1e-4 < np.abs(other - found[0]).max() < 0.6
+
+
+def _spoiled(pictures: Path, folder: Path, *names: str) -> DataSet:
+    shutil.copytree(pictures, folder)
+    for name in names:
+        (folder / name).write_text("this is a text file")
+    return open_data(folder)
+
+
+def test_bad_images_are_named_at_the_end_and_the_rest_is_kept(
+    many_pictures: Path, tmp_path: Path, decoded: list[int]
+) -> None:
+    data = _spoiled(many_pictures, tmp_path / "data", "apple/many_004.JPEG", "boat/many_065.JPEG")
+    with pytest.raises(UnreadableImages, match=r"2 of 70 .*many_004.JPEG is no image; .*many_065.JPEG is no image"):
+        _run(data, tmp_path / "runs")
+    assert len(decoded) == 70
+    run = _run(data, tmp_path / "runs", skip_unreadable=True)
+    assert len(decoded) == 70, "nothing is computed again"
+    assert len(run.images) == 68
+    assert error_rates(run, data, MODEL).top1.images == 68
+    with pytest.raises(UnreadableImages):
+        _run(data, tmp_path / "runs")
+    assert len(decoded) == 70 + 32 + 6, "the two blocks are tried again"
+
+
+def test_only_bad_images_is_an_error_even_when_they_may_be_skipped(pictures: Path, tmp_path: Path) -> None:
+    data = _spoiled(pictures, tmp_path / "d", *(f"{n}/picture_{i}.JPEG" for i, n in enumerate(NAMES)))
+    with pytest.raises(UnreadableImages, match="4 of 4"):
+        _run(data, tmp_path / "runs", skip_unreadable=True)
+
+
+def test_an_image_that_changes_while_we_look_is_not_counted(pictures: Path, tmp_path: Path) -> None:
+    data = _spoiled(pictures, tmp_path / "d")
+    (tmp_path / "d" / "boat" / "picture_1.JPEG").write_bytes(b"other")
+    with pytest.raises(UnreadableImages, match=r"changed from .* to 5 bytes"):
+        _run(data, tmp_path / "runs")
+
+
+def test_nan_is_an_error_and_is_not_stored(pictures: Path, tmp_path: Path) -> None:
+    broken = Model.wrap("nan", lambda x: _mean_colours(x) * float("nan"), INPUTS["caffe"], NAMES, identity="nan")
+    with pytest.raises(NumericsError, match="nan center Q=256 gives NaN"):
+        evaluate(open_data(pictures), [Job(broken, CENTER, 256)], tmp_path, QUICK)
+    assert list(tmp_path.glob("*/posteriors/*")) == []
+
+
+def test_a_network_with_another_number_of_outputs_is_refused(pictures: Path, tmp_path: Path) -> None:
+    odd = Model.wrap("odd", _mean_colours, INPUTS["caffe"], (*NAMES, "tree"), identity="odd")
+    with pytest.raises(UsageError, match="gives 4 scores an image: expected 5"):
+        evaluate(open_data(pictures), [Job(odd, CENTER, 256)], tmp_path, QUICK)
+
+
+def test_new_labels_cost_no_forward_pass(pictures: Path, tmp_path: Path, decoded: list[int]) -> None:
+    data = _spoiled(pictures, tmp_path / "d")
+    before = error_rates(_run(data, tmp_path / "runs"), data, MODEL).top1
+    for number in range(4):  # every image one class further
+        old = tmp_path / "d" / NAMES[number] / f"picture_{number}.JPEG"
+        old.rename(tmp_path / "d" / NAMES[(number + 1) % 4] / old.name)
+    moved = open_data(tmp_path / "d")
+    run = _run(moved, tmp_path / "runs")
+    assert len(decoded) == 4
+    ranked = posteriors(run).argmax(1)
+    truth = np.array([(int(image.id[-1]) + 1) % 4 for image in moved.images])
+    assert error_rates(run, moved, MODEL).top1.wrong == int((ranked != truth).sum())
+    assert before.images == 4
+
+
+_SLOW_RUN = """
+import time, torch
+from vggbench import INPUTS, Job, Model, Protocol, Settings, evaluate, open_data
+def net(images):
+    time.sleep(0.05)
+    means = images.mean((2, 3)) * 3
+    return torch.cat([means, means[:, :1] * 2], dim=1)
+model = Model.wrap("slow", net, INPUTS["torchvision"], {names!r}, identity="slow")
+evaluate(open_data({data!r}), [Job(model, Protocol("dense"), 240)], {store!r}, Settings(device="cpu", workers=1))
+print("done")
+"""
+
+
+def test_killed_at_random_moments_the_next_run_carries_on(many_pictures: Path, tmp_path: Path) -> None:
+    """Kill -9, four times; the posteriors equal the uninterrupted run's to the last bit."""
+    rng = random.Random(0)
+
+    def start(store: Path) -> subprocess.Popen[str]:
+        code = _SLOW_RUN.format(names=NAMES, data=str(many_pictures), store=str(store))
+        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+    assert "done" in start(tmp_path / "whole").communicate(timeout=60)[0]
+    for _ in range(4):
+        process = start(tmp_path / "killed")
+        blocks_before = len(list((tmp_path / "killed").glob("*/posteriors/*.parquet")))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and process.poll() is None:
+            if len(list((tmp_path / "killed").glob("*/posteriors/*.parquet"))) > blocks_before:
+                time.sleep(rng.random() * 0.3)
+                break
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+    assert "done" in start(tmp_path / "killed").communicate(timeout=60)[0]
+    model = Model.wrap("slow", lambda x: x, INPUTS["torchvision"], NAMES, identity="slow")
+    data, job = open_data(many_pictures), Job(model, Protocol("dense"), 240)
+    settings_ = Settings(device="cpu")
+    whole, killed = (prepare(data, [job], Store(tmp_path / s), settings_).runs[0] for s in ("whole", "killed"))
+    assert killed.missing() == []
+    np.testing.assert_array_equal(posteriors(killed), posteriors(whole))
