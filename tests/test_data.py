@@ -118,7 +118,8 @@ def test_a_subset_is_spread_over_the_classes(count: int, classes: int, limit: in
     assert list(subset.images) == sorted(subset.images, key=lambda image: image.id)
     assert subset.total == count
     if count % classes == 0 and limit % classes == 0 and limit <= count:
-        assert len(subset.folders) == len(data.folders)
+        assert {image.folder for image in subset.images} == set(data.folders)
+    assert subset.folders == data.folders
 
 
 def test_limit_zero_is_refused() -> None:

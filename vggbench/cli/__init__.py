@@ -164,12 +164,10 @@ def main() -> None:
     except VggbenchError as error:
         print(f"vggbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("vggbench: Interrupted. Finished blocks are kept; the same command carries on.", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # Typer's answer to KeyboardInterrupt
+            print("vggbench: Interrupted. Finished blocks are kept; the same command carries on.", file=sys.stderr)
+        raise
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from vggbench.results import Line, Row, model_lines, paper_reference, row, unmea
 from vggbench.scores import Store
 from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
+from vggbench.tables.table import choose_format
 from vggbench.views import INPUTS, Rescale, image_size
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 
@@ -69,6 +70,7 @@ def evaluation(texts: Sequence[str], options: EvalOptions, *, keep_going: bool =
     """Evaluate models as the options say; None after a dry run."""
     protocols = _protocols(options)
     settings = _settings(options)
+    choose_format(options.format, options.output, is_terminal=False)  # refuses before anything is computed
     data = _data(options)
     for note in data.notes:
         say(f"Note: {note}.")

@@ -36,6 +36,8 @@ class DataSet:
     images: tuple[ImageFile, ...]
     total: int
     notes: tuple[str, ...] = ()
+    of_folders: tuple[str, ...] | None = None
+    """The class folders of the whole set, where this is a subset: labels are places among all of them."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -43,7 +45,7 @@ class DataSet:
     @cached_property
     def folders(self) -> tuple[str, ...]:
         """The class folders' names, sorted."""
-        return tuple(sorted({image.folder for image in self.images}))
+        return self.of_folders or tuple(sorted({image.folder for image in self.images}))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,7 +95,7 @@ class DataSet:
             return self
         by_class = sorted(self.images, key=lambda image: (image.folder, image.id))
         chosen = [by_class[i * len(by_class) // limit] for i in range(limit)]
-        return replace(self, images=tuple(sorted(chosen, key=lambda image: image.id)))
+        return replace(self, images=tuple(sorted(chosen, key=lambda image: image.id)), of_folders=self.folders)
 
 
 def _some(names: list[str], noun: str) -> str:

@@ -1,0 +1,278 @@
+"""The commands as people type them: tables, formats, and one clear sentence for everything that is wrong."""
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vggbench.cli import main
+
+NAMES = ("apple", "boat", "fish", "house")
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def vggbench(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Result]:
+    """Run the command line in this process; the store is a folder of the test's own."""
+    monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("vggbench.speed._PROBE_SECONDS", 1e-6)
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def nets(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> dict[str, Path]:
+    paths = {}
+    for config in ("A", "B", "C", "D", "E"):
+        paths[config] = tmp_path / f"{config}.pth"
+        torch.save(peaked(config), paths[config])
+    return paths
+
+
+STATED = ("--input", "torchvision", "--workers", 0, "--device", "cpu")
+
+
+def test_eval_prints_every_protocol_and_q(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
+) -> None:
+    command = (
+        "eval", f"D@{nets['D']}", *STATED, "--data", pictures, "--train-scale", "256-512", "--scales", 224, 256,
+        "--center", "--dense", "--multicrop",
+    )  # fmt: skip
+    result = vggbench(*command, "--format", "json")
+    assert result.code == 0
+    rows = json.loads(result.out)
+    assert [(row["protocol"], row["test_scales"], row["views"]) for row in rows] == [
+        ("center", [224], 1),
+        ("center", [256], 1),
+        ("dense", [224], 2),
+        ("dense", [256], 2),
+        ("dense", [224, 256], 4),
+        ("multicrop", [224], 50),
+        ("multicrop", [256], 50),
+        ("multicrop", [224, 256], 100),
+        ("dense+multicrop", [224, 256], 104),
+    ]
+    assert {row["train_scale"] for row in rows} == {"256-512"}
+    assert {(row["images"], row["images_total"], row["complete"], row["reference_top1"]) for row in rows} == {
+        (4, 4, True, None)
+    }
+    assert "4 images, 6 runs: 106 views" in result.err
+    assert "Read and decoded 4 images once for 6 runs" in result.err
+    again = vggbench(*command)
+    assert "Read and decoded" not in again.err
+    assert again.out.startswith("**D@D.pth, S=256-512 | pictures")
+    assert again.out.count("\n| D@D.pth |") == 9
+
+
+def test_compare_reads_once_and_keeps_the_row_of_a_missing_file(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
+) -> None:
+    models = [f"{config}@{path}" for config, path in nets.items()]
+    result = vggbench("compare", *models, *STATED, "--data", pictures, "--format", "json")
+    assert result.code == 0
+    assert "Read and decoded 4 images once for 5 runs" in result.err
+    assert [row["network"] for row in json.loads(result.out)] == [f"{c}@{c}.pth" for c in nets]
+    nets["C"].unlink()
+    result = vggbench("compare", *models, "A-LRN", *STATED, "--data", pictures, "--format", "json")
+    assert result.code == 1
+    rows = json.loads(result.out)
+    assert [row["top1_error"] is None for row in rows] == [False, False, True, False, False, True]
+    assert rows[2]["parameters"] == 133_638_952
+    assert rows[2]["gmacs_per_image"] > 11
+    assert "C.pth" in rows[2]["note"]
+    assert "A-LRN names no weights" in rows[5]["note"]
+    assert "no readable weights file" in result.err
+
+
+def test_compare_with_bare_names_alone_exits_0(vggbench: Callable[..., Result], pictures: Path) -> None:
+    result = vggbench("compare", "C", "A-LRN", "--data", pictures)
+    assert result.code == 0
+    assert result.out.count("| no weights |") == 2
+    assert "The paper has 27.3 / 8.8 (Table 3" in result.out
+
+
+def test_fuse_prints_one_row_of_the_mean(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
+) -> None:
+    models = (f"D@{nets['D']}", f"E@{nets['E']}")
+    options = (*STATED, "--data", pictures, "--scales", 224, 256, "--dense", "--multicrop", "--format", "json")
+    (row,) = json.loads(vggbench("fuse", *models, *options).out)
+    assert (row["network"], row["protocol"], row["views"]) == ("D@D.pth + E@E.pth", "dense+multicrop", 208)
+    assert row["config"] == "D+E"
+
+
+def test_limit_says_subset(vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path) -> None:
+    result = vggbench("eval", f"A@{nets['A']}", *STATED, "--data", pictures, "--limit", 2)
+    assert ", 2 of 4 images, a subset" in result.out
+    assert ":2/4" in result.out
+
+
+def test_skipped_images_are_counted(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "d")
+    (tmp_path / "d" / "fish" / "picture_2.JPEG").write_text("text")
+    command = ("eval", f"A@{nets['A']}", *STATED, "--data", tmp_path / "d")
+    failed = vggbench(*command)
+    assert failed.code == 1
+    assert failed.out == ""
+    assert "picture_2.JPEG is no image" in failed.err
+    assert "--skip-bad-images" in failed.err
+    assert "d, 3 of 4 images (1 unreadable)" in vggbench(*command, "--skip-bad-images").out
+
+
+def test_a_dry_run_computes_nothing(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    result = vggbench("eval", f"A@{nets['A']}", *STATED, "--data", pictures, "--dry-run")
+    assert (result.code, result.out) == (0, "")
+    assert "4 images, 1 runs: 2 views" in result.err
+    assert "About" in result.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_guessing_is_warned_of(
+    vggbench: Callable[..., Result], peaked: Callable[..., dict[str, Tensor]], many_pictures: Path, tmp_path: Path
+) -> None:
+    torch.save(peaked("A"), tmp_path / "guess.pth")
+    result = vggbench("eval", f"A@{tmp_path / 'guess.pth'}", *STATED, "--data", many_pictures, "--center")
+    assert result.err.count("no better than chance on its first 32 images") == 1
+    assert "check --input" in result.err
+
+
+def test_output_goes_to_a_file_that_begins_with_the_command(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    result = vggbench("eval", f"A@{nets['A']}", *STATED, "--data", pictures, "--output", tmp_path / "t" / "x.csv")
+    assert (result.code, result.out) == (0, "")
+    first, header, row = (tmp_path / "t" / "x.csv").read_text().splitlines()
+    assert first.startswith("# vggbench eval A@")
+    assert header.startswith("network,config,weights,weights_hash,width,classes,data,train_scale,test_scales,protocol")
+    assert row.startswith("A@A.pth,A,A.pth,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("eval", "F@x"), 2, "Unknown config 'F'"),
+        (("eval", "vgg15@x"), 2, "Did you mean"),
+        (("eval", "D@{A}"), 1, "does not fit config D"),
+        (("eval", "A@{A}", "--scales", "100"), 2, "--scales 100: Q must lie between 224"),
+        (("eval", "A@{A}", "--scales", "multi"), 2, "--scales multi needs S"),
+        (("eval", "A@{A}", "--scales", "x"), 2, "--scales 'x'"),
+        (("eval", "A@{A}", "--data", "{tmp}/nowhere"), 1, "There is no"),
+        (("eval", "A@{A}", "--data", "{tmp}/empty"), 1, "holds no class folders"),
+        (("eval", "A@{A}", "--data", "{tmp}/flat"), 1, "flat folder"),
+        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 class folders"),
+        (("eval", "A@{tmp}/harm.pth"), 1, "never executed"),
+        (("eval", "A@{tmp}/text.pth"), 1, "is no weights file"),
+        (("eval", "A@{tmp}/none.pth"), 1, "no readable weights file"),
+        (("eval", "A"), 2, "A names no weights"),
+        (("eval", "A@{A}", "--device", "cuda:7"), 2, "no such device"),
+        (("eval", "A@{A}", "--device", "x"), 2, "--device x"),
+        (("eval", "A@{A}", "--precision", "tf32"), 2, "CUDA only"),
+        (("eval", "A@{A}", "--precision", "int4"), 2, "--precision int4"),
+        (("eval", "A@{A}", "--grid", "8"), 2, "--grid is for --multicrop"),
+        (("eval", "A@{A}", "--multicrop", "--grid", "4"), 2, "--grid 4: expected 1 or 8"),
+        (("eval", "A@{A}", "--filter", "box"), 2, "--filter box"),
+        (("eval", "A@{A}", "--batch-size", "0"), 2, "--batch-size 0"),
+        (("eval", "A@{A}", "--limit", "0"), 2, "--limit 0"),
+        (("eval", "A@{A}", "--width", "0.5"), 2, "--width is for random nets"),
+        (("eval", "A@{A}", "--train-scale", "12"), 2, "no training scale"),
+        (("eval", "A@{A}", "--format", "xml"), 2, "--format xml"),
+        (("eval", "A@{A}", "--output", "/proc/x.md"), 1, "cannot be written"),
+        (("eval", "A@{A}", "--runs", "/proc/x"), 1, "cannot be made"),
+        (("fuse", "A@{A}"), 2, "two or more"),
+        (("fuse", "A@{A}", "B@{B}", "--center", "--scales", "224", "256"), 2, "do not combine several Qs"),
+        (("compare", "A@{A}", "B@"), 2, "names no source"),
+    ],
+)
+def test_what_is_wrong_gets_one_sentence(
+    arguments: tuple[str, ...], code: int, sentence: str, vggbench: Callable[..., Result], nets: dict[str, Path],
+    pictures: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(pictures / "fish", tmp_path / "flat")
+    shutil.copytree(pictures / "fish", tmp_path / "other" / "whale")
+    (tmp_path / "text.pth").write_text("text")
+    (tmp_path / "harm.pth").write_bytes(pickle.dumps(_Harm(tmp_path / "harmed")))
+    places = {name: str(path) for name, path in nets.items()} | {"tmp": str(tmp_path)}
+    filled = [argument.format(**places) for argument in arguments]
+    data = [] if "--data" in filled else ["--data", pictures]
+    result = vggbench(*filled, *STATED[:-2] if "--device" in filled else STATED, *data)
+    assert result.code == code, result.err
+    assert result.out == ""
+    assert sentence in result.err
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "harmed").exists()
+
+
+class _Harm:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self._path,))
+
+
+def test_no_data_is_a_usage_error(vggbench: Callable[..., Result], nets: dict[str, Path]) -> None:
+    result = vggbench("eval", f"A@{nets['A']}", *STATED)
+    assert result.code == 2
+    assert "expected --data FOLDER" in result.err
+
+
+def test_a_file_must_state_its_input(vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path) -> None:
+    for command in ("eval", "compare"):
+        result = vggbench(command, f"A@{nets['A']}", "--data", pictures)
+        assert result.code == 2
+        assert "--input torchvision" in result.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_says_how_to_go_on(number: int, many_pictures: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "vggbench", "eval", "D@random", "--width", "0.25", "--multicrop", "--scales", "256",
+        "--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "1",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/*/posteriors/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert "the same command carries on" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    script = f"{sys.executable} -m vggbench params --format json | head -c 1"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "["
+    assert "Error" not in result.stderr
