@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import vggbench
 from vggbench.cli import app
 from vggbench.cli.options import expand
-from vggbench.errors import DataError, UsageError
+from vggbench.errors import UsageError
 
 patient = settings(deadline=None)
 
@@ -116,7 +116,7 @@ def test_eval_reads_several_scales_before_its_model(tmp_path: Path) -> None:
     """It gets as far as the data, which are not there."""
     arguments = ["eval", "--scales", "256", "384", "D@random", "--data", str(tmp_path / "nowhere")]
     error = CliRunner().invoke(app, arguments).exception
-    assert isinstance(error, DataError)
+    assert isinstance(error, UsageError)
     assert str(error).startswith(f"There is no {tmp_path / 'nowhere'}")
 
 
@@ -156,7 +156,7 @@ def test_layers_of_d_sum_up_to_the_golden_figures() -> None:
 
 
 def test_layers_print_their_total() -> None:
-    assert "Total: 138357544 parameters, 15470264320 MACs (1 MAC = 2 FLOPs)" in run("params", "D", "--layers").stdout
+    assert "D, Q=224: 138357544 parameters, 15470264320 MACs." in run("params", "D", "--layers").stdout
 
 
 def test_check_recounts_and_says_so_beside_the_table() -> None:
@@ -238,4 +238,4 @@ def test_help_names_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
     for command in ("params", "eval", "compare", "fuse"):
-        assert f"\n  {command} " in done.stdout
+        assert f"│ {command} " in done.stdout

@@ -250,7 +250,7 @@ def test_killed_at_random_moments_the_next_run_carries_on(many_pictures: Path, t
                 break
             time.sleep(0.01)
         process.kill()
-        process.communicate()
+        process.communicate(timeout=20)  # ends when the orphaned worker ends, too
     assert "done" in start(tmp_path / "killed").communicate(timeout=60)[0]
     model = Model.wrap("slow", lambda x: x, INPUTS["torchvision"], NAMES, identity="slow")
     data, job = open_data(many_pictures), Job(model, Protocol("dense"), 240)

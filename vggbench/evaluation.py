@@ -22,7 +22,7 @@ from vggbench.data import DataSet
 from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
 from vggbench.metrics import ranks
 from vggbench.protocols import Protocol, View, rescaled_size
-from vggbench.scores import Block, Run, Store
+from vggbench.scores import CANNOT_BE_READ, Block, Run, Store
 from vggbench.views import NotAnImage, Rescale, decode, image_size, rescale, take
 from vggbench.weights import Model
 
@@ -116,8 +116,8 @@ class Plan:
     @cached_property
     def work_per_image(self) -> list[float]:
         """For each job the mean work of an image, estimated from the sizes of a hundred."""
-        sizes = _some_sizes(self.data)
-        return [sum(job.work(*size) for size in sizes) / len(sizes) for job in self.jobs]
+        some = sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
+        return [sum(job.work(*size) for size in some) / len(some) for job in self.jobs]
 
     @property
     def missing_images(self) -> list[int]:
@@ -174,6 +174,11 @@ def execute(plan: Plan, watch: Watch | None = None) -> None:
         raise UnreadableImages(_complaint(plan.data, unreadable))
     if any(not run.images for run in plan.runs):
         raise UnreadableImages(_complaint(plan.data, unreadable))
+    if len({run.images for run in plan.runs}) > 1:
+        raise DataError(
+            f"{len(unreadable)} images could be read for some of these runs and not for others: expected the same "
+            "images in every row. Run the command again, without --skip-bad-images if they are whole now."
+        )
     for run in plan.runs:
         run.compact()
 
@@ -203,8 +208,20 @@ class _Loaded(NamedTuple):
     position: int
     height: int
     width: int
-    pixels: dict[int, Tensor]
+    sizes: dict[int, tuple[int, int]]
+    """(height, width) at each Q."""
+    pixels: Tensor
+    """uint8, all Qs one after the other: each tensor that crosses processes holds a file descriptor."""
     problem: str | None = None
+
+    def at(self, scale: int) -> Tensor:
+        """(3, H, W) uint8 at this Q."""
+        start = 0
+        for other, (height, width) in self.sizes.items():
+            if other == scale:
+                return self.pixels[start : start + 3 * height * width].view(3, height, width)
+            start += 3 * height * width
+        raise KeyError(scale)
 
 
 class _Request(NamedTuple):
@@ -227,16 +244,21 @@ class _Images(Dataset[_Loaded]):
             pixels = decode(encoded)
             at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
         except OSError as error:
-            return _Loaded(request.position, 0, 0, {}, f"cannot be read ({error.strerror})")
+            return _Loaded(request.position, 0, 0, {}, torch.empty(0), f"{CANNOT_BE_READ} ({error.strerror})")
         except NotAnImage as reason:
-            return _Loaded(request.position, 0, 0, {}, str(reason))
-        return _Loaded(request.position, pixels.shape[1], pixels.shape[2], at_scale)
+            return _Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
+        shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
+        flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
+        return _Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat)
 
 
 def _compute(plan: Plan, watch: Watch) -> None:
     settings = plan.settings
     device = settings.torch_device
     backends = {id(job.model): TorchBackend.start(job.model, device, settings.precision) for job in plan.jobs}
+    for run, blocks in zip(plan.runs, plan.missing, strict=True):
+        if blocks:
+            run.create()
     seen: list[list[NDArray[np.int32]]] = [[] for _ in plan.jobs]
     for block, lacking, images in _blocks(plan):
         for index in lacking:
@@ -307,7 +329,7 @@ def _posteriors(
     backend: TorchBackend, job: Job, images: list[_Loaded], batch_size: int, watch: Watch, view_work: float
 ) -> NDArray[np.float32]:
     """The posteriors (n, K) of the readable images: mean over views of softmax(mean over positions)."""
-    pixels = [image.pixels[job.scale] for image in images if image.problem is None]
+    pixels = [image.at(job.scale) for image in images if image.problem is None]
     totals = np.zeros((len(pixels), job.model.classes))
     for batch in _batches(job.protocol, pixels, batch_size):
         scores = backend(torch.stack([take(pixels[index], view) for index, view in batch]))
@@ -377,18 +399,18 @@ def _provenance(settings: Settings, seconds: float) -> dict[str, Any]:
 
 
 def _run_name(job: Job) -> str:
-    return f"{job.model.name.replace('@', '-')}-{job.protocol}-Q{job.scale}"
+    return f"{job.model.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
 
 
-def _some_sizes(data: DataSet) -> list[tuple[int, int]]:
-    count = min(_SIZE_SAMPLE, len(data))
-    sizes = []
+def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:
+    """(height, width) of `count` images spread over the data, from their headers."""
+    found = []
     for index in range(count):
         try:
-            sizes.append(image_size(str(data.images[index * len(data) // count].path)))
+            found.append(image_size(str(data.images[index * len(data) // count].path)))
         except NotAnImage:
             continue  # reported when the evaluation comes to it
-    return sizes or [(375, 500)]
+    return found or [(375, 500)]
 
 
 def _complaint(data: DataSet, unreadable: dict[str, str]) -> str:

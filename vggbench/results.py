@@ -12,11 +12,12 @@ from vggbench.configs import Config
 from vggbench.cost import Network, cost, mean_macs
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
-from vggbench.evaluation import Job, Plan
+from vggbench.evaluation import Job, Plan, Settings
 from vggbench.metrics import ErrorRate, top_k_error
 from vggbench.paper import Member, published
 from vggbench.protocols import Protocol, TrainScale
 from vggbench.scores import Run, Scores, fuse, label_ranks
+from vggbench.views import Rescale
 from vggbench.weights import Model
 
 
@@ -81,6 +82,7 @@ class Row:
     reference: Reference | None = None
     config: str | None = None
     note: str | None = None
+    run_hashes: tuple[str, ...] = ()
 
 
 def error_rates(scores: Scores, data: DataSet, model: Model) -> Errors:
@@ -118,18 +120,22 @@ def most_complete(lines: Sequence[Line]) -> list[Line]:
 
 def fused_line(lines: Sequence[Line]) -> Line:
     """ConvNet fusion (paper, section 4.4): the mean over nets; raises UsageError unless their classes are the same."""
-    first, *others = (line.models[0] for line in lines)
-    for other in others:
-        if other.class_names != first.class_names or other.classes != first.classes:
-            raise UsageError(
-                f"{first.name} and {other.name} have different classes or order: expected the same list of classes. "
-                "Fuse nets that were trained on the same classes."
-            )
+    require_same_classes([line.models[0] for line in lines])
     parts = tuple(part for line in lines for part in line.parts)
     return Line(lines[0].protocol, parts, fuse(*(line.scores for line in lines)))
 
 
-def row(line: Line, data: DataSet) -> Row:
+def require_same_classes(models: Sequence[Model]) -> None:
+    """Raise UsageError where models have different classes, or the same in another order."""
+    for other in models[1:]:
+        if (other.class_names, other.classes) != (models[0].class_names, models[0].classes):
+            raise UsageError(
+                f"{models[0].name} and {other.name} have different classes or order: expected the same list. "
+                "Compare and fuse nets that were trained on the same classes."
+            )
+
+
+def row(line: Line, data: DataSet, settings: Settings) -> Row:
     """Measure one row."""
     models = line.models
     train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
@@ -147,8 +153,9 @@ def row(line: Line, data: DataSet) -> Row:
         images=len(line.scores.images),
         skipped=skipped,
         errors=error_rates(line.scores, data, models[0]),
-        reference=_reference(line, data),
+        reference=_reference(line, data, settings),
         config="+".join(model.net.config.name if model.net else "other" for model in models),
+        run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
     )
 
 
@@ -186,8 +193,10 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
     return Reference(found.top1, found.top5, f"paper, Table {found.table}") if found else None
 
 
-def _reference(line: Line, data: DataSet) -> Reference | None:
-    """The paper's figure, beside a full ILSVRC run of the paper's own nets only."""
+def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
+    """The paper's figure, beside a full ILSVRC run of the paper's own nets, plainly rescaled and in fp32, only."""
+    if settings.rescale != Rescale() or settings.precision not in ("fp32", "tf32"):
+        return None
     if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
         return None
     members = []

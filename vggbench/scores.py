@@ -9,6 +9,7 @@ A run is a folder that reads by itself:
 `posteriors/` holds nothing but Parquet, so that it opens in pandas, Polars and DuckDB as it is.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ from vggbench.metrics import ranks
 
 BLOCK = 32
 """Images of one block."""
+CANNOT_BE_READ = "cannot be read"
 _ROW_GROUP = 1024
 _METADATA = b"vggbench"
 _BLOCK_NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
@@ -103,7 +105,7 @@ class Run:
         there = {
             position // BLOCK
             for file in self._files.values()
-            if accept_unreadable or not file.unreadable
+            if not file.unreadable or (accept_unreadable and not _transient(file.unreadable))
             for position in range(file.first, file.last + 1, BLOCK)
         }
         return [block for block in range(self.block_count) if block not in there]
@@ -140,7 +142,7 @@ class Run:
 
     def write(self, number: int, block: Block) -> None:
         """Store a block: it is there whole or not at all. Raises StoreError, for instance when the disk is full."""
-        self._create()
+        self.create()
         positions = self.block_range(number)
         table = _table(block)
         path = self._blocks / f"{positions[0]:06d}-{positions[-1]:06d}.parquet"
@@ -149,17 +151,21 @@ class Run:
 
     def compact(self) -> None:
         """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
+        self._files = Run.open(self.folder, self.signature, self.expected)._files  # another process may be ahead
         if len(self._files) < 2 or self.missing():
             return
         blocks = self._ordered
         schema = pq.read_schema(blocks[0].path).with_metadata(_metadata({}, self.provenance))
         path = self._blocks / f"{0:06d}-{len(self.expected) - 1:06d}.parquet"
         self._write_file(path, _grouped(file.path for file in blocks), schema)
+        for leftover in self.folder.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
         self._files = {0: _opened(path, self.expected)}
         for file in blocks:
             file.path.unlink(missing_ok=True)
 
-    def _create(self) -> None:
+    def create(self) -> None:
+        """Make the folder and its record, so that a place that cannot be written is met before any forward pass."""
         record = self.folder / "run.json"
         if record.exists() and self._blocks.exists():
             return
@@ -184,15 +190,8 @@ class Run:
 
     def _stored(self, column: str) -> Iterator[NDArray[Any]]:
         for file in self._ordered:
-            try:
-                with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
-                    for batch in parquet.iter_batches(_ROW_GROUP, columns=[column]):
-                        yield _array(batch.column(0))
-            except (pa.ArrowException, OSError) as error:
-                raise StoreError(
-                    f"{file.path} is damaged inside ({error}): expected what was written. "
-                    "Delete this file and run the command again; only its images are computed again."
-                ) from error
+            for batch in _whole(file.path, [column]):
+                yield _array(batch.column(column).combine_chunks())
 
     def _write_file(self, path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
         partial = self.folder / f".{path.name}.{os.getpid()}.partial"
@@ -227,7 +226,8 @@ class Run:
         run._files = {file.first: file for file in whole or found}
         for leftover in found if whole else []:
             if leftover not in whole:
-                leftover.path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a store that may only be read
+                    leftover.path.unlink(missing_ok=True)
         return run
 
 
@@ -381,11 +381,31 @@ def _rechunked(arrays: Iterator[NDArray[Any]], size: int) -> Iterator[NDArray[An
         yield np.concatenate(held)
 
 
+def _whole(path: Path, columns: list[str] | None) -> Iterator[pa.Table]:
+    """The row groups of a file, checked against their checksums; raises StoreError and sets a damaged file aside."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        with contextlib.suppress(OSError):
+            path.replace(path.parent.parent / f".{path.name}.damaged")
+        raise StoreError(
+            f"{path} is damaged inside ({error}): expected what was written. It was set aside; run the command again, "
+            "and its images are computed again."
+        ) from error
+
+
+def _transient(unreadable: dict[str, str]) -> bool:
+    """Whether the file system refused an image, which may pass, rather than the image being broken."""
+    return any(why.startswith(CANNOT_BE_READ) for why in unreadable.values())
+
+
 def _grouped(paths: Iterable[Path]) -> Iterator[pa.Table]:
     """The blocks' tables, joined into row groups."""
     held: list[pa.Table] = []
     for path in paths:
-        held.append(pq.read_table(path, page_checksum_verification=True).replace_schema_metadata())
+        held += [table.replace_schema_metadata() for table in _whole(path, None)]
         if sum(table.num_rows for table in held) >= _ROW_GROUP:
             yield pa.concat_tables(held)
             held = []

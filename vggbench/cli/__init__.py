@@ -26,14 +26,12 @@ app = typer.Typer(
     "Example: vggbench eval D@vgg16.pth --input torchvision --data imagenet --scales 256 384 512 --dense --multicrop",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 
 Models = Annotated[
     list[str],
-    typer.Argument(
-        metavar="MODEL...", help="CONFIG[@SOURCE]: D@vgg16.pth, E@mine.safetensors, D@random, or vgg16@FILE."
-    ),
+    typer.Argument(metavar="MODEL", help="CONFIG@FILE: D@vgg16.pth, E@mine.safetensors, D@random, or vgg16@FILE."),
 ]
 
 
@@ -52,11 +50,11 @@ def root(
 @app.command(cls=SeveralValues)
 def params(
     configs: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG...]", help="A, A-LRN, B, C, D, E; none: all six.")
+        list[str] | None, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E; none: all six.")
     ] = None,
     scales: Scales = None,
-    layers: Annotated[bool, typer.Option(help="Layer by layer, for each config.")] = False,
-    check: Annotated[bool, typer.Option(help="Recount with fvcore; fail on any difference.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Layer by layer, for each config.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Recount with fvcore; fail on any difference.")] = False,
     width: Annotated[float, typer.Option(help="Channels relative to the paper's.")] = 1.0,
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.")] = 1000,
     format: Format = None,
@@ -84,7 +82,7 @@ def params(
 @app.command(name="eval", cls=SeveralValues)
 @with_options
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="CONFIG[@SOURCE], such as D@vgg16.pth.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="CONFIG@FILE, such as D@vgg16.pth, or D@random.")],
     options: EvalOptions,
 ) -> None:
     """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.

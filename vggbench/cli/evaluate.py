@@ -1,21 +1,22 @@
 """What eval, compare and fuse have in common: open, plan, forecast, evaluate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vggbench.backends import precisions
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import Progress, say
-from vggbench.data import DataSet, open_data
+from vggbench.data import SAMPLE, DataSet, open_data
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.evaluation import Job, Plan, Settings, execute, prepare
+from vggbench.evaluation import Job, Plan, Settings, execute, prepare, sizes
 from vggbench.paper import RESULTS, Member
 from vggbench.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
-from vggbench.results import Line, Row, model_lines, paper_reference, row, unmeasured_row
+from vggbench.results import Line, Row, model_lines, paper_reference, require_same_classes, row, unmeasured_row
 from vggbench.scores import Store
 from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
-from vggbench.tables.table import choose_format
-from vggbench.views import INPUTS, Rescale, image_size
+from vggbench.tables.table import check_output, choose_format
+from vggbench.views import INPUTS, Rescale
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 
 
@@ -44,7 +45,7 @@ class Evaluation:
 
     def row(self, line: Line) -> Row:
         """Measure one row."""
-        return row(line, self.plan.data)
+        return row(line, self.plan.data, self.plan.settings)
 
 
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
@@ -58,19 +59,40 @@ def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_goin
         if spec in loaded:
             continue
         try:
-            loaded[spec] = Entry(spec, load_model(spec, load_options, data.folders))
+            model = load_model(spec, load_options, data.folders)
+            data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
+            loaded[spec] = Entry(spec, model)
         except VggbenchError as error:
             if not keep_going or (spec.source and isinstance(error, UsageError)):
                 raise
             loaded[spec] = Entry(spec, None, str(error), failed=spec.source is not None)
-    return list(loaded.values())
+    entries = _told_apart(list(loaded.values()))
+    models = [entry.model for entry in entries if entry.model]
+    require_same_classes(models)
+    for index, model in enumerate(models):
+        for other in models[:index]:
+            if (other.net, other.weights_hash, other.input) == (model.net, model.weights_hash, model.input):
+                raise UsageError(f"{other.name} and {model.name} are the same weights: expected different ones.")
+    return entries
+
+
+def _told_apart(entries: list[Entry]) -> list[Entry]:
+    """Models from files of one name are printed by their paths."""
+    names = [entry.spec.name for entry in entries]
+    return [
+        replace(entry, model=replace(entry.model, name=f"{entry.spec.config.name}@{entry.spec.source}"))
+        if entry.model and names.count(entry.spec.name) > 1
+        else entry
+        for entry in entries
+    ]
 
 
 def evaluation(texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False) -> Evaluation | None:
     """Evaluate models as the options say; None after a dry run."""
     protocols = _protocols(options)
     settings = _settings(options)
-    choose_format(options.format, options.output, is_terminal=False)  # refuses before anything is computed
+    choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
+    check_output(options.output)
     data = _data(options)
     for note in data.notes:
         say(f"Note: {note}.")
@@ -92,7 +114,8 @@ def evaluation(texts: Sequence[str], options: EvalOptions, *, keep_going: bool =
 
 def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) -> Row:
     """The row of a net without weights: its cost on these images, and the paper's figure on ILSVRC alone."""
-    train_scale = _published_scale(entry.spec.config.name)
+    stated = TrainScale.parse(options.train_scale) if options.train_scale else None
+    train_scale = stated or _published_scale(entry.spec.config.name)
     kinds = [protocol for protocol in done.protocols if protocol.combines] or done.protocols[-1:]
     scales = _scales(kinds[-1], options, train_scale)
     protocol = "+".join(str(kind) for kind in kinds)
@@ -120,6 +143,8 @@ def _data(options: EvalOptions) -> DataSet:
             "No images: expected --data FOLDER, or the folder in $VGGBENCH_DATA; one folder per class, such as "
             "val/n01440764/."
         )
+    if str(options.data) != SAMPLE and not options.data.exists():
+        raise UsageError(f"There is no {options.data}: expected a folder of images, from --data or $VGGBENCH_DATA.")
     data = open_data(options.data)
     return data if options.limit is None else data.subset(options.limit)
 
@@ -149,7 +174,7 @@ def _jobs(model: Model, protocols: Sequence[Protocol], options: EvalOptions) -> 
 def _settings(options: EvalOptions) -> Settings:
     choices = {
         "--filter": (options.filter, ("bilinear", "bicubic")),
-        "--precision": (options.precision, ("fp32", "tf32", "bf16", "fp16")),
+        "--precision": (options.precision, precisions()),
         "--input": (options.input, (None, *INPUTS)),
     }
     for name, (value, allowed) in choices.items():
@@ -209,4 +234,4 @@ def _sizes(plan: Plan) -> list[tuple[int, int]]:
     """The images' sizes: from the store, or from their headers where nothing was run."""
     if plan.runs:
         return plan.runs[0].sizes()
-    return [image_size(str(image.path)) for image in plan.data.images]
+    return sizes(plan.data, len(plan.data))

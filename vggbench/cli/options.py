@@ -37,8 +37,9 @@ Output = Annotated[
 ]
 
 
-def _flag(text: str, panel: str) -> Any:
-    return typer.Option(help=text, rich_help_panel=panel)
+def _flag(text: str, panel: str, *names: str) -> Any:
+    """An option; with a name of its own a switch has no --no- form."""
+    return typer.Option(*names, help=text, rich_help_panel=panel)
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class EvalOptions:
     """What an evaluation can be told; see each help text."""
 
     scales: Scales = None
-    center: Annotated[bool, _flag("One central 224 crop (Q=256 unless --scales).", _PROTOCOLS)] = False
-    tencrop: Annotated[bool, _flag("4 corners, centre, and their mirrors.", _PROTOCOLS)] = False
-    dense: Annotated[bool, _flag("The whole image and its mirror (paper, section 3.2).", _PROTOCOLS)] = False
-    multicrop: Annotated[bool, _flag("5 x 5 crops and their mirrors: 50 views.", _PROTOCOLS)] = False
+    center: Annotated[bool, _flag("One central 224 crop (Q=256 unless --scales).", _PROTOCOLS, "--center")] = False
+    tencrop: Annotated[bool, _flag("4 corners, centre, and their mirrors.", _PROTOCOLS, "--tencrop")] = False
+    dense: Annotated[bool, _flag("The whole image and its mirror (paper, section 3.2).", _PROTOCOLS, "--dense")] = False
+    multicrop: Annotated[bool, _flag("5 x 5 crops and their mirrors: 50 views.", _PROTOCOLS, "--multicrop")] = False
     grid: Annotated[int, _flag("Pixels that multicrop's offsets are multiples of: 1 or 8.", _PROTOCOLS)] = 1
     data: Annotated[
         Path | None,
@@ -65,7 +66,9 @@ class EvalOptions:
     width: Annotated[float, _flag("Width of random nets; 1.0 is the paper's.", _DATA)] = 1.0
     filter: Annotated[str, _flag("Rescaling: bilinear or bicubic.", _DATA)] = "bilinear"
     antialias: Annotated[bool, _flag("Antialias when rescaling.", _DATA)] = True
-    skip_bad_images: Annotated[bool, _flag("Leave out unreadable images; every table counts them.", _DATA)] = False
+    skip_bad_images: Annotated[
+        bool, _flag("Leave out unreadable images; every table counts them.", _DATA, "--skip-bad-images")
+    ] = False
     device: Annotated[str, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUNNING)] = "auto"
     precision: Annotated[str, _flag("fp32, tf32, bf16 or fp16.", _RUNNING)] = "fp32"
     batch_size: Annotated[
@@ -76,7 +79,9 @@ class EvalOptions:
         Path,
         typer.Option(help="The store of posteriors.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING),
     ] = Path("runs")
-    dry_run: Annotated[bool, _flag("Print the forecast (views, GMACs, time, disk) and stop.", _RUNNING)] = False
+    dry_run: Annotated[
+        bool, _flag("Print the forecast (views, GMACs, time, disk) and stop.", _RUNNING, "--dry-run")
+    ] = False
     format: Format = None
     output: Output = None
 

@@ -24,8 +24,10 @@ def open_folders(root: Path) -> DataSet:
     others: list[Path] = []
     for folder in folders:
         before = len(found)
+        _refuse_nested(folder)
         for path, length in _files(folder):
             if path.suffix.lower() in EXTENSIONS:
+                _refuse_undecodable(path)
                 found.append(ImageFile(_WNID_SUFFIX.sub("", path.stem), path, length, folder.name))
             else:
                 others.append(path)
@@ -39,6 +41,23 @@ def open_folders(root: Path) -> DataSet:
     return DataSet(name, images, len(images), _notes(others))
 
 
+def _refuse_nested(folder: Path) -> None:
+    """A folder of folders, such as `train` beside `test`, is no class."""
+    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    if len(entries) > 1 and all(entry.is_dir() for entry in entries):
+        raise DataError(
+            f"{folder} holds {len(entries)} folders and no image: expected the images of one class. "
+            f"If it holds a whole set, pass --data {folder}."
+        )
+
+
+def _refuse_undecodable(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"The file name {path!a} is not UTF-8: expected one that is. Rename the file.") from error
+
+
 def _files(folder: Path) -> Iterator[tuple[Path, int]]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name.startswith("."):
@@ -46,7 +65,15 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path))
         else:
-            yield Path(entry.path), entry.stat().st_size
+            yield Path(entry.path), _length(entry)
+
+
+def _length(entry: os.DirEntry[str]) -> int:
+    """Bytes; 0 for a link to nowhere, which the evaluation then names as unreadable."""
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _with_unique_ids(images: list[ImageFile], top: Path) -> list[ImageFile]:

@@ -58,8 +58,8 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("Q", _scales),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
         *_error_columns(),
-        Column("Params", _params, right=True, from_width=80 if len(protocols) == 1 else 100),
-        Column("GMACs", _gmacs, right=True, from_width=80 if len(protocols) == 1 else 100),
+        Column("Params", _params, right=True, spare=True),
+        Column("GMACs", _gmacs, right=True, spare=True),
     ]
     return Table(
         title=f"{_data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
@@ -137,7 +137,7 @@ def _record(row: Row, about: Circumstances) -> dict[str, Any]:
         "backend": "pytorch",
         "input": "; ".join(dict.fromkeys(_input(model) for model in row.models)) or None,
         "rescale": str(about.settings.rescale),
-        "signature": f"{_signature(row, about)} | {row.protocol}" if row.models else None,
+        "signature": _long_signature(row, about) if row.models else None,
         "note": row.note,
     }
 
@@ -192,6 +192,15 @@ def _signature(row: Row, about: Circumstances) -> str:
     return (
         f"vggbench {__version__} | {nets} | S{row.train_scale or NONE} | {about.data.name}:{images} | Q{_scales(row)}"
     )
+
+
+def _long_signature(row: Row, about: Circumstances) -> str:
+    """All that the figure depends on, ending in the hashes that name its runs."""
+    inputs = "; ".join(dict.fromkeys(_input(model) for model in row.models))
+    return " | ".join(
+        [_signature(row, about), row.protocol, inputs, str(about.settings.rescale), about.settings.precision,
+         "+".join(row.run_hashes)]
+    )  # fmt: skip
 
 
 def _made(about: Circumstances) -> str:

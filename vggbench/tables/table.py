@@ -21,7 +21,8 @@ NONE = "-"
 class Column:
     """A heading and how to print a row's cell; `from_width` is the terminal's width from which it appears.
 
-    An `optional` column vanishes where no row fills it; a `folds` column alone may break its cells.
+    An `optional` column vanishes where no row fills it; a `folds` column alone may break its cells;
+    `spare` columns go, the last first, where the terminal is too narrow for all.
     """
 
     heading: str
@@ -30,6 +31,7 @@ class Column:
     from_width: int = 0
     optional: bool = False
     folds: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ def choose_format(asked: str | None, output: Path | None, is_terminal: bool) -> 
     if output is not None:
         return _SUFFIXES.get(output.suffix.lower(), "md")
     return "table" if is_terminal else "md"
+
+
+def check_output(output: Path | None) -> None:
+    """Refuse a path that cannot be a file; raises UsageError."""
+    if output is not None and (not output.name or output.is_dir()):
+        raise UsageError(f"--output {output}: expected a file, found a folder. Name a file such as table.md.")
 
 
 def render(table: Table, form: Format) -> str:
@@ -110,8 +118,10 @@ def _print(table: Table, console: Any) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    grid = RichTable(box=None, pad_edge=True, header_style="bold", show_edge=False)
     columns = _shown(table.terminal, table.rows, console.width)
+    while _natural_width(columns, table.rows) > console.width and any(column.spare for column in columns):
+        columns.remove([column for column in columns if column.spare][-1])
+    grid = RichTable(box=None, pad_edge=True, header_style="bold", show_edge=False)
     for column in columns:
         grid.add_column(
             column.heading,
@@ -121,10 +131,15 @@ def _print(table: Table, console: Any) -> None:
         )
     for row in table.rows:
         grid.add_row(*(Text(column.cell(row)) for column in columns))
-    console.print(Text(f" {table.title}", style="bold"))
+    console.print(Padding(Text(table.title, style="bold"), (0, 0, 0, 1)))
     console.print(grid)
     for note in table.notes:
         console.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+
+
+def _natural_width(columns: Sequence[Column], rows: Sequence[Any]) -> int:
+    """Of the whole table, in characters, with one space on each side of a cell."""
+    return sum(2 + max(len(text) for text in [c.heading, *(c.cell(row) for row in rows)]) for c in columns)
 
 
 def _plain(table: Table) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_torch(path: Path, *, zipped: bool) -> dict[str, Tensor]:
+    if zipped and _inflates(path):
+        raise WeightsError(
+            f"{path} would inflate beyond its own size: expected what torch.save writes. Do not trust it."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what it then refuses
@@ -118,12 +123,25 @@ def _read_torch(path: Path, *, zipped: bool) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{path} holds no state dict: expected tensors by name, found {type(content).__name__}.")
-    strays = [name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    strays = [name for name, value in content.items() if not (isinstance(name, str) and _is_plain(value))]
     if strays:
         raise WeightsError(
-            f"{path} holds {str(strays[0])!r}, which is no tensor: expected a state dict of tensors by name."
+            f"{path} holds {str(strays[0])!r}, which is no plain tensor: expected a state dict of tensors by name."
         )
     return _unwrapped(content)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+
+
+def _inflates(path: Path) -> bool:
+    """Whether a zip file claims more than it holds: torch.save compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # torch.load says what is wrong with it
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from vggbench.weights.files import file_hash, read_tensors, tensors_hash, write_
 from vggbench.weights.spec import RANDOM, ModelSpec
 
 RANDOM_SEED = 0
+MAX_WIDTH = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,18 @@ class Model:
     ) -> Self:
         """Any callable as a model, so that pruned, quantised or other networks get the paper's protocols.
 
-        `class_names` in the order of the outputs. What is stored is found again by `identity`,
-        which for a module is computed from its structure and weights; for another callable
-        name it yourself and change it when the function changes. Raises UsageError without one.
+        `class_names` in the order of the outputs. What is stored is found again by `identity`: name
+        the weights and the code, and change the name when either changes. For a module whose state is
+        all tensors it may be left out: its printed structure and weights are hashed, but not the
+        code of a `forward` of your own. Raises UsageError where an identity is needed.
         """
         if isinstance(network, nn.Module):
             network.eval()
-            identity = identity or tensors_hash(_all_tensors(network))
+            identity = identity or _module_identity(network)
         if not identity:
             raise UsageError(
-                f"Model {name!r} is a plain callable: expected identity='...', a name for its weights, since "
-                "stored posteriors are found again by it."
+                f"Model {name!r} is a plain callable, or keeps weights that are no tensors: expected identity='...', "
+                "a name for its code and weights, since stored posteriors are found again by it."
             )
         names = tuple(class_names)
         return cls(name, network, input, len(names), names, identity, train_scale)
@@ -175,6 +177,8 @@ class _Description:
     def read(cls, fields: dict[str, Any], path: Path) -> Self:
         try:
             names, scale = fields["classes"], fields["train_scale"]
+            if not 0 < float(fields["width"]) <= MAX_WIDTH or (names and len(set(names)) != len(names)):
+                raise ValueError("its width or class names cannot be")
             return cls(
                 input=Input.from_dict(fields["input"]),
                 train_scale=TrainScale.parse(scale) if scale else None,
@@ -192,6 +196,8 @@ class _Description:
 
 def _fitted(config: Config, tensors: dict[str, Tensor], own: _Description, path: Path) -> VGG:
     """The network of `config` with exactly these tensors: names, count and every shape are compared, then copied."""
+    if not tensors:
+        raise WeightsError(f"{path} holds no tensors: expected torchvision's names, features.0.weight and on.")
     first, last = tensors.get("features.0.weight"), tensors.get("classifier.6.weight")
     if first is None or last is None or first.ndim != 4 or last.ndim != 2:
         raise WeightsError(
@@ -246,6 +252,10 @@ def _frozen(network: VGG) -> VGG:
     return network.eval().requires_grad_(False)
 
 
-def _all_tensors(module: nn.Module) -> dict[str, Tensor]:
+def _module_identity(module: nn.Module) -> str | None:
+    """A hash of structure and weights; None where some weights are no tensors, as in quantised modules."""
+    state = module.state_dict()
+    if not all(isinstance(value, Tensor) and not value.is_quantized for value in state.values()):
+        return None
     structure = torch.frombuffer(bytearray(repr(module).encode()), dtype=torch.uint8)
-    return {"": structure} | {name: t for name, t in module.state_dict().items() if isinstance(t, Tensor)}
+    return tensors_hash({"": structure} | state)
