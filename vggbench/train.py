@@ -165,7 +165,7 @@ def transfer(start: Model, network: VGG) -> list[str]:
     source = start.network
     if not isinstance(source, VGG):
         raise UsageError(f"{start.name} is no VGG: expected a trained A to start from.")
-    if source.config.layers == network.config.layers:
+    if _shapes(source) == _shapes(network):  # the same config, or A and A-LRN
         pairs = list(zip(network.state_dict(), source.state_dict(), strict=True))
     else:
         convs = zip(_conv_names(network), _conv_names(source), strict=False)
@@ -307,6 +307,10 @@ def _set_dropout(network: VGG, share: float) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = share
+
+
+def _shapes(network: VGG) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def _conv_names(network: VGG) -> list[str]:

@@ -136,13 +136,11 @@ def fuse(models: Models, options: EvalOptions) -> None:
 
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
-    if len(set(models)) < 2:
-        raise UsageError(f"fuse {' '.join(models)}: expected two or more different models.")
     from vggbench.cli.evaluate import evaluation
     from vggbench.results import fused_line, most_complete
     from vggbench.tables.errors import nets_table
 
-    done = evaluation(models, options)
+    done = evaluation(models, options, at_least=2)
     if done is None:
         return
     lines = [most_complete(done.lines(entry.model)) for entry in done.entries if entry.model]

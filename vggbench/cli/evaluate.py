@@ -87,7 +87,9 @@ def _told_apart(entries: list[Entry]) -> list[Entry]:
     ]
 
 
-def evaluation(texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False) -> Evaluation | None:
+def evaluation(
+    texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False, at_least: int = 1
+) -> Evaluation | None:
     """Evaluate models as the options say; None after a dry run."""
     protocols = _protocols(options)
     settings = _settings(options)
@@ -97,6 +99,8 @@ def evaluation(texts: Sequence[str], options: EvalOptions, *, keep_going: bool =
     for note in data.notes:
         say(f"Note: {note}.")
     entries = load(texts, options, data, keep_going=keep_going)
+    if len(entries) < at_least:
+        raise UsageError(f"{' '.join(texts)}: expected two or more different models.")
     jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
     plan = prepare(data, jobs, Store(options.runs), settings)
     for path in plan.damaged:

@@ -80,10 +80,10 @@ def _notes(net: Network) -> list[str]:
         'GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".',
         f"{_COUNTING} {'Paper: Table 2. ' if net.width == 1 and net.classes == 1000 else ''}MiB: float32.",
     ]
-    if not (net.width == 1 and net.classes == 1000):
-        notes.append(
-            f"Width {net.width:g} of the paper's. No column Paper: its Table 2 is for width 1 and 1000 classes."
-        )
+    if net.width != 1:
+        notes.append(f"Width: {net.width:g} of the paper's channels.")
+    if net.width != 1 or net.classes != 1000:
+        notes.append("No column Paper: its Table 2 is for width 1 and 1000 classes.")
     return notes
 
 
