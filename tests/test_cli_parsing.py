@@ -203,7 +203,7 @@ def test_a_usage_error_is_one_sentence_and_exit_2(arguments: tuple[str, ...], se
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("fuse", "D@random"), "fuse D@random: expected two or more different models."),
+        (("fuse", "D@random"), "D@random: expected two or more different models."),
         (("eval", "D@random", "--grid", "4"), "--grid 4: expected 1 or 8."),
         (("eval", "D@random", "--grid", "8"), "--grid is for --multicrop, which was not asked for"),
         (("eval", "D@random", "--precision", "int8"), "--precision int8: expected one of fp32, tf32, bf16, fp16."),

@@ -91,6 +91,7 @@ def evaluation(
     texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False, at_least: int = 1
 ) -> Evaluation | None:
     """Evaluate models as the options say; None after a dry run."""
+    _require(at_least, len(set(texts)), texts)
     protocols = _protocols(options)
     settings = _settings(options)
     choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
@@ -99,8 +100,7 @@ def evaluation(
     for note in data.notes:
         say(f"Note: {note}.")
     entries = load(texts, options, data, keep_going=keep_going)
-    if len(entries) < at_least:
-        raise UsageError(f"{' '.join(texts)}: expected two or more different models.")
+    _require(at_least, len(entries), texts)
     jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
     plan = prepare(data, jobs, Store(options.runs), settings)
     for path in plan.damaged:
@@ -114,6 +114,11 @@ def evaluation(
     progress.summary()
     provenance = [entry for run in plan.runs for entry in run.provenance]
     return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols)
+
+
+def _require(at_least: int, count: int, texts: Sequence[str]) -> None:
+    if count < at_least:
+        raise UsageError(f"{' '.join(texts)}: expected two or more different models.")
 
 
 def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) -> Row:
