@@ -36,14 +36,17 @@ class Progress(Watch):
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
             self._bar = Bar(
-                TextColumn("{task.percentage:3.0f}%"),
-                BarColumn(bar_width=20),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False),
-                TextColumn("{task.fields[errors]}", markup=False),
+                TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
+                BarColumn(bar_width=10),
+                TimeElapsedColumn(table_column=Column(min_width=7)),
+                TextColumn("left", table_column=Column(min_width=4)),
+                TimeRemainingColumn(table_column=Column(min_width=7)),
+                TextColumn(
+                    "{task.fields[errors]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+                ),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -71,7 +74,7 @@ class Progress(Watch):
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
         """Show the errors so far; warn once where the first block looks like guessing."""
         top1, top5 = top_k_error(label_ranks, 1), top_k_error(label_ranks, 5)
-        self._errors = f"{job.title}: top-1 {top1.percent:.1f}, top-5 {top5.percent:.1f} % of {top1.images:,}"
+        self._errors = f"top-1 {top1.percent:.1f} top-5 {top5.percent:.1f} % of {top1.images:,}: {job.title}"
         self.advance(0)
         first = id(job.model) not in self._warned
         self._warned.add(id(job.model))
