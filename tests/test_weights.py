@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,13 @@ def test_a_tensor_larger_than_its_file_is_refused(tmp_path: Path) -> None:
     bomb = torch.zeros(1).expand(200_000, 100_000)
     torch.save({"features.0.weight": bomb}, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="larger than itself"):
+        _load("A", tmp_path / "x.pth")
+
+
+def test_a_zip_that_inflates_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10_000_000))
+    with pytest.raises(WeightsError, match="would inflate beyond its size"):
         _load("A", tmp_path / "x.pth")
 
 

@@ -9,6 +9,8 @@ from vggbench.errors import UsageError
 
 STAGE_CHANNELS = (64, 128, 256, 512, 512)
 FC_SIZE = 4096
+MAX_WIDTH = 4.0
+"""Widest network that is built, in times the paper's: sizes are checked before memory is taken."""
 CROP = 224
 """Side of the training crop, and the smallest input that the networks take."""
 FC6_KERNEL = 7

@@ -171,16 +171,15 @@ def unmeasured_row(
 ) -> Row:
     """The row of a net that has no weights: its parameters and cost at the paper's width, and what to do."""
     net = Network(config)
-    kinds = [protocol for protocol in protocols if protocol.combines] or list(protocols)[-1:]
     return Row(
         network=name,
         models=(),
-        protocol="+".join(str(protocol) for protocol in kinds),
+        protocol="+".join(str(protocol) for protocol in protocols),
         scales=scales,
         train_scale=str(train_scale),
-        views=sum(protocol.view_count for protocol in kinds) * len(scales),
+        views=sum(protocol.view_count for protocol in protocols) * len(scales),
         parameters=cost(net).parameters,
-        macs=sum(_mean_macs(net, protocol, scale, sizes) for protocol in kinds for scale in scales),
+        macs=sum(_mean_macs(net, protocol, scale, sizes) for protocol in protocols for scale in scales),
         reference=reference,
         config=config.name,
         note=note,

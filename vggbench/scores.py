@@ -151,6 +151,8 @@ class Run:
 
     def compact(self) -> None:
         """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
+        if len(self._files) < 2:
+            return
         self._files = Run.open(self.folder, self.signature, self.expected)._files  # another process may be ahead
         if len(self._files) < 2 or self.missing():
             return

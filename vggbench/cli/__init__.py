@@ -64,13 +64,15 @@ def params(
 
     Example: vggbench params D E --scales 224 384 --check
     """
-    from vggbench.configs import CONFIGS, CROP, config_named
+    from vggbench.configs import CONFIGS, CROP, MAX_WIDTH, config_named
     from vggbench.cost import Network
     from vggbench.protocols import resolve_scales
     from vggbench.tables.parameters import layers_table, parameters_table
 
-    if not 0 < width <= 4 or not 1 <= classes <= 1_000_000:
-        raise UsageError(f"--width {width} --classes {classes}: expected a width up to 4 and 1 to 1,000,000 classes.")
+    if not 0 < width <= MAX_WIDTH or not 1 <= classes <= 1_000_000:
+        raise UsageError(
+            f"--width {width} --classes {classes}: expected a width up to {MAX_WIDTH:g} and 1 to 1,000,000 classes."
+        )
     sizes = resolve_scales(scales, None) if scales else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or CONFIGS)
     nets = [Network(config, classes, width) for config in chosen]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from vggbench.backends import precisions
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import Progress, say
+from vggbench.configs import MAX_WIDTH
 from vggbench.data import SAMPLE, DataSet, open_data
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation import Job, Plan, Settings, execute, prepare, sizes
@@ -123,8 +124,7 @@ def _require(at_least: int, count: int, texts: Sequence[str]) -> None:
 
 def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) -> Row:
     """The row of a net without weights: its cost on these images, and the paper's figure on ILSVRC alone."""
-    stated = TrainScale.parse(options.train_scale) if options.train_scale else None
-    train_scale = stated or _published_scale(entry.spec.config.name)
+    train_scale = _load_options(options).train_scale or _published_scale(entry.spec.config.name)
     kinds = [protocol for protocol in done.protocols if protocol.combines] or done.protocols[-1:]
     scales = _scales(kinds[-1], options, train_scale)
     protocol = "+".join(str(kind) for kind in kinds)
@@ -193,8 +193,10 @@ def _settings(options: EvalOptions) -> Settings:
     for name, count, least in (("--batch-size", options.batch_size, 1), ("--workers", options.workers, 0)):
         if count is not None and count < least:
             raise UsageError(f"{name} {count}: expected {least} or more.")
-    if not 0 < options.width <= 4:
-        raise UsageError(f"--width {options.width}: expected a number above 0 and up to 4; 1 is the paper's.")
+    if not 0 < options.width <= MAX_WIDTH:
+        raise UsageError(
+            f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's."
+        )
     settings = Settings(
         device=options.device,
         precision=options.precision,  # type: ignore[arg-type] # checked above

@@ -105,19 +105,18 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_torch(path: Path, *, zipped: bool) -> dict[str, Tensor]:
-    if zipped and _inflates(path):
-        raise WeightsError(
-            f"{path} would inflate beyond its own size: expected what torch.save writes. Do not trust it."
-        )
     try:
+        bomb = zipped and _inflates(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what it then refuses
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
-    except Exception as error:  # a hostile or truncated pickle raises nearly anything
+            content = None if bomb else torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+    except Exception as error:  # a hostile or truncated file raises nearly anything
         raise WeightsError(
             f"{path} cannot be read as tensors alone: it is damaged, or holds Python objects, which are never "
             "executed here. Expected torch.save(net.state_dict()) or .safetensors."
         ) from error
+    if bomb:
+        raise WeightsError(f"{path} would inflate beyond its size: expected what torch.save writes. Do not trust it.")
     for key in _CHECKPOINT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -137,11 +136,8 @@ def _is_plain(value: object) -> bool:
 
 def _inflates(path: Path) -> bool:
     """Whether a zip file claims more than it holds: torch.save compresses nothing."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False  # torch.load says what is wrong with it
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

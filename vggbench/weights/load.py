@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vggbench.configs import CONFIGS, STAGE_CHANNELS, Config, config_named
+from vggbench.configs import CONFIGS, MAX_WIDTH, STAGE_CHANNELS, Config, config_named
 from vggbench.cost import Network
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, WeightsError
@@ -19,7 +19,6 @@ from vggbench.weights.files import file_hash, read_tensors, tensors_hash, write_
 from vggbench.weights.spec import RANDOM, ModelSpec
 
 RANDOM_SEED = 0
-MAX_WIDTH = 4.0
 
 
 @dataclass(frozen=True)
