@@ -1,5 +1,6 @@
-"""Nets with peaked posteriors, and drawn pictures: what most tests need."""
+"""Nets with peaked posteriors, drawn pictures, and the command line: what most tests need."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from vggbench.cli import main
 from vggbench.configs import CONFIGS
 from vggbench.data.drawing import KINDS, draw
+from vggbench.data.sample import SPLITS
 from vggbench.model import VGG, initialise
 
 CLASSES = ("apple", "boat", "fish", "house")
@@ -22,6 +25,33 @@ WIDTH = 1 / 16
 def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VGGBENCH_DATA", "VGGBENCH_RUNS", "VGGBENCH_CACHE"):
         monkeypatch.delenv(name, raising=False)
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def vggbench(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Result]:
+    """Run the command line in this process; the store is a folder of the test's own."""
+    monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("vggbench.speed._PROBE_SECONDS", 1e-6)
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +66,19 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = picture.convert("L")
         picture.save(root / name / f"picture_{place}.JPEG", quality=quality)
     return root
+
+
+@pytest.fixture(scope="session")
+def _few_drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def few_drawn(_few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of a sample that has only two pictures of each class in each split."""
+    monkeypatch.setenv("VGGBENCH_CACHE", str(_few_drawn))
+    monkeypatch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 2))
+    return _few_drawn
 
 
 @pytest.fixture(scope="session")

@@ -13,38 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Result
 from torch import Tensor
 
-from vggbench.cli import main
-
 NAMES = ("apple", "boat", "fish", "house")
-
-
-class Result:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def vggbench(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Result]:
-    """Run the command line in this process; the store is a folder of the test's own."""
-    monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("vggbench.speed._PROBE_SECONDS", 1e-6)
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capfd.readouterr()
-        return Result(code, out, err)
-
-    return run
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ PACKAGE = Path(vggbench.__file__).parent
 # `paper` stands above `protocols`, whose name of the combination it takes.
 FLOORS = (
     "errors", "configs", "protocols", "paper", "metrics", "cost", "scores", "data", "views", "model", "weights",
-    "check", "shared_crops", "backends", "evaluation", "speed", "results", "train", "tables", "plots", "report",
-    "cli", "__main__", "__init__",
+    "check", "shared_crops", "backends", "loading", "evaluation", "speed", "results", "train", "tables", "plots",
+    "report", "cli", "__main__", "__init__",
 )  # fmt: skip
 FREE_NAMES = {"__version__"}
 """What any module may take from the package itself, which stands on top."""

@@ -2,28 +2,26 @@
 
 import os
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from vggbench.backends import Precision, TorchBackend, device_name, hold_memory_flat, pick_device
 from vggbench.configs import CROP
 from vggbench.cost import image_macs
 from vggbench.data import DataSet
 from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
+from vggbench.loading import Images, Loaded, Request, from_workers
 from vggbench.metrics import ranks
 from vggbench.protocols import Protocol, View, rescaled_size
-from vggbench.scores import CANNOT_BE_READ, Block, Run, Store
-from vggbench.views import NotAnImage, Rescale, decode, image_size, rescale, take
+from vggbench.scores import Block, Run, Store
+from vggbench.views import NotAnImage, Rescale, image_size, take
 from vggbench.weights import Model
 
 NUMERICS = 1
@@ -202,56 +200,6 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
     }
 
 
-class _Loaded(NamedTuple):
-    """One image's original size and its pixels at each Q, or why there are none."""
-
-    position: int
-    height: int
-    width: int
-    sizes: dict[int, tuple[int, int]]
-    """(height, width) at each Q."""
-    pixels: Tensor
-    """uint8, all Qs one after the other: each tensor that crosses processes holds a file descriptor."""
-    problem: str | None = None
-
-    def at(self, scale: int) -> Tensor:
-        """(3, H, W) uint8 at this Q."""
-        start = 0
-        for other, (height, width) in self.sizes.items():
-            if other == scale:
-                return self.pixels[start : start + 3 * height * width].view(3, height, width)
-            start += 3 * height * width
-        raise KeyError(scale)
-
-
-class _Request(NamedTuple):
-    position: int
-    scales: tuple[int, ...]
-
-
-class _Images(Dataset[_Loaded]):
-    """Images by request: read and decoded once, rescaled once for each Q."""
-
-    def __init__(self, data: DataSet, how: Rescale) -> None:
-        self._images, self._how = data.images, how
-
-    def __getitem__(self, request: _Request) -> _Loaded:
-        image = self._images[request.position]
-        try:
-            encoded = image.read()
-            if len(encoded) != image.length:
-                raise NotAnImage(f"changed from {image.length} to {len(encoded)} bytes since it was listed")
-            pixels = decode(encoded)
-            at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
-        except OSError as error:
-            return _Loaded(request.position, 0, 0, {}, torch.empty(0), f"{CANNOT_BE_READ} ({error.strerror})")
-        except NotAnImage as reason:
-            return _Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
-        shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
-        flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
-        return _Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat)
-
-
 def _compute(plan: Plan, watch: Watch) -> None:
     settings = plan.settings
     device = settings.torch_device
@@ -275,7 +223,7 @@ def _compute(plan: Plan, watch: Watch) -> None:
                 watch.block(job, np.concatenate(seen[index]))
 
 
-def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[_Loaded]]]:
+def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
     """Each block that some job lacks, the indices of those jobs, and the block's images."""
     lacking: dict[int, list[int]] = {}
     for index, blocks in enumerate(plan.missing):
@@ -284,49 +232,20 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[_Loaded]]]:
     order = sorted(lacking)
     ranges = {block: plan.runs[0].block_range(block) for block in order}
     requests = [
-        _Request(position, tuple(sorted({plan.jobs[index].scale for index in lacking[block]})))
+        Request(position, tuple(sorted({plan.jobs[index].scale for index in lacking[block]})))
         for block in order
         for position in ranges[block]
     ]
-    stream = iter(_loader(plan, requests))
+    dataset = Images(plan.data.images, plan.settings.rescale)
+    stream = from_workers(dataset, requests, plan.settings.loader_workers)
     for block in order:
-        images = [_next(stream) for _ in ranges[block]]
+        images = [next(stream) for _ in ranges[block]]
         plan.images_read += len(images)
         yield block, lacking[block], images
 
 
-def _next(stream: Iterator[_Loaded]) -> _Loaded:
-    try:
-        return next(stream)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DataError(
-            f"A process that reads images died ({str(error).splitlines()[0]}): expected room in memory and in "
-            "/dev/shm. Finished blocks are kept; run again with fewer --workers, or --workers 0."
-        ) from error
-
-
-def _loader(plan: Plan, requests: list[_Request]) -> DataLoader[_Loaded]:
-    workers = min(plan.settings.loader_workers, len(requests))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
-        return DataLoader(
-            _Images(plan.data, plan.settings.rescale),
-            batch_size=None,
-            sampler=cast(Any, requests),
-            num_workers=workers,
-            prefetch_factor=8 if workers else None,
-            collate_fn=cast(Any, _as_it_is),
-        )
-
-
-def _as_it_is(loaded: _Loaded) -> _Loaded:
-    return loaded
-
-
 def _posteriors(
-    backend: TorchBackend, job: Job, images: list[_Loaded], batch_size: int, watch: Watch, view_work: float
+    backend: TorchBackend, job: Job, images: list[Loaded], batch_size: int, watch: Watch, view_work: float
 ) -> NDArray[np.float32]:
     """The posteriors (n, K) of the readable images: mean over views of softmax(mean over positions)."""
     pixels = [image.at(job.scale) for image in images if image.problem is None]
@@ -350,7 +269,7 @@ def _posteriors(
     return (totals / job.protocol.view_count).astype(np.float32)
 
 
-def _batches(protocol: Protocol, images: list[Tensor], batch_size: int) -> Iterator[list[tuple[int, View]]]:
+def _batches(protocol: Protocol, images: list[torch.Tensor], batch_size: int) -> Iterator[list[tuple[int, View]]]:
     """Views of equal size together, always in the same way for the same block."""
     by_size: dict[tuple[int, int], list[tuple[int, View]]] = {}
     for index, image in enumerate(images):
@@ -365,7 +284,7 @@ def _batches(protocol: Protocol, images: list[Tensor], batch_size: int) -> Itera
 def _block(
     plan: Plan,
     index: int,
-    images: list[_Loaded],
+    images: list[Loaded],
     computed: NDArray[np.float32],
     provenance: dict[str, Any],
 ) -> Block:

@@ -66,6 +66,10 @@ def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
     return 1 - sum(_binomial(images, i, 1 / classes) for i in range(correct)) > 0.05
 
 
+LEAST_SIGNIFICANT = 6
+"""Images that two rows must differ by for McNemar's p to fall below 5%, whatever else they err on."""
+
+
 def mcnemar(only_first_wrong: int, only_second_wrong: int) -> float:
     """Two-sided p of McNemar's exact test: the images on which just one of two nets errs are fair coin flips."""
     trials, fewer = only_first_wrong + only_second_wrong, min(only_first_wrong, only_second_wrong)

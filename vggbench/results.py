@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from vggbench.cost import Network, cost, mean_macs
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
 from vggbench.evaluation import Job, Plan, Settings
-from vggbench.metrics import ErrorRate, top_k_error
+from vggbench.metrics import ErrorRate, mcnemar, top_k_error
 from vggbench.paper import Member, published
 from vggbench.protocols import Protocol, TrainScale
 from vggbench.scores import Run, Scores, fuse, label_ranks
@@ -54,6 +54,22 @@ class Line:
     parts: tuple[Part, ...]
     scores: Scores
 
+    @classmethod
+    def find(cls, lines: Sequence[Self], protocol: str, scales: Sequence[int]) -> Self | None:
+        """The row of this protocol and these Qs."""
+        found = (line for line in lines if line.protocol == protocol and line.own_scales == tuple(scales))
+        return next(found, None)
+
+    @property
+    def own_scales(self) -> tuple[int, ...]:
+        """All Qs, ascending."""
+        return tuple(sorted({part.job.scale for part in self.parts}))
+
+    @property
+    def title(self) -> str:
+        """For messages: dense at Q=256,384."""
+        return f"{self.protocol} at Q={','.join(str(scale) for scale in self.own_scales)}"
+
     @property
     def models(self) -> tuple[Model, ...]:
         """The nets, each once."""
@@ -62,6 +78,27 @@ class Line:
     def scales(self, model: Model) -> tuple[int, ...]:
         """The Qs of one of the nets."""
         return tuple(sorted({part.job.scale for part in self.parts if part.job.model is model}))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two rows of one table, image by image; `mended` are wrong in the first alone, `spoiled` in the second."""
+
+    first: str
+    second: str
+    mended: int
+    spoiled: int
+    images: int
+
+    @property
+    def points(self) -> float:
+        """The second's top-1 error minus the first's, in points."""
+        return 100 * (self.spoiled - self.mended) / self.images
+
+    @property
+    def p(self) -> float:
+        """McNemar's exact test, two-sided."""
+        return mcnemar(self.mended, self.spoiled)
 
 
 @dataclass(frozen=True)
@@ -89,6 +126,14 @@ def error_rates(scores: Scores, data: DataSet, model: Model) -> Errors:
     """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
     found = label_ranks(scores, _labels(scores, data, model))
     return Errors(top_k_error(found, 1), top_k_error(found, 5))
+
+
+def paired(first: Line, second: Line, data: DataSet) -> Paired:
+    """Compare the top-1 errors of two rows on the same images."""
+    assert tuple(first.scores.images) == tuple(second.scores.images), "rows of one table cover the same images"
+    wrong = [label_ranks(line.scores, _labels(line.scores, data, line.models[0])) >= 1 for line in (first, second)]
+    mended, spoiled = (int(count.sum()) for count in (wrong[0] & ~wrong[1], wrong[1] & ~wrong[0]))
+    return Paired(first.title, second.title, mended, spoiled, len(wrong[0]))
 
 
 def model_lines(plan: Plan, model: Model) -> list[Line]:
@@ -145,7 +190,7 @@ def row(line: Line, data: DataSet, settings: Settings) -> Row:
         network=" + ".join(model.name for model in models),
         models=models,
         protocol=line.protocol,
-        scales=tuple(sorted({part.job.scale for part in line.parts})),
+        scales=line.own_scales,
         train_scale=_joined(known) if len(known) == len(models) else None,
         views=sum(part.job.protocol.view_count for part in line.parts),
         parameters=_sum([cost(model.net).parameters if model.net else None for model in models]),

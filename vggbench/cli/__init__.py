@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.options import EvalOptions, Format, Output, Scales, SeveralValues, with_options
+from vggbench.cli.options import EvalOptions, Format, Output, Scales, SeveralValues, TrainOptions, with_options
 from vggbench.errors import UsageError, VggbenchError
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def evaluate(
     from vggbench.tables.errors import eval_table
 
     done = evaluation([model], options)
-    if done and done.entries[0].model:
-        rows = [done.row(line) for line in done.lines(done.entries[0].model)]
-        _print(eval_table(rows, done.about), options.format, options.output)
+    if done and (loaded := done.entries[0].model):
+        rows = [done.row(line) for line in done.lines(loaded)]
+        _print(eval_table(rows, done.about, done.gain(loaded)), options.format, options.output)
 
 
 @app.command(cls=SeveralValues)
@@ -152,6 +152,22 @@ def fuse(models: Models, options: EvalOptions) -> None:
     _print(nets_table(rows, done.about), options.format, options.output)
 
 
+@app.command(cls=SeveralValues)
+@with_options
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")],
+    options: TrainOptions,
+) -> None:
+    """Train one net by the paper's recipe, into a .safetensors that says how it was made.
+
+    Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
+    """
+    from vggbench.cli.train import training
+    from vggbench.configs import config_named
+
+    training(config_named(config), options)
+
+
 def main() -> None:
     """Run the command line; errors for the user become one sentence and an exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -164,7 +180,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # Typer's answer to KeyboardInterrupt
-            print("vggbench: Interrupted. Finished blocks are kept; the same command carries on.", file=sys.stderr)
+            print("vggbench: Interrupted. Finished work is kept; the same command carries on.", file=sys.stderr)
         raise
 
 

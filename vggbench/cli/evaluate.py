@@ -2,23 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vggbench.backends import precisions
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import Progress, say
 from vggbench.configs import MAX_WIDTH
-from vggbench.data import SAMPLE, DataSet, open_data
+from vggbench.data import SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation import Job, Plan, Settings, execute, prepare, sizes
 from vggbench.paper import RESULTS, Member
 from vggbench.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
-from vggbench.results import Line, Row, model_lines, paper_reference, require_same_classes, row, unmeasured_row
+from vggbench.results import (
+    Line,
+    Paired,
+    Row,
+    model_lines,
+    paired,
+    paper_reference,
+    require_same_classes,
+    row,
+    unmeasured_row,
+)
 from vggbench.scores import Store
 from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
 from vggbench.tables.table import check_output, choose_format
 from vggbench.views import INPUTS, Rescale
-from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, load_model
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,12 @@ class Evaluation:
         """The rows of one model."""
         return model_lines(self.plan, model)
 
+    def gain(self, model: Model) -> Paired | None:
+        """The last row of a model against its dense evaluation at one Q, where both are there."""
+        lines = self.lines(model)
+        baseline = Line.find(lines, "dense", resolve_scales((), model.train_scale))
+        return paired(baseline, lines[-1], self.plan.data) if baseline and len(lines[-1].parts) > 1 else None
+
     def row(self, line: Line) -> Row:
         """Measure one row."""
         return row(line, self.plan.data, self.plan.settings)
@@ -52,7 +69,8 @@ class Evaluation:
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
     """Load the models; `keep_going` turns a missing or unfit file into an entry without weights."""
     load_options = _load_options(options)
-    specs = [_with_default(ModelSpec.parse(text), options.weights) for text in texts]
+    source = options.weights or (SAMPLE_NETS if data.is_sample else None)
+    specs = [_with_default(ModelSpec.parse(text), source) for text in texts]
     if options.width != 1 and all(spec.source != "random" for spec in specs):
         raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
     loaded: dict[ModelSpec, Entry] = {}
@@ -97,7 +115,7 @@ def evaluation(
     settings = _settings(options)
     choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
     check_output(options.output)
-    data = _data(options)
+    data = _data(options, texts)
     for note in data.notes:
         say(f"Note: {note}.")
     entries = load(texts, options, data, keep_going=keep_going)
@@ -146,15 +164,21 @@ def _with_default(spec: ModelSpec, source: str | None) -> ModelSpec:
     return spec if spec.source else ModelSpec(spec.config, source)
 
 
-def _data(options: EvalOptions) -> DataSet:
-    if options.data is None:
-        raise UsageError(
-            "No images: expected --data FOLDER, or the folder in $VGGBENCH_DATA; one folder per class, such as "
-            "val/n01440764/."
-        )
-    if str(options.data) != SAMPLE and not options.data.exists():
-        raise UsageError(f"There is no {options.data}: expected a folder of images, from --data or $VGGBENCH_DATA.")
-    data = open_data(options.data)
+def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
+    """The images asked for; the built-in sample where nothing names any images or weights."""
+    path = options.data
+    if path is None:
+        named = next((text for text in texts if "@" in text), options.weights and f"--weights {options.weights}")
+        if named:
+            raise UsageError(
+                f"No images for {named}: expected --data FOLDER, or the folder in $VGGBENCH_DATA, with one folder per "
+                "class, such as val/n01440764/; or --data sample."
+            )
+        say("No --data and no $VGGBENCH_DATA: this is the built-in SAMPLE, drawn pictures, not ImageNet.")
+        path = Path(SAMPLE)
+    if not is_sample(path) and not path.exists():
+        raise UsageError(f"There is no {path}: expected a folder of images, from --data or $VGGBENCH_DATA.")
+    data = open_data(path)
     return data if options.limit is None else data.subset(options.limit)
 
 

@@ -1,4 +1,4 @@
-"""The options that eval, compare and fuse share, and options that take several values."""
+"""The options of eval, compare and fuse, those of train, and options that take several values."""
 
 import functools
 import inspect
@@ -19,6 +19,14 @@ _PROTOCOLS = "Protocols (none: --dense)"
 _DATA = "Data and weights"
 _RUNNING = "Running"
 _OUTPUT = "Output"
+_RECIPE = "Recipe (defaults: the paper's, section 3.1)"
+_START = "Start"
+
+
+def _flag(text: str, panel: str, *names: str) -> Any:
+    """An option; with a name of its own a switch has no --no- form."""
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
 
 Scales = Annotated[
     list[str] | None,
@@ -35,11 +43,8 @@ Format = Annotated[
 Output = Annotated[
     Path | None, typer.Option(help="Write to this file instead of standard output.", rich_help_panel=_OUTPUT)
 ]
-
-
-def _flag(text: str, panel: str, *names: str) -> Any:
-    """An option; with a name of its own a switch has no --no- form."""
-    return typer.Option(*names, help=text, rich_help_panel=panel)
+Device = Annotated[str, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUNNING)]
+Workers = Annotated[int | None, _flag("Processes that read images.", _RUNNING)]
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,12 @@ class EvalOptions:
     skip_bad_images: Annotated[
         bool, _flag("Leave out unreadable images; every table counts them.", _DATA, "--skip-bad-images")
     ] = False
-    device: Annotated[str, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUNNING)] = "auto"
+    device: Device = "auto"
     precision: Annotated[str, _flag("fp32, tf32, bf16 or fp16.", _RUNNING)] = "fp32"
     batch_size: Annotated[
         int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)
     ] = None
-    workers: Annotated[int | None, _flag("Processes that read images.", _RUNNING)] = None
+    workers: Workers = None
     runs: Annotated[
         Path,
         typer.Option(help="The store of posteriors.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING),
@@ -84,6 +89,51 @@ class EvalOptions:
     ] = False
     format: Format = None
     output: Output = None
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a training can be told; see each help text."""
+
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with train/ and val/, or of classes, or sample.",
+            envvar="VGGBENCH_DATA",
+            rich_help_panel=_DATA,
+        ),
+    ] = None
+    output: Annotated[
+        Path | None, typer.Option(help="Where the trained net goes: a .safetensors.", rich_help_panel=_OUTPUT)
+    ] = None
+    half: Annotated[bool, _flag("Store the weights as float16.", _OUTPUT, "--half")] = False
+    train_scale: Annotated[str, _flag("S: 256, 384, or jittered, 256-512.", _RECIPE)] = "256"
+    epochs: Annotated[int, _flag("At most.", _RECIPE)] = 74
+    batch_size: Annotated[int, _flag("Images a step.", _RECIPE)] = 256
+    rate: Annotated[float, _flag("Learning rate at the start.", _RECIPE)] = 0.01
+    drops: Annotated[int, _flag("How often the rate is divided by 10.", _RECIPE)] = 3
+    patience: Annotated[int, _flag("Epochs without a better error before a drop (ours).", _RECIPE)] = 5
+    momentum: Annotated[float, _flag("Of the gradient.", _RECIPE)] = 0.9
+    weight_decay: Annotated[float, _flag("L2 penalty's multiplier.", _RECIPE)] = 5e-4
+    dropout: Annotated[float, _flag("On the first two fc layers.", _RECIPE)] = 0.5
+    colour_std: Annotated[float, _flag("Of the colour shift's alpha (Krizhevsky).", _RECIPE)] = 0.1
+    seed: Annotated[int, _flag("Decides every random draw.", _RECIPE)] = 0
+    init: Annotated[
+        str, _flag("glorot, he, or identity: --from a shallower net, new layers pass their input on.", _START)
+    ] = "glorot"
+    start: Annotated[
+        str | None, _flag("MODEL to take layers from; from A the paper's, of one's own config all.", _START, "--from")
+    ] = None
+    input: Annotated[
+        str | None, _flag("What a --from file that does not say it expects: torchvision or caffe.", _START)
+    ] = None
+    width: Annotated[float, _flag("Channels relative to the paper's.", _START)] = 1.0
+    device: Device = "auto"
+    workers: Workers = None
+    runs: Annotated[
+        Path,
+        typer.Option(help="Where checkpoints and the log are kept.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING),
+    ] = Path("runs")
 
 
 class SeveralValues(TyperCommand):
@@ -117,8 +167,10 @@ def expand(args: list[str]) -> list[str]:
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command(..., options: EvalOptions)` one parameter for each field of EvalOptions instead."""
-    hints = get_type_hints(EvalOptions, include_extras=True)
+    """Give `command(..., options: Options)`, a dataclass, one parameter for each field of Options instead."""
+    own_hints = get_type_hints(command, include_extras=True)
+    kind = own_hints["options"]
+    hints = get_type_hints(kind, include_extras=True)
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
     shared = [
         inspect.Parameter(
@@ -127,16 +179,15 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             default=item.default,
             annotation=hints[item.name],
         )
-        for item in fields(EvalOptions)
+        for item in fields(kind)
     ]
 
     @functools.wraps(command)
     def expanded(**values: Any) -> None:
-        options = EvalOptions(**{item.name: values.pop(item.name) for item in fields(EvalOptions)})
+        options = kind(**{item.name: values.pop(item.name) for item in fields(kind)})
         command(**values, options=options)
 
     keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     expanded.__signature__ = inspect.Signature(keyword_only + shared)  # type: ignore[attr-defined]
-    own_hints = get_type_hints(command, include_extras=True)
     expanded.__annotations__ = {p.name: own_hints.get(p.name, hints.get(p.name)) for p in keyword_only + shared}
     return expanded

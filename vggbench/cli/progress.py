@@ -1,7 +1,8 @@
-"""What goes to stderr while an evaluation runs: progress with an estimate, the errors so far, and a warning."""
+"""What goes to stderr while an evaluation or a training runs: progress with an estimate, and the errors so far."""
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from vggbench.evaluation import Job, Plan, Watch
 from vggbench.metrics import at_chance, top_k_error
 from vggbench.tables.errors import duration
+from vggbench.train import Epoch, Recipe, TrainWatch
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal."""
@@ -19,6 +21,25 @@ _LINE_EVERY = 30.0
 def say(sentence: str) -> None:
     """One line on stderr."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+def _bar() -> Any:
+    """A bar with an estimate, and beside it `said`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    return Bar(
+        TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
+        BarColumn(bar_width=10),
+        TimeElapsedColumn(table_column=Column(min_width=7)),
+        TextColumn("left", table_column=Column(min_width=4)),
+        TimeRemainingColumn(table_column=Column(min_width=7)),
+        TextColumn("{task.fields[said]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 class Progress(Watch):
@@ -33,24 +54,8 @@ class Progress(Watch):
 
     def __enter__(self) -> Self:
         if self._total and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-            from rich.table import Column
-
-            self._bar = Bar(
-                TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
-                BarColumn(bar_width=10),
-                TimeElapsedColumn(table_column=Column(min_width=7)),
-                TextColumn("left", table_column=Column(min_width=4)),
-                TimeRemainingColumn(table_column=Column(min_width=7)),
-                TextColumn(
-                    "{task.fields[errors]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
-                ),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.add_task("", total=self._total, errors="")
+            self._bar = _bar()
+            self._bar.add_task("", total=self._total, said="")
             self._bar.start()
         return self
 
@@ -64,7 +69,7 @@ class Progress(Watch):
         """Move the bar."""
         self._done += work
         if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=self._done, errors=self._errors)
+            self._bar.update(self._bar.task_ids[0], completed=self._done, said=self._errors)
         elif time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
             share = self._done / self._total
@@ -98,3 +103,51 @@ class Progress(Watch):
             self._bar.console.print(sentence, markup=False, highlight=False)
         else:
             say(sentence)
+
+
+class TrainProgress(TrainWatch):
+    """A line for each epoch, and on a terminal a bar below them."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._bar: Any = None
+        self._images = self._total = 0
+        self._measured, self._started = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
+        """Say what a checkpoint had already."""
+        self._images, self._total = len(epochs) * epoch_images + images, self._recipe.epochs * epoch_images
+        self._started = time.monotonic()
+        if self._images:
+            say(f"Carries on after {len(epochs)} epochs and {images:,} images, from the checkpoint.")
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.add_task("", total=self._total, completed=self._images, said="")
+            self._bar.start()
+
+    def step(self, images: int, loss: float) -> None:
+        """Move the bar."""
+        self._images, self._measured = self._images + images, self._measured + images
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=self._images, said=f"loss {loss:.3f}")
+
+    def epoch(self, epoch: Epoch) -> None:
+        """One line."""
+        left = (time.monotonic() - self._started) * (self._total - self._images) / max(self._measured, 1)
+        line = (
+            f"Epoch {epoch.number}/{self._recipe.epochs}  rate {epoch.rate:g}  loss {epoch.loss:.3f}  "
+            f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}  at most {duration(left)} left"
+        )
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            say(line)

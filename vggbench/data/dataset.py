@@ -38,6 +38,8 @@ class DataSet:
     notes: tuple[str, ...] = ()
     of_folders: tuple[str, ...] | None = None
     """The class folders of the whole set, where this is a subset: labels are places among all of them."""
+    is_sample: bool = False
+    """Whether these are the built-in drawn pictures; a user's folder of that name is not."""
 
     def __len__(self) -> int:
         return len(self.images)

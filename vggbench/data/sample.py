@@ -9,15 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vggbench.data.drawing import KINDS, draw
-from vggbench.errors import DataError
+from vggbench.errors import DataError, UsageError
 
 SAMPLE = "sample"
+"""The built-in pictures that evaluations see; `sample-heldout` and so on are its other splits."""
 VERSION = 1
 """Raised whenever the pictures change, so that old ones are not taken for new ones."""
 
 SPLITS = {"train": 200, "dev": 20, "val": 40, "heldout": 200}
 """Pictures of each class: `dev` steers training, `val` is what evaluations see and no training step may."""
 
+_NAMES = [f"{SAMPLE}-{split}" for split in SPLITS]
 _SEEDS = {"train": 1, "dev": 2, "val": 3, "heldout": 4}
 
 
@@ -29,10 +31,20 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("vggbench")
 
 
+def sample_split(name: str) -> str | None:
+    """The split that `sample` or `sample-SPLIT` names; None for any other name. Raises UsageError."""
+    if name == SAMPLE:
+        return "val"
+    sample, dash, split = name.partition("-")
+    if sample != SAMPLE or not dash:
+        return None
+    if split not in SPLITS:
+        raise UsageError(f"The sample has no split {split!r}: expected {SAMPLE} or {', '.join(_NAMES)}.")
+    return split
+
+
 def sample_folder(split: str = "val") -> Path:
     """The folder of one split, one folder per class; drawn on first use. Raises DataError."""
-    if split not in SPLITS:
-        raise DataError(f"The sample has no split {split!r}: expected {', '.join(SPLITS)}.")
     folder = cache_folder() / f"sample-{VERSION}" / split
     if not folder.exists():
         try:
@@ -51,6 +63,25 @@ def encoded(split: str, kind: int, number: int) -> bytes:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     return file.getvalue()
+
+
+def contact_sheet(path: Path) -> None:
+    """Write one picture with two of each class, by name."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    columns, cell, line = 6, 168, 22
+    rows = -(-len(KINDS) // columns)
+    sheet = Image.new("RGB", (columns * cell, rows * (2 * cell + line)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for index, kind in enumerate(KINDS):
+        left, top = index % columns * cell, index // columns * (2 * cell + line)
+        for number in range(2):
+            picture = Image.open(io.BytesIO(encoded("val", index, number)))
+            picture.thumbnail((cell - 6, cell - 6), Image.Resampling.LANCZOS)
+            middle = (left + (cell - picture.width) // 2, top + number * cell + (cell - picture.height) // 2)
+            sheet.paste(picture, middle)
+        pen.text((left + cell // 2, top + 2 * cell + line // 2 - 2), kind.name, fill="black", font=font, anchor="mm")
+    sheet.save(path, quality=90)
 
 
 def _draw_split(split: str, folder: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from vggbench.data import DataSet
 from vggbench.evaluation import Settings
-from vggbench.metrics import ErrorRate
-from vggbench.results import Reference, Row
+from vggbench.metrics import LEAST_SIGNIFICANT, ErrorRate
+from vggbench.results import Paired, Reference, Row
 from vggbench.tables.table import NONE, Column, Table
 from vggbench.weights import Model
 
@@ -24,8 +24,8 @@ class Circumstances:
     provenance: Sequence[dict[str, Any]]
 
 
-def eval_table(rows: Sequence[Row], about: Circumstances) -> Table:
-    """One model: its protocols and Qs."""
+def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> Table:
+    """One model: its protocols and Qs; `gain` compares two of the rows."""
     model = rows[0].models[0]
     scale = f", S={model.train_scale}" if model.train_scale else ", S unknown"
     return Table(
@@ -40,7 +40,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances) -> Table:
         ],
         markdown=_markdown_columns(),
         record=lambda row: _record(row, about),
-        notes=_notes(rows, about),
+        notes=_notes(rows, about, gain),
     )
 
 
@@ -142,12 +142,16 @@ def _record(row: Row, about: Circumstances) -> dict[str, Any]:
     }
 
 
-def _notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
+def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> list[str]:
     measured = [row for row in rows if row.errors]
     notes = []
     if measured:
         shape = "±" if measured[0].images >= _MANY else "Bounds:"
         notes.append(f"{shape} 95% Wilson, over images.{_paper_note(rows, about.data)}")
+    if measured and measured[0].images < _MANY:
+        notes.append(_grain_note(measured[0].images))
+    if gain:
+        notes.append(_gain_note(gain))
     if measured and not about.data.is_full_ilsvrc_val:
         notes.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
     notes.append("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.")
@@ -164,6 +168,22 @@ def _notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     notes += [row.note for row in rows if row.note]
     notes += _signatures(measured, about)
     return notes
+
+
+def _grain_note(images: int) -> str:
+    """From fewer images than this apart, even if one row errs on all that the other errs on, McNemar's p is over 5%."""
+    return (
+        f"One image is {100 / images:.2g} points. Rows closer than {LEAST_SIGNIFICANT} images, "
+        f"{100 * LEAST_SIGNIFICANT / images:.2g} points, never differ significantly; many wider apart do not either."
+    )
+
+
+def _gain_note(gain: Paired) -> str:
+    p = f"= {gain.p:.2g}" if gain.p >= 1e-4 else "< 0.0001"
+    return (
+        f"{gain.second} against {gain.first}: {gain.points:+.1f} points top-1, {gain.mended} images mended and "
+        f"{gain.spoiled} spoiled, McNemar's exact p {p}."
+    )
 
 
 def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
@@ -232,6 +252,8 @@ def _input(model: Model) -> str:
 
 def _data_title(data: DataSet, row: Row) -> str:
     name = "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
+    if data.is_sample:
+        name = data.name.replace("sample", "SAMPLE (drawn pictures)", 1)
     if not row.errors:
         return name
     skipped = f" ({row.skipped} unreadable)" if row.skipped else ""

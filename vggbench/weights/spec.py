@@ -1,4 +1,4 @@
-"""What a MODEL argument names: `D`, `vgg16`, `D@random`, `D@path/to/file`."""
+"""What a MODEL argument names: `D`, `vgg16`, `D@random`, `D@sample`, `D@path/to/file`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,10 @@ from vggbench.configs import Config, config_named
 from vggbench.errors import UsageError
 
 RANDOM = "random"
+SAMPLE_NETS = "sample"
+"""The six small nets in the package, trained on the built-in sample (`make sample-nets`)."""
+_NAMED = (RANDOM, SAMPLE_NETS)
+_SAMPLE_FOLDER = Path(__file__).parent / "sample"
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,11 @@ class ModelSpec:
         """As it is printed: a file by its name alone."""
         if self.source is None:
             return self.config.name
-        return f"{self.config.name}@{self.source if self.source == RANDOM else Path(self.source).name}"
+        return f"{self.config.name}@{self.source if self.source in _NAMED else Path(self.source).name}"
 
     @property
     def path(self) -> Path | None:
         """The weights file, if the source is one."""
+        if self.source == SAMPLE_NETS:
+            return _SAMPLE_FOLDER / f"{self.config.name}.safetensors"
         return Path(self.source).expanduser() if self.source and self.source != RANDOM else None

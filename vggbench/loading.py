@@ -1,0 +1,117 @@
+"""Images read by worker processes: decoded once, rescaled once for each Q, handed over as uint8."""
+
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vggbench.data import ImageFile
+from vggbench.errors import DataError
+from vggbench.scores import CANNOT_BE_READ
+from vggbench.views import NotAnImage, Rescale, decode, rescale
+
+_PREFETCH = 8
+"""Images that each worker is ahead."""
+_Item = TypeVar("_Item")
+
+
+class Loaded(NamedTuple):
+    """One image's original size and its pixels at each Q, or why there are none."""
+
+    position: int
+    height: int
+    width: int
+    sizes: dict[int, tuple[int, int]]
+    """(height, width) at each Q."""
+    pixels: Tensor
+    """uint8, all Qs one after the other: each tensor that crosses processes holds a file descriptor."""
+    problem: str | None = None
+
+    def at(self, scale: int) -> Tensor:
+        """(3, H, W) uint8 at this Q."""
+        start = 0
+        for other, (height, width) in self.sizes.items():
+            if other == scale:
+                return self.pixels[start : start + 3 * height * width].view(3, height, width)
+            start += 3 * height * width
+        raise KeyError(scale)
+
+
+class Request(NamedTuple):
+    """An image, by its place in the data set, and the Qs to rescale it to."""
+
+    position: int
+    scales: tuple[int, ...]
+
+
+class Images(Dataset[Loaded]):
+    """Images by request: read and decoded once, rescaled once for each Q."""
+
+    def __init__(self, images: Sequence[ImageFile], how: Rescale) -> None:
+        self._images, self._how = images, how
+
+    def __getitem__(self, request: Request) -> Loaded:
+        image = self._images[request.position]
+        try:
+            encoded = image.read()
+            if len(encoded) != image.length:
+                raise NotAnImage(f"changed from {image.length} to {len(encoded)} bytes since it was listed")
+            pixels = decode(encoded)
+            at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
+        except OSError as error:
+            return Loaded(request.position, 0, 0, {}, torch.empty(0), f"{CANNOT_BE_READ} ({error.strerror})")
+        except NotAnImage as reason:
+            return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
+        shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
+        flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
+        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat)
+
+
+def from_workers(
+    dataset: Dataset[_Item], order: Sequence[Any], workers: int, batch_size: int | None = None
+) -> Iterator[Any]:
+    """The items of `dataset` in this order, or batches of them, read ahead by worker processes.
+
+    Raises DataError where a worker dies, as it does for want of memory.
+    """
+    workers = min(workers, len(order))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
+        stream = iter(
+            DataLoader(
+                dataset,
+                batch_size=batch_size,
+                sampler=cast(Any, order),
+                num_workers=workers,
+                prefetch_factor=(max(2, _PREFETCH // (batch_size or 1)) if workers else None),
+                collate_fn=cast(Any, None if batch_size else _as_it_is),
+                worker_init_fn=_leave_signals_alone,
+            )
+        )
+    while True:
+        try:
+            item = next(stream)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"A process that reads images died ({str(error).splitlines()[0]}): expected room in memory and in "
+                "/dev/shm. Finished work is kept; run again with fewer --workers, or --workers 0."
+            ) from error
+        yield item
+
+
+def _as_it_is(item: _Item) -> _Item:
+    return item
+
+
+def _leave_signals_alone(worker: int) -> None:
+    """Ctrl-C and SIGTERM reach the whole group: the main process answers them, and ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

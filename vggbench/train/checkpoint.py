@@ -1,0 +1,182 @@
+"""What a training has come to, and the file from which it carries on to the same bits."""
+
+import csv
+import hashlib
+import io
+import json
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from vggbench.data import DataSet
+from vggbench.errors import StoreError, WeightsError
+from vggbench.model import VGG
+from vggbench.train.recipe import Epoch, Recipe
+from vggbench.weights import Model
+from vggbench.weights.files import read_tensors, write_tensors
+
+TRAINER = 1
+"""Raised whenever our code changes what a training gives, so that no old checkpoint is carried on."""
+
+
+@dataclass
+class State:
+    """A training under way: everything that its next step depends on."""
+
+    network: VGG
+    optimiser: torch.optim.SGD
+    log: list[Epoch] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The weights of the epoch with the lowest validation error, the later of equals."""
+    steps: int = 0
+    """Of the epoch under way; so are the next three."""
+    images: int = 0
+    loss: float = 0.0
+    """Summed over the images."""
+    seconds: float = 0.0
+    _resumed: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def begin(cls, network: VGG, recipe: Recipe) -> Self:
+        """Before the first step."""
+        optimiser = torch.optim.SGD(
+            network.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        return cls(network, optimiser)
+
+    def add(self, loss: float, images: int) -> None:
+        """Count one step."""
+        self.steps, self.images, self.loss = self.steps + 1, self.images + images, self.loss + loss * images
+
+    def lap(self) -> float:
+        """Seconds of the epoch under way, over all sittings."""
+        now = time.monotonic()
+        self.seconds, self._resumed = self.seconds + now - self._resumed, now
+        return self.seconds
+
+    def end_epoch(self, rate: float, top1_error: float) -> Epoch:
+        """Close the epoch, and keep its weights if none before was better."""
+        epoch = Epoch(len(self.log) + 1, rate, self.loss / self.images, top1_error, round(self.lap(), 2))
+        if all(top1_error <= before.top1_error for before in self.log):
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        self.log.append(epoch)
+        self.steps, self.images, self.loss, self.seconds = 0, 0, 0.0, 0.0
+        return epoch
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, momentum and best weights, by name."""
+        momentum = {
+            name: self.optimiser.state[parameter].get("momentum_buffer", torch.zeros_like(parameter))
+            for name, parameter in self.network.named_parameters()
+        }
+        parts = {"network": self.network.state_dict(), "momentum": momentum, "best": self.best}
+        return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+
+    def restore(self, tensors: dict[str, Tensor], counts: dict[str, Any]) -> None:
+        """Become what `tensors` and `counts` say; raises KeyError, TypeError, ValueError or RuntimeError."""
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "momentum": {}, "best": {}}
+        for name, tensor in tensors.items():
+            part, _, key = name.partition(".")
+            parts[part][key] = tensor
+        self.network.load_state_dict(parts["network"])
+        for name, parameter in self.network.named_parameters():
+            # The layout of the parameter, so that sums run in the same order.
+            buffer = torch.empty_like(parameter).copy_(parts["momentum"][name])
+            self.optimiser.state[parameter]["momentum_buffer"] = buffer
+        self.best = parts["best"]
+        self.log = [Epoch(**epoch) for epoch in counts["log"]]
+        self.steps, self.images = int(counts["steps"]), int(counts["images"])
+        self.loss, self.seconds = float(counts["loss"]), float(counts["seconds"])
+
+    def counts(self) -> dict[str, Any]:
+        """All that is no tensor."""
+        self.lap()
+        return {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")} | {
+            "log": [asdict(epoch) for epoch in self.log]
+        }
+
+
+def identity(
+    network: VGG, train_data: DataSet, val_data: DataSet, recipe: Recipe, start: Model | None, precision: str
+) -> dict[str, Any]:
+    """Everything that decides what a training gives."""
+    return {
+        "config": network.config.name,
+        "width": network.width,
+        "classes": list(train_data.folders),
+        "train": [train_data.fingerprint, _labels_hash(train_data)],
+        "val": [val_data.fingerprint, _labels_hash(val_data)],
+        "from": start.weights_hash if start else None,
+        "recipe": recipe.as_dict(),
+        "precision": precision,
+        "trainer": TRAINER,
+    }
+
+
+class Checkpoint:
+    """The folder of one training: `checkpoint.safetensors` and `log.csv`; without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
+        self.folder, self._identity, self._saved = folder, identity, time.monotonic()
+
+    @classmethod
+    def of(cls, runs: Path | None, identity: dict[str, Any]) -> Self:
+        """The training with this identity in the store `runs`."""
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return cls(runs / f"train-{identity['config']}-{digest[:8]}" if runs else None, identity)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if there is to be one."""
+        return self.folder / "checkpoint.safetensors" if self.folder else None
+
+    def restore(self, state: State) -> None:
+        """Carry on from the file, if there is one. Raises StoreError."""
+        if self.path is None or not self.path.exists():
+            return
+        try:
+            tensors, description = read_tensors(self.path)
+            if description["identity"] != self._identity:
+                raise ValueError("it is of another training")
+            state.restore(tensors, description["counts"])
+        except (WeightsError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(
+                f"{self.path} cannot be carried on ({reason}): expected the checkpoint of this training. "
+                "Remove it to train from the beginning."
+            ) from error
+
+    def save(self, state: State, every: float = 0.0) -> None:
+        """Write the file, unless the last was written less than `every` seconds ago. Raises StoreError."""
+        if self.folder is None or time.monotonic() - self._saved < every:
+            return
+        assert self.path is not None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(self.path, state.tensors(), {"identity": self._identity, "counts": state.counts()})
+            if not state.steps:
+                _write_log(self.folder / "log.csv", state.log)
+        except (OSError, WeightsError) as error:
+            raise StoreError(
+                f"No checkpoint can be written to {self.folder} ({error}): expected room and a folder that this user "
+                "may write. Name another with --runs."
+            ) from error
+        self._saved = time.monotonic()
+
+
+def _write_log(path: Path, log: list[Epoch]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [item.name for item in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(epoch) for epoch in log)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    partial.replace(path)
+
+
+def _labels_hash(data: DataSet) -> str:
+    return hashlib.sha256("\n".join(image.folder for image in data.images).encode()).hexdigest()

@@ -1,0 +1,136 @@
+"""What the trainer sees: one random crop of each image an epoch, and the training set's statistics."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vggbench.configs import CROP
+from vggbench.data import DataSet
+from vggbench.errors import UnreadableImages
+from vggbench.loading import from_workers
+from vggbench.train.recipe import Recipe
+from vggbench.views import Input, NotAnImage, Rescale, decode, rescale
+
+_STATISTICS_IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a training set's pixels say: the input, and the principal components of colour."""
+
+    input: Input
+    components: tuple[tuple[float, float, float], ...]
+    """Rows: each eigenvector of the RGB covariance, pixels in [0, 1], times its eigenvalue."""
+
+
+class Batch(NamedTuple):
+    """Crops as they come from the workers."""
+
+    crops: Tensor
+    """(N, 3, 224, 224) uint8"""
+    shifts: Tensor
+    """(N, 3) added to every pixel, in units of 0 to 1"""
+    labels: Tensor
+    """(N,) int64"""
+    problem: str | Sequence[str] = ""
+    """For an image that cannot be read, what to say; N of them in a batch."""
+
+    def pixels(self, device: torch.device) -> Tensor:
+        """(N, 3, 224, 224) float32 RGB from 0 to 255, shifted, on the device."""
+        shifts = self.shifts.to(device, non_blocking=True)
+        return self.crops.to(device, non_blocking=True).float() + 255 * shifts[:, :, None, None]
+
+
+def statistics(data: DataSet) -> Statistics:
+    """Per-channel mean and deviation, and colour components, over up to 1,000 training images.
+
+    Raises UnreadableImages.
+    """
+    count = min(_STATISTICS_IMAGES, len(data))
+    total, outer, pixels = np.zeros(3), np.zeros((3, 3)), 0
+    for index in range(count):
+        values = rescale(_decoded(data, index * len(data) // count), CROP, Rescale())
+        flat = values.reshape(3, -1).numpy().astype(np.float64) / 255
+        total += flat.sum(axis=1)
+        outer += flat @ flat.T
+        pixels += flat.shape[1]
+    mean = total / pixels
+    covariance = outer / pixels - np.outer(mean, mean)
+    variances, vectors = np.linalg.eigh(covariance)
+    # Krizhevsky's formula scales each eigenvector by its eigenvalue.
+    components = tuple(_three(vectors[:, i] * variances[i]) for i in range(3))
+    deviation = np.sqrt(np.diag(covariance)).clip(1e-4)
+    return Statistics(Input("RGB", 1, _three(mean.round(4)), _three(deviation.round(4))), components)
+
+
+class Crops(Dataset[Batch]):
+    """One random crop of each image; what is drawn depends on the seed, the epoch and the image alone."""
+
+    def __init__(
+        self, data: DataSet, labels: NDArray[np.int32], components: NDArray[np.float64], recipe: Recipe
+    ) -> None:
+        self._data, self._labels, self._components = data, labels, components
+        self.recipe, self.epoch = recipe, 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Batch:
+        recipe, label = self.recipe, torch.tensor(int(self._labels[index]))
+        rng = np.random.default_rng((recipe.seed, self.epoch, index))
+        scale = int(rng.integers(recipe.train_scale.low, recipe.train_scale.high + 1))
+        try:
+            pixels = rescale(_decoded(self._data, index), scale, Rescale())
+        except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
+            return Batch(torch.zeros(3, CROP, CROP, dtype=torch.uint8), torch.zeros(3), label, str(error))
+        top, left = (int(rng.integers(side - CROP + 1)) for side in pixels.shape[1:])
+        crop = pixels[:, top : top + CROP, left : left + CROP]
+        if rng.random() < 0.5:
+            crop = crop.flip(2)
+        return Batch(crop.contiguous(), self._shift(rng), label)
+
+    def _shift(self, rng: np.random.Generator) -> Tensor:
+        """Krizhevsky's: the sum of alpha_i times eigenvalue_i times eigenvector_i, (3,) in units of 0 to 1."""
+        shift = rng.normal(0, self.recipe.colour_std, 3) @ self._components
+        return torch.from_numpy(shift.astype(np.float32))
+
+
+def batches(crops: Crops, epoch: int, *, skip: int = 0, workers: int = 0) -> Iterator[Batch]:
+    """The batches of one epoch after the first `skip`: every image once, in an order of the seed and epoch.
+
+    Raises UnreadableImages, and DataError where a worker dies.
+    """
+    crops.epoch, size = epoch, crops.recipe.batch_size
+    order = np.random.default_rng((crops.recipe.seed, epoch)).permutation(len(crops)).tolist()
+    for batch in from_workers(crops, order[skip * size :], workers, size):
+        problem = next((problem for problem in batch.problem if problem), None)
+        if problem:
+            raise UnreadableImages(problem)
+        yield batch
+
+
+def _decoded(data: DataSet, index: int) -> Tensor:
+    image = data.images[index]
+    try:
+        return decode(image.read())
+    except (NotAnImage, OSError) as reason:
+        why = reason if isinstance(reason, NotAnImage) else f"cannot be read ({reason.strerror})"
+        raise UnreadableImages(_unreadable(image.path, str(why), data)) from reason
+
+
+def _unreadable(path: Path, why: str, data: DataSet) -> str:
+    return (
+        f"{path} {why}: expected an image, since training takes every image once an epoch. "
+        f"Repair it or take it out of {data.name}."
+    )
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    return cast(tuple[float, float, float], tuple(float(value) for value in values))

@@ -1,0 +1,86 @@
+"""How a net is trained: the recipe as one value, and when its rate drops."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from vggbench.errors import UsageError
+from vggbench.protocols import TrainScale
+
+Init = Literal["glorot", "he", "identity"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is trained; the defaults are the paper's, section 3.1, unless a field says ours."""
+
+    train_scale: TrainScale = field(default_factory=lambda: TrainScale(256, 256))
+    batch_size: int = 256
+    rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    dropout: float = 0.5
+    """On the first two fc layers."""
+    epochs: int = 74
+    """At most."""
+    drops: int = 3
+    """The rate is divided by 10 this often, each time when the validation error has stopped improving."""
+    patience: int = 5
+    """Epochs without improvement before a drop; ours."""
+    colour_std: float = 0.1
+    """Standard deviation of Krizhevsky's alpha for the colour shift."""
+    init: Init = "glorot"
+    """`glorot` is what the paper recommends in hindsight; `he` and `identity` are ours, see `start`."""
+    half: bool = False
+    """Round the trained weights to float16; ours, for small files."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a field that cannot be."""
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} to {high:g}.")
+        if self.init not in get_args(Init):
+            raise UsageError(f"--init {self.init}: expected one of {', '.join(get_args(Init))}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"train_scale": str(self.train_scale)}
+
+    def rate_after(self, errors: Sequence[float]) -> float | None:
+        """The next epoch's rate, given the validation errors of all epochs so far; None when training is over."""
+        drops, best, since = 0, float("inf"), 0
+        for error in errors:
+            best, since = (error, 0) if error < best else (best, since + 1)
+            if since >= self.patience:
+                drops, since = drops + 1, 0
+        if drops > self.drops or len(errors) >= self.epochs:
+            return None
+        return float(self.rate / 10**drops)
+
+
+_BOUNDS = (
+    ("batch_size", 1, 1_000_000),
+    ("rate", 1e-12, 1e3),
+    ("momentum", 0, 0.999),
+    ("weight_decay", 0, 1),
+    ("dropout", 0, 0.95),
+    ("epochs", 1, 1_000_000),
+    ("drops", 0, 10),
+    ("patience", 1, 1_000_000),
+    ("colour_std", 0, 10),
+    ("seed", 0, 2**31 - 1),
+)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the log; the error in percent on the validation images, by `center` at the recipe's Q."""
+
+    number: int
+    """From 1."""
+    rate: float
+    loss: float
+    top1_error: float
+    seconds: float

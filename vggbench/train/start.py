@@ -1,0 +1,87 @@
+"""How a net starts: random weights, and what it takes over from a trained one."""
+
+import torch
+from torch import nn
+
+from vggbench.errors import UsageError
+from vggbench.model import VGG
+from vggbench.train.recipe import Recipe
+from vggbench.weights import Model
+
+TRANSFERRED_CONVS = 4
+"""Deeper nets take these of a trained A, conv1_1, conv2_1, conv3_1 and conv3_2, and its fc layers (section 3.1)."""
+
+
+def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
+    """Fill a network with its first weights; returns the names of the tensors taken from `start`.
+
+    Raises UsageError where `start` does not fit, or is missing for `identity`.
+    """
+    if recipe.init == "identity" and start is None:
+        raise UsageError("--init identity continues a trained net: expected --from A@FILE beside it.")
+    _draw(network, recipe)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = recipe.dropout
+    if start is None:
+        return []
+    if not isinstance(start.network, VGG):
+        raise UsageError(f"{start.name} is no VGG: expected a trained A to start from.")
+    return _take(start.name, start.network, network, _origins(start.network, network, recipe))
+
+
+def _draw(network: VGG, recipe: Recipe) -> None:
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear):
+            continue
+        assert module.bias is not None
+        if recipe.init == "glorot":
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+        elif recipe.init == "he" or isinstance(module, nn.Linear) or module.in_channels != module.out_channels:
+            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.dirac_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def _origins(source: VGG, network: VGG, recipe: Recipe) -> dict[str, str]:
+    """The layers of `network` that start from a layer of `source`, convolutions by their place in their stage.
+
+    All of them for the same config, and between A and A-LRN; else what the paper takes from A.
+    `identity` takes every convolution, and those that are new pass their input through, so that
+    the deeper net starts as the trained one (Net2DeeperNet, Chen et al., arXiv 1511.05641).
+    """
+    ours, theirs = _conv_modules(network), _conv_modules(source)
+    convs = list(theirs)
+    if ours.keys() != theirs.keys() and recipe.init != "identity":
+        convs = convs[:TRANSFERRED_CONVS]
+    lost = [name for name in convs if name not in ours]
+    if lost:
+        raise UsageError(
+            f"{source.config.name} has {lost[0]} and {network.config.name} has not: expected to start from a "
+            "net that is not deeper, such as A."
+        )
+    return {ours[name]: theirs[name] for name in convs} | {f"classifier.{i}": f"classifier.{i}" for i in (0, 3, 6)}
+
+
+def _take(name: str, source: VGG, network: VGG, origins: dict[str, str]) -> list[str]:
+    ours, theirs = network.state_dict(), source.state_dict()
+    copied = []
+    for layer, origin in origins.items():
+        for kind in ("weight", "bias"):
+            target, value = ours[f"{layer}.{kind}"], theirs[f"{origin}.{kind}"]
+            if target.shape != value.shape:
+                raise UsageError(
+                    f"{name} has {origin}.{kind} of shape {tuple(value.shape)}: expected {tuple(target.shape)}. "
+                    "Start from a net of the same width and classes."
+                )
+            target.copy_(value)
+            copied.append(f"{layer}.{kind}")
+    return copied
+
+
+def _conv_modules(network: VGG) -> dict[str, str]:
+    """The name of each convolution in the paper's stages (conv3_1), and of its module."""
+    modules = [f"features.{i}" for i, module in enumerate(network.features) if isinstance(module, nn.Conv2d)]
+    return {layer.name: module for layer, module in zip(network.config.convs, modules, strict=True)}
