@@ -112,7 +112,9 @@ def test_a_recipe_that_cannot_be_is_refused() -> None:
 
 def test_statistics_are_the_pixels(pictures: Path) -> None:
     found = statistics(open_data(pictures))
-    assert all(0.2 < mean < 0.8 for mean in found.input.mean)
+    assert all(0.2 < mean < 0.8 for mean in found.mean)
+    assert found.input("std").mean == found.mean
+    np.testing.assert_allclose(found.input("mean").mean, np.array(found.mean) * 255, atol=0.01)
     components = np.array(found.components)
     assert components.shape == (3, 3)
     np.testing.assert_allclose(components @ components.T, np.diag(np.diag(components @ components.T)), atol=1e-12)

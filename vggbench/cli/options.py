@@ -117,6 +117,9 @@ class TrainOptions:
     weight_decay: Annotated[float, _flag("L2 penalty's multiplier.", _RECIPE)] = 5e-4
     dropout: Annotated[float, _flag("On the first two fc layers.", _RECIPE)] = 0.5
     colour_std: Annotated[float, _flag("Of the colour shift's alpha (Krizhevsky).", _RECIPE)] = 0.1
+    normalise: Annotated[
+        str, _flag("mean: 0-255 minus the set's mean; std: 0-1, also over its deviation (ours).", _RECIPE)
+    ] = "mean"
     seed: Annotated[int, _flag("Decides every random draw.", _RECIPE)] = 0
     init: Annotated[
         str, _flag("glorot, he, or identity: --from a shallower net, new layers pass their input on.", _START)

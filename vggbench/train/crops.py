@@ -15,7 +15,7 @@ from vggbench.configs import CROP
 from vggbench.data import DataSet
 from vggbench.errors import UnreadableImages
 from vggbench.loading import from_workers
-from vggbench.train.recipe import Recipe
+from vggbench.train.recipe import Normalise, Recipe
 from vggbench.views import Input, NotAnImage, Rescale, decode, rescale
 
 _STATISTICS_IMAGES = 1000
@@ -23,11 +23,19 @@ _STATISTICS_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a training set's pixels say: the input, and the principal components of colour."""
+    """What a training set's pixels say, in units of 0 to 1."""
 
-    input: Input
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     components: tuple[tuple[float, float, float], ...]
-    """Rows: each eigenvector of the RGB covariance, pixels in [0, 1], times its eigenvalue."""
+    """Rows: each eigenvector of the RGB covariance times its eigenvalue, as Krizhevsky's formula takes them."""
+
+    def input(self, normalise: Normalise) -> Input:
+        """What a net trained on these pixels expects."""
+        if normalise == "std":
+            return Input("RGB", 1, self.mean, self.std)
+        red, green, blue = (round(255 * value, 2) for value in self.mean)
+        return Input("RGB", 255, (red, green, blue), (1.0, 1.0, 1.0))
 
 
 class Batch(NamedTuple):
@@ -64,10 +72,9 @@ def statistics(data: DataSet) -> Statistics:
     mean = total / pixels
     covariance = outer / pixels - np.outer(mean, mean)
     variances, vectors = np.linalg.eigh(covariance)
-    # Krizhevsky's formula scales each eigenvector by its eigenvalue.
     components = tuple(_three(vectors[:, i] * variances[i]) for i in range(3))
     deviation = np.sqrt(np.diag(covariance)).clip(1e-4)
-    return Statistics(Input("RGB", 1, _three(mean.round(4)), _three(deviation.round(4))), components)
+    return Statistics(_three(mean.round(4)), _three(deviation.round(4)), components)
 
 
 class Crops(Dataset[Batch]):

@@ -85,7 +85,7 @@ def train(
     draft = Model(
         name=f"{config.name}@training",
         network=network,
-        input=start.input if start else stats.input,  # a net that continues another keeps its input
+        input=start.input if start else stats.input(recipe.normalise),  # a net that continues another keeps its input
         classes=len(names),
         class_names=names,
         weights_hash="",

@@ -8,6 +8,7 @@ from vggbench.errors import UsageError
 from vggbench.protocols import TrainScale
 
 Init = Literal["glorot", "he", "identity"]
+Normalise = Literal["mean", "std"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Recipe:
     """Epochs without improvement before a drop; ours."""
     colour_std: float = 0.1
     """Standard deviation of Krizhevsky's alpha for the colour shift."""
+    normalise: Normalise = "mean"
+    """What is done to pixels: `mean` subtracts it from 0-255 (section 2.1); `std` is torchvision's 0-1, over std."""
     init: Init = "glorot"
     """`glorot` is what the paper recommends in hindsight; `he` and `identity` are ours, see `start`."""
     half: bool = False
@@ -41,8 +44,9 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} to {high:g}.")
-        if self.init not in get_args(Init):
-            raise UsageError(f"--init {self.init}: expected one of {', '.join(get_args(Init))}.")
+        for name, allowed in (("init", get_args(Init)), ("normalise", get_args(Normalise))):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"--{name} {getattr(self, name)}: expected one of {', '.join(allowed)}.")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
