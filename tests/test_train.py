@@ -352,9 +352,7 @@ def test_a_damaged_checkpoint_is_named(many_pictures: Path, tmp_path: Path) -> N
 
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(many_pictures: Path) -> None:
     data = open_data(many_pictures)
-    with pytest.raises(
-        NumericsError, match=r"The loss is (nan|inf) .* at rate 100 from --init glorot: "
-    ):
+    with pytest.raises(NumericsError, match=r"The loss is (nan|inf) .* at rate 100 from --init glorot: "):
         train(CONFIGS["A"], data, data, replace(QUICK, rate=100.0), width=1 / 16, running=ALONE)
 
 
