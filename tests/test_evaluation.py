@@ -64,7 +64,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         count.append(len(data))
         return original(data)
 
-    monkeypatch.setattr("vggbench.evaluation.decode", counting)
+    monkeypatch.setattr("vggbench.loading.decode", counting)
     return count
 
 

@@ -180,7 +180,11 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
         (("train", "D", "--data", "sample", "--output", "{out}", "--width", "9"), 2, "--width 9.0: expected"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--epochs", "0"), 2, "--epochs 0: expected 1 to"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--from", "A@no"), 1, "no readable weights file"),
-        (("train", "D", "--data", "sample", "--output", "{out}", "--from", "E@sample"), 2, "E has conv3_4"),
+        (
+            ("train", "D", "--data", "sample", "--output", "{out}", "--from", "E@sample", "--init", "identity"),
+            2,
+            "E has conv3_4",
+        ),
         (("train", "D", "--data", "sample", "--output", "{out}", "--from", "A@sample"), 2, "features.0.weight"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--init", "identity"), 2, "expected --from"),
         (("train", "D", "--data", "{pictures}", "--output", "{out}"), 1, "has one image: expected two or more"),

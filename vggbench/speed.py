@@ -64,7 +64,7 @@ def _rate(model: Model, settings: Settings) -> float:
     images = torch.full((_PROBE_BATCH, 3, CROP, CROP), 127, dtype=torch.uint8)
     _run(backend, images[:1])
     views, started = 0, time.perf_counter()
-    while time.perf_counter() - started < _PROBE_SECONDS:
+    while not views or time.perf_counter() - started < _PROBE_SECONDS:
         _run(backend, images)
         views += len(images)
     return views * per_view / (time.perf_counter() - started)

@@ -51,6 +51,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str,
             partial,
             metadata={METADATA_KEY: json.dumps(description, sort_keys=True)},
         )
+        partial.chmod(0o644)  # safetensors makes files that only their owner can read
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
