@@ -241,7 +241,7 @@ def _losses(data: DataSet, recipe: Recipe, running: Running) -> list[float]:
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(many_pictures: Path) -> None:
-    data, recipe = open_data(many_pictures), Recipe(batch_size=32, epochs=4, dropout=0.0, rate=1e-4)
+    data, recipe = open_data(many_pictures), Recipe(batch_size=32, epochs=4, dropout=0.0, rate=3e-4, normalise="std")
     whole = _losses(data, recipe, ALONE)
     parts = _losses(data, recipe, replace(ALONE, accumulate=4))
     assert len(whole) == 12
@@ -250,7 +250,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(many_pictures: Path)
 
 def test_two_processes_see_the_same_images_and_losses_as_one(many_pictures: Path, tmp_path: Path) -> None:
     # 70 images at 23 a step: 23, 23, 23 and 1, so that the shares differ and one process has none at the end.
-    recipe = Recipe(batch_size=23, epochs=5, dropout=0.0, rate=1e-4)
+    recipe = Recipe(batch_size=23, epochs=5, dropout=0.0, rate=3e-4, normalise="std")
     alone = _losses(open_data(many_pictures), recipe, ALONE)
     script = tmp_path / "two.py"
     script.write_text(_TWO)
@@ -280,7 +280,7 @@ class Losses(TrainWatch):
 
 data = open_data(sys.argv[1])
 with joined(torch.device("cpu")) as world:
-    recipe = Recipe(batch_size=23, epochs=5, dropout=0.0, rate=1e-4)
+    recipe = Recipe(batch_size=23, epochs=5, dropout=0.0, rate=3e-4, normalise="std")
     running = Running(Settings(device="cpu", workers=0), world=world)
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, running=running, watch=Losses())
     told = {"losses": Losses.losses, "hash": trained.model.weights_hash, "error": trained.top1_error}
