@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables sample-nets clean
+.PHONY: setup demo test check lint tables sample-nets miniature clean
 
 setup: $(INSTALLED)
 
@@ -47,6 +47,10 @@ sample-nets: setup
 	set -e; for net in A A-LRN B C D E; do \
 	  $(BIN)/vggbench train $$net $(SAMPLE_RECIPE) --epochs 4 --rate 0.001 --from A@$(SAMPLE_RUNS)/A.safetensors \
 	    --init identity --output $(SAMPLE_NETS)/$$net.safetensors; done
+
+# About 40 minutes on two cores; killed, it carries on.
+miniature: setup
+	$(BIN)/python tables/miniature.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

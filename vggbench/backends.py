@@ -13,7 +13,8 @@ from vggbench.model import VGG, windows
 from vggbench.weights import Model
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""The precisions that PyTorch mixes with fp32 by itself."""
 _FC_ROWS = 64
 """Rows of every matrix product of the fc layers: constant, so that a posterior does not depend on its batch."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
@@ -48,7 +49,7 @@ class TorchBackend:
         """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32."""
         pixels = self.model.input.normalise(images.to(self.device, non_blocking=True))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        autocast = torch.autocast(self.device.type, _AUTOCAST.get(self.precision), enabled=self.precision in _AUTOCAST)
+        autocast = torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST)
         with torch.inference_mode(), autocast:
             network = self.model.network
             scores = _score_map(network, pixels) if isinstance(network, VGG) else network(pixels)

@@ -72,9 +72,9 @@ class Images(Dataset[Loaded]):
 
 
 def from_workers(
-    dataset: Dataset[_Item], order: Sequence[Any], workers: int, batch_size: int | None = None
+    dataset: Dataset[_Item], order: Sequence[Any], workers: int, *, batched: bool = False
 ) -> Iterator[Any]:
-    """The items of `dataset` in this order, or batches of them, read ahead by worker processes.
+    """The items of `dataset` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
 
     Raises DataError where a worker dies, as it does for want of memory.
     """
@@ -84,12 +84,15 @@ def from_workers(
         stream = iter(
             DataLoader(
                 dataset,
-                batch_size=batch_size,
-                sampler=cast(Any, order),
                 num_workers=workers,
-                prefetch_factor=(max(2, _PREFETCH // (batch_size or 1)) if workers else None),
-                collate_fn=cast(Any, None if batch_size else _as_it_is),
+                prefetch_factor=(2 if batched else _PREFETCH) if workers else None,
                 worker_init_fn=_leave_signals_alone,
+                **cast(
+                    dict[str, Any],
+                    {"batch_sampler": order, "pin_memory": torch.cuda.is_available()}
+                    if batched
+                    else {"batch_size": None, "sampler": order, "collate_fn": _as_it_is},
+                ),
             )
         )
     while True:

@@ -174,7 +174,7 @@ def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
                 f"No images for {named}: expected --data FOLDER, or the folder in $VGGBENCH_DATA, with one folder per "
                 "class, such as val/n01440764/; or --data sample."
             )
-        say("No --data and no $VGGBENCH_DATA: this is the built-in SAMPLE, drawn pictures, not ImageNet.")
+        say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
         path = Path(SAMPLE)
     if not is_sample(path) and not path.exists():
         raise UsageError(f"There is no {path}: expected a folder of images, from --data or $VGGBENCH_DATA.")

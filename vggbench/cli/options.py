@@ -44,6 +44,7 @@ Output = Annotated[
     Path | None, typer.Option(help="Write to this file instead of standard output.", rich_help_panel=_OUTPUT)
 ]
 Device = Annotated[str, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUNNING)]
+Precision = Annotated[str, _flag("fp32, tf32, bf16 or fp16.", _RUNNING)]
 Workers = Annotated[int | None, _flag("Processes that read images.", _RUNNING)]
 
 
@@ -75,7 +76,7 @@ class EvalOptions:
         bool, _flag("Leave out unreadable images; every table counts them.", _DATA, "--skip-bad-images")
     ] = False
     device: Device = "auto"
-    precision: Annotated[str, _flag("fp32, tf32, bf16 or fp16.", _RUNNING)] = "fp32"
+    precision: Precision = "fp32"
     batch_size: Annotated[
         int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)
     ] = None
@@ -122,15 +123,33 @@ class TrainOptions:
     ] = "mean"
     seed: Annotated[int, _flag("Decides every random draw.", _RECIPE)] = 0
     init: Annotated[
-        str, _flag("glorot, he, or identity: --from a shallower net, new layers pass their input on.", _START)
+        str,
+        _flag(
+            "glorot; paper (N(0, 0.01), deeper nets --from A), paper-literal (its printed variance: gives NaN); he; "
+            "identity (--from a shallower net, new layers pass their input on).",
+            _START,
+        ),
     ] = "glorot"
     start: Annotated[
         str | None, _flag("MODEL to take layers from; from A the paper's, of one's own config all.", _START, "--from")
     ] = None
+    train_layers: Annotated[str, _flag("all, or fc: the convolutions stay as --from has them.", _START)] = "all"
+    statistics: Annotated[str, _flag("Mean and colour components: data's own, or ilsvrc's.", _START)] = "data"
     input: Annotated[
         str | None, _flag("What a --from file that does not say it expects: torchvision or caffe.", _START)
     ] = None
     width: Annotated[float, _flag("Channels relative to the paper's.", _START)] = 1.0
+    plan: Annotated[
+        bool,
+        _flag(
+            "Print the commands that lead to the paper's rows for this net, with their time, and stop.",
+            _RUNNING,
+            "--plan",
+        ),
+    ] = False
+    accumulate: Annotated[int, _flag("Parts that a batch is computed in, to save memory.", _RUNNING)] = 1
+    precision: Precision = "fp32"
+    compile: Annotated[bool, _flag("Compile the network first (torch.compile).", _RUNNING, "--compile")] = False
     device: Device = "auto"
     workers: Workers = None
     runs: Annotated[

@@ -1,5 +1,6 @@
 """The `train` command's work: refuse early, train, save, and say what came of it."""
 
+import contextlib
 import shlex
 import sys
 from dataclasses import fields
@@ -7,21 +8,27 @@ from pathlib import Path
 
 import typer
 
+from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
 from vggbench.cli.progress import TrainProgress, say
 from vggbench.configs import MAX_WIDTH, Config
-from vggbench.data import open_training_data
+from vggbench.data import DataSet, open_training_data
 from vggbench.errors import UsageError
 from vggbench.evaluation import Settings
 from vggbench.protocols import TrainScale
 from vggbench.tables.errors import duration
-from vggbench.train import Recipe, train
+from vggbench.train import Recipe, Running, Trained, train
+from vggbench.train.parallel import World, joined, own_device, share_threads
+from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.views import INPUTS
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_model
 
 
 def training(config: Config, options: TrainOptions) -> None:
-    """Train one net as the options say, and write it."""
+    """Train one net as the options say, and write it; under torchrun, with all processes together."""
+    if options.plan:
+        print_plan(config, options)
+        return
     recipe, output = _recipe(options), _output(options.output)
     if not 0 < options.width <= MAX_WIDTH:
         raise UsageError(f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
@@ -30,28 +37,90 @@ def training(config: Config, options: TrainOptions) -> None:
             "No images to train on: expected --data FOLDER with train/ and val/, or --data sample; training never "
             "takes the sample unasked."
         )
-    settings = Settings(device=options.device, workers=options.workers)
-    assert settings.torch_device  # refuses a device that is not there
-    train_data, val_data = open_training_data(options.data)
-    for note in (*train_data.notes, *val_data.notes):
-        say(f"Note: {note}.")
-    start = _start(options, train_data.folders)
-    say(
-        f"Training {config.name} at S={recipe.train_scale} on {len(train_data):,} images of {train_data.name}, "
-        f"{len(train_data.folders)} classes; validating on {len(val_data):,} of {val_data.name}."
+    settings = _settings(options)
+    share_threads()
+    with joined(settings.torch_device) as world:
+        running = Running(settings, options.accumulate, options.compile, world)
+        tell = say if world.is_first else _keep_silent
+        train_data, val_data = _opened(options.data, world)
+        for note in (*train_data.notes, *val_data.notes):
+            tell(f"Note: {note}.")
+        start = _start(options, train_data.folders)
+        tell(_announcement(config, recipe, train_data, val_data, world))
+        tell("Interrupt it at any time: the same command carries on where it was.")
+        with TrainProgress(recipe) if world.is_first else contextlib.nullcontext() as watch:
+            trained = train(
+                config, train_data, val_data, recipe, width=options.width, start=start, runs=options.runs,
+                running=running, watch=watch,
+            )  # fmt: skip
+        if world.is_first:
+            _save(trained, output, recipe, val_data)
+
+
+def print_plan(config: Config, options: TrainOptions) -> None:
+    """The commands from nothing to the paper's rows, as a script: what each takes here, and what it gives."""
+    running = Running(_settings(options))
+    data = str(options.data or "imagenet")
+    say("A short probe of each net's training on this device comes first.")
+    stages = chain(config)
+    nets = dict.fromkeys(stage.config for stage in stages)
+    seconds = {net: seconds_per_image(net, options.width, running) for net in nets}
+    device = f"{device_name(running.settings.torch_device)}, {running.settings.precision}"
+    for stage in stages:
+        epochs, each = stage.recipe.epochs, seconds[stage.config]
+        typer.echo(f"# {stage.config.name}, S={stage.recipe.train_scale}: {stage.why}.")
+        typer.echo(
+            f"# At most {epochs} epochs of {TRAIN_IMAGES:,} images: {duration(epochs * TRAIN_IMAGES * each)} at "
+            f"{1 / each:.3g} images/s ({device})."
+        )
+        typer.echo(stage.command(data, options.width))
+        for row in stage.rows():
+            typer.echo(f"# Table {row.table}: {row.top1} / {row.top5} %\n{stage.evaluation(row, data)}")
+        typer.echo()
+
+
+def _announcement(config: Config, recipe: Recipe, train_data: DataSet, val_data: DataSet, world: World) -> str:
+    together = f" in {world.size} processes" if world.size > 1 else ""
+    last = len(train_data) % recipe.batch_size
+    ragged = f"; the last batch of an epoch has {last:,}" if last else ""
+    return (
+        f"Training {config.name} at S={recipe.train_scale}{together} on {len(train_data):,} images of "
+        f"{train_data.name}, {len(train_data.folders)} classes, {recipe.batch_size:,} a step{ragged}; validating on "
+        f"{len(val_data):,} of {val_data.name}."
     )
-    say("Interrupt it at any time: the same command carries on where it was.")
-    with TrainProgress(recipe) as watch:
-        trained = train(
-            config, train_data, val_data, recipe, width=options.width, start=start, runs=options.runs,
-            settings=settings, watch=watch,
-        )  # fmt: skip
+
+
+def _opened(path: Path, world: World) -> tuple[DataSet, DataSet]:
+    """The images; the sample is drawn by the first process alone."""
+    if world.is_first:
+        opened = open_training_data(path)
+    world.total(0)
+    return opened if world.is_first else open_training_data(path)
+
+
+def _save(trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> None:
     command = shlex.join(["vggbench", *sys.argv[1:]])
     save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
     typer.echo(
-        f"{output}: {config.name}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 error on {val_data.name} "
-        f"({len(val_data):,} images, center, Q={recipe.train_scale.single}), {len(trained.log)} epochs in "
-        f"{duration(trained.record['seconds'])}."
+        f"{output}: {trained.model.name.partition('@')[0]}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 "
+        f"error on {val_data.name} ({len(val_data):,} images, center, Q={recipe.train_scale.single}), "
+        f"{len(trained.log)} epochs in {duration(trained.record['seconds'])}."
+    )
+
+
+def _keep_silent(sentence: str) -> None:
+    """What the other processes of a training say."""
+
+
+def _settings(options: TrainOptions) -> Settings:
+    if options.precision not in precisions():
+        raise UsageError(f"--precision {options.precision}: expected one of {', '.join(precisions())}.")
+    if options.workers is not None and options.workers < 0:
+        raise UsageError(f"--workers {options.workers}: expected 0 or more.")
+    return Settings(
+        device=own_device(options.device),
+        precision=options.precision,  # type: ignore[arg-type] # checked above
+        workers=options.workers,
     )
 
 

@@ -230,10 +230,12 @@ def _made(about: Circumstances) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 12 s, 4 min, 3 h 20."""
+    """Seconds as people say them: 12 s, 4 min, 3 h 20, 12 days."""
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)
+    if minutes >= 2 * 24 * 60:
+        return f"{minutes / (24 * 60):,.0f} days"
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d}"
 
 

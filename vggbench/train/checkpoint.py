@@ -29,6 +29,8 @@ class State:
 
     network: VGG
     optimiser: torch.optim.SGD
+    scaler: torch.amp.GradScaler
+    """Of fp16 alone; elsewhere it passes everything on."""
     log: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     """The weights of the epoch with the lowest validation error, the later of equals."""
@@ -41,12 +43,11 @@ class State:
     _resumed: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def begin(cls, network: VGG, recipe: Recipe) -> Self:
+    def begin(cls, network: VGG, recipe: Recipe, precision: str = "fp32") -> Self:
         """Before the first step."""
-        optimiser = torch.optim.SGD(
-            network.parameters(), lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
-        return cls(network, optimiser)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.SGD(trained, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        return cls(network, optimiser, torch.amp.GradScaler(trained[0].device.type, enabled=precision == "fp16"))
 
     def add(self, loss: float, images: int) -> None:
         """Count one step."""
@@ -72,6 +73,7 @@ class State:
         momentum = {
             name: self.optimiser.state[parameter].get("momentum_buffer", torch.zeros_like(parameter))
             for name, parameter in self.network.named_parameters()
+            if parameter.requires_grad
         }
         parts = {"network": self.network.state_dict(), "momentum": momentum, "best": self.best}
         return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
@@ -84,6 +86,8 @@ class State:
             parts[part][key] = tensor
         self.network.load_state_dict(parts["network"])
         for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             # The layout of the parameter, so that sums run in the same order.
             buffer = torch.empty_like(parameter).copy_(parts["momentum"][name])
             self.optimiser.state[parameter]["momentum_buffer"] = buffer
@@ -91,12 +95,14 @@ class State:
         self.log = [Epoch(**epoch) for epoch in counts["log"]]
         self.steps, self.images = int(counts["steps"]), int(counts["images"])
         self.loss, self.seconds = float(counts["loss"]), float(counts["seconds"])
+        self.scaler.load_state_dict(counts["scaler"])
 
     def counts(self) -> dict[str, Any]:
         """All that is no tensor."""
         self.lap()
         return {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")} | {
-            "log": [asdict(epoch) for epoch in self.log]
+            "log": [asdict(epoch) for epoch in self.log],
+            "scaler": self.scaler.state_dict(),
         }
 
 

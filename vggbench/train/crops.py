@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -49,11 +49,34 @@ class Batch(NamedTuple):
     """(N,) int64"""
     problem: str | Sequence[str] = ""
     """For an image that cannot be read, what to say; N of them in a batch."""
+    own: int = 1
+    """Images that count here: 0 where the last batch has fewer images than there are processes."""
+    whole: int = 1
+    """Images of the batch over all processes."""
+
+    def parts(self, count: int) -> Iterator[Self]:
+        """Up to `count` parts of nearly equal size, for the accumulation of gradients."""
+        for crops, shifts, labels in zip(
+            *(tensor.tensor_split(min(count, len(self.labels))) for tensor in self[:3]), strict=True
+        ):
+            yield self._replace(crops=crops, shifts=shifts, labels=labels)
 
     def pixels(self, device: torch.device) -> Tensor:
         """(N, 3, 224, 224) float32 RGB from 0 to 255, shifted, on the device."""
         shifts = self.shifts.to(device, non_blocking=True)
         return self.crops.to(device, non_blocking=True).float() + 255 * shifts[:, :, None, None]
+
+
+ILSVRC = Statistics(
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    components=(
+        (0.2175 * -0.5675, 0.2175 * -0.5808, 0.2175 * -0.5836),
+        (0.0188 * 0.7192, 0.0188 * -0.0045, 0.0188 * -0.6948),
+        (0.0045 * 0.4009, 0.0045 * -0.8140, 0.0045 * 0.4203),
+    ),
+)
+"""Of the ILSVRC-2012 training set, as fb.resnet.torch and torchvision have them."""
 
 
 def statistics(data: DataSet) -> Statistics:
@@ -109,18 +132,26 @@ class Crops(Dataset[Batch]):
         return torch.from_numpy(shift.astype(np.float32))
 
 
-def batches(crops: Crops, epoch: int, *, skip: int = 0, workers: int = 0) -> Iterator[Batch]:
-    """The batches of one epoch after the first `skip`: every image once, in an order of the seed and epoch.
+def batches(
+    crops: Crops, epoch: int, *, skip: int = 0, workers: int = 0, rank: int = 0, processes: int = 1
+) -> Iterator[Batch]:
+    """This process's share of the batches of one epoch after the first `skip`.
 
-    Raises UnreadableImages, and DataError where a worker dies.
+    Over all processes every image comes once, in an order of the seed and the epoch. Raises
+    UnreadableImages, and DataError where a worker dies.
     """
     crops.epoch, size = epoch, crops.recipe.batch_size
     order = np.random.default_rng((crops.recipe.seed, epoch)).permutation(len(crops)).tolist()
-    for batch in from_workers(crops, order[skip * size :], workers, size):
+    wholes = [order[first : first + size] for first in range(skip * size, len(order), size)]
+    shares = [whole[rank::processes] for whole in wholes]
+    # A process without an image in the last batch still takes part in the step, by an image that counts nothing.
+    loaded = from_workers(crops, [share or whole[:1] for share, whole in zip(shares, wholes, strict=True)], workers,
+                          batched=True)  # fmt: skip
+    for batch, share, whole in zip(loaded, shares, wholes, strict=True):
         problem = next((problem for problem in batch.problem if problem), None)
         if problem:
             raise UnreadableImages(problem)
-        yield batch
+        yield Batch(batch.crops, batch.shifts, batch.labels, own=len(share), whole=len(whole))
 
 
 def _decoded(data: DataSet, index: int) -> Tensor:

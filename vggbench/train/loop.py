@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from vggbench.configs import Config
 from vggbench.cost import Network
 from vggbench.data import DataSet
-from vggbench.errors import NumericsError, UsageError
-from vggbench.evaluation import Job, Settings, evaluate
+from vggbench.errors import StoreError, UsageError
+from vggbench.evaluation import Job, evaluate
 from vggbench.model import VGG
 from vggbench.protocols import Protocol
 from vggbench.results import error_rates
 from vggbench.train.checkpoint import Checkpoint, State, identity
-from vggbench.train.crops import Batch, Crops, batches, statistics
+from vggbench.train.crops import ILSVRC, Crops, batches, statistics
+from vggbench.train.parallel import World
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
+from vggbench.train.step import Running, Stepper
 from vggbench.weights import Model
 from vggbench.weights.files import tensors_hash
 
@@ -63,7 +64,7 @@ def train(
     width: float = 1.0,
     start: Model | None = None,
     runs: Path | None = None,
-    settings: Settings | None = None,
+    running: Running | None = None,
     watch: TrainWatch | None = None,
 ) -> Trained:
     """Train one net; `start` is a trained net that it takes layers from.
@@ -72,7 +73,8 @@ def train(
     same weights. Raises NumericsError when the loss is NaN, UnreadableImages for a training image
     that cannot be decoded, DataError or UsageError where classes or shapes do not fit.
     """
-    settings, watch = settings or Settings(), watch or TrainWatch()
+    running, watch = running or Running(), watch or TrainWatch()
+    settings, world = running.settings, running.world
     names = train_data.folders
     labels = train_data.labels(names, len(names))
     val_data.labels(names, len(names))  # refuses a class that is not trained, before any work
@@ -80,7 +82,7 @@ def train(
         raise UsageError(f"{start.name} was trained on other classes than {train_data.name}: expected the same list.")
     network = VGG(config, len(names), width)
     begin(network, recipe, start)
-    stats = statistics(train_data)
+    stats = ILSVRC if recipe.statistics == "ilsvrc" else statistics(train_data)
     network.to(device=settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     draft = Model(
         name=f"{config.name}@training",
@@ -92,64 +94,58 @@ def train(
         train_scale=recipe.train_scale,
         net=Network(config, len(names), width),
     )
-    state = State.begin(network, recipe)
+    state = State.begin(network, recipe, settings.precision)
     checkpoint = Checkpoint.of(runs, identity(network, train_data, val_data, recipe, start, settings.precision))
     checkpoint.restore(state)
+    _require_one_checkpoint(state, world)
     watch.begun(state.log, state.images, len(train_data))
     crops = Crops(train_data, labels, np.array(stats.components), recipe)
+    stepper = Stepper(state, draft.input, recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
-        for batch in batches(crops, len(state.log), skip=state.steps, workers=settings.loader_workers):
-            loss = _step(state, batch, draft, recipe, rate)
-            watch.step(len(batch.labels), loss)
-            checkpoint.save(state, every=CHECKPOINT_SECONDS)
-        epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, settings))
-        checkpoint.save(state)
+        for batch in batches(
+            crops, len(state.log), skip=state.steps, workers=settings.loader_workers, rank=world.rank,
+            processes=world.size,
+        ):  # fmt: skip
+            loss = stepper.step(batch, rate)
+            watch.step(batch.whole, loss)
+            if world.is_first:
+                checkpoint.save(state, every=CHECKPOINT_SECONDS)
+        epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, running))
+        if world.is_first:
+            checkpoint.save(state)
         watch.epoch(epoch)
-    return _finished(draft, state, val_data, recipe, settings, start)
+    return _finished(draft, state, val_data, recipe, running, start)
 
 
-def _step(state: State, batch: Batch, model: Model, recipe: Recipe, rate: float) -> float:
-    """One step of gradient descent with momentum; returns the loss. Raises NumericsError."""
-    network, optimiser = state.network, state.optimiser
-    # What dropout draws depends on the seed and the step alone, so that a training carries on to the same bits.
-    torch.manual_seed(seed_of(recipe.seed, len(state.log), state.steps))
-    network.train()
-    device = next(network.parameters()).device
-    inputs = model.input.normalise(batch.pixels(device)).contiguous(memory_format=torch.channels_last)
-    loss = F.cross_entropy(network(inputs)[:, :, 0, 0], batch.labels.to(device, non_blocking=True))
-    value = loss.item()
-    if not np.isfinite(value):
-        raise NumericsError(
-            f"The loss is {value} after {state.images:,} images of epoch {len(state.log) + 1}, at rate {rate:g}: "
-            "expected a finite one. Lower --rate, or start otherwise (--init, --from)."
+def _require_one_checkpoint(state: State, world: World) -> None:
+    """All processes carry on from the same step; also none goes on before all have read it."""
+    place = (len(state.log), state.steps)
+    if world.total(*place) != [count * world.size for count in place]:
+        raise StoreError(
+            "The processes found different checkpoints: expected --runs in a folder that all of them share."
         )
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    state.add(value, len(batch.labels))
-    return value
 
 
-def seed_of(*numbers: int) -> int:
-    """One seed from several numbers, the same everywhere."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _validate(model: Model, data: DataSet, recipe: Recipe, settings: Settings) -> float:
-    """Top-1 error in percent by `center` at the rule's Q, through the project's own evaluation."""
+def _validate(model: Model, data: DataSet, recipe: Recipe, running: Running) -> float:
+    """Top-1 error in percent by `center` at the rule's Q, through the project's own evaluation, shared by processes."""
     assert isinstance(model.network, VGG)
+    world = running.world
     model.network.eval()
     hashed = replace(model, weights_hash=tensors_hash(model.network.state_dict()))
-    with tempfile.TemporaryDirectory() as store:
-        job = Job(hashed, Protocol("center"), recipe.train_scale.single)
-        (run,) = evaluate(data, [job], store, settings)
-        return error_rates(run, data, hashed).top1.percent
+    share = replace(data, images=data.images[world.rank :: world.size], of_folders=data.folders)
+    wrong = images = 0
+    if len(share):
+        with tempfile.TemporaryDirectory() as store:
+            job = Job(hashed, Protocol("center"), recipe.train_scale.single)
+            (run,) = evaluate(share, [job], store, running.settings)
+            top1 = error_rates(run, share, hashed).top1
+            wrong, images = top1.wrong, top1.images
+    all_wrong, all_images = world.total(wrong, images)
+    return 100 * all_wrong / all_images
 
 
 def _finished(
-    draft: Model, state: State, val_data: DataSet, recipe: Recipe, settings: Settings, start: Model | None
+    draft: Model, state: State, val_data: DataSet, recipe: Recipe, running: Running, start: Model | None
 ) -> Trained:
     """The net of the best epoch, rounded if asked for, and measured as it will be stored."""
     best = state.best
@@ -158,7 +154,7 @@ def _finished(
     state.network.load_state_dict(best)
     state.network.eval().requires_grad_(False)
     model = replace(draft, name=f"{state.network.config.name}@trained", weights_hash=tensors_hash(best))
-    error = _validate(model, val_data, recipe, settings)
+    error = _validate(model, val_data, recipe, running)
     record = recipe.as_dict() | {
         "from": f"{start.name}:{start.weights_hash}" if start else None,
         "epochs_run": len(state.log),

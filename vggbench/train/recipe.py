@@ -7,8 +7,10 @@ from typing import Any, Literal, get_args
 from vggbench.errors import UsageError
 from vggbench.protocols import TrainScale
 
-Init = Literal["glorot", "he", "identity"]
+Init = Literal["glorot", "paper", "paper-literal", "he", "identity"]
 Normalise = Literal["mean", "std"]
+Layers = Literal["all", "fc"]
+Pixels = Literal["data", "ilsvrc"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,12 @@ class Recipe:
     normalise: Normalise = "mean"
     """What is done to pixels: `mean` subtracts it from 0-255 (section 2.1); `std` is torchvision's 0-1, over std."""
     init: Init = "glorot"
-    """`glorot` is what the paper recommends in hindsight; `he` and `identity` are ours, see `start`."""
+    """`glorot` is what the paper recommends in hindsight, and needs no trained A; `paper` is N(0, std 0.01), and
+    `paper-literal` the variance of 0.01 that the paper prints, which cannot be trained; the others are ours."""
+    train_layers: Layers = "all"
+    """`fc` leaves the convolutions as they are: D at 256-512 in the paper's submission (Table 6)."""
+    statistics: Pixels = "data"
+    """Mean and colour components of the training set, or the known ones of ILSVRC."""
     half: bool = False
     """Round the trained weights to float16; ours, for small files."""
     seed: int = 0
@@ -44,9 +51,10 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} to {high:g}.")
-        for name, allowed in (("init", get_args(Init)), ("normalise", get_args(Normalise))):
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise UsageError(f"--{name} {getattr(self, name)}: expected one of {', '.join(allowed)}.")
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {getattr(self, name)}: expected one of {', '.join(allowed)}.")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,6 +72,12 @@ class Recipe:
         return float(self.rate / 10**drops)
 
 
+_CHOICES = {
+    "init": get_args(Init),
+    "normalise": get_args(Normalise),
+    "train_layers": get_args(Layers),
+    "statistics": get_args(Pixels),
+}
 _BOUNDS = (
     ("batch_size", 1, 1_000_000),
     ("rate", 1e-12, 1e3),

@@ -11,23 +11,41 @@ from vggbench.weights import Model
 TRANSFERRED_CONVS = 4
 """Deeper nets take these of a trained A, conv1_1, conv2_1, conv3_1 and conv3_2, and its fc layers (section 3.1)."""
 
+_NORMAL_STD = {"paper": 0.01, "paper-literal": 0.1}
+"""The paper prints a variance of 0.01, a deviation of 0.1; its predecessors' deviation is 0.01."""
+
 
 def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
     """Fill a network with its first weights; returns the names of the tensors taken from `start`.
 
     Raises UsageError where `start` does not fit, or is missing for `identity`.
     """
-    if recipe.init == "identity" and start is None:
-        raise UsageError("--init identity continues a trained net: expected --from A@FILE beside it.")
+    if start is None:
+        _refuse_without_start(network, recipe)
     _draw(network, recipe)
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout
+    if recipe.train_layers == "fc":
+        network.features.requires_grad_(False)
     if start is None:
         return []
     if not isinstance(start.network, VGG):
         raise UsageError(f"{start.name} is no VGG: expected a trained A to start from.")
     return _take(start.name, start.network, network, _origins(start.network, network, recipe))
+
+
+def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
+    deeper = not network.config.name.startswith("A")
+    if recipe.init == "identity":
+        raise UsageError("--init identity continues a trained net: expected --from A@FILE beside it.")
+    if recipe.init.startswith("paper") and deeper:
+        raise UsageError(
+            f"--init {recipe.init} starts nets deeper than A from a trained A: expected --from A@a.safetensors, from "
+            f"`vggbench train A --data DATA --init {recipe.init} --output a.safetensors`; or --init glorot."
+        )
+    if recipe.train_layers == "fc":
+        raise UsageError("--train-layers fc leaves the convolutions as they are: expected a trained net in --from.")
 
 
 def _draw(network: VGG, recipe: Recipe) -> None:
@@ -38,6 +56,8 @@ def _draw(network: VGG, recipe: Recipe) -> None:
         assert module.bias is not None
         if recipe.init == "glorot":
             nn.init.xavier_uniform_(module.weight, generator=generator)
+        elif recipe.init in _NORMAL_STD:
+            nn.init.normal_(module.weight, std=_NORMAL_STD[recipe.init], generator=generator)
         elif recipe.init == "he" or isinstance(module, nn.Linear) or module.in_channels != module.out_channels:
             nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=generator)
         else:

@@ -1,0 +1,114 @@
+"""From nothing to the paper's rows of one net: the commands, in order, and the time that they take here."""
+
+import shlex
+import time
+from dataclasses import dataclass
+
+import torch
+
+from vggbench.configs import CONFIGS, CROP, Config
+from vggbench.model import VGG
+from vggbench.paper import RESULTS, Result
+from vggbench.protocols import TrainScale
+from vggbench.train.checkpoint import State
+from vggbench.train.crops import ILSVRC, Batch
+from vggbench.train.recipe import Recipe
+from vggbench.train.start import begin
+from vggbench.train.step import Running, Stepper
+
+TRAIN_IMAGES = 1_281_167
+"""Of ILSVRC-2012."""
+_PROBE_IMAGES, _PROBE_STEPS = 8, 2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of the chain; `start` is the MODEL that it takes layers from."""
+
+    config: Config
+    recipe: Recipe
+    start: str | None
+    why: str
+
+    @property
+    def output(self) -> str:
+        """The file it ends in."""
+        fc = "-fc" if self.recipe.train_layers == "fc" else ""
+        return f"{self.config.name}-S{self.recipe.train_scale}{fc}.safetensors"
+
+    @property
+    def model(self) -> str:
+        """The trained net, as a MODEL."""
+        return f"{self.config.name}@{self.output}"
+
+    def command(self, data: str, width: float) -> str:
+        """As one types it: what differs from the defaults."""
+        recipe, usual = self.recipe, Recipe()
+        options = {"--data": data, "--width": f"{width:g}" if width != 1 else None}
+        options |= {
+            f"--{name.replace('_', '-')}": f"{value:g}" if isinstance(value, float) else str(value)
+            for name in ("train_scale", "init", "train_layers", "rate")
+            if (value := getattr(recipe, name)) != getattr(usual, name)
+        }
+        options |= {"--from": self.start, "--output": self.output}
+        given = [part for name, value in options.items() if value is not None for part in (name, value)]
+        return shlex.join(["vggbench", "train", self.config.name, *given])
+
+    def rows(self) -> list[Result]:
+        """The paper's rows in Tables 3 and 4 that this net gives alone."""
+        own = [(self.config.name, str(self.recipe.train_scale))] if self.recipe.train_layers == "all" else []
+        return [r for r in RESULTS if r.table in (3, 4) and [(m.config, m.train_scale) for m in r.members] == own]
+
+    def evaluation(self, row: Result, data: str) -> str:
+        """The command that measures one of `rows`."""
+        scales = [str(scale) for scale in row.members[0].scales]
+        return shlex.join(["vggbench", "eval", self.model, "--data", data, "--scales", *scales, f"--{row.protocol}"])
+
+
+def chain(config: Config) -> list[Stage]:
+    """The trainings of section 3.1 that end in every S of the paper's Tables 3, 4 and 6 for this net.
+
+    At S=256 from A's layers; at 384 from the net of 256, at a tenth of the rate; at 256-512 from the
+    net of 384. What the paper leaves open is ours, and said so.
+    """
+    if config.name.startswith("A"):
+        return [_stage(config, "256", None, "from random weights (section 3.1)")]
+    a = _stage(CONFIGS["A"], "256", None, "deeper nets take its first four convolutions and fc layers (section 3.1)")
+    stages = [a, _stage(config, "256", a, "middle layers at random (section 3.1)")]
+    trained = {member.train_scale for row in RESULTS for member in row.members if member.config == config.name}
+    if "384" in trained:
+        why = "from S=256 at a tenth of the rate (section 3.1); the schedule is ours"
+        stages.append(_stage(config, "384", stages[-1], why))
+    if "256-512" in trained:
+        why = "from S=384, all layers (section 3.1); rate and schedule are ours"
+        stages.append(_stage(config, "256-512", stages[-1], why))
+    if config.name == "D":
+        why = "from S=384, fc layers alone: of Table 6's submission; rate and schedule are ours"
+        stages.append(_stage(config, "256-512", stages[-2], why, fc=True))
+    return stages
+
+
+def seconds_per_image(config: Config, width: float, running: Running, classes: int = 1000) -> float:
+    """Of training, by a short probe on this device, without the reading of images."""
+    network, recipe = VGG(config, classes, width), Recipe(batch_size=_PROBE_IMAGES)
+    begin(network, recipe, None)
+    network.to(device=running.settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stepper = Stepper(State.begin(network, recipe, running.settings.precision), ILSVRC.input("mean"), recipe, running)
+    crops = torch.full((_PROBE_IMAGES, 3, CROP, CROP), 127, dtype=torch.uint8)
+    shifts, labels = torch.zeros(_PROBE_IMAGES, 3), torch.zeros(_PROBE_IMAGES, dtype=torch.int64)
+    batch = Batch(crops, shifts, labels, own=_PROBE_IMAGES, whole=_PROBE_IMAGES)
+    stepper.step(batch, 0.0)
+    started = time.perf_counter()
+    for _ in range(_PROBE_STEPS):
+        stepper.step(batch, 0.0)
+    return (time.perf_counter() - started) / (_PROBE_STEPS * _PROBE_IMAGES)
+
+
+def _stage(config: Config, scale: str, start: Stage | None, why: str, *, fc: bool = False) -> Stage:
+    recipe = Recipe(
+        train_scale=TrainScale.parse(scale),
+        init="paper" if scale == "256" else "glorot",
+        rate=0.01 if scale == "256" else 0.001,
+        train_layers="fc" if fc else "all",
+    )
+    return Stage(config, recipe, start.model if start else None, why)

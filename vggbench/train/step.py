@@ -1,0 +1,111 @@
+"""One step of gradient descent: forward, backward, update; over parts of a batch and over processes."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vggbench.backends import AUTOCAST, allow_tf32
+from vggbench.errors import NumericsError, UsageError
+from vggbench.evaluation import Settings
+from vggbench.train.checkpoint import State
+from vggbench.train.crops import Batch
+from vggbench.train.parallel import World
+from vggbench.train.recipe import Recipe
+from vggbench.views import Input
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a training is run; nothing here changes what it gives but by rounding."""
+
+    settings: Settings = field(default_factory=Settings)
+    accumulate: int = 1
+    """Parts that each process splits its share of a batch into, one after the other, to save memory."""
+    compile: bool = False
+    world: World = field(default_factory=World)
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what this device cannot do."""
+        precision, device = self.settings.precision, self.settings.torch_device
+        if precision in ("tf32", "fp16") and device.type != "cuda":
+            raise UsageError(f"--precision {precision} trains on CUDA only, and the device is {device}: expected fp32.")
+        if self.accumulate < 1:
+            raise UsageError(f"--accumulate {self.accumulate}: expected 1 or more.")
+
+
+class Stepper:
+    """The network as it is trained here, and how a batch changes it."""
+
+    def __init__(self, state: State, input: Input, recipe: Recipe, running: Running) -> None:
+        self._state, self._input, self._recipe, self._running = state, input, recipe, running
+        device = running.settings.torch_device
+        allow_tf32(running.settings.precision == "tf32")
+        self._distributed = running.world.wrapped(state.network)
+        self._forward: Callable[[Tensor], Tensor] = self._distributed
+        if running.compile:
+            self._forward = cast(Callable[[Tensor], Tensor], torch.compile(self._distributed))
+        self._device = device
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """Take one step; returns the mean loss of the whole batch. Raises NumericsError."""
+        state, world = self._state, self._running.world
+        torch.manual_seed(self._seed())
+        state.network.train()
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        state.optimiser.zero_grad(set_to_none=True)
+        own, parts = 0.0, list(batch.parts(self._running.accumulate))
+        for number, part in enumerate(parts, 1):
+            with self._quiet() if number < len(parts) else contextlib.nullcontext():
+                loss = self._loss(part)
+                if not batch.own:
+                    loss = 0 * loss
+                # Gradients are averaged over the processes: the sum over all images by the images of all.
+                scaled: Tensor = state.scaler.scale(loss * world.size / batch.whole)
+                scaled.backward()  # type: ignore[no-untyped-call]
+            own += loss.item()
+        mean = world.total(own)[0] / batch.whole
+        if not np.isfinite(mean):
+            raise NumericsError(self._broken(mean, rate))
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        state.add(mean, batch.whole)
+        return mean
+
+    def _loss(self, part: Batch) -> Tensor:
+        """Cross entropy, summed over the part's images."""
+        pixels = self._input.normalise(part.pixels(self._device)).contiguous(memory_format=torch.channels_last)
+        precision = self._running.settings.precision
+        with torch.autocast(self._device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST):
+            scores = self._forward(pixels)[:, :, 0, 0]
+        return F.cross_entropy(scores.float(), part.labels.to(self._device, non_blocking=True), reduction="sum")
+
+    def _seed(self) -> int:
+        """What dropout draws depends on the seed, the step and the process, so that a training carries on exactly."""
+        rank = self._running.world.rank
+        return seed_of(self._recipe.seed, len(self._state.log), self._state.steps, *([rank] if rank else []))
+
+    def _quiet(self) -> Any:
+        """Gradients stay in this process: the processes exchange them once a batch, with its last part."""
+        if isinstance(self._distributed, nn.parallel.DistributedDataParallel):
+            return self._distributed.no_sync()
+        return contextlib.nullcontext()
+
+    def _broken(self, loss: float, rate: float) -> str:
+        literal = " The paper prints this variance, and it cannot be trained." * (self._recipe.init == "paper-literal")
+        return (
+            f"The loss is {loss} after {self._state.images:,} images of epoch {len(self._state.log) + 1}, at rate "
+            f"{rate:g} from --init {self._recipe.init}: expected a finite one.{literal} Lower --rate, or start "
+            "otherwise (--init, --from)."
+        )
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed from several numbers, the same everywhere."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
