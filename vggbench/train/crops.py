@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Self, cast
 
 import numpy as np
@@ -12,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vggbench.configs import CROP
-from vggbench.data import DataSet
+from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
-from vggbench.loading import from_workers
+from vggbench.loading import Packed, from_workers
 from vggbench.train.recipe import Normalise, Recipe
 from vggbench.views import Input, NotAnImage, Rescale, decode, rescale
 
@@ -87,7 +86,7 @@ def statistics(data: DataSet) -> Statistics:
     count = min(_STATISTICS_IMAGES, len(data))
     total, outer, pixels = np.zeros(3), np.zeros((3, 3)), 0
     for index in range(count):
-        values = rescale(_decoded(data, index * len(data) // count), CROP, Rescale())
+        values = rescale(_decoded(data.images[index * len(data) // count], data.name), CROP, Rescale())
         flat = values.reshape(3, -1).numpy().astype(np.float64) / 255
         total += flat.sum(axis=1)
         outer += flat @ flat.T
@@ -106,18 +105,19 @@ class Crops(Dataset[Batch]):
     def __init__(
         self, data: DataSet, labels: NDArray[np.int32], components: NDArray[np.float64], recipe: Recipe
     ) -> None:
-        self._data, self._labels, self._components = data, labels, components
+        self._name, self._images = data.name, Packed(data.images)
+        self._labels, self._components = labels, components
         self.recipe, self.epoch = recipe, 0
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> Batch:
         recipe, label = self.recipe, torch.tensor(int(self._labels[index]))
         rng = np.random.default_rng((recipe.seed, self.epoch, index))
         scale = int(rng.integers(recipe.train_scale.low, recipe.train_scale.high + 1))
         try:
-            pixels = rescale(_decoded(self._data, index), scale, Rescale())
+            pixels = rescale(_decoded(self._images[index], self._name), scale, Rescale())
         except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
             return Batch(torch.zeros(3, CROP, CROP, dtype=torch.uint8), torch.zeros(3), label, str(error))
         top, left = (int(rng.integers(side - CROP + 1)) for side in pixels.shape[1:])
@@ -154,20 +154,15 @@ def batches(
         yield Batch(batch.crops, batch.shifts, batch.labels, own=len(share), whole=len(whole))
 
 
-def _decoded(data: DataSet, index: int) -> Tensor:
-    image = data.images[index]
+def _decoded(image: ImageFile, data: str) -> Tensor:
     try:
         return decode(image.read())
     except (NotAnImage, OSError) as reason:
         why = reason if isinstance(reason, NotAnImage) else f"cannot be read ({reason.strerror})"
-        raise UnreadableImages(_unreadable(image.path, str(why), data)) from reason
-
-
-def _unreadable(path: Path, why: str, data: DataSet) -> str:
-    return (
-        f"{path} {why}: expected an image, since training takes every image once an epoch. "
-        f"Repair it or take it out of {data.name}."
-    )
+        raise UnreadableImages(
+            f"{image.path} {why}: expected an image, since training takes every image once an epoch. "
+            f"Repair it or take it out of {data}."
+        ) from reason
 
 
 def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
