@@ -42,21 +42,12 @@ def _bar() -> Any:
     )
 
 
-class Progress(Watch):
-    """A bar on a terminal, a line now and then elsewhere."""
+class _WithBar:
+    """Takes the bar away at the end, whatever the end is."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
-        self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
-        self._errors = ""
-        self._warned: set[int] = set()
-        self._bar: Any = None
+    _bar: Any = None
 
     def __enter__(self) -> Self:
-        if self._total and sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.add_task("", total=self._total, said="")
-            self._bar.start()
         return self
 
     def __exit__(
@@ -64,6 +55,23 @@ class Progress(Watch):
     ) -> None:
         if self._bar:
             self._bar.stop()
+
+
+class Progress(_WithBar, Watch):
+    """A bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
+        self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
+        self._errors = ""
+        self._warned: set[int] = set()
+
+    def __enter__(self) -> Self:
+        if self._total and sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.add_task("", total=self._total, said="")
+            self._bar.start()
+        return self
 
     def advance(self, work: float) -> None:
         """Move the bar."""
@@ -105,23 +113,13 @@ class Progress(Watch):
             say(sentence)
 
 
-class TrainProgress(TrainWatch):
+class TrainProgress(_WithBar, TrainWatch):
     """A line for each epoch, and on a terminal a bar below them."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._bar: Any = None
         self._images = self._total = 0
         self._measured, self._started = 0, time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
 
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """Say what a checkpoint had already."""
