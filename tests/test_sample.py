@@ -165,7 +165,7 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
     row = vggbench("eval", f"B@{path}", "--data", "sample-dev", "--center", "--format", "json")
     assert json.loads(row.out)[0]["top1_error"] == pytest.approx(described["recipe"]["validation_top1_error"], abs=1e-3)
     again = vggbench(*command)
-    assert "Carries on after 1 epochs and 0 images" in again.err
+    assert "Carries on in epoch 2 after 0 of its images" in again.err
     assert "Epoch 1/1" not in again.err
 
 

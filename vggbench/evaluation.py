@@ -1,6 +1,5 @@
 """The evaluation loop: one pass over the images serves every job that still lacks a block."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from vggbench.configs import CROP
 from vggbench.cost import image_macs
 from vggbench.data import DataSet
 from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
-from vggbench.loading import Images, Loaded, Request, from_workers
+from vggbench.loading import Images, Loaded, Request, cores, from_workers
 from vggbench.metrics import ranks
 from vggbench.protocols import Protocol, View, rescaled_size
 from vggbench.scores import Block, Run, Store
@@ -76,8 +75,7 @@ class Settings:
         """Processes that decode and rescale."""
         if self.workers is not None:
             return self.workers
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(cores, 2 if self.torch_device.type == "cpu" else 16)
+        return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
 
 
 class Watch:

@@ -1,5 +1,6 @@
 """Images read by worker processes: decoded once, rescaled once for each Q, handed over as uint8."""
 
+import os
 import pickle
 import signal
 import warnings
@@ -71,6 +72,12 @@ class Images(Dataset[Loaded]):
         shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
         flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
         return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat)
+
+
+def cores() -> int:
+    """The processor cores that this process may use: its share, where torchrun started several on this machine."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 class Packed(Generic[_Item]):

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 """Read by PyTorch when it starts: large pages are faster, and a small cache keeps memory flat over many image sizes."""
+_MODEL = "CONFIG@SOURCE: D@vgg16.pth, vgg16@mine.safetensors, D@sample, D@random; D alone: the data's default."
 
 app = typer.Typer(
     name="vggbench",
     help="Evaluate VGG networks by the paper's own protocols (arXiv 1409.1556).\n\n"
-    "Example: vggbench eval D@vgg16.pth --input torchvision --data imagenet --scales 256 384 512 --dense --multicrop",
+    "Example, with no file of your own: vggbench eval D --scales 256 384 512 --dense --multicrop",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -31,7 +32,10 @@ app = typer.Typer(
 
 Models = Annotated[
     list[str],
-    typer.Argument(metavar="MODEL", help="CONFIG@FILE: D@vgg16.pth, E@mine.safetensors, D@random, or vgg16@FILE."),
+    typer.Argument(
+        metavar="MODEL",
+        help=_MODEL,
+    ),
 ]
 
 
@@ -84,7 +88,10 @@ def params(
 @app.command(name="eval", cls=SeveralValues)
 @with_options
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="CONFIG@FILE, such as D@vgg16.pth, or D@random.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help=_MODEL),
+    ],
     options: EvalOptions,
 ) -> None:
     """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.

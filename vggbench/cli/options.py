@@ -60,7 +60,9 @@ class EvalOptions:
     grid: Annotated[int, _flag("Pixels that multicrop's offsets are multiples of: 1 or 8.", _PROTOCOLS)] = 1
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of images, one folder per class.", envvar="VGGBENCH_DATA", rich_help_panel=_DATA),
+        typer.Option(
+            help="Folder of images, one folder per class; or sample.", envvar="VGGBENCH_DATA", rich_help_panel=_DATA
+        ),
     ] = None
     limit: Annotated[int | None, _flag("Take every (total/N)-th image only; the row says subset.", _DATA)] = None
     weights: Annotated[str | None, _flag("Source of all models that name none, such as random.", _DATA)] = None

@@ -126,7 +126,7 @@ class TrainProgress(_WithBar, TrainWatch):
         self._images, self._total = len(epochs) * epoch_images + images, self._recipe.epochs * epoch_images
         self._started = time.monotonic()
         if self._images:
-            say(f"Carries on after {len(epochs)} epochs and {images:,} images, from the checkpoint.")
+            say(f"Carries on in epoch {len(epochs) + 1} after {images:,} of its images, from the checkpoint.")
         if sys.stderr.isatty():
             self._bar = _bar()
             self._bar.add_task("", total=self._total, completed=self._images, said="")

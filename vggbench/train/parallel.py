@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vggbench.loading import cores
+
 _PATIENCE = timedelta(hours=2)
 """How long a process waits for the others, who may be writing a checkpoint or validating."""
 
@@ -65,6 +67,5 @@ def own_device(name: str) -> str:
 
 def share_threads() -> None:
     """Divide the cores among the processes of this machine: torchrun gives each one thread unless told otherwise."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if local > 1 and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local))
+    if os.environ.get("LOCAL_WORLD_SIZE", "1") != "1" and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(cores())
