@@ -175,8 +175,8 @@ def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
                 "class, such as val/n01440764/; or --data sample."
             )
         say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
-        path = Path(SAMPLE)
-    if not is_sample(path) and not path.exists():
+        path = SAMPLE
+    if not is_sample(path) and not Path(path).expanduser().exists():
         raise UsageError(f"There is no {path}: expected a folder of images, from --data or $VGGBENCH_DATA.")
     data = open_data(path)
     return data if options.limit is None else data.subset(options.limit)

@@ -59,7 +59,7 @@ class EvalOptions:
     multicrop: Annotated[bool, _flag("5 x 5 crops and their mirrors: 50 views.", _PROTOCOLS, "--multicrop")] = False
     grid: Annotated[int, _flag("Pixels that multicrop's offsets are multiples of: 1 or 8.", _PROTOCOLS)] = 1
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Folder of images, one folder per class; or sample.", envvar="VGGBENCH_DATA", rich_help_panel=_DATA
         ),
@@ -99,7 +99,7 @@ class TrainOptions:
     """What a training can be told; see each help text."""
 
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Folder with train/ and val/, or of classes, or sample.",
             envvar="VGGBENCH_DATA",

@@ -1,9 +1,11 @@
 """What goes to stderr while an evaluation or a training runs: progress with an estimate, and the errors so far."""
 
+import contextlib
+import signal
 import sys
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -120,6 +122,7 @@ class TrainProgress(_WithBar, TrainWatch):
         self._recipe = recipe
         self._images = self._total = 0
         self._measured, self._started = 0, time.monotonic()
+        self.stops = False
 
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """Say what a checkpoint had already."""
@@ -133,10 +136,12 @@ class TrainProgress(_WithBar, TrainWatch):
             self._bar.start()
 
     def step(self, images: int, loss: float) -> None:
-        """Move the bar."""
+        """Move the bar; raises KeyboardInterrupt if a signal came during the step."""
         self._images, self._measured = self._images + images, self._measured + images
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=self._images, said=f"loss {loss:.3f}")
+        if self.stops:
+            raise KeyboardInterrupt
 
     def epoch(self, epoch: Epoch) -> None:
         """One line."""
@@ -149,3 +154,22 @@ class TrainProgress(_WithBar, TrainWatch):
             self._bar.console.print(line, markup=False, highlight=False)
         else:
             say(line)
+
+
+@contextlib.contextmanager
+def stopping(progress: TrainProgress) -> Iterator[TrainProgress]:
+    """A first Ctrl-C or SIGTERM ends the training after the step under way, with a checkpoint; a second one at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if progress.stops:
+            raise KeyboardInterrupt
+        progress.stops = True
+        say("Stopping after this step; once more stops at once.")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with progress:
+            yield progress
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

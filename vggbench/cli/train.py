@@ -10,9 +10,9 @@ import typer
 
 from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
-from vggbench.cli.progress import TrainProgress, say
+from vggbench.cli.progress import TrainProgress, say, stopping
 from vggbench.configs import MAX_WIDTH, Config
-from vggbench.data import DataSet, open_training_data
+from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError
 from vggbench.evaluation import Settings
 from vggbench.protocols import TrainScale
@@ -26,12 +26,12 @@ from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_mod
 
 def training(config: Config, options: TrainOptions) -> None:
     """Train one net as the options say, and write it; under torchrun, with all processes together."""
+    if not 0 < options.width <= MAX_WIDTH:
+        raise UsageError(f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
     if options.plan:
         print_plan(config, options)
         return
     recipe, output = _recipe(options), _output(options.output)
-    if not 0 < options.width <= MAX_WIDTH:
-        raise UsageError(f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
     if options.data is None:
         raise UsageError(
             "No images to train on: expected --data FOLDER with train/ and val/, or --data sample; training never "
@@ -48,7 +48,7 @@ def training(config: Config, options: TrainOptions) -> None:
         start = _start(options, train_data.folders)
         tell(_announcement(config, recipe, train_data, val_data, world))
         tell("Interrupt it at any time: the same command carries on where it was.")
-        with TrainProgress(recipe) if world.is_first else contextlib.nullcontext() as watch:
+        with stopping(TrainProgress(recipe)) if world.is_first else contextlib.nullcontext() as watch:
             trained = train(
                 config, train_data, val_data, recipe, width=options.width, start=start, runs=options.runs,
                 running=running, watch=watch,
@@ -59,8 +59,9 @@ def training(config: Config, options: TrainOptions) -> None:
 
 def print_plan(config: Config, options: TrainOptions) -> None:
     """The commands from nothing to the paper's rows, as a script: what each takes here, and what it gives."""
-    running = Running(_settings(options))
-    data = str(options.data or "imagenet")
+    running, data = Running(_settings(options), options.accumulate, options.compile), options.data or "imagenet"
+    if is_sample(data):
+        raise UsageError("--plan leads to the paper's rows on ILSVRC: expected its folder in --data, or none.")
     say("A short probe of each net's training on this device comes first.")
     stages = chain(config)
     nets = dict.fromkeys(stage.config for stage in stages)
@@ -71,10 +72,10 @@ def print_plan(config: Config, options: TrainOptions) -> None:
         typer.echo(f"# {stage.config.name}, S={stage.recipe.train_scale}: {stage.why}.")
         typer.echo(
             f"# At most {epochs} epochs of {TRAIN_IMAGES:,} images: {duration(epochs * TRAIN_IMAGES * each)} at "
-            f"{1 / each:.3g} images/s ({device})."
+            f"{1 / each:.3g} images/s ({device}, without the reading of images)."
         )
-        typer.echo(stage.command(data, options.width))
-        for row in stage.rows():
+        typer.echo(stage.command(data, options.width, options.precision))
+        for row in stage.rows() if options.width == 1 else ():
             typer.echo(f"# Table {row.table}: {row.top1} / {row.top5} %\n{stage.evaluation(row, data)}")
         typer.echo()
 
@@ -90,7 +91,7 @@ def _announcement(config: Config, recipe: Recipe, train_data: DataSet, val_data:
     )
 
 
-def _opened(path: Path, world: World) -> tuple[DataSet, DataSet]:
+def _opened(path: str, world: World) -> tuple[DataSet, DataSet]:
     """The images; the sample is drawn by the first process alone."""
     if world.is_first:
         opened = open_training_data(path)
@@ -103,8 +104,8 @@ def _save(trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> 
     save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
     typer.echo(
         f"{output}: {trained.model.name.partition('@')[0]}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 "
-        f"error on {val_data.name} ({len(val_data):,} images, center, Q={recipe.train_scale.single}), "
-        f"{len(trained.log)} epochs in {duration(trained.record['seconds'])}."
+        f"error on {val_data.name} ({len(val_data):,} images, center, Q={recipe.train_scale.single}), the lowest of "
+        f"{len(trained.log)} epochs; {duration(trained.record['seconds'])}."
     )
 
 

@@ -28,6 +28,11 @@ def open_training(root: Path) -> tuple[DataSet, DataSet]:
 
 def _divided(data: DataSet) -> tuple[DataSet, DataSet]:
     """Every tenth image of each class, in order of id, validates and is not trained on."""
+    if data.is_full_ilsvrc_val:
+        raise DataError(
+            "These are the validation images of ILSVRC-2012: expected to train on others, since evaluations measure "
+            "on them. Pass a folder with train/ and val/."
+        )
     by_class: dict[str, list[int]] = {}
     for index, image in enumerate(data.images):
         by_class.setdefault(image.folder, []).append(index)

@@ -4,7 +4,10 @@ import csv
 import hashlib
 import io
 import json
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -79,7 +82,7 @@ class State:
         return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
 
     def restore(self, tensors: dict[str, Tensor], counts: dict[str, Any]) -> None:
-        """Become what `tensors` and `counts` say; raises KeyError, TypeError, ValueError or RuntimeError."""
+        """Become what `tensors` and `counts` say; raises whatever a file that was not written here makes it raise."""
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "momentum": {}, "best": {}}
         for name, tensor in tensors.items():
             part, _, key = name.partition(".")
@@ -89,12 +92,22 @@ class State:
             if not parameter.requires_grad:
                 continue
             # The layout of the parameter, so that sums run in the same order.
-            buffer = torch.empty_like(parameter).copy_(parts["momentum"][name])
+            momentum = parts["momentum"][name]
+            if momentum.shape != parameter.shape:
+                raise ValueError(f"the momentum of {name} has another shape")
+            buffer = torch.empty_like(parameter).copy_(momentum)
             self.optimiser.state[parameter]["momentum_buffer"] = buffer
         self.best = parts["best"]
         self.log = [Epoch(**epoch) for epoch in counts["log"]]
+        if self.log:
+            shapes = {name: tensor.shape for name, tensor in self.network.state_dict().items()}
+            if {name: tensor.shape for name, tensor in self.best.items()} != shapes:
+                raise ValueError("its best weights are of another network")
         self.steps, self.images = int(counts["steps"]), int(counts["images"])
         self.loss, self.seconds = float(counts["loss"]), float(counts["seconds"])
+        figures = [figure for epoch in counts["log"] for figure in epoch.values()]
+        if min(self.steps, self.images) < 0 or not all(map(math.isfinite, [*figures, self.loss, self.seconds])):
+            raise ValueError("it counts what cannot be")
         self.scaler.load_state_dict(counts["scaler"])
 
     def counts(self) -> dict[str, Any]:
@@ -107,12 +120,14 @@ class State:
 
 
 def identity(
-    network: VGG, train_data: DataSet, val_data: DataSet, recipe: Recipe, start: Model | None, precision: str
+    draft: Model, train_data: DataSet, val_data: DataSet, recipe: Recipe, start: Model | None, precision: str
 ) -> dict[str, Any]:
-    """Everything that decides what a training gives."""
+    """Everything that decides what a training gives; `draft` is the net before its first step."""
+    assert draft.net is not None
     return {
-        "config": network.config.name,
-        "width": network.width,
+        "config": draft.net.config.name,
+        "width": draft.net.width,
+        "input": draft.input.as_dict() | {"ceil_pool": draft.net.ceil_pool},
         "classes": list(train_data.folders),
         "train": [train_data.fingerprint, _labels_hash(train_data)],
         "val": [val_data.fingerprint, _labels_hash(val_data)],
@@ -126,14 +141,15 @@ def identity(
 class Checkpoint:
     """The folder of one training: `checkpoint.safetensors` and `log.csv`; without a folder nothing is kept."""
 
-    def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
-        self.folder, self._identity, self._saved = folder, identity, time.monotonic()
+    def __init__(self, folder: Path | None, writes: bool, identity: dict[str, Any]) -> None:
+        self.folder, self._writes, self._identity = folder, writes, identity
+        self._saved = time.monotonic()
 
     @classmethod
-    def of(cls, runs: Path | None, identity: dict[str, Any]) -> Self:
-        """The training with this identity in the store `runs`."""
+    def of(cls, runs: Path | None, writes: bool, identity: dict[str, Any]) -> Self:
+        """The training with this identity in the store `runs`; one process of several `writes`."""
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return cls(runs / f"train-{identity['config']}-{digest[:8]}" if runs else None, identity)
+        return cls(runs / f"train-{identity['config']}-{digest[:8]}" if runs else None, writes, identity)
 
     @property
     def path(self) -> Path | None:
@@ -141,15 +157,19 @@ class Checkpoint:
         return self.folder / "checkpoint.safetensors" if self.folder else None
 
     def restore(self, state: State) -> None:
-        """Carry on from the file, if there is one. Raises StoreError."""
-        if self.path is None or not self.path.exists():
+        """Carry on from the file, if there is one; see that one can be written. Raises StoreError."""
+        if self.path is None or self.folder is None:
+            return
+        if self._writes:
+            self._prepare()
+        if not self.path.exists():
             return
         try:
             tensors, description = read_tensors(self.path)
             if description["identity"] != self._identity:
                 raise ValueError("it is of another training")
             state.restore(tensors, description["counts"])
-        except (WeightsError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (WeightsError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(
                 f"{self.path} cannot be carried on ({reason}): expected the checkpoint of this training. "
@@ -158,20 +178,32 @@ class Checkpoint:
 
     def save(self, state: State, every: float = 0.0) -> None:
         """Write the file, unless the last was written less than `every` seconds ago. Raises StoreError."""
-        if self.folder is None or time.monotonic() - self._saved < every:
+        if self.folder is None or not self._writes or time.monotonic() - self._saved < every:
             return
         assert self.path is not None
-        try:
+        with self._complaining():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_tensors(self.path, state.tensors(), {"identity": self._identity, "counts": state.counts()})
             if not state.steps:
                 _write_log(self.folder / "log.csv", state.log)
+        self._saved = time.monotonic()
+
+    def _prepare(self) -> None:
+        assert self.folder is not None
+        with self._complaining():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(".*"):  # of a process that was killed while it wrote
+                leftover.unlink()
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, WeightsError) as error:
             raise StoreError(
                 f"No checkpoint can be written to {self.folder} ({error}): expected room and a folder that this user "
                 "may write. Name another with --runs."
             ) from error
-        self._saved = time.monotonic()
 
 
 def _write_log(path: Path, log: list[Epoch]) -> None:

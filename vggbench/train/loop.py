@@ -12,7 +12,7 @@ import torch
 from vggbench.configs import Config
 from vggbench.cost import Network
 from vggbench.data import DataSet
-from vggbench.errors import StoreError, UsageError
+from vggbench.errors import StoreError, UnreadableImages, UsageError
 from vggbench.evaluation import Job, evaluate
 from vggbench.model import VGG
 from vggbench.protocols import Protocol
@@ -26,7 +26,7 @@ from vggbench.train.step import Running, Stepper
 from vggbench.weights import Model
 from vggbench.weights.files import tensors_hash
 
-CHECKPOINT_SECONDS = 600.0
+CHECKPOINT_SECONDS = 300.0
 """Between checkpoints inside an epoch; there is one at the end of each."""
 
 
@@ -80,7 +80,8 @@ def train(
     val_data.labels(names, len(names))  # refuses a class that is not trained, before any work
     if start is not None and start.class_names != names:
         raise UsageError(f"{start.name} was trained on other classes than {train_data.name}: expected the same list.")
-    network = VGG(config, len(names), width)
+    ceil_pool = start is not None and start.net is not None and start.net.ceil_pool
+    network = VGG(config, len(names), width, ceil_pool=ceil_pool)
     begin(network, recipe, start)
     stats = ILSVRC if recipe.statistics == "ilsvrc" else statistics(train_data)
     network.to(device=settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -92,10 +93,12 @@ def train(
         class_names=names,
         weights_hash="",
         train_scale=recipe.train_scale,
-        net=Network(config, len(names), width),
+        net=Network(config, len(names), width, ceil_pool),
     )
     state = State.begin(network, recipe, settings.precision)
-    checkpoint = Checkpoint.of(runs, identity(network, train_data, val_data, recipe, start, settings.precision))
+    checkpoint = Checkpoint.of(
+        runs, world.is_first, identity(draft, train_data, val_data, recipe, start, settings.precision)
+    )
     checkpoint.restore(state)
     _require_one_checkpoint(state, world)
     watch.begun(state.log, state.images, len(train_data))
@@ -107,14 +110,18 @@ def train(
             processes=world.size,
         ):  # fmt: skip
             loss = stepper.step(batch, rate)
-            watch.step(batch.whole, loss)
-            if world.is_first:
-                checkpoint.save(state, every=CHECKPOINT_SECONDS)
+            try:
+                watch.step(batch.whole, loss)
+            except KeyboardInterrupt:
+                checkpoint.save(state)
+                raise
+            checkpoint.save(state, every=CHECKPOINT_SECONDS)
+        checkpoint.save(state)  # a validation that fails costs no step
         epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, running))
-        if world.is_first:
-            checkpoint.save(state)
+        checkpoint.save(state)
         watch.epoch(epoch)
-    return _finished(draft, state, val_data, recipe, running, start)
+    trained = _finished(draft, state, val_data, recipe, running, start)
+    return replace(trained, record=trained.record | {"trained_on": _described(train_data)})
 
 
 def _require_one_checkpoint(state: State, world: World) -> None:
@@ -137,11 +144,26 @@ def _validate(model: Model, data: DataSet, recipe: Recipe, running: Running) -> 
     if len(share):
         with tempfile.TemporaryDirectory() as store:
             job = Job(hashed, Protocol("center"), recipe.train_scale.single)
-            (run,) = evaluate(share, [job], store, running.settings)
+            try:
+                (run,) = evaluate(share, [job], store, running.settings)
+            except UnreadableImages as error:
+                raise UnreadableImages(_unreadable(error, data)) from error
             top1 = error_rates(run, share, hashed).top1
             wrong, images = top1.wrong, top1.images
     all_wrong, all_images = world.total(wrong, images)
     return 100 * all_wrong / all_images
+
+
+def _unreadable(error: UnreadableImages, data: DataSet) -> str:
+    first = str(error).partition(": expected")[0].splitlines()[0]
+    return (
+        f"{data.name} cannot validate: {first}. Expected images alone; repair or remove what is named, and the same "
+        "command carries on."
+    )
+
+
+def _described(data: DataSet) -> str:
+    return f"{data.name}, {len(data):,} images, ids {data.fingerprint[:16]}"
 
 
 def _finished(
@@ -161,5 +183,8 @@ def _finished(
         "seconds": round(sum(epoch.seconds for epoch in state.log)),
         "validation": f"{val_data.name}, {len(val_data)} images, center, Q={recipe.train_scale.single}",
         "validation_top1_error": round(error, 3),
+        "chosen": f"the lowest of {len(state.log)} epochs on these validation images",
     }
+    if start is not None:  # its input is kept
+        record.pop("normalise")
     return Trained(model, tuple(state.log), error, record)

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vggbench.errors import VggbenchError
 from vggbench.loading import cores
 
 _PATIENCE = timedelta(hours=2)
@@ -55,8 +56,11 @@ def joined(device: torch.device) -> Iterator[World]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield World(dist.get_rank(), size)
-    finally:
-        dist.destroy_process_group()
+    except RuntimeError as error:
+        if "peer" not in str(error) and not isinstance(error, dist.DistError):
+            raise
+        raise VggbenchError("Another process of this training failed: expected all to go on. It says why.") from error
+    dist.destroy_process_group()  # of a process that failed, torchrun ends the others
 
 
 def own_device(name: str) -> str:

@@ -41,7 +41,7 @@ class Stage:
         """The trained net, as a MODEL."""
         return f"{self.config.name}@{self.output}"
 
-    def command(self, data: str, width: float) -> str:
+    def command(self, data: str, width: float, precision: str = "fp32") -> str:
         """As one types it: what differs from the defaults."""
         recipe, usual = self.recipe, Recipe()
         options = {"--data": data, "--width": f"{width:g}" if width != 1 else None}
@@ -50,6 +50,7 @@ class Stage:
             for name in ("train_scale", "init", "train_layers", "rate")
             if (value := getattr(recipe, name)) != getattr(usual, name)
         }
+        options |= {"--precision": precision if precision != "fp32" else None}
         options |= {"--from": self.start, "--output": self.output}
         given = [part for name, value in options.items() if value is not None for part in (name, value)]
         return shlex.join(["vggbench", "train", self.config.name, *given])

@@ -32,7 +32,14 @@ def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
         return []
     if not isinstance(start.network, VGG):
         raise UsageError(f"{start.name} is no VGG: expected a trained A to start from.")
-    return _take(start.name, start.network, network, _origins(start.network, network, recipe))
+    taken = _take(start.name, start.network, network, _origins(start.network, network, recipe))
+    left = [name for name in network.state_dict() if name.startswith("features.") and name not in taken]
+    if recipe.train_layers == "fc" and recipe.init != "identity" and left:
+        raise UsageError(
+            f"--train-layers fc leaves the convolutions as they are, and {left[0]} is not in {start.name}: expected "
+            f"a trained {network.config.name} in --from."
+        )
+    return taken
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
@@ -94,7 +101,7 @@ def _take(name: str, source: VGG, network: VGG, origins: dict[str, str]) -> list
             if target.shape != value.shape:
                 raise UsageError(
                     f"{name} has {origin}.{kind} of shape {tuple(value.shape)}: expected {tuple(target.shape)}. "
-                    "Start from a net of the same width and classes."
+                    "Start from a net of the same width, kernels and classes."
                 )
             target.copy_(value)
             copied.append(f"{layer}.{kind}")

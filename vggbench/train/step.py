@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vggbench.backends import AUTOCAST, allow_tf32
-from vggbench.errors import NumericsError, UsageError
+from vggbench.errors import NumericsError, UsageError, VggbenchError
 from vggbench.evaluation import Settings
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
@@ -22,7 +22,7 @@ from vggbench.views import Input
 
 @dataclass(frozen=True)
 class Running:
-    """How a training is run; nothing here changes what it gives but by rounding."""
+    """How a training is run; this changes what it gives by rounding, and by which activations dropout takes."""
 
     settings: Settings = field(default_factory=Settings)
     accumulate: int = 1
@@ -45,6 +45,7 @@ class Stepper:
     def __init__(self, state: State, input: Input, recipe: Recipe, running: Running) -> None:
         self._state, self._input, self._recipe, self._running = state, input, recipe, running
         device = running.settings.torch_device
+        torch.backends.cudnn.deterministic = True  # a training that carries on ends in the same bits
         allow_tf32(running.settings.precision == "tf32")
         self._distributed = running.world.wrapped(state.network)
         self._forward: Callable[[Tensor], Tensor] = self._distributed
@@ -63,13 +64,7 @@ class Stepper:
         own, parts = 0.0, list(batch.parts(self._running.accumulate))
         for number, part in enumerate(parts, 1):
             with self._quiet() if number < len(parts) else contextlib.nullcontext():
-                loss = self._loss(part)
-                if not batch.own:
-                    loss = 0 * loss
-                # Gradients are averaged over the processes: the sum over all images by the images of all.
-                scaled: Tensor = state.scaler.scale(loss * world.size / batch.whole)
-                scaled.backward()  # type: ignore[no-untyped-call]
-            own += loss.item()
+                own += self._backward(part, (1.0 if batch.own else 0.0) * world.size / batch.whole) * bool(batch.own)
         mean = world.total(own)[0] / batch.whole
         if not np.isfinite(mean):
             raise NumericsError(self._broken(mean, rate))
@@ -77,6 +72,20 @@ class Stepper:
         state.scaler.update()
         state.add(mean, batch.whole)
         return mean
+
+    def _backward(self, part: Batch, weight: float) -> float:
+        """Add the gradients of the summed loss times `weight`; returns that sum. Raises VggbenchError."""
+        try:
+            loss = self._loss(part)
+            # Gradients are averaged over the processes: weighed by the images of all, they become the batch's mean.
+            scaled: Tensor = self._state.scaler.scale(loss * weight)
+            scaled.backward()  # type: ignore[no-untyped-call]
+            return loss.item()
+        except torch.OutOfMemoryError as error:
+            raise VggbenchError(
+                f"{len(part.labels)} images at once do not fit in the memory of {self._device}: expected fewer. Pass "
+                f"--accumulate {2 * self._running.accumulate}, or --precision bf16; the same command carries on."
+            ) from error
 
     def _loss(self, part: Batch) -> Tensor:
         """Cross entropy, summed over the part's images."""

@@ -1,7 +1,9 @@
 """Tensors in files: safetensors and torch's own format, recognised by content; nothing else is unpickled."""
 
+import contextlib
 import hashlib
 import json
+import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -42,6 +44,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
     """Write a safetensors file that describes itself, whole or not at all; raises WeightsError."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     partial = path.with_name(f".{path.name}.partial")
@@ -52,9 +55,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str,
             metadata={METADATA_KEY: json.dumps(description, sort_keys=True)},
         )
         partial.chmod(0o644)  # safetensors makes files that only their owner can read
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise WeightsError(f"{path} cannot be written ({error}).") from error
 
 
