@@ -36,7 +36,7 @@ class Finding:
     says: str
     worse: Line
     better: Line
-    paper: float | None
+    paper: float
     """The paper's difference in points."""
 
 
@@ -129,48 +129,44 @@ def _table(title: str, lines: Sequence[Line], plan: Plan) -> Iterator[str]:
 def _claims(
     single: dict[tuple[str, str], Line], multi: dict[tuple[str, str], Line], crops: Sequence[Line]
 ) -> Iterator[Finding]:
-    for scale in SCALES:
-        for worse, better in (("A", "B"), ("B", "C"), ("C", "D")):
-            yield _finding("deeper is better" if (worse, better) != ("C", "D") else "3x3 layers beat 1x1",
-                           single[worse, scale], single[better, scale])  # fmt: skip
-    for net in NETS:
-        yield _finding("a jittered S beats a fixed one", single[net, "256"], single[net, "256-512"])
-    for one, three in zip(single.values(), multi.values(), strict=True):
-        yield _finding("three test scales beat one", one, three)
+    """The comparisons of which the paper has both figures."""
     dense, multicrop, both = crops
-    yield _finding("multi-crop beats dense", dense, multicrop)
-    yield _finding("both beat dense", dense, both)
-    yield _finding("both beat multi-crop", multicrop, both)
-
-
-def _finding(says: str, worse: Line, better: Line) -> Finding:
-    results = [published(line.protocol, (_member(line),)) for line in (worse, better)]
-    paper = results[1].top1 - results[0].top1 if results[0] and results[1] else None
-    return Finding(says, worse, better, paper)
+    pairs = [("deeper is better", single[a, s], single[b, s]) for s in SCALES for a, b in (("A", "B"), ("B", "C"))]
+    pairs += [("3x3 layers beat 1x1", single["C", scale], single["D", scale]) for scale in SCALES]
+    pairs += [("a jittered S beats a fixed one", single[net, "256"], single[net, "256-512"]) for net in NETS]
+    pairs += [("three test scales beat one", single[key], multi[key]) for key in single]
+    pairs += [("multi-crop beats dense", dense, multicrop), ("both beat dense", dense, both)]
+    pairs += [("both beat multi-crop", multicrop, both)]
+    for says, worse, better in pairs:
+        paper = [published(line.protocol, (_member(line),)) for line in (worse, better)]
+        if paper[0] and paper[1]:
+            yield Finding(says, worse, better, paper[1].top1 - paper[0].top1)
 
 
 def _findings(findings: Sequence[Finding], plan: Plan) -> Iterator[str]:
     yield "## What holds here\n"
     yield (
         f"Difference in top-1 error on the same images, McNemar's exact p. With {len(findings)} tests a difference "
-        f"counts from p < {0.05 / len(findings):.4f} (Bonferroni); the others cannot be told at this size.\n"
+        f"counts from p < {0.05 / len(findings):.4f} (Bonferroni); the others cannot be told at this size. Between two "
+        "nets the verdict is of these two trained files: one training each cannot tell what another seed would.\n"
     )
-    yield "| The paper finds | Here: from | to | Points | Mended / spoiled | p | Paper's points | Verdict |"
+    yield "| The paper finds | From | To | Points | Mended / spoiled | p | Paper's points | Here it |"
     yield "|---|---|---|--:|--:|--:|--:|---|"
     for finding in findings:
         test = paired(finding.worse, finding.better, plan.data)
-        paper = "-" if finding.paper is None else f"{finding.paper:+.1f}"
         yield (
             f"| {finding.says} | {_name(finding.worse)} | {_name(finding.better)} | {test.points:+.1f} "
-            f"| {test.mended} / {test.spoiled} | {test.p:.2g} | {paper} | {_verdict(test, len(findings))} |"
+            f"| {test.mended} / {test.spoiled} | {test.p:.2g} | {finding.paper:+.1f} "
+            f"| {_verdict(test, len(findings), between=finding.worse.models != finding.better.models)} |"
         )
     yield ""
 
 
-def _verdict(test: Paired, tests: int) -> str:
+def _verdict(test: Paired, tests: int, *, between: bool) -> str:
     if test.p >= 0.05 / tests:
         return "cannot be told"
-    return "holds" if test.points < 0 else "does not hold"
+    where = " between these two files" if between else ""
+    return f"holds{where}" if test.points < 0 else f"does not hold{where}"
 
 
 def _found(lines: Sequence[Line], protocol: str, scales: Sequence[int]) -> Line:

@@ -96,9 +96,8 @@ def train(
         net=Network(config, len(names), width, ceil_pool),
     )
     state = State.begin(network, recipe, settings.precision)
-    checkpoint = Checkpoint.of(
-        runs, world.is_first, identity(draft, train_data, val_data, recipe, start, settings.precision)
-    )
+    training = identity(draft, train_data, val_data, recipe, start, settings.precision)
+    checkpoint = Checkpoint.of(runs, world.is_first, training)
     checkpoint.restore(state)
     _require_one_checkpoint(state, world)
     watch.begun(state.log, state.images, len(train_data))
