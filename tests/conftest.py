@@ -75,9 +75,9 @@ def _few_drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def few_drawn(_few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder of a sample that has only two pictures of each class in each split."""
+    """The cache folder of a sample that has only one picture of each class in each split."""
     monkeypatch.setenv("VGGBENCH_CACHE", str(_few_drawn))
-    monkeypatch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 2))
+    monkeypatch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 1))
     return _few_drawn
 
 

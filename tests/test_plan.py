@@ -6,18 +6,18 @@ from collections.abc import Callable
 import pytest
 from conftest import Result
 
+from vggbench import Settings
 from vggbench.configs import CONFIGS
 from vggbench.paper import RESULTS
-from vggbench.protocols import TrainScale
-from vggbench.train.plan import chain
+from vggbench.train import Running
+from vggbench.train.plan import chain, seconds_per_image
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_row_of_tables_3_and_4_is_reached(config: str) -> None:
     reached = [row for stage in chain(CONFIGS[config]) if stage.config.name == config for row in stage.rows()]
-    assert reached == [row for row in RESULTS if row.table in (3, 4) and row.members[0].config == config] or sorted(
-        map(repr, reached)
-    ) == sorted(repr(row) for row in RESULTS if row.table in (3, 4) and row.members[0].config == config)
+    expected = [row for row in RESULTS if row.table in (3, 4) and row.members[0].config == config]
+    assert sorted(map(repr, reached)) == sorted(map(repr, expected))
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -29,16 +29,26 @@ def test_every_stage_starts_from_one_before(config: str) -> None:
     assert len(set(made)) == len(made)
 
 
-def test_the_commands_parse_and_say_what_the_paper_says(vggbench: Callable[..., Result]) -> None:
-    result = vggbench("train", "D", "--plan", "--width", 0.0625, "--device", "cpu")
+def test_the_commands_parse_and_say_what_the_paper_says(
+    vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vggbench.cli.training.seconds_per_image", lambda *whatever: 0.01)
+    result = vggbench("train", "D", "--plan", "--device", "cpu")
     assert result.code == 0, result.err
     lines = [line for line in result.out.splitlines() if line and not line.startswith("#")]
     trains = [shlex.split(line) for line in lines if line.startswith("vggbench train")]
     assert [line[2] for line in trains] == ["A", "D", "D", "D", "D"]
     assert trains[2][trains[2].index("--rate") + 1] == "0.001"
     assert trains[4][trains[4].index("--train-layers") + 1] == "fc"
-    assert "# Table 3: 25.6 / 8.1 %\nvggbench eval D@D-S256-512.safetensors --data imagenet --scales 384 --dense" in (
-        result.out
+    jittered = "vggbench eval D@D-S256-512.safetensors --data imagenet --scales 384 --dense"
+    assert f"# Table 3: 25.6 / 8.1 %\n{jittered}" in result.out
+    assert (
+        f"At most 74 epochs of 1,281,167 images: {74 * 1_281_167 * 0.01 / 86400:.0f} days at 100 images/s" in result.out
     )
-    assert "days at" in result.out
-    assert str(TrainScale(256, 512)) in result.out
+    narrow = vggbench("train", "D", "--plan", "--device", "cpu", "--width", 0.5, "--precision", "bf16")
+    assert "Table 3" not in narrow.out
+    assert narrow.out.count("--width 0.5 ") == narrow.out.count("--precision bf16") == 5
+
+
+def test_the_probe_measures_a_step() -> None:
+    assert seconds_per_image(CONFIGS["A"], 1 / 16, Running(Settings(device="cpu")), classes=4) > 0

@@ -54,17 +54,19 @@ def test_no_split_shares_a_picture_with_another(few_drawn: Path) -> None:
     assert [data.name for data in sets] == ["sample-train", "sample-dev", "sample", "sample-heldout"]
     assert all(data.is_sample and len(data.folders) == 12 for data in sets)
     pixels = [image.read() for data in sets for image in data.images]
-    assert len(set(pixels)) == len(pixels) == 4 * 24
+    assert len(set(pixels)) == len(pixels) == 4 * 12
     with pytest.raises(UsageError, match="no split 'test': expected sample or sample-train"):
         open_data("sample-test")
 
 
 def test_a_users_folder_called_sample_is_not_the_sample(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vggbench: Callable[..., Result], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sample").symlink_to(pictures)
     monkeypatch.chdir(tmp_path)
     assert not open_data("./sample").is_sample
+    result = vggbench("eval", "D@random", "--width", 0.0625, "--data", "./sample", "--center", "--format", "json")
+    assert json.loads(result.out)[0]["images"] == 4
 
 
 def test_the_contact_sheet_is_a_picture(tmp_path: Path) -> None:
@@ -89,8 +91,8 @@ def test_bare_names_without_data_evaluate_the_sample_and_say_so(
     again = vggbench("eval", *MISSION)
     assert (again.code, again.err.count("this is the built-in SAMPLE")) == (0, 1)
     assert "Read and decoded" not in again.err
-    assert again.out.startswith("**D@sample, S=256-512 | SAMPLE (drawn pictures), 24 of 24 images")
-    assert "One image is 4.2 points. Rows closer than 6 images, 25 points, never differ" in again.out
+    assert again.out.startswith("**D@sample, S=256-512 | SAMPLE (drawn pictures), 12 of 12 images")
+    assert "One image is 8.3 points. Rows closer than 6 images, 50 points, never differ" in again.out
     assert "dense+multicrop at Q=256,384,512 against dense at Q=384: " in again.out
     assert "data,sample" not in vggbench("eval", *MISSION, "--format", "csv").out.splitlines()[0]
     assert ",sample," in vggbench("eval", *MISSION, "--format", "csv").out.splitlines()[1]
@@ -156,7 +158,7 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
     )  # fmt: skip
     result = vggbench(*command)
     assert result.code == 0, result.err
-    assert "Training B at S=256 on 24 images of sample-train, 12 classes" in result.err
+    assert "Training B at S=256 on 12 images of sample-train, 12 classes" in result.err
     assert "Epoch 1/1  rate 0.001" in result.err
     assert result.out.startswith(f"{path}: B, S=256, ")
     described = read_tensors(path)[1]
@@ -187,6 +189,8 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
         ),
         (("train", "D", "--data", "sample", "--output", "{out}", "--from", "A@sample"), 2, "features.0.weight"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--init", "identity"), 2, "expected --from"),
+        (("train", "D", "--plan", "--data", "sample"), 2, "--plan leads to the paper's rows on ILSVRC"),
+        (("train", "D", "--plan", "--width", "nan"), 2, "--width nan: expected"),
         (("train", "D", "--data", "{pictures}", "--output", "{out}"), 1, "has one image: expected two or more"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--device", "x"), 2, "--device x"),
     ],

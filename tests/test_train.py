@@ -18,11 +18,12 @@ from vggbench import INPUTS, VGG, Model, Settings, open_data
 from vggbench.cli.options import TrainOptions
 from vggbench.configs import CONFIGS
 from vggbench.data import DataSet, ImageFile, open_training_data
-from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError
+from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError, VggbenchError
 from vggbench.protocols import TrainScale
 from vggbench.train import Epoch, Recipe, Running, TrainWatch, loop, train
 from vggbench.train.crops import ILSVRC, Crops, batches, statistics
 from vggbench.train.start import begin
+from vggbench.weights.files import read_tensors, write_tensors
 
 FC = {f"classifier.{index}.{kind}" for index in (0, 3, 6) for kind in ("weight", "bias")}
 FROM_A = {
@@ -83,6 +84,8 @@ def test_what_cannot_start_a_net_is_refused(peaked: Callable[..., dict[str, Tens
         begin(net, Recipe(init="identity"), None)
     with pytest.raises(UsageError, match="D has conv1_2 and A has not"):
         begin(net, Recipe(init="identity"), _model("D", peaked("D")))
+    with pytest.raises(UsageError, match=r"features.2.weight is not in A: expected a trained D"):
+        begin(VGG(CONFIGS["D"], 4, 1 / 16), Recipe(train_layers="fc"), _model("A", peaked("A")))
     with pytest.raises(UsageError, match=r"features.0.weight of shape \(4, 3, 3, 3\): expected \(8, 3, 3, 3\)"):
         begin(VGG(CONFIGS["D"], 4, 1 / 8), Recipe(), _model("A", peaked("A")))
 
@@ -350,6 +353,68 @@ def test_a_damaged_checkpoint_is_named(many_pictures: Path, tmp_path: Path) -> N
         train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"steps": -3},
+        {"steps": float("inf")},
+        {"loss": float("inf")},
+        {"log": [{"number": 1, "rate": 0.1, "loss": 1.0, "top1_error": "x", "seconds": 1.0}]},
+        {"log": "text"},
+    ],
+)
+def test_a_checkpoint_that_cannot_be_is_refused(spoil: dict[str, object], many_pictures: Path, tmp_path: Path) -> None:
+    data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
+    train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
+    (path,) = tmp_path.glob("*/checkpoint.safetensors")
+    tensors, description = read_tensors(path)
+    write_tensors(path, tensors, description | {"counts": description["counts"] | spoil})
+    with pytest.raises(StoreError, match="cannot be carried on"):
+        train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
+
+
+def test_another_input_is_another_training(
+    many_pictures: Path, tmp_path: Path, peaked: Callable[..., dict[str, Tensor]]
+) -> None:
+    data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
+    for name in ("caffe", "torchvision"):
+        start = replace(_model("A", peaked("A")), class_names=data.folders, input=INPUTS[name])
+        train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, runs=tmp_path, running=ALONE)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_interrupt_after_a_step_keeps_the_step(many_pictures: Path, tmp_path: Path) -> None:
+    class Interrupts(TrainWatch):
+        def step(self, images: int, loss: float) -> None:
+            raise KeyboardInterrupt
+
+    data = open_data(many_pictures)
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIGS["A"], data, data, QUICK, width=1 / 16, runs=tmp_path, running=ALONE, watch=Interrupts())
+    watch = _StopAt(1)
+    with pytest.raises(_StoppedError):
+        train(CONFIGS["A"], data, data, QUICK, width=1 / 16, runs=tmp_path, running=ALONE, watch=watch)
+    assert watch.carried == 10
+
+
+def test_a_validation_image_that_cannot_be_read_is_named(many_pictures: Path, tmp_path: Path) -> None:
+    data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
+    (tmp_path / "broken.JPEG").write_text("text")
+    val = DataSet("val", (ImageFile("z", tmp_path / "broken.JPEG", 4, data.folders[0]), *data.images[:3]), 4)
+    with pytest.raises(UnreadableImages, match=r"val cannot validate: .*broken.JPEG.* the same command carries on"):
+        train(CONFIGS["A"], data, val, recipe, width=1 / 16, running=ALONE)
+
+
+def test_what_does_not_fit_in_memory_gets_a_sentence(many_pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object, part: object) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("vggbench.train.step.Stepper._loss", full)
+    data = open_data(many_pictures)
+    with pytest.raises(VggbenchError, match=r"10 images at once do not fit .* Pass --accumulate 2"):
+        train(CONFIGS["A"], data, data, QUICK, width=1 / 16, running=ALONE)
+
+
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(many_pictures: Path) -> None:
     data = open_data(many_pictures)
     with pytest.raises(NumericsError, match=r"The loss is (nan|inf) .* at rate 100 from --init glorot: "):
@@ -373,6 +438,12 @@ def test_train_and_val_stand_side_by_side(tmp_path: Path, many_pictures: Path) -
     (tmp_path / "val").symlink_to(many_pictures)
     train_data, val_data = open_training_data(tmp_path)
     assert (len(train_data), len(val_data), train_data.folders) == (70, 70, val_data.folders)
+
+
+def test_ilsvrcs_validation_images_are_not_trained_on(monkeypatch: pytest.MonkeyPatch, many_pictures: Path) -> None:
+    monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
+    with pytest.raises(DataError, match="validation images of ILSVRC-2012: expected to train on others"):
+        open_training_data(many_pictures)
 
 
 def test_one_image_of_ten_is_held_out_of_a_single_set(many_pictures: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +26,21 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.weights.files import read_tensors
 
 TORCHVISION = LoadOptions(input="torchvision")
+
+
+def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys, torch; from pathlib import Path; from vggbench.weights.files import write_tensors;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); import signal;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from vggbench.errors import WeightsError\n"
+        "try: write_tensors(Path(sys.argv[1]), {'a': torch.zeros(1000)}, {})\n"
+        "except WeightsError as error: print(error)"
+    )
+    path = tmp_path / "x.safetensors"
+    told = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert f"{path} cannot be written" in told.stdout
+    assert not path.exists()
 
 
 def _load(config: str, path: Path, options: LoadOptions = TORCHVISION) -> Model:

@@ -148,8 +148,9 @@ class Checkpoint:
     @classmethod
     def of(cls, runs: Path | None, writes: bool, identity: dict[str, Any]) -> Self:
         """The training with this identity in the store `runs`; one process of several `writes`."""
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return cls(runs / f"train-{identity['config']}-{digest[:8]}" if runs else None, writes, identity)
+        text = json.dumps(identity, sort_keys=True)
+        folder = f"train-{identity['config']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return cls(runs / folder if runs else None, writes, json.loads(text))
 
     @property
     def path(self) -> Path | None:
