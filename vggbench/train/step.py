@@ -111,7 +111,7 @@ class Stepper:
         return (
             f"The loss is {loss} after {self._state.images:,} images of epoch {len(self._state.log) + 1}, at rate "
             f"{rate:g} from --init {self._recipe.init}: expected a finite one.{literal} Lower --rate, or start "
-            "otherwise (--init, --from)."
+            "otherwise (--init, --from, --normalise std)."
         )
 
 
