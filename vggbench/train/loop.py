@@ -18,7 +18,7 @@ from vggbench.model import VGG
 from vggbench.protocols import Protocol
 from vggbench.results import error_rates
 from vggbench.train.checkpoint import Checkpoint, State, identity
-from vggbench.train.crops import ILSVRC, Crops, batches, statistics
+from vggbench.train.crops import ILSVRC, Crops, Statistics, batches, statistics
 from vggbench.train.parallel import World
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
@@ -84,17 +84,8 @@ def train(
     network = VGG(config, len(names), width, ceil_pool=ceil_pool)
     begin(network, recipe, start)
     stats = ILSVRC if recipe.statistics == "ilsvrc" else statistics(train_data)
+    draft = _draft(network, names, recipe, stats, start)
     network.to(device=settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    draft = Model(
-        name=f"{config.name}@training",
-        network=network,
-        input=start.input if start else stats.input(recipe.normalise),  # a net that continues another keeps its input
-        classes=len(names),
-        class_names=names,
-        weights_hash="",
-        train_scale=recipe.train_scale,
-        net=Network(config, len(names), width, ceil_pool),
-    )
     state = State.begin(network, recipe, settings.precision)
     training = identity(draft, train_data, val_data, recipe, start, settings.precision)
     checkpoint = Checkpoint.of(runs, world.is_first, training)
@@ -119,8 +110,21 @@ def train(
         epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, running))
         checkpoint.save(state)
         watch.epoch(epoch)
-    trained = _finished(draft, state, val_data, recipe, running, start)
-    return replace(trained, record=trained.record | {"trained_on": _described(train_data)})
+    return _finished(draft, state, train_data, val_data, recipe, running, start)
+
+
+def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statistics, start: Model | None) -> Model:
+    """The net as a model; one that continues another keeps that one's input."""
+    return Model(
+        name=f"{network.config.name}@training",
+        network=network,
+        input=start.input if start else stats.input(recipe.normalise),
+        classes=len(names),
+        class_names=names,
+        weights_hash="",
+        train_scale=recipe.train_scale,
+        net=Network(network.config, len(names), network.width, network.ceil_pool),
+    )
 
 
 def _require_one_checkpoint(state: State, world: World) -> None:
@@ -161,13 +165,10 @@ def _unreadable(error: UnreadableImages, data: DataSet) -> str:
     )
 
 
-def _described(data: DataSet) -> str:
-    return f"{data.name}, {len(data):,} images, ids {data.fingerprint[:16]}"
-
-
 def _finished(
-    draft: Model, state: State, val_data: DataSet, recipe: Recipe, running: Running, start: Model | None
-) -> Trained:
+    draft: Model, state: State, train_data: DataSet, val_data: DataSet, recipe: Recipe, running: Running,
+    start: Model | None,
+) -> Trained:  # fmt: skip
     """The net of the best epoch, rounded if asked for, and measured as it will be stored."""
     best = state.best
     if recipe.half:
@@ -178,6 +179,7 @@ def _finished(
     error = _validate(model, val_data, recipe, running)
     record = recipe.as_dict() | {
         "from": f"{start.name}:{start.weights_hash}" if start else None,
+        "trained_on": f"{train_data.name}, {len(train_data):,} images, ids {train_data.fingerprint[:16]}",
         "epochs_run": len(state.log),
         "seconds": round(sum(epoch.seconds for epoch in state.log)),
         "validation": f"{val_data.name}, {len(val_data)} images, center, Q={recipe.train_scale.single}",

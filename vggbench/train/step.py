@@ -44,14 +44,13 @@ class Stepper:
 
     def __init__(self, state: State, input: Input, recipe: Recipe, running: Running) -> None:
         self._state, self._input, self._recipe, self._running = state, input, recipe, running
-        device = running.settings.torch_device
+        self._device = running.settings.torch_device
         torch.backends.cudnn.deterministic = True  # a training that carries on ends in the same bits
         allow_tf32(running.settings.precision == "tf32")
         self._distributed = running.world.wrapped(state.network)
         self._forward: Callable[[Tensor], Tensor] = self._distributed
         if running.compile:
             self._forward = cast(Callable[[Tensor], Tensor], torch.compile(self._distributed))
-        self._device = device
 
     def step(self, batch: Batch, rate: float) -> float:
         """Take one step; returns the mean loss of the whole batch. Raises NumericsError."""
@@ -61,11 +60,13 @@ class Stepper:
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         state.optimiser.zero_grad(set_to_none=True)
+        # Gradients are averaged over the processes: weighed by the images of all, they become the batch's mean.
+        weight = world.size / batch.whole if batch.own else 0.0
         own, parts = 0.0, list(batch.parts(self._running.accumulate))
         for number, part in enumerate(parts, 1):
             with self._quiet() if number < len(parts) else contextlib.nullcontext():
-                own += self._backward(part, (1.0 if batch.own else 0.0) * world.size / batch.whole) * bool(batch.own)
-        mean = world.total(own)[0] / batch.whole
+                own += self._backward(part, weight)
+        mean = world.total(own)[0] / world.size
         if not np.isfinite(mean):
             raise NumericsError(self._broken(mean, rate))
         state.scaler.step(state.optimiser)
@@ -74,11 +75,10 @@ class Stepper:
         return mean
 
     def _backward(self, part: Batch, weight: float) -> float:
-        """Add the gradients of the summed loss times `weight`; returns that sum. Raises VggbenchError."""
+        """Add the gradients of the summed loss times `weight`; returns that product. Raises VggbenchError."""
         try:
-            loss = self._loss(part)
-            # Gradients are averaged over the processes: weighed by the images of all, they become the batch's mean.
-            scaled: Tensor = self._state.scaler.scale(loss * weight)
+            loss = self._loss(part) * weight
+            scaled: Tensor = self._state.scaler.scale(loss)
             scaled.backward()  # type: ignore[no-untyped-call]
             return loss.item()
         except torch.OutOfMemoryError as error:
