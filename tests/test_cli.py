@@ -237,7 +237,9 @@ def test_an_interrupt_says_how_to_go_on(number: int, many_pictures: Path, tmp_pa
         sys.executable, "-m", "vggbench", "eval", "D@random", "--width", "0.25", "--multicrop", "--scales", "256",
         "--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "1",
     ]  # fmt: skip
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit SIG_IGN
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    signal.signal(signal.SIGINT, handler)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/posteriors/*")) and time.monotonic() < deadline:
         time.sleep(0.05)

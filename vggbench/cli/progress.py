@@ -166,7 +166,8 @@ def stopping(progress: TrainProgress) -> Iterator[TrainProgress]:
         progress.stops = True
         say("Stopping after this step; once more stops at once.")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]  # not under nohup
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         with progress:
             yield progress
