@@ -38,8 +38,8 @@ tables: setup
 # paper's recipe but for batch, dropout and epochs; then all six start as that A and train alike, at a tenth of the rate.
 SAMPLE_NETS := vggbench/weights/sample
 SAMPLE_RUNS := build/sample-nets
-SAMPLE_RECIPE := --data sample --width 0.0625 --train-scale 256-512 --batch-size 32 --dropout 0.2 --patience 6 --half \
-  --runs $(SAMPLE_RUNS)
+SAMPLE_RECIPE := --data sample --width 0.0625 --train-scale 256-512 --batch-size 32 --dropout 0.2 --patience 6 \
+  --normalise mean --half --runs $(SAMPLE_RUNS)
 
 sample-nets: setup
 	mkdir -p $(SAMPLE_NETS) $(SAMPLE_RUNS)

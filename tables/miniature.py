@@ -23,7 +23,9 @@ NETS = ("A", "B", "C", "D")
 SCALES = ("256", "256-512")
 CROPPED = ("D", "256-512")
 """The net of Table 5."""
-RECIPE = "--data sample --width 0.0625 --batch-size 32 --dropout 0.2 --epochs 12 --patience 3 --drops 1"
+RECIPE = (
+    "--data sample --width 0.0625 --batch-size 32 --dropout 0.2 --epochs 12 --patience 3 --drops 1 --normalise mean"
+)
 """Of every net, from Glorot's weights at S=256; all else is the paper's."""
 JITTERED = f"{RECIPE} --rate 0.001"
 """The jittered nets continue the fixed ones, all layers, as in the paper (from 384 there), at a tenth of the rate."""

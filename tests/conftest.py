@@ -21,10 +21,16 @@ CLASSES = ("apple", "boat", "fish", "house")
 WIDTH = 1 / 16
 
 
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("VGGBENCH_DATA", "VGGBENCH_RUNS", "VGGBENCH_CACHE"):
+def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> None:
+    for name in ("VGGBENCH_DATA", "VGGBENCH_RUNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VGGBENCH_CACHE", str(_cache))
 
 
 class Result:

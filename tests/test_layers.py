@@ -14,7 +14,7 @@ PACKAGE = Path(vggbench.__file__).parent
 # DESIGN.md's floors, lowest first; a folder is one floor, whose files may import each other.
 # `paper` stands above `protocols`, whose name of the combination it takes.
 FLOORS = (
-    "errors", "configs", "protocols", "paper", "metrics", "cost", "scores", "data", "views", "model", "weights",
+    "errors", "cache", "configs", "protocols", "paper", "metrics", "cost", "scores", "data", "views", "model", "weights",
     "check", "shared_crops", "backends", "loading", "evaluation", "speed", "results", "train", "tables", "plots",
     "report", "cli", "__main__", "__init__",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import Result
 from torch import Tensor
 
 from vggbench import INPUTS, VGG, Model, Settings, open_data
@@ -20,9 +21,11 @@ from vggbench.configs import CONFIGS
 from vggbench.data import DataSet, ImageFile, open_training_data
 from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError, VggbenchError
 from vggbench.protocols import TrainScale
-from vggbench.train import Epoch, Recipe, Running, TrainWatch, loop, train
-from vggbench.train.crops import ILSVRC, Crops, batches, statistics
+from vggbench.train import Epoch, Recipe, Running, TrainWatch, train
+from vggbench.train.crops import Crops, batches
 from vggbench.train.start import begin
+from vggbench.train.statistics import ILSVRC, Kept, measure
+from vggbench.views import Rescale, decode, rescale
 from vggbench.weights.files import read_tensors, write_tensors
 
 FC = {f"classifier.{index}.{kind}" for index in (0, 3, 6) for kind in ("weight", "bias")}
@@ -108,9 +111,18 @@ def test_the_command_lines_defaults_are_the_recipes() -> None:
         assert str(getattr(options, item.name)) == str(getattr(recipe, item.name)), item.name
 
 
+def test_the_input_is_the_papers_with_its_inits_and_of_unit_variance_with_the_others() -> None:
+    assert {init: Recipe(init=init).as_dict()["normalise"] for init in ("glorot", "he", "paper", "paper-literal")} == {
+        "glorot": "std", "he": "std", "paper": "mean", "paper-literal": "mean",
+    }  # fmt: skip
+    assert Recipe(normalise="mean").as_dict()["normalise"] == "mean"
+
+
 def test_a_recipe_that_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--dropout 1\.5: expected 0 to 0.95"):
         Recipe(dropout=1.5)
+    with pytest.raises(UsageError, match="--normalise best: expected one of auto, mean, std"):
+        Recipe(normalise="best")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--init best: expected one of glorot, paper"):
         Recipe(init="best")  # type: ignore[arg-type]
 
@@ -118,14 +130,44 @@ def test_a_recipe_that_cannot_be_is_refused() -> None:
 # ---------------------------------------------------------------- what a step sees
 
 
-def test_statistics_are_the_pixels(pictures: Path) -> None:
-    found = statistics(open_data(pictures))
-    assert all(0.2 < mean < 0.8 for mean in found.mean)
-    assert found.input("std").mean == found.mean
-    np.testing.assert_allclose(found.input("mean").mean, np.array(found.mean) * 255, atol=0.01)
-    components = np.array(found.components)
-    assert components.shape == (3, 3)
-    np.testing.assert_allclose(components @ components.T, np.diag(np.diag(components @ components.T)), atol=1e-12)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_statistics_are_those_of_all_pixels(many_pictures: Path, workers: int) -> None:
+    data, told = open_data(many_pictures), list[int]()
+    found = measure(data, workers=workers, tell=told.append)
+    pixels = [rescale(decode(image.read()), 224, Rescale()).flatten(1).double() / 255 for image in data.images]
+    values = torch.cat(pixels, 1).numpy()
+    np.testing.assert_allclose(found.mean, values.mean(1), atol=5e-5)
+    np.testing.assert_allclose(found.std, values.std(1), atol=5e-5)
+    components = np.array(found.components)  # each eigenvector times its eigenvalue
+    for component in components:
+        size = np.linalg.norm(component)
+        np.testing.assert_allclose(np.cov(values) @ component, size * component, atol=1e-6)
+    assert told == list(range(1, len(data) + 1))
+    assert found.input(standardised=True).mean == found.mean
+    np.testing.assert_allclose(found.input(standardised=False).mean, np.array(found.mean) * 255, atol=0.01)
+
+
+def test_statistics_are_measured_once(many_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VGGBENCH_CACHE", str(tmp_path))
+    data = open_data(many_pictures)
+
+    class Measured(TrainWatch):
+        images = 0
+
+        def measured(self, images: int, of: int) -> None:
+            self.images += 1
+
+    def of_a_training() -> int:
+        watch, recipe = Measured(), replace(QUICK, epochs=1, batch_size=70)
+        train(CONFIGS["A"], data, data, recipe, width=1 / 16, running=ALONE, watch=watch)
+        return watch.images
+
+    assert [of_a_training(), of_a_training()] == [len(data), 0]
+    (file,) = tmp_path.glob("statistics-*/*.json")
+    assert Kept(tmp_path, data).read() == measure(data)
+    for damaged in ("", "{}", '{"mean": [0, 0], "std": [0, 0, 0], "components": []}', file.read_text()[:-9]):
+        file.write_text(damaged)
+        assert Kept(tmp_path, data).read() is None
 
 
 def test_ilsvrcs_colour_shift_is_a_few_grey_levels() -> None:
@@ -208,15 +250,12 @@ class _StopAt(TrainWatch):
             raise _StoppedError
 
 
-def test_a_killed_training_ends_in_the_same_bits(
-    many_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    data = open_data(many_pictures)
+def test_a_killed_training_ends_in_the_same_bits(many_pictures: Path, tmp_path: Path) -> None:
+    data, running = open_data(many_pictures), replace(ALONE, checkpoint_minutes=0)
     whole = train(CONFIGS["A"], data, data, QUICK, width=1 / 16, running=ALONE)
     for step in (3, 4, 6):
         with pytest.raises(_StoppedError):
-            train(CONFIGS["A"], data, data, QUICK, width=1 / 16, runs=tmp_path, running=ALONE, watch=_StopAt(step))
+            train(CONFIGS["A"], data, data, QUICK, width=1 / 16, runs=tmp_path, running=running, watch=_StopAt(step))
     watch = _StopAt(0)
     again = train(CONFIGS["A"], data, data, QUICK, width=1 / 16, runs=tmp_path, running=ALONE, watch=watch)
     assert watch.carried == 100  # 2 + 3 + 5 steps of ten
@@ -314,6 +353,21 @@ def test_a_net_that_continues_another_keeps_its_input(many_pictures: Path, peake
     start = replace(_model("A", peaked("A")), class_names=data.folders)  # type: ignore[arg-type]
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model
     assert trained.input == INPUTS["caffe"]
+
+
+def test_a_table_of_images_that_training_saw_says_so(
+    many_pictures: Path, tmp_path: Path, vggbench: Callable[..., Result]
+) -> None:
+    for place in ("train/apple", "train/boat", "val/boat"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).symlink_to(many_pictures / Path(place).name)
+    file = tmp_path / "a.safetensors"
+    run = vggbench("train", "A", "--data", tmp_path, "--width", 1 / 16, "--epochs", 1, "--output", file)
+    assert run.code == 0, run.err
+    seen = vggbench("eval", f"A@{file}", "--data", tmp_path / "train", "--center").out
+    chosen = vggbench("eval", f"A@{file}", "--data", tmp_path, "--center").out
+    assert "was trained on these very images" in seen
+    assert "of the epoch that erred least on these very images" in chosen
 
 
 def test_train_layers_fc_leaves_the_convolutions_alone(many_pictures: Path, peaked: Callable[..., object]) -> None:

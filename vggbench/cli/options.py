@@ -121,8 +121,13 @@ class TrainOptions:
     dropout: Annotated[float, _flag("On the first two fc layers.", _RECIPE)] = 0.5
     colour_std: Annotated[float, _flag("Of the colour shift's alpha (Krizhevsky).", _RECIPE)] = 0.1
     normalise: Annotated[
-        str, _flag("mean: 0-255 minus the set's mean; std: 0-1, also over its deviation (ours).", _RECIPE)
-    ] = "mean"
+        str,
+        _flag(
+            "mean: 0-255 minus the set's mean; std: 0-1, also over its deviation; auto (ours): mean for --init paper, "
+            "else std.",
+            _RECIPE,
+        ),
+    ] = "auto"
     seed: Annotated[int, _flag("Decides every random draw.", _RECIPE)] = 0
     init: Annotated[
         str,
@@ -152,6 +157,9 @@ class TrainOptions:
     accumulate: Annotated[int, _flag("Parts that a batch is computed in, to save memory.", _RUNNING)] = 1
     precision: Precision = "fp32"
     compile: Annotated[bool, _flag("Compile the network first (torch.compile).", _RUNNING, "--compile")] = False
+    checkpoint_minutes: Annotated[
+        float, _flag("Between checkpoints inside an epoch; one ends each epoch.", _RUNNING)
+    ] = 5.0
     device: Device = "auto"
     workers: Workers = None
     runs: Annotated[

@@ -49,14 +49,25 @@ class _WithBar:
 
     _bar: Any = None
 
+    def _start_bar(self, total: float, completed: float = 0.0) -> None:
+        """On a terminal, in place of the one before."""
+        self._stop_bar()
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.add_task("", total=total, completed=completed, said="")
+            self._bar.start()
+
+    def _stop_bar(self) -> None:
+        if self._bar:
+            self._bar.stop()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._stop_bar()
 
 
 class Progress(_WithBar, Watch):
@@ -69,10 +80,8 @@ class Progress(_WithBar, Watch):
         self._warned: set[int] = set()
 
     def __enter__(self) -> Self:
-        if self._total and sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.add_task("", total=self._total, said="")
-            self._bar.start()
+        if self._total:
+            self._start_bar(self._total)
         return self
 
     def advance(self, work: float) -> None:
@@ -122,7 +131,18 @@ class TrainProgress(_WithBar, TrainWatch):
         self._recipe = recipe
         self._images = self._total = 0
         self._measured, self._started = 0, time.monotonic()
+        self._measuring = False
         self.stops = False
+
+    def measured(self, images: int, of: int) -> None:
+        """Move a bar of its own; say once what for."""
+        if not self._measuring:
+            self._measuring = True
+            say(f"Measuring the mean and colour components of {of:,} images, once.")
+            self._start_bar(of, 0)
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=images, said=f"{images:,} images")
+        self._heed()
 
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """Say what a checkpoint had already."""
@@ -130,16 +150,16 @@ class TrainProgress(_WithBar, TrainWatch):
         self._started = time.monotonic()
         if self._images:
             say(f"Carries on in epoch {len(epochs) + 1} after {images:,} of its images, from the checkpoint.")
-        if sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.add_task("", total=self._total, completed=self._images, said="")
-            self._bar.start()
+        self._start_bar(self._total, self._images)
 
     def step(self, images: int, loss: float) -> None:
         """Move the bar; raises KeyboardInterrupt if a signal came during the step."""
         self._images, self._measured = self._images + images, self._measured + images
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=self._images, said=f"loss {loss:.3f}")
+        self._heed()
+
+    def _heed(self) -> None:
         if self.stops:
             raise KeyboardInterrupt
 

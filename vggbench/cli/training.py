@@ -40,7 +40,7 @@ def training(config: Config, options: TrainOptions) -> None:
     settings = _settings(options)
     share_threads()
     with joined(settings.torch_device) as world:
-        running = Running(settings, options.accumulate, options.compile, world)
+        running = _running(options, world)
         tell = say if world.is_first else _keep_silent
         train_data, val_data = _opened(options.data, world)
         for note in (*train_data.notes, *val_data.notes):
@@ -59,7 +59,7 @@ def training(config: Config, options: TrainOptions) -> None:
 
 def print_plan(config: Config, options: TrainOptions) -> None:
     """The commands from nothing to the paper's rows, as a script: what each takes here, and what it gives."""
-    running, data = Running(_settings(options), options.accumulate, options.compile), options.data or "imagenet"
+    running, data = _running(options, World()), options.data or "imagenet"
     if is_sample(data):
         raise UsageError("--plan leads to the paper's rows on ILSVRC: expected its folder in --data, or none.")
     say("A short probe of each net's training on this device comes first.")
@@ -111,6 +111,10 @@ def _save(trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> 
 
 def _keep_silent(sentence: str) -> None:
     """What the other processes of a training say."""
+
+
+def _running(options: TrainOptions, world: World) -> Running:
+    return Running(_settings(options), options.accumulate, options.compile, options.checkpoint_minutes, world)
 
 
 def _settings(options: TrainOptions) -> Settings:

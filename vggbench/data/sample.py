@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from vggbench.cache import cache_folder
 from vggbench.data.drawing import KINDS, draw
 from vggbench.errors import DataError, UsageError
 
@@ -21,14 +22,6 @@ SPLITS = {"train": 200, "dev": 20, "val": 40, "heldout": 200}
 
 _NAMES = [f"{SAMPLE}-{split}" for split in SPLITS]
 _SEEDS = {"train": 1, "dev": 2, "val": 3, "heldout": 4}
-
-
-def cache_folder() -> Path:
-    """$VGGBENCH_CACHE, or the user's cache folder for vggbench."""
-    from platformdirs import user_cache_path
-
-    chosen = os.environ.get("VGGBENCH_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("vggbench")
 
 
 def sample_split(name: str) -> str | None:

@@ -165,9 +165,19 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
         notes.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
     if any("@random" in model.name for model in models):
         notes.append("Random weights: these errors mean nothing.")
+    notes += [f"{model.name} {_seen(model, about.data)}" for model in models if _seen(model, about.data)]
     notes += [row.note for row in rows if row.note]
     notes += _signatures(measured, about)
     return notes
+
+
+def _seen(model: Model, data: DataSet) -> str | None:
+    """What a net's training had of exactly these images, if anything."""
+    if data.fingerprint == model.trained_ids:
+        return "was trained on these very images: on others it errs more."
+    if data.fingerprint == model.validation_ids:
+        return "is of the epoch that erred least on these very images: on others it may err more."
+    return None
 
 
 def _grain_note(images: int) -> str:

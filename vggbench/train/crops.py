@@ -1,8 +1,7 @@
-"""What the trainer sees: one random crop of each image an epoch, and the training set's statistics."""
+"""What the trainer sees: one random crop of each image an epoch."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,27 +13,8 @@ from vggbench.configs import CROP
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
 from vggbench.loading import Packed, from_workers
-from vggbench.train.recipe import Normalise, Recipe
-from vggbench.views import Input, NotAnImage, Rescale, decode, rescale
-
-_STATISTICS_IMAGES = 1000
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What a training set's pixels say, in units of 0 to 1."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    components: tuple[tuple[float, float, float], ...]
-    """Rows: each eigenvector of the RGB covariance times its eigenvalue, as Krizhevsky's formula takes them."""
-
-    def input(self, normalise: Normalise) -> Input:
-        """What a net trained on these pixels expects."""
-        if normalise == "std":
-            return Input("RGB", 1, self.mean, self.std)
-        red, green, blue = (round(255 * value, 2) for value in self.mean)
-        return Input("RGB", 255, (red, green, blue), (1.0, 1.0, 1.0))
+from vggbench.train.recipe import Recipe
+from vggbench.views import NotAnImage, Rescale, decode, rescale
 
 
 class Batch(NamedTuple):
@@ -66,39 +46,6 @@ class Batch(NamedTuple):
         return self.crops.to(device, non_blocking=True).float() + 255 * shifts[:, :, None, None]
 
 
-ILSVRC = Statistics(
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    components=(
-        (0.2175 * -0.5675, 0.2175 * -0.5808, 0.2175 * -0.5836),
-        (0.0188 * 0.7192, 0.0188 * -0.0045, 0.0188 * -0.6948),
-        (0.0045 * 0.4009, 0.0045 * -0.8140, 0.0045 * 0.4203),
-    ),
-)
-"""Of the ILSVRC-2012 training set, as fb.resnet.torch and torchvision have them."""
-
-
-def statistics(data: DataSet) -> Statistics:
-    """Per-channel mean and deviation, and colour components, over up to 1,000 training images.
-
-    Raises UnreadableImages.
-    """
-    count = min(_STATISTICS_IMAGES, len(data))
-    total, outer, pixels = np.zeros(3), np.zeros((3, 3)), 0
-    for index in range(count):
-        values = rescale(_decoded(data.images[index * len(data) // count], data.name), CROP, Rescale())
-        flat = values.reshape(3, -1).numpy().astype(np.float64) / 255
-        total += flat.sum(axis=1)
-        outer += flat @ flat.T
-        pixels += flat.shape[1]
-    mean = total / pixels
-    covariance = outer / pixels - np.outer(mean, mean)
-    variances, vectors = np.linalg.eigh(covariance)
-    components = tuple(_three(vectors[:, i] * variances[i]) for i in range(3))
-    deviation = np.sqrt(np.diag(covariance)).clip(1e-4)
-    return Statistics(_three(mean.round(4)), _three(deviation.round(4)), components)
-
-
 class Crops(Dataset[Batch]):
     """One random crop of each image; what is drawn depends on the seed, the epoch and the image alone."""
 
@@ -117,7 +64,7 @@ class Crops(Dataset[Batch]):
         rng = np.random.default_rng((recipe.seed, self.epoch, index))
         scale = int(rng.integers(recipe.train_scale.low, recipe.train_scale.high + 1))
         try:
-            pixels = rescale(_decoded(self._images[index], self._name), scale, Rescale())
+            pixels = rescale(decoded(self._images[index], self._name), scale, Rescale())
         except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
             return Batch(torch.zeros(3, CROP, CROP, dtype=torch.uint8), torch.zeros(3), label, str(error))
         top, left = (int(rng.integers(side - CROP + 1)) for side in pixels.shape[1:])
@@ -154,7 +101,8 @@ def batches(
         yield Batch(batch.crops, batch.shifts, batch.labels, own=len(share), whole=len(whole))
 
 
-def _decoded(image: ImageFile, data: str) -> Tensor:
+def decoded(image: ImageFile, data: str) -> Tensor:
+    """(3, H, W) uint8 of one image of the set called `data`. Raises UnreadableImages."""
     try:
         return decode(image.read())
     except (NotAnImage, OSError) as reason:
@@ -163,7 +111,3 @@ def _decoded(image: ImageFile, data: str) -> Tensor:
             f"{image.path} {why}: expected an image, since training takes every image once an epoch. "
             f"Repair it or take it out of {data}."
         ) from reason
-
-
-def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    return cast(tuple[float, float, float], tuple(float(value) for value in values))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vggbench.cache import cache_folder
 from vggbench.configs import Config
 from vggbench.cost import Network
 from vggbench.data import DataSet
@@ -18,20 +19,21 @@ from vggbench.model import VGG
 from vggbench.protocols import Protocol
 from vggbench.results import error_rates
 from vggbench.train.checkpoint import Checkpoint, State, identity
-from vggbench.train.crops import ILSVRC, Crops, Statistics, batches, statistics
+from vggbench.train.crops import Crops, batches
 from vggbench.train.parallel import World
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
+from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure
 from vggbench.train.step import Running, Stepper
 from vggbench.weights import Model
 from vggbench.weights.files import tensors_hash
 
-CHECKPOINT_SECONDS = 300.0
-"""Between checkpoints inside an epoch; there is one at the end of each."""
-
 
 class TrainWatch:
     """What a training tells while it goes on; this one listens to nothing."""
+
+    def measured(self, images: int, of: int) -> None:
+        """So many images of the training set have been measured for its mean and colour components."""
 
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
@@ -83,7 +85,7 @@ def train(
     ceil_pool = start is not None and start.net is not None and start.net.ceil_pool
     network = VGG(config, len(names), width, ceil_pool=ceil_pool)
     begin(network, recipe, start)
-    stats = ILSVRC if recipe.statistics == "ilsvrc" else statistics(train_data)
+    stats = ILSVRC if recipe.statistics == "ilsvrc" else _measured(train_data, running, watch)
     draft = _draft(network, names, recipe, stats, start)
     network.to(device=settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = State.begin(network, recipe, settings.precision)
@@ -105,7 +107,7 @@ def train(
             except KeyboardInterrupt:
                 checkpoint.save(state)
                 raise
-            checkpoint.save(state, every=CHECKPOINT_SECONDS)
+            checkpoint.save(state, every=60 * running.checkpoint_minutes)
         checkpoint.save(state)  # a validation that fails costs no step
         epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, running))
         checkpoint.save(state)
@@ -113,12 +115,27 @@ def train(
     return _finished(draft, state, train_data, val_data, recipe, running, start)
 
 
+def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
+    """The set's statistics: kept from before, or measured in one pass by all processes together."""
+    world, kept = running.world, Kept(cache_folder(), data)
+    known = kept.read()
+    everywhere = world.total(float(known is not None))[0] == world.size
+    if known and everywhere:
+        return known
+    found = measure(
+        data, workers=running.settings.loader_workers, world=world, tell=lambda done: watch.measured(done, len(data))
+    )
+    if world.is_first:
+        kept.write(found)
+    return found
+
+
 def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statistics, start: Model | None) -> Model:
     """The net as a model; one that continues another keeps that one's input."""
     return Model(
         name=f"{network.config.name}@training",
         network=network,
-        input=start.input if start else stats.input(recipe.normalise),
+        input=start.input if start else stats.input(standardised=recipe.standardised),
         classes=len(names),
         class_names=names,
         weights_hash="",
@@ -179,10 +196,12 @@ def _finished(
     error = _validate(model, val_data, recipe, running)
     record = recipe.as_dict() | {
         "from": f"{start.name}:{start.weights_hash}" if start else None,
-        "trained_on": f"{train_data.name}, {len(train_data):,} images, ids {train_data.fingerprint[:16]}",
+        "trained_on": f"{train_data.name}, {len(train_data):,} images",
         "epochs_run": len(state.log),
         "seconds": round(sum(epoch.seconds for epoch in state.log)),
         "validation": f"{val_data.name}, {len(val_data)} images, center, Q={recipe.train_scale.single}",
+        "trained_ids": train_data.fingerprint,
+        "validation_ids": val_data.fingerprint,
         "validation_top1_error": round(error, 3),
         "chosen": f"the lowest of {len(state.log)} epochs on these validation images",
     }

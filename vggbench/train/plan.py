@@ -11,9 +11,10 @@ from vggbench.model import VGG
 from vggbench.paper import RESULTS, Result
 from vggbench.protocols import TrainScale
 from vggbench.train.checkpoint import State
-from vggbench.train.crops import ILSVRC, Batch
+from vggbench.train.crops import Batch
 from vggbench.train.recipe import Recipe
 from vggbench.train.start import begin
+from vggbench.train.statistics import ILSVRC
 from vggbench.train.step import Running, Stepper
 
 TRAIN_IMAGES = 1_281_167
@@ -94,7 +95,9 @@ def seconds_per_image(config: Config, width: float, running: Running, classes: i
     network, recipe = VGG(config, classes, width), Recipe(batch_size=_PROBE_IMAGES)
     begin(network, recipe, None)
     network.to(device=running.settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stepper = Stepper(State.begin(network, recipe, running.settings.precision), ILSVRC.input("mean"), recipe, running)
+    stepper = Stepper(
+        State.begin(network, recipe, running.settings.precision), ILSVRC.input(standardised=True), recipe, running
+    )
     crops = torch.full((_PROBE_IMAGES, 3, CROP, CROP), 127, dtype=torch.uint8)
     shifts, labels = torch.zeros(_PROBE_IMAGES, 3), torch.zeros(_PROBE_IMAGES, dtype=torch.int64)
     batch = Batch(crops, shifts, labels, own=_PROBE_IMAGES, whole=_PROBE_IMAGES)

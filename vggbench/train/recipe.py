@@ -8,7 +8,7 @@ from vggbench.errors import UsageError
 from vggbench.protocols import TrainScale
 
 Init = Literal["glorot", "paper", "paper-literal", "he", "identity"]
-Normalise = Literal["mean", "std"]
+Normalise = Literal["auto", "mean", "std"]
 Layers = Literal["all", "fc"]
 Pixels = Literal["data", "ilsvrc"]
 
@@ -32,8 +32,9 @@ class Recipe:
     """Epochs without improvement before a drop; ours."""
     colour_std: float = 0.1
     """Standard deviation of Krizhevsky's alpha for the colour shift."""
-    normalise: Normalise = "mean"
-    """What is done to pixels: `mean` subtracts it from 0-255 (section 2.1); `std` is torchvision's 0-1, over std."""
+    normalise: Normalise = "auto"
+    """What is done to pixels: `mean` subtracts it from 0-255 (section 2.1); `std` is torchvision's 0-1, over std.
+    `auto`, ours, is `mean` for the paper's inits and `std` for the others, which suppose inputs of unit variance."""
     init: Init = "glorot"
     """`glorot` is what the paper recommends in hindsight, and needs no trained A; `paper` is N(0, std 0.01), and
     `paper-literal` the variance of 0.01 that the paper prints, which cannot be trained; the others are ours."""
@@ -58,7 +59,13 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"train_scale": str(self.train_scale)}
+        normalise = "std" if self.standardised else "mean"
+        return asdict(self) | {"train_scale": str(self.train_scale), "normalise": normalise}
+
+    @property
+    def standardised(self) -> bool:
+        """Whether pixels are divided by their deviation."""
+        return self.normalise == "std" or (self.normalise == "auto" and not self.init.startswith("paper"))
 
     def rate_after(self, errors: Sequence[float]) -> float | None:
         """The next epoch's rate, given the validation errors of all epochs so far; None when training is over."""

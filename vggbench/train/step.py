@@ -28,6 +28,8 @@ class Running:
     accumulate: int = 1
     """Parts that each process splits its share of a batch into, one after the other, to save memory."""
     compile: bool = False
+    checkpoint_minutes: float = 5.0
+    """Between checkpoints inside an epoch; there is one at the end of each."""
     world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
@@ -35,6 +37,8 @@ class Running:
         precision, device = self.settings.precision, self.settings.torch_device
         if precision in ("tf32", "fp16") and device.type != "cuda":
             raise UsageError(f"--precision {precision} trains on CUDA only, and the device is {device}: expected fp32.")
+        if not self.checkpoint_minutes >= 0:
+            raise UsageError(f"--checkpoint-minutes {self.checkpoint_minutes}: expected 0 or more.")
         if self.accumulate < 1:
             raise UsageError(f"--accumulate {self.accumulate}: expected 1 or more.")
 

@@ -37,6 +37,9 @@ class Model:
     weights_hash: str
     train_scale: TrainScale | None = None
     net: Network | None = None
+    trained_ids: str | None = None
+    """The fingerprint of the images that it learned from; that of those which chose its epoch is `validation_ids`."""
+    validation_ids: str | None = None
 
     @classmethod
     def wrap(
@@ -149,6 +152,8 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions) -> Model
         weights_hash=file_hash(path),
         train_scale=own.train_scale,
         net=Network(spec.config, network.classes, network.width, own.ceil_pool),
+        trained_ids=own.trained_ids,
+        validation_ids=own.validation_ids,
     )
 
 
@@ -162,6 +167,8 @@ class _Description:
     width: float | None = None
     class_names: tuple[str, ...] | None = None
     ceil_pool: bool = False
+    trained_ids: str | None = None
+    validation_ids: str | None = None
 
     @classmethod
     def stated(cls, options: LoadOptions, path: Path) -> Self:
@@ -185,6 +192,8 @@ class _Description:
                 width=float(fields["width"]),
                 class_names=tuple(str(name) for name in names) if names else None,
                 ceil_pool=bool(fields["ceil_pool"]),
+                trained_ids=fields.get("recipe", {}).get("trained_ids"),
+                validation_ids=fields.get("recipe", {}).get("validation_ids"),
             )
         except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             raise WeightsError(
