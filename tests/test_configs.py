@@ -3,7 +3,7 @@
 import pytest
 from torchvision.models.vgg import cfgs
 
-from vggbench.configs import CONFIGS, FC_SIZE, STAGE_CHANNELS, Config, config_named, scaled
+from vggbench.configs import CONFIGS, FC_SIZE, PAPER, STAGE_CHANNELS, Config, config_named, scaled
 from vggbench.errors import UsageError
 
 # Output channels, M for max-pooling, x1 for a 1x1 convolution; the paper's section 2.1, Table 1.
@@ -48,11 +48,11 @@ def as_table_1(config: Config) -> str:
 
 
 def test_the_six_configs_in_the_order_of_the_paper() -> None:
-    assert list(CONFIGS) == ["A", "A-LRN", "B", "C", "D", "E"]
-    assert all(config.name == name for name, config in CONFIGS.items())
+    assert list(PAPER) == ["A", "A-LRN", "B", "C", "D", "E"]
+    assert all(config.name == name for name, config in PAPER.items())
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", PAPER)
 def test_layers_are_table_1(name: str) -> None:
     config = CONFIGS[name]
     assert as_table_1(config) == TABLE_1[name]
@@ -60,7 +60,14 @@ def test_layers_are_table_1(name: str) -> None:
     assert config.known_as == KNOWN_AS[name]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["A-BN", "B-BN", "D-BN", "E-BN"])
+def test_nets_with_batch_normalisation_are_otherwise_the_papers(name: str) -> None:
+    config, paper = CONFIGS[name], CONFIGS[name.removesuffix("-BN")]
+    assert (config.layers, config.known_as) == (paper.layers, f"{paper.known_as}-BN")
+    assert (config.batch_norm, paper.batch_norm) == (True, False)
+
+
+@pytest.mark.parametrize("name", PAPER)
 def test_layers_have_oxfords_names(name: str) -> None:
     assert " ".join(layer.name for layer in CONFIGS[name].layers) == NAMES[name]
 
@@ -72,7 +79,7 @@ def test_channels_are_torchvisions(name: str) -> None:
 
 
 def test_only_c_has_1x1_convolutions() -> None:
-    small = {name: [layer.name for layer in config.convs if layer.kernel == 1] for name, config in CONFIGS.items()}
+    small = {name: [layer.name for layer in config.convs if layer.kernel == 1] for name, config in PAPER.items()}
     assert small == {"A": [], "A-LRN": [], "B": [], "C": ["conv3_3", "conv4_3", "conv5_3"], "D": [], "E": []}
 
 
@@ -87,7 +94,7 @@ def test_channels_double_up_to_512_and_fc_layers_have_4096() -> None:
         ("A", "A"), ("a", "A"), ("vgg11", "A"), ("VGG11", "A"), ("VGG-11", "A"), ("vgg_11", "A"),
         ("A-LRN", "A-LRN"), ("a-lrn", "A-LRN"), ("alrn", "A-LRN"), ("A_LRN", "A-LRN"),
         ("b", "B"), ("vgg13", "B"), ("c", "C"), ("d", "D"), ("vgg16", "D"), ("Vgg-16", "D"),
-        ("e", "E"), ("vgg19", "E"),
+        ("e", "E"), ("vgg19", "E"), ("d-bn", "D-BN"), ("vgg16_bn", "D-BN"), ("VGG-19-BN", "E-BN"), ("vgg11bn", "A-BN"),
     ],
 )  # fmt: skip
 def test_aliases(text: str, name: str) -> None:
@@ -106,7 +113,7 @@ def test_an_unknown_config_is_answered_with_the_nearest(text: str, hint: str) ->
 
 @pytest.mark.parametrize("text", ["", "resnet50", "vgg16@oxford", "F"])
 def test_what_is_like_no_config_gets_no_hint(text: str) -> None:
-    with pytest.raises(UsageError, match=r"expected one of A, A-LRN.* vgg19\.$"):
+    with pytest.raises(UsageError, match=r"expected one of A, A-LRN.* vgg16_bn and so on\)\.$"):
         config_named(text)
 
 

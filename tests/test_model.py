@@ -8,7 +8,7 @@ from naive import krizhevsky, score_map
 from torch import Tensor
 
 from vggbench.backends import TorchBackend
-from vggbench.configs import CONFIGS
+from vggbench.configs import CONFIGS, PAPER
 from vggbench.model import VGG, CrossChannelNorm, windows
 from vggbench.views import INPUTS
 from vggbench.weights import Model
@@ -22,7 +22,7 @@ def _net(weights: dict[str, Tensor], config: str, *, ceil: bool = False) -> VGG:
 
 @pytest.mark.parametrize("ceil", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (256, 341), (300, 224)])
-@pytest.mark.parametrize("config", list(CONFIGS))
+@pytest.mark.parametrize("config", list(PAPER))
 def test_model_and_backend_equal_the_naive_score_map(
     config: str, height: int, width: int, ceil: bool, peaked: Callable[..., dict[str, Tensor]]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from vggbench.configs import CONFIGS
+from vggbench.configs import CONFIGS, PAPER
 from vggbench.cost import Network
 from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
@@ -226,7 +226,7 @@ def test_a_row_that_cannot_be_rendered_leaves_the_old_file(tmp_path: Path) -> No
 # ---------------------------------------------------------------- params
 
 
-NETS = [Network(config) for config in CONFIGS.values()]
+NETS = [Network(config) for config in PAPER.values()]
 
 
 def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,12 +245,12 @@ def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("scales", [[224], [384], [256, 384, 512]])
 @pytest.mark.parametrize("width", [1.0, 0.0625, 4.0])
 def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    nets = [Network(config, width=width) for config in CONFIGS.values()]
+    nets = [Network(config, width=width) for config in PAPER.values()]
     table = parameters_table(nets, scales)
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
     firsts = [line.split()[0] for line in lines]
-    assert firsts[firsts.index("Net") + 1 :][: len(table.rows)] == [name for name in CONFIGS for _ in scales]
+    assert firsts[firsts.index("Net") + 1 :][: len(table.rows)] == [name for name in PAPER for _ in scales]
 
 
 @pytest.mark.parametrize("name", ["A-LRN", "E"])

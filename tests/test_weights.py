@@ -68,22 +68,14 @@ def test_logits_equal_torchvisions_own(tmp_path: Path) -> None:
 
 
 def test_logits_equal_timms_own(tmp_path: Path) -> None:
+    """A file that timm itself writes, with its own names."""
     torch.manual_seed(0)
     net = timm.create_model("vgg11", num_classes=5).eval()
-    theirs = net.state_dict()
-    named = {
-        **{name: tensor for name, tensor in theirs.items() if name.startswith("features")},
-        **{
-            f"classifier.{index}.{kind}": theirs[f"{name}.{kind}"].flatten(1 if kind == "weight" else 0)
-            for index, name in ((0, "pre_logits.fc1"), (3, "pre_logits.fc2"), (6, "head.fc"))
-            for kind in ("weight", "bias")
-        },
-    }  # fmt: skip
-    save_file({name: tensor.contiguous() for name, tensor in named.items()}, tmp_path / "x.safetensors")
+    timm.models.save_for_hf(net, tmp_path, safe_serialization=True)
     images = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
         expected = net(images)
-        found = _load("A", tmp_path / "x.safetensors").network(images)[:, :, 0, 0]
+        found = _load("A", tmp_path / "model.safetensors").network(images)[:, :, 0, 0]
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
 
 
@@ -114,7 +106,7 @@ def test_our_own_files_describe_themselves(
     )
     save_model(saved, tmp_path / "x.safetensors", recipe={"seed": 1}, half=half)
     found = _load(config, tmp_path / "x.safetensors", LoadOptions())
-    assert replace(found, network=net, weights_hash="", name="x") == saved
+    assert replace(found, network=net, weights_hash="", name="x", path=None) == saved
     assert isinstance(found.network, VGG)
     assert found.network.ceil_pool
     for name, tensor in found.network.state_dict().items():
@@ -123,7 +115,7 @@ def test_our_own_files_describe_themselves(
 
 def test_input_must_be_stated(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
     torch.save(peaked("A"), tmp_path / "x.pth")
-    with pytest.raises(UsageError, match=r"--input torchvision .* or --input caffe"):
+    with pytest.raises(UsageError, match=r"--input torchvision .* --input caffe .* or --input matconvnet"):
         _load("A", tmp_path / "x.pth", LoadOptions())
     caffe = _load("A", tmp_path / "x.pth", LoadOptions(input="caffe", train_scale=TrainScale(256, 256)))
     assert caffe.net

@@ -1,4 +1,4 @@
-"""The six columns of the paper's Table 1."""
+"""The six columns of the paper's Table 1, and four of them with the batch normalisation that torchvision added."""
 
 import difflib
 from dataclasses import dataclass
@@ -32,12 +32,14 @@ class Config:
     """One column of Table 1; `table` is its stages, read from left to right.
 
     3: 3x3 convolution and ReLU. 1: 1x1 convolution and ReLU. LRN: local response
-    normalisation. M: 2x2 max-pooling, which ends a stage.
+    normalisation. M: 2x2 max-pooling, which ends a stage. With `batch_norm` every convolution
+    is followed by batch normalisation, which the paper does not have.
     """
 
     name: str
     known_as: str | None
     table: str
+    batch_norm: bool = False
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -77,15 +79,21 @@ def _layer(token: str, stage: int, convs_so_far: int, channels: int) -> Layer:
 
 # fmt: off
 CONFIGS = {config.name: config for config in (
-    #                          64      128     256         512         512
-    Config("A",     "VGG-11", "3     M 3   M   3 3     M   3 3     M   3 3     M"),
-    Config("A-LRN", None,     "3 LRN M 3   M   3 3     M   3 3     M   3 3     M"),
-    Config("B",     "VGG-13", "3 3   M 3 3 M   3 3     M   3 3     M   3 3     M"),
-    Config("C",     None,     "3 3   M 3 3 M   3 3 1   M   3 3 1   M   3 3 1   M"),
-    Config("D",     "VGG-16", "3 3   M 3 3 M   3 3 3   M   3 3 3   M   3 3 3   M"),
-    Config("E",     "VGG-19", "3 3   M 3 3 M   3 3 3 3 M   3 3 3 3 M   3 3 3 3 M"),
+    #                             64      128     256         512         512
+    Config("A",     "VGG-11",    "3     M 3   M   3 3     M   3 3     M   3 3     M"),
+    Config("A-LRN", None,        "3 LRN M 3   M   3 3     M   3 3     M   3 3     M"),
+    Config("B",     "VGG-13",    "3 3   M 3 3 M   3 3     M   3 3     M   3 3     M"),
+    Config("C",     None,        "3 3   M 3 3 M   3 3 1   M   3 3 1   M   3 3 1   M"),
+    Config("D",     "VGG-16",    "3 3   M 3 3 M   3 3 3   M   3 3 3   M   3 3 3   M"),
+    Config("E",     "VGG-19",    "3 3   M 3 3 M   3 3 3 3 M   3 3 3 3 M   3 3 3 3 M"),
+    Config("A-BN",  "VGG-11-BN", "3     M 3   M   3 3     M   3 3     M   3 3     M", batch_norm=True),
+    Config("B-BN",  "VGG-13-BN", "3 3   M 3 3 M   3 3     M   3 3     M   3 3     M", batch_norm=True),
+    Config("D-BN",  "VGG-16-BN", "3 3   M 3 3 M   3 3 3   M   3 3 3   M   3 3 3   M", batch_norm=True),
+    Config("E-BN",  "VGG-19-BN", "3 3   M 3 3 M   3 3 3 3 M   3 3 3 3 M   3 3 3 3 M", batch_norm=True),
 )}
 # fmt: on
+PAPER = {name: config for name, config in CONFIGS.items() if not config.batch_norm}
+"""The six nets of the paper."""
 
 
 def config_named(text: str) -> Config:
@@ -101,7 +109,8 @@ def config_named(text: str) -> Config:
         near = difflib.get_close_matches(_folded(text), known, n=1)
         hint = f" Did you mean {known[near[0]].name}?" if near else ""
         raise UsageError(
-            f"Unknown config {text!r}: expected one of {', '.join(CONFIGS)} or vgg11, vgg13, vgg16, vgg19.{hint}"
+            f"Unknown config {text!r}: expected one of {', '.join(PAPER)} or vgg11, vgg13, vgg16, vgg19 (with batch "
+            f"normalisation: D-BN, vgg16_bn and so on).{hint}"
         )
     return found
 

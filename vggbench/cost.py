@@ -1,7 +1,7 @@
 """Parameters, multiply-accumulates (MACs) and activations, in closed form.
 
-1 MAC = 2 FLOPs. Bias additions, ReLU, pooling and LRN are not counted, as fvcore does
-not count them; `vggbench params --check` recounts with fvcore.
+1 MAC = 2 FLOPs. Bias additions, ReLU, pooling, LRN and batch normalisation are not counted;
+`vggbench params --check` recounts with fvcore.
 """
 
 from collections.abc import Iterable
@@ -80,7 +80,8 @@ def layers(net: Network, height: int = CROP, width: int = CROP) -> list[LayerCos
             field += (layer.kernel - 1) * stride
             weights = inputs * channels * layer.kernel**2
             macs = weights * height * width
-            rows.append(LayerCost(layer.name, "conv", channels, height, width, field, stride, weights + channels, macs))
+            parameters = weights + channels * (3 if net.config.batch_norm else 1)
+            rows.append(LayerCost(layer.name, "conv", channels, height, width, field, stride, parameters, macs))
     return rows + _fc_layers(net, rows[-1])
 
 

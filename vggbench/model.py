@@ -86,5 +86,7 @@ def _feature_layers(config: Config, width: float, ceil_pool: bool) -> list[nn.Mo
         else:
             inputs, channels = channels, scaled(layer.channels, width)
             modules.append(nn.Conv2d(inputs, channels, layer.kernel, padding=layer.kernel // 2))
+            if config.batch_norm:
+                modules.append(nn.BatchNorm2d(channels))
             modules.append(nn.ReLU(inplace=True))
     return modules

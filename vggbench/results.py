@@ -238,18 +238,28 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
 
 
 def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
-    """The paper's figure, beside a full ILSVRC run of the paper's own nets, plainly rescaled and in fp32, only."""
+    """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
     if settings.rescale != Rescale() or settings.precision not in ("fp32", "tf32"):
         return None
     if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
         return None
-    members = []
-    for model in line.models:
-        net = model.net
-        if net is None or net.width != 1 or net.classes != 1000 or model.train_scale is None:
-            return None
-        members.append(Member(net.config.name, str(model.train_scale), line.scales(model)))
-    return paper_reference(line.protocol, tuple(members))
+    nets = [model.net for model in line.models]
+    if not all(net and net.width == 1 and net.classes == 1000 for net in nets):
+        return None
+    members = tuple(
+        Member(model.net.config.name, str(model.train_scale), line.scales(model)) for model in line.models if model.net
+    )
+    return paper_reference(line.protocol, members) or _publishers_reference(line)
+
+
+def _publishers_reference(line: Line) -> Reference | None:
+    if len(line.models) > 1 or line.models[0].released is None:
+        return None
+    released = line.models[0].released
+    for figure in released.published:
+        if (figure.protocol, figure.scales) == (line.protocol, line.own_scales) and figure.top1 is not None:
+            return Reference(figure.top1, figure.top5, f"{released.source}, {figure.how}")
+    return None
 
 
 def _labels(scores: Scores, data: DataSet, model: Model) -> NDArray[np.int32]:

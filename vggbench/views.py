@@ -47,6 +47,13 @@ class Input:
             pixels = pixels / 255
         return (pixels - mean) / std
 
+    def in_rgb(self) -> "Input":
+        """The same for a network whose first convolution takes RGB."""
+        if self.channels == "RGB":
+            return self
+        (blue, green, red), (blue_std, green_std, red_std) = self.mean, self.std
+        return Input("RGB", self.range, (red, green, blue), (red_std, green_std, blue_std))
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
@@ -69,8 +76,9 @@ class Input:
 INPUTS = {
     "torchvision": Input("RGB", 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe": Input("BGR", 255, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+    "matconvnet": Input("RGB", 255, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
 }
-"""The two inputs that VGG files were released with, by the names that --input takes."""
+"""The inputs that VGG files were released with, by the names that --input takes."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 """Read by PyTorch when it starts: large pages are faster, and a small cache keeps memory flat over many image sizes."""
-_MODEL = "CONFIG@SOURCE: D@vgg16.pth, vgg16@mine.safetensors, D@sample, D@random; D alone: the data's default."
+_MODEL = "CONFIG@SOURCE: D@oxford, D-BN@torchvision, vgg16@FILE, D@sample, D@random; D alone: the data's default."
 
 app = typer.Typer(
     name="vggbench",
@@ -54,7 +54,8 @@ def root(
 @app.command(cls=SeveralValues)
 def params(
     configs: Annotated[
-        list[str] | None, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E; none: all six.")
+        list[str] | None,
+        typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E, or D-BN and so on; none: the paper's six."),
     ] = None,
     scales: Scales = None,
     layers: Annotated[bool, typer.Option("--layers", help="Layer by layer, for each config.")] = False,
@@ -68,7 +69,7 @@ def params(
 
     Example: vggbench params D E --scales 224 384 --check
     """
-    from vggbench.configs import CONFIGS, CROP, MAX_WIDTH, config_named
+    from vggbench.configs import CROP, MAX_WIDTH, PAPER, config_named
     from vggbench.cost import Network
     from vggbench.protocols import resolve_scales
     from vggbench.tables.parameters import layers_table, parameters_table
@@ -78,7 +79,7 @@ def params(
             f"--width {width} --classes {classes}: expected a width up to {MAX_WIDTH:g} and 1 to 1,000,000 classes."
         )
     sizes = resolve_scales(scales, None) if scales else (CROP,)
-    chosen = dict.fromkeys(config_named(name) for name in configs or CONFIGS)
+    chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Network(config, classes, width) for config in chosen]
     if check:
         _check(nets, sizes)
@@ -173,6 +174,53 @@ def train(
     from vggbench.configs import config_named
 
     training(config_named(config), options)
+
+
+@app.command(cls=SeveralValues)
+def weights(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="One file to look at and check; none: all that are released."),
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
+    ] = None,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """The released weights and what each needs at its input; or one file, layer by layer, checked.
+
+    Example: vggbench weights D@VGG_ILSVRC_16_layers.caffemodel
+    """
+    if model is None:
+        from vggbench.tables.weights import released_table
+
+        _print(released_table(), format, output)
+    else:
+        from vggbench.cli.weights import show
+
+        _print(show(model, input), format, output)
+
+
+@app.command(cls=SeveralValues)
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)],
+    to: Annotated[str, typer.Option(help="safetensors, torchvision or onnx.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The file; default: CONFIG-SOURCE with the format's ending.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
+    ] = None,
+    train_scale: Annotated[str | None, typer.Option(help="S of a file that does not say it.")] = None,
+) -> None:
+    """Write a model for other tools: our safetensors, torchvision's state dict, or ONNX for images of any size.
+
+    Example: vggbench export D@oxford --to onnx --output d.onnx
+    """
+    from vggbench.cli.weights import export as work
+
+    work(model, to, output, input, train_scale)
 
 
 def main() -> None:

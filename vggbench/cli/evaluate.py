@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vggbench.backends import precisions
 from vggbench.cli.options import EvalOptions
-from vggbench.cli.progress import Progress, say
+from vggbench.cli.progress import DownloadProgress, Progress, say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
@@ -29,7 +29,7 @@ from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
 from vggbench.tables.table import check_output, choose_format
 from vggbench.views import INPUTS, Rescale
-from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, load_model
+from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,19 @@ class Evaluation:
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
     """Load the models; `keep_going` turns a missing or unfit file into an entry without weights."""
     load_options = _load_options(options)
-    source = options.weights or (SAMPLE_NETS if data.is_sample else None)
-    specs = [_with_default(ModelSpec.parse(text), source) for text in texts]
+    specs = {_with_default(ModelSpec.parse(text), options.weights, data): "@" in text for text in texts}
     if options.width != 1 and all(spec.source != "random" for spec in specs):
         raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
     loaded: dict[ModelSpec, Entry] = {}
-    for spec in specs:
-        if spec in loaded:
-            continue
+    for spec, is_named in specs.items():
         try:
-            model = load_model(spec, load_options, data.folders)
+            model = load_model(spec, load_options, data.folders, DownloadProgress())
             data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
             loaded[spec] = Entry(spec, model)
         except VggbenchError as error:
-            if not keep_going or (spec.source and isinstance(error, UsageError)):
+            if not keep_going or (is_named and isinstance(error, UsageError)):
                 raise
-            loaded[spec] = Entry(spec, None, str(error), failed=spec.source is not None)
+            loaded[spec] = Entry(spec, None, str(error), failed=not isinstance(error, UsageError))
     entries = _told_apart(list(loaded.values()))
     models = [entry.model for entry in entries if entry.model]
     require_same_classes(models)
@@ -160,8 +157,12 @@ def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) ->
     )  # fmt: skip
 
 
-def _with_default(spec: ModelSpec, source: str | None) -> ModelSpec:
-    return spec if spec.source else ModelSpec(spec.config, source)
+def _with_default(spec: ModelSpec, source: str | None, data: DataSet) -> ModelSpec:
+    """A bare name takes the source of --weights; else the sample's nets on the sample, released ones on ILSVRC."""
+    if spec.source:
+        return spec
+    usual = SAMPLE_NETS if data.is_sample else default_source(spec.config) if data.has_ilsvrc_classes else None
+    return ModelSpec(spec.config, source or usual)
 
 
 def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:

@@ -15,6 +15,7 @@ from vggbench.evaluation import Job, Plan, Watch
 from vggbench.metrics import at_chance, top_k_error
 from vggbench.tables.errors import duration
 from vggbench.train import Epoch, Recipe, TrainWatch
+from vggbench.weights import DownloadWatch
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal."""
@@ -122,6 +123,38 @@ class Progress(_WithBar, Watch):
             self._bar.console.print(sentence, markup=False, highlight=False)
         else:
             say(sentence)
+
+
+class DownloadProgress(_WithBar, DownloadWatch):
+    """A sentence, and on a terminal a bar of bytes."""
+
+    def __init__(self) -> None:
+        self._done, self._spoken = 0, time.monotonic()
+
+    def begin(self, sentence: str) -> None:
+        """Say it."""
+        say(sentence)
+
+    def update(self, count: int) -> None:
+        """Move the bar, or say now and then how far it is."""
+        if not self._done:
+            self._start_bar(self.total)
+        self._done = min(self._done + count, self.total)
+        said = f"{self._done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB"
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=self._done, said=said)
+        elif time.monotonic() - self._spoken > _LINE_EVERY:
+            self._spoken = time.monotonic()
+            say(said)
+
+    def reset(self) -> None:
+        """Pooch counts once more, all at once, at the end."""
+        self._stop_bar()
+        self._bar, self._done = None, self.total
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._stop_bar()
 
 
 class TrainProgress(_WithBar, TrainWatch):

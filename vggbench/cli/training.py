@@ -11,7 +11,7 @@ import typer
 from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
 from vggbench.cli.progress import TrainProgress, say, stopping
-from vggbench.configs import MAX_WIDTH, Config
+from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError
 from vggbench.evaluation import Settings
@@ -26,6 +26,11 @@ from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_mod
 
 def training(config: Config, options: TrainOptions) -> None:
     """Train one net as the options say, and write it; under torchrun, with all processes together."""
+    if config.batch_norm:
+        raise UsageError(
+            f"{config.name} has batch normalisation, which the paper's recipe has not: expected one of "
+            f"{', '.join(PAPER)}."
+        )
     if not 0 < options.width <= MAX_WIDTH:
         raise UsageError(f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
     if options.plan:

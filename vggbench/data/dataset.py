@@ -58,6 +58,11 @@ class DataSet:
         return digest.hexdigest()
 
     @cached_property
+    def has_ilsvrc_classes(self) -> bool:
+        """Whether every class folder is one of the 1,000 wnids of ILSVRC-2012."""
+        return set(self.folders) <= set(wnids())
+
+    @cached_property
     def is_full_ilsvrc_val(self) -> bool:
         """Whether these are exactly the 50,000 validation images of ILSVRC-2012, 50 in each class folder."""
         if len(self) != VAL_IMAGES or self.folders != wnids():

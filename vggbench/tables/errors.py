@@ -35,7 +35,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
             Column("Protocol", lambda r: r.protocol),
             Column("Q", _scales),
             Column("Views", lambda r: str(r.views), right=True, from_width=100),
-            *_error_columns(),
+            *_error_columns(rows),
             Column("GMACs", _gmacs, right=True),
         ],
         markdown=_markdown_columns(),
@@ -57,7 +57,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("S", lambda r: r.train_scale or NONE),
         Column("Q", _scales),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
-        *_error_columns(),
+        *_error_columns(rows),
         Column("Params", _params, right=True, spare=True),
         Column("GMACs", _gmacs, right=True, spare=True),
     ]
@@ -71,11 +71,11 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
     )
 
 
-def _error_columns() -> list[Column]:
+def _error_columns(rows: Sequence[Row]) -> list[Column]:
     return [
         Column("Top-1", lambda r: _error(r.errors.top1) if r.errors else "no weights"),
         Column("Top-5", lambda r: _error(r.errors.top5) if r.errors else NONE),
-        Column("Paper", lambda r: _reference(r.reference, "/"), optional=True),
+        Column("Published" if _publishers(rows) else "Paper", lambda r: _reference(r.reference, "/"), optional=True),
         Column("Diff", _difference, from_width=100, optional=True),
     ]
 
@@ -163,6 +163,7 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
     unnamed = [model.name for model in models if model.class_names is None]
     if unnamed:
         notes.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
+    notes += _origins_note(models)
     if any("@random" in model.name for model in models):
         notes.append("Random weights: these errors mean nothing.")
     notes += [f"{model.name} {_seen(model, about.data)}" for model in models if _seen(model, about.data)]
@@ -197,12 +198,31 @@ def _gain_note(gain: Paired) -> str:
 
 
 def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
-    sources = sorted({row.reference.source.partition(", ")[2] for row in rows if row.reference})
+    references = {row.reference.source for row in rows if row.reference} - _publishers(rows)
+    sources = [f"Paper: {', '.join(sorted(source.partition(', ')[2] for source in references))}"] if references else []
+    sources += [f"Published: {source}" for source in sorted(_publishers(rows))]
     if sources:
-        return f" Paper: {', '.join(sources)}, same S, Q, protocol; - none."
+        return f" {'; '.join(sources)}; same S, Q, protocol; - none."
     if not data.is_full_ilsvrc_val:
         return ""
     return " The paper has no figure for these."
+
+
+def _publishers(rows: Sequence[Row]) -> set[str]:
+    """The sources of references that are not the paper's."""
+    return {row.reference.source for row in rows if row.reference and not row.reference.source.startswith("paper")}
+
+
+def _origins_note(models: Sequence[Model]) -> list[str]:
+    """What it means that the weights of a table were not all made by the same hands."""
+    by_origin: dict[str, list[str]] = {}
+    for model in models:
+        if model.released:
+            by_origin.setdefault(model.released.source, []).append(model.name.partition("@")[0])
+    if len(by_origin) < 2:
+        return []
+    nets = " against ".join(f"{', '.join(names)} ({origin})" for origin, names in by_origin.items())
+    return [f"Weights of {len(by_origin)} sources: {nets} mixes depth with training recipe and preprocessing."]
 
 
 def _signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:

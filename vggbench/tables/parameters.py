@@ -27,7 +27,7 @@ class _Row:
 
     @property
     def is_paper(self) -> bool:
-        return self.net.width == 1 and self.net.classes == 1000
+        return self.net.width == 1 and self.net.classes == 1000 and not self.net.config.batch_norm
 
     @property
     def layer_counts(self) -> str:
@@ -47,7 +47,7 @@ def parameters_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
         terminal=_columns(several=len(scales) > 1),
         markdown=_markdown_columns(several=len(scales) > 1),
         record=_record,
-        notes=_notes(nets[0]),
+        notes=_notes(nets),
     )
 
 
@@ -75,11 +75,14 @@ def _what(net: Network, scales: Sequence[int]) -> str:
     return f"input {size}, {net.classes} classes, one view"
 
 
-def _notes(net: Network) -> list[str]:
+def _notes(nets: Sequence[Network]) -> list[str]:
+    net = nets[0]
     notes = [
         'GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".',
         f"{_COUNTING} {'Paper: Table 2. ' if net.width == 1 and net.classes == 1000 else ''}MiB: float32.",
     ]
+    if any(net.config.batch_norm for net in nets):
+        notes.append("Nor is batch normalisation, whose two parameters a channel are; the paper has none.")
     if net.width != 1:
         notes.append(f"Width: {net.width:g} of the paper's channels.")
     if net.width != 1 or net.classes != 1000:

@@ -17,17 +17,19 @@ from vggbench.errors import WeightsError
 METADATA_KEY = "vggbench"
 _MAX_SAFETENSORS_HEADER = 100_000_000
 _WRAPPERS = ("module.", "_orig_mod.")
+_TIMM = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
+"""timm's names of the fc layers; its first two are convolutions."""
 _CHECKPOINT_KEYS = ("state_dict", "model")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a weights file by name, and its own description ({} if it has none).
+    """The tensors of a safetensors or PyTorch file by torchvision's names, and its own description ({} if it has none).
 
-    Raises WeightsError for a file that is missing, in no known format, truncated, or
+    Raises WeightsError for a file that is missing, in neither format, truncated, or
     holds anything but tensors.
     """
-    magic = _magic(path)
-    if _is_safetensors(magic, path):
+    magic = magic_of(path)
+    if is_safetensors(magic, path):
         tensors, description = _read_safetensors(path)
     elif magic.startswith((b"PK", b"\x80")):
         tensors, description = _read_torch(path, zipped=magic.startswith(b"PK")), {}
@@ -80,17 +82,19 @@ def tensors_hash(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _magic(path: Path) -> bytes:
+def magic_of(path: Path, count: int = 9) -> bytes:
+    """The first bytes of a file. Raises WeightsError."""
     try:
         with path.open("rb") as file:
-            return file.read(9)
+            return file.read(count)
     except OSError as error:
         raise WeightsError(
-            f"There is no readable weights file {path} ({error.strerror}): expected a .safetensors or .pth file."
+            f"There is no readable weights file {path} ({error.strerror}): expected a file of weights."
         ) from error
 
 
-def _is_safetensors(magic: bytes, path: Path) -> bool:
+def is_safetensors(magic: bytes, path: Path) -> bool:
+    """Whether a file that begins with these nine bytes can be one."""
     header = int.from_bytes(magic[:8], "little")
     return magic[8:] == b"{" and header < min(_MAX_SAFETENSORS_HEADER, path.stat().st_size)
 
@@ -148,8 +152,18 @@ def _inflates(path: Path) -> bool:
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefixes that DataParallel and torch.compile put before every name."""
+    """Without the prefixes that DataParallel and torch.compile put before every name, and with torchvision's names."""
     for prefix in (*_WRAPPERS, *_WRAPPERS):
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+    return _renamed(tensors) if "pre_logits.fc1.weight" in tensors else tensors
+
+
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, tensor in tensors.items():
+        stem, _, kind = name.rpartition(".")
+        if stem in _TIMM:
+            name, tensor = f"{_TIMM[stem]}.{kind}", tensor.flatten(1) if tensor.ndim == 4 else tensor  # noqa: PLW2901
+        renamed[name] = tensor
+    return renamed

@@ -8,17 +8,23 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vggbench.configs import CONFIGS, MAX_WIDTH, STAGE_CHANNELS, Config, config_named
+from vggbench.configs import MAX_WIDTH, Config, config_named
 from vggbench.cost import Network
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, WeightsError
 from vggbench.model import VGG, initialise
 from vggbench.protocols import TrainScale
 from vggbench.views import INPUTS, Input
-from vggbench.weights.files import file_hash, read_tensors, tensors_hash, write_tensors
+from vggbench.weights.download import DownloadWatch, fetch
+from vggbench.weights.files import tensors_hash, write_tensors
+from vggbench.weights.fit import fitted, frozen
+from vggbench.weights.formats import read_weights
+from vggbench.weights.released import SOURCES, Released, recognise, released, sources_of
 from vggbench.weights.spec import RANDOM, ModelSpec
 
 RANDOM_SEED = 0
+_CEIL_POOLED = ("caffe", "matconvnet")
+"""The inputs of Oxford's nets, whose pooling rounds up."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Model:
     trained_ids: str | None = None
     """The fingerprint of the images that it learned from; that of those which chose its epoch is `validation_ids`."""
     validation_ids: str | None = None
+    released: Released | None = None
+    """The released file that its weights are, with what was published of it."""
+    path: Path | None = None
+    """The file that it was loaded from."""
 
     @classmethod
     def wrap(
@@ -80,38 +90,57 @@ class LoadOptions:
     width: float = 1.0
 
 
-def load_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...]) -> Model:
+def load_model(
+    spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...], watch: DownloadWatch | None = None
+) -> Model:
     """Load the weights that `spec` names; a random net takes `folders`, the data's class folders, as its classes.
 
-    Raises WeightsError for a file that does not fit, UsageError where --input is missing.
+    Raises WeightsError for a file that does not fit or cannot be had, UsageError where --input is
+    missing or a source has no such net.
     """
     if spec.source == RANDOM:
         return _random_model(spec, options, folders)
+    if spec.source in SOURCES:
+        row = _row(spec)
+        return _model_from_file(spec, fetch(row, watch), options, row)
     if spec.path is None:
         raise UsageError(no_weights(spec.config))
-    return _model_from_file(spec, spec.path, options)
+    return _model_from_file(spec, spec.path, options, _recognised(spec.path))
 
 
 def no_weights(config: Config) -> str:
     """What to do about a bare config name."""
-    return f"{config.name} names no weights: pass a file, {config.name}@FILE, or {config.name}@{RANDOM} for timing."
+    published = sources_of(config)
+    if published:
+        return (
+            f"{config.name} names no weights that know these classes: pass {config.name}@FILE, or one of ILSVRC's: "
+            f"{', '.join(published)}."
+        )
+    return (
+        f"{config.name} has no released weights anywhere: train it (`vggbench train --plan {config.name}` prints how), "
+        f"and pass {config.name}@FILE."
+    )
 
 
 def save_model(model: Model, path: Path, *, recipe: dict[str, Any] | None = None, half: bool = False) -> None:
     """Write a VGG as a `.safetensors` that describes itself; `half` stores float16. Raises WeightsError."""
     assert isinstance(model.network, VGG)
+    tensors = {name: t.half() if half else t for name, t in model.network.state_dict().items()}
+    write_tensors(path, tensors, describe(model, recipe or {}))
+
+
+def describe(model: Model, recipe: dict[str, Any]) -> dict[str, Any]:
+    """What a file says of itself, for JSON."""
     assert model.net is not None
-    description = {
+    return {
         "config": model.net.config.name,
         "width": model.net.width,
         "classes": list(model.class_names) if model.class_names else None,
         "train_scale": str(model.train_scale) if model.train_scale else None,
         "input": model.input.as_dict(),
         "ceil_pool": model.net.ceil_pool,
-        "recipe": recipe or {},
+        "recipe": recipe,
     }
-    tensors = {name: t.half() if half else t for name, t in model.network.state_dict().items()}
-    write_tensors(path, tensors, description)
 
 
 def _random_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...]) -> Model:
@@ -120,7 +149,7 @@ def _random_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...
     initialise(network, RANDOM_SEED)
     return Model(
         name=spec.name,
-        network=_frozen(network),
+        network=frozen(network),
         input=INPUTS["torchvision"],
         classes=len(names),
         class_names=names,
@@ -129,15 +158,38 @@ def _random_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...
     )
 
 
-def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions) -> Model:
-    tensors, description = read_tensors(path)
-    own = _Description.read(description, path) if description else _Description.stated(options, path)
+def _row(spec: ModelSpec) -> Released:
+    row = released(spec.config, str(spec.source))
+    if row is None:
+        others = sources_of(spec.config)
+        expected = f"expected one of {', '.join(others)}" if others else "nobody has, as far as is known"
+        raise UsageError(f"{spec.source} has released no {spec.config.name}: {expected}; or a file.")
+    return row
+
+
+def _recognised(path: Path) -> Released | None:
+    try:
+        return recognise(path)
+    except OSError:
+        return None  # the reader says what is wrong
+
+
+def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Released | None) -> Model:
+    if row and row.refused:
+        raise WeightsError(f"{path} cannot be evaluated: {row.refused}. Pass {row.config.name}@torchvision.")
+    if row and row.config != spec.config:
+        raise WeightsError(
+            f"{path} is {row.source}'s {row.file}, which is {row.config.name}: expected {spec.config.name}. "
+            f"Ask for {row.config.name}@{path} instead."
+        )
+    content = read_weights(path, spec.config)
+    own = _Description.of(content.description, row, options, path)
     if own.config and own.config != spec.config:
         raise WeightsError(
             f"{path} says that it is config {own.config.name}: expected {spec.config.name}. "
             f"Ask for {own.config.name}@{path} instead."
         )
-    network = _fitted(spec.config, tensors, own, path)
+    network = fitted(spec.config, content.tensors, path, width=own.width, ceil_pool=own.ceil_pool)
     names = own.class_names or (wnids() if network.classes == len(wnids()) else None)
     if names and len(names) != network.classes:
         raise WeightsError(
@@ -149,17 +201,19 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions) -> Model
         input=own.input,
         classes=network.classes,
         class_names=names,
-        weights_hash=file_hash(path),
+        weights_hash=content.sha256,
         train_scale=own.train_scale,
         net=Network(spec.config, network.classes, network.width, own.ceil_pool),
         trained_ids=own.trained_ids,
         validation_ids=own.validation_ids,
+        released=row,
+        path=path,
     )
 
 
 @dataclass(frozen=True)
 class _Description:
-    """What a file says of itself, or the command line says in its place."""
+    """What a file says of itself; else what is on record of it; else what the command line says."""
 
     input: Input
     train_scale: TrainScale | None
@@ -171,13 +225,18 @@ class _Description:
     validation_ids: str | None = None
 
     @classmethod
-    def stated(cls, options: LoadOptions, path: Path) -> Self:
+    def of(cls, fields: dict[str, Any], row: Released | None, options: LoadOptions, path: Path) -> Self:
+        if fields:
+            return cls.read(fields, path)
+        if row:
+            return cls(row.input, row.train_scale, ceil_pool=row.ceil_pool)
         if options.input is None:
             raise UsageError(
-                f"{path} does not say what it expects at its input, and a guess could give a wrong number: pass "
-                "--input torchvision (RGB 0-1, mean and std) or --input caffe (BGR 0-255, mean; ceil pooling)."
+                f"{path} is not known and does not say what it expects at its input, and a guess could give a wrong "
+                "number: pass --input torchvision (RGB 0-1, mean and std), --input caffe (BGR 0-255, mean; ceil "
+                "pooling) or --input matconvnet (the same in RGB)."
             )
-        return cls(INPUTS[options.input], options.train_scale, ceil_pool=options.input == "caffe")
+        return cls(INPUTS[options.input], options.train_scale, ceil_pool=options.input in _CEIL_POOLED)
 
     @classmethod
     def read(cls, fields: dict[str, Any], path: Path) -> Self:
@@ -200,64 +259,6 @@ class _Description:
                 f"{path} describes itself in a way this version cannot read ({type(error).__name__}: {error}): "
                 "expected what `vggbench` writes. Update vggbench, or save the file again."
             ) from error
-
-
-def _fitted(config: Config, tensors: dict[str, Tensor], own: _Description, path: Path) -> VGG:
-    """The network of `config` with exactly these tensors: names, count and every shape are compared, then copied."""
-    if not tensors:
-        raise WeightsError(f"{path} holds no tensors: expected torchvision's names, features.0.weight and on.")
-    first, last = tensors.get("features.0.weight"), tensors.get("classifier.6.weight")
-    if first is None or last is None or first.ndim != 4 or last.ndim != 2:
-        raise WeightsError(
-            f"{path} holds {len(tensors)} tensors, the first {next(iter(tensors))!r}: expected torchvision's names, "
-            "features.0.weight to classifier.6.bias."
-        )
-    width = own.width or first.shape[0] / STAGE_CHANNELS[0]
-    with torch.device("meta"):
-        network = VGG(config, last.shape[0], width, ceil_pool=own.ceil_pool)
-    misfit = _misfit(network, tensors)
-    if misfit:
-        raise WeightsError(f"{path} does not fit config {config.name}: {misfit}.{_guess(tensors)}")
-    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
-    broken = next((name for name, tensor in copies.items() if not tensor.isfinite().all()), None)
-    if broken:
-        raise WeightsError(f"{path} holds NaN or infinity in {broken}: expected finite weights. Copy the file again.")
-    network.load_state_dict(copies, assign=True)
-    return _frozen(network)
-
-
-def _misfit(network: VGG, tensors: dict[str, Tensor]) -> str | None:
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or extra:
-        odd = f"without {missing[0]}" if missing else f"with {extra[0]}"
-        return f"expected {len(expected)} tensors, found {len(tensors)}, {odd}"
-    for name, shape in expected.items():
-        if tuple(tensors[name].shape) != shape:
-            return f"expected {name} of shape {shape}, found {tuple(tensors[name].shape)}"
-        if not tensors[name].is_floating_point():
-            return f"expected {name} in floating point, found {tensors[name].dtype}"
-    return None
-
-
-def _guess(tensors: dict[str, Tensor]) -> str:
-    """Which config the tensors would fit, as a hint."""
-    width = tensors["features.0.weight"].shape[0] / STAGE_CHANNELS[0]
-    with torch.device("meta"):
-        fitting = [
-            config.name
-            for config in CONFIGS.values()
-            if _misfit(VGG(config, tensors["classifier.6.weight"].shape[0], width), tensors) is None
-        ]
-    if fitting:
-        return f" It fits {' and '.join(fitting)}."
-    if any("running_mean" in name for name in tensors):
-        return " It has batch normalisation, which this version does not load."
-    return ""
-
-
-def _frozen(network: VGG) -> VGG:
-    return network.eval().requires_grad_(False)
 
 
 def _module_identity(module: nn.Module) -> str | None:

@@ -1,4 +1,4 @@
-"""What a MODEL argument names: `D`, `vgg16`, `D@random`, `D@sample`, `D@path/to/file`."""
+"""What a MODEL argument names: `D`, `vgg16`, `D@oxford`, `D@random`, `D@sample`, `D@path/to/file`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import Self
 
 from vggbench.configs import Config, config_named
 from vggbench.errors import UsageError
+from vggbench.weights.released import SOURCES
 
 RANDOM = "random"
 SAMPLE_NETS = "sample"
 """The six small nets in the package, trained on the built-in sample (`make sample-nets`)."""
-_NAMED = (RANDOM, SAMPLE_NETS)
+_NAMED = (RANDOM, SAMPLE_NETS, *SOURCES)
 _SAMPLE_FOLDER = Path(__file__).parent / "sample"
 
 
@@ -26,7 +27,9 @@ class ModelSpec:
         """Read CONFIG[@SOURCE]; raises UsageError."""
         name, at, source = text.partition("@")
         if at and not source:
-            raise UsageError(f"{text!r} names no source after the @: expected {name}@FILE or {name}@{RANDOM}.")
+            raise UsageError(
+                f"{text!r} names no source after the @: expected {name}@FILE, or one of {', '.join(_NAMED)}."
+            )
         return cls(config_named(name), source or None)
 
     @property
@@ -41,4 +44,4 @@ class ModelSpec:
         """The weights file, if the source is one."""
         if self.source == SAMPLE_NETS:
             return _SAMPLE_FOLDER / f"{self.config.name}.safetensors"
-        return Path(self.source).expanduser() if self.source and self.source != RANDOM else None
+        return Path(self.source).expanduser() if self.source and self.source not in _NAMED else None

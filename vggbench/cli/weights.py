@@ -1,0 +1,47 @@
+"""The work of `weights` and `export`: load one model, show or write it."""
+
+from pathlib import Path
+
+import typer
+
+from vggbench.cli.progress import DownloadProgress
+from vggbench.errors import UsageError
+from vggbench.export import EXPORTERS
+from vggbench.protocols import TrainScale
+from vggbench.tables.table import Table
+from vggbench.tables.weights import file_table
+from vggbench.views import INPUTS
+from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+
+
+def show(text: str, input: str | None) -> Table:
+    """One weights file, checked."""
+    spec = ModelSpec.parse(text)
+    model = _loaded(spec, LoadOptions(input=input))
+    assert model.path is not None
+    return file_table(model, model.path)
+
+
+def export(text: str, to: str, output: Path | None, input: str | None, train_scale: str | None) -> None:
+    """Write one model in another format."""
+    if to not in EXPORTERS:
+        raise UsageError(f"--to {to}: expected one of {', '.join(EXPORTERS)}.")
+    ending, write = EXPORTERS[to]
+    spec = ModelSpec.parse(text)
+    path = output or Path(f"{spec.config.name}-{Path(spec.source or '').stem}{ending}")
+    if path.suffix != ending or path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(f"--output {path}: expected a file that ends in {ending}, in a folder that exists.")
+    model = _loaded(spec, LoadOptions(TrainScale.parse(train_scale) if train_scale else None, input))
+    if model.path and path.exists() and path.samefile(model.path):
+        raise UsageError(f"--output {path} is the file that is read: expected another.")
+    said = write(model, path)
+    typer.echo(f"{path}: {model.name}, {path.stat().st_size / 1e6:,.1f} MB. {said}")
+
+
+def _loaded(spec: ModelSpec, options: LoadOptions) -> Model:
+    if options.input not in (None, *INPUTS):
+        raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
+    model = load_model(spec, options, (), DownloadProgress())
+    if model.path is None:
+        raise UsageError(f"{spec.name} is no file: expected a released model such as D@oxford, or D@FILE.")
+    return model

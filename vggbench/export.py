@@ -1,0 +1,180 @@
+"""A model as a file for other tools: our safetensors, torchvision's state dict, or ONNX, checked before it is kept."""
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vggbench.configs import CROP, FC6_KERNEL
+from vggbench.errors import NumericsError, UsageError, WeightsError
+from vggbench.model import VGG
+from vggbench.weights import Model, save_model
+from vggbench.weights.files import METADATA_KEY
+from vggbench.weights.load import describe
+
+_TOLERANCE = 1e-4
+"""Between ONNX Runtime's outputs and PyTorch's, in units of the largest."""
+_CHECKED = ((1, CROP, CROP), (3, 256, 341))
+"""Batch, height and width of the images that an ONNX file is checked on."""
+
+
+def export_safetensors(model: Model, path: Path) -> str:
+    """Write our own format, which says what the net expects. Raises WeightsError."""
+    save_model(model, path, recipe=_recipe(model))
+    return "It describes itself."
+
+
+def export_torchvision(model: Model, path: Path) -> str:
+    """Write a state dict that torchvision's net of the same layers loads; its input is RGB. Raises UsageError."""
+    network = _network(model)
+    if network.config.name in ("C", "A-LRN"):
+        raise UsageError(
+            f"torchvision has no {network.config.name}: expected A, B, D or E; or --to safetensors or onnx."
+        )
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    if model.input.channels == "BGR":
+        tensors["features.0.weight"] = tensors["features.0.weight"].flip(1)
+    with _written(path) as partial:
+        torch.save(tensors, partial)
+    expects = model.input.in_rgb()
+    pooling = "; its pooling rounds up (ceil_mode=True), which torchvision's net does not" if network.ceil_pool else ""
+    return f"It expects {expects}, mean {_listed(expects.mean)}, std {_listed(expects.std)}{pooling}."
+
+
+def export_onnx(model: Model, path: Path) -> str:
+    """Write images (N, 3, H, W), normalised -> scores (N, K, h, w) and logits (N, K), their mean over positions.
+
+    N, H and W are free, H and W from 224 up. Raises NumericsError where ONNX Runtime's outputs differ from PyTorch's.
+    """
+    import onnx
+
+    ours, network = _network(model), _AllConvolutions(_network(model)).eval()
+    height, width = (torch.export.Dim(side, min=CROP) for side in ("height", "width"))
+    shapes = ({0: torch.export.Dim("batch"), 2: height, 3: width},)
+    with _written(path) as partial, _quietly():
+        torch.onnx.export(
+            network, (torch.zeros(2, 3, 256, 288),), partial, input_names=["images"],
+            output_names=["scores", "logits"], dynamic_shapes=shapes, dynamo=True, external_data=False, optimize=False,
+            verbose=False,
+        )  # fmt: skip
+        content = onnx.load(partial)
+        for node in content.graph.node:
+            del node.metadata_props[:]  # the exporter notes where this code lies on this machine
+        content.metadata_props.add(key=METADATA_KEY, value=json.dumps(describe(model, _recipe(model)), sort_keys=True))
+        onnx.save(content, partial)
+        _require_equal(ours, partial)
+    expects = model.input
+    return f"It expects {expects}, mean {_listed(expects.mean)}, std {_listed(expects.std)}."
+
+
+EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
+    "safetensors": (".safetensors", export_safetensors),
+    "torchvision": (".pth", export_torchvision),
+    "onnx": (".onnx", export_onnx),
+}
+"""What `vggbench export --to` takes: the file's ending, and what writes it and says what it expects."""
+
+
+class _AllConvolutions(nn.Module):
+    """The net with its fc layers as the convolutions that dense evaluation takes them for."""
+
+    def __init__(self, network: VGG) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*(_with_lrn_operator(module) for module in network.features))
+        linear = [layer for layer in network.classifier if isinstance(layer, nn.Linear)]
+        sides = (FC6_KERNEL, 1, 1)
+        self.fc6, self.fc7, self.fc8 = (_as_convolution(fc, side) for fc, side in zip(linear, sides, strict=True))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        maps = torch.relu(self.fc6(self.features(images)))
+        scores = self.fc8(torch.relu(self.fc7(maps)))
+        return scores, scores.mean((2, 3))
+
+
+class _LrnOperator(nn.Module):
+    """Krizhevsky's normalisation as ONNX's own operator, which divides alpha by n as PyTorch does."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            "LRN", (maps,), {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0}, dtype=maps.dtype, shape=maps.shape
+        )
+
+
+def _with_lrn_operator(module: nn.Module) -> nn.Module:
+    return nn.Sequential(module[0], _LrnOperator()) if isinstance(module, nn.Sequential) else module
+
+
+def _as_convolution(layer: nn.Linear, side: int) -> nn.Conv2d:
+    with torch.device("meta"):
+        convolution = nn.Conv2d(layer.in_features // side**2, layer.out_features, side)
+    weight = layer.weight.detach().view(layer.out_features, -1, side, side)
+    convolution.load_state_dict({"weight": weight, "bias": layer.bias.detach()}, assign=True)
+    return convolution.requires_grad_(False)
+
+
+def _require_equal(network: VGG, path: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    for batch, height, width in _CHECKED:
+        images = torch.randn(batch, 3, height, width, generator=generator)
+        with torch.inference_mode():
+            scores = network(images)
+        expected = (scores, scores.mean((2, 3)))
+        for name, found, ours in zip(("scores", "logits"), session.run(None, {"images": images.numpy()}), expected,
+                                     strict=True):  # fmt: skip
+            apart = float(np.abs(found - ours.numpy()).max()) if found.shape == tuple(ours.shape) else float("inf")
+            if not apart <= _TOLERANCE * float(ours.abs().max()):
+                raise NumericsError(
+                    f"ONNX Runtime's {name} differ from PyTorch's by {apart:g} on {batch} images of {height} x {width}:"
+                    " expected rounding alone. Nothing is written; please report this."
+                )
+
+
+def _network(model: Model) -> VGG:
+    if not isinstance(model.network, VGG):
+        raise UsageError(f"{model.name} is no VGG: expected one of the project's nets.")
+    return model.network
+
+
+def _recipe(model: Model) -> dict[str, str]:
+    return {"exported_from": f"{model.name}:{model.weights_hash}"}
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """A file beside the final one, which takes its name when it is whole. Raises WeightsError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"{path} cannot be written ({str(error).splitlines()[0]}).") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter warns of its own future."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)

@@ -1,0 +1,212 @@
+"""Released files on this machine: found, or downloaded whole and right, or one sentence."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vggbench.cache import cache_folder
+from vggbench.errors import WeightsError
+from vggbench.weights.released import Released
+
+_TIMEOUT = 60.0
+"""Seconds without a byte."""
+_CHUNK = 1 << 18
+_LARGEST = 2_000_000_000
+"""Bytes that are taken where a file's size is not on record."""
+
+
+class DownloadWatch:
+    """What a download tells while it goes on, in the words that pooch uses; this one listens to nothing."""
+
+    total = 0
+    """Bytes to come."""
+
+    def begin(self, sentence: str) -> None:
+        """What is downloaded, from where, to where."""
+
+    def update(self, count: int) -> None:
+        """So many bytes more."""
+
+    def reset(self) -> None:
+        """Count from zero again."""
+
+    def close(self) -> None:
+        """All bytes are there."""
+
+
+def place(row: Released) -> Path:
+    """Where the file is kept, or to be put by hand."""
+    return cache_folder() / "weights" / row.name.replace("@", "-") / row.file
+
+
+def find(row: Released) -> Path | None:
+    """The file where it is kept already: here, or by torch.hub or Keras. Raises WeightsError for a wrong one here."""
+    if place(row).is_file():
+        _require_right(row, place(row))
+        return place(row)
+    for folder in _other_caches():
+        with contextlib.suppress(WeightsError, OSError):
+            if row.digest and (folder / row.file).is_file():
+                _require_right(row, folder / row.file)
+                return folder / row.file
+    return None
+
+
+def fetch(row: Released, watch: DownloadWatch | None = None) -> Path:
+    """The file, downloaded if need be; killed, the next call carries on.
+
+    Raises WeightsError, which names the file, its address and its place, for anything but the right bytes.
+    """
+    from filelock import FileLock
+
+    path = place(row)
+    with _complaining(row):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            found = find(row)
+            if found is None:
+                _download(row, path, watch or DownloadWatch())
+    return found or path
+
+
+def _download(row: Released, path: Path, watch: DownloadWatch) -> None:
+    partial = path.with_name(f"{path.name}.part")
+    _require_room(row, path.parent)
+    watch.begin(f"Downloading {row.name}: {row.file}, {row.megabytes}, from {row.url} to {path}.")
+    if row.digest is None:
+        watch.begin(f"Note: no hash of {row.file} is on record, so its bytes cannot be checked against one.")
+    while True:
+        kept = partial.stat().st_size if partial.exists() else 0
+        is_whole = kept > 0 and row.size == kept
+        try:
+            if not is_whole:
+                _transfer(row, partial, watch)
+            _require_right(row, partial)
+        except _Unsatisfiable:
+            partial.unlink()
+            continue
+        except _WrongBytesError:
+            partial.unlink(missing_ok=True)
+            if kept:  # what was kept may have been of another version
+                continue
+            raise
+        partial.replace(path)
+        return
+
+
+class _WrongBytesError(WeightsError):
+    """These are not the released file's."""
+
+
+class _Unsatisfiable(Exception):  # noqa: N818 - HTTP's word for a range that the server does not have
+    """The server has no more bytes than were kept."""
+
+
+def _transfer(row: Released, partial: Path, watch: DownloadWatch) -> None:
+    """Append what is missing, by pooch."""
+    import pooch
+    import requests
+
+    with partial.open("ab") as file:
+        start = file.tell()
+
+        def begins(response: Any, **rest: Any) -> None:
+            if start and response.status_code == 416:
+                raise _Unsatisfiable
+            if start and response.status_code == 200:  # the whole file, though a part was asked for
+                file.seek(0)
+                file.truncate()
+
+        downloader = pooch.HTTPDownloader(
+            progressbar=watch,
+            chunk_size=_CHUNK,
+            timeout=_TIMEOUT,
+            hooks={"response": begins},
+            headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {}),
+        )
+        try:
+            downloader(row.url, _Bounded(file, row), None)
+        except requests.RequestException as error:
+            kept = f" {file.tell():,} bytes are kept; the same command carries on." if file.tell() else ""
+            raise _not_downloaded(row, _reason(error) + kept) from error
+
+
+class _Bounded:
+    """A file that takes no more than the released file has."""
+
+    def __init__(self, file: BinaryIO, row: Released) -> None:
+        self._file, self._row = file, row
+        self._most = row.size or (int((row.mib + 0.001) * 2**20) if row.mib else _LARGEST)
+
+    def write(self, data: bytes) -> int:
+        """Append."""
+        if self._file.tell() + len(data) > self._most:
+            raise _WrongBytesError(
+                f"{self._row.url} sends more than {self._most:,} bytes: expected {self._row.file} of "
+                f"{self._row.megabytes}. Download it elsewhere, and put it at {place(self._row)}."
+            )
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Pooch flushes each chunk; the file does so when it is closed."""
+
+
+def _require_right(row: Released, path: Path) -> None:
+    """Raise WeightsError unless the file has the released one's size and hash."""
+    import pooch
+
+    size = path.stat().st_size
+    if not row.fits_size(size):
+        raise _WrongBytesError(
+            f"{path} has {size:,} bytes: expected {row.file} of {row.size or row.mib} "
+            f"{'bytes' if row.size else 'MiB'}. Remove it, and the same command downloads it."
+        )
+    found = pooch.file_hash(str(path), row.algorithm) if row.digest else ""
+    if row.digest and not row.is_digest(found):
+        raise _WrongBytesError(
+            f"{path} has {row.algorithm} {found}: expected {row.digest}, of {row.file}. Remove it, and the same "
+            "command downloads it."
+        )
+
+
+def _require_room(row: Released, folder: Path) -> None:
+    needed = row.size or (row.mib or 0) * 2**20
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WeightsError(
+            f"{folder} has room for {free / 1e6:.0f} MB: expected {needed / 1e6:.0f} for {row.file}. Name another "
+            "folder in $VGGBENCH_CACHE."
+        )
+
+
+@contextlib.contextmanager
+def _complaining(row: Released) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _not_downloaded(row, f"{error.strerror or error}; name another folder in $VGGBENCH_CACHE") from error
+
+
+def _not_downloaded(row: Released, reason: str) -> WeightsError:
+    return WeightsError(
+        f"{row.file} ({row.megabytes}) cannot be had from {row.url}: {reason}. Expected it at {place(row)}: put it "
+        f"there by hand, or pass it as {row.config.name}@FILE."
+    )
+
+
+def _reason(error: Any) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return f"the server answers {error.response.status_code if error.response is not None else error}"
+    if isinstance(error, requests.Timeout):
+        return f"no answer in {_TIMEOUT:.0f} s"
+    return "the connection broke" if isinstance(error, requests.exceptions.ChunkedEncodingError) else "no connection"
+
+
+def _other_caches() -> list[Path]:
+    import torch
+
+    return [Path(torch.hub.get_dir()) / "checkpoints", Path.home() / ".keras" / "models"]

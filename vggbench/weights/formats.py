@@ -1,0 +1,76 @@
+"""The formats that weights come in, recognised by content, and what reads each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vggbench.configs import Config
+from vggbench.errors import WeightsError
+from vggbench.weights.caffe import read_caffe
+from vggbench.weights.files import file_hash, is_safetensors, magic_of, read_tensors, tensors_hash
+from vggbench.weights.keras import read_keras
+from vggbench.weights.layers import Weighted, by_torchvisions_names
+from vggbench.weights.matconvnet import read_matconvnet
+from vggbench.weights.onnx import read_description, read_onnx
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: tensors by torchvision's names, and its own description if it has one."""
+
+    tensors: dict[str, Tensor]
+    description: dict[str, Any]
+    sha256: str
+    """Of the file; of the tensors where other files hold some."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    name: str
+    starts: tuple[bytes, ...]
+    """How a file of it can begin."""
+    read: Callable[[Path], list[Weighted]]
+    describe: Callable[[Path], dict[str, Any]] = lambda path: {}
+
+
+# Protobuf has no mark of its own: ONNX writes its version first (field 1, a number), Caffe the net's name (field 1,
+# text) or its layers (field 2 or 100).
+_FORMATS = (
+    _Format("Keras HDF5", (b"\x89HDF\r\n\x1a\n",), read_keras),
+    _Format("MatConvNet", (b"MATLAB 5.0 MAT-file",), read_matconvnet),
+    _Format("ONNX", (b"\x08",), read_onnx, read_description),
+    _Format("Caffe", (b"\x0a", b"\x12", b"\xa2\x06"), read_caffe),
+)
+
+
+def read_weights(path: Path, config: Config) -> Contents:
+    """The weights of `config` in a file of any format. Raises WeightsError."""
+    form = _form(path)
+    if form is None:
+        tensors, description = read_tensors(path)
+        return Contents(tensors, description, file_hash(path))
+    tensors = by_torchvisions_names(config, form.read(path), path)
+    return Contents(tensors, form.describe(path), tensors_hash(tensors) if form.name == "ONNX" else file_hash(path))
+
+
+def format_name(path: Path) -> str:
+    """What a file is in. Raises WeightsError."""
+    form = _form(path)
+    return form.name if form else "safetensors" if is_safetensors(magic_of(path), path) else "PyTorch"
+
+
+def _form(path: Path) -> _Format | None:
+    """The foreign format of a file; None for safetensors and PyTorch's."""
+    head = magic_of(path, 32)
+    if is_safetensors(head[:9], path) or head.startswith((b"PK", b"\x80")):
+        return None
+    form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
+    if form is None:
+        raise WeightsError(
+            f"{path} is no weights file: expected safetensors, a PyTorch state dict, Caffe's .caffemodel, MatConvNet's "
+            ".mat (version 5), Keras's .h5 or ONNX, found other bytes."
+        )
+    return form

@@ -1,0 +1,86 @@
+"""What every reader of a foreign format yields: the layers with weights, in the order of the net."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vggbench.configs import CONFIGS, FC6_KERNEL, Config
+from vggbench.errors import WeightsError
+from vggbench.model import VGG
+
+MAX_VALUES = 1_000_000_000
+"""Most values of one file that are read: E at width 1 has 144 million."""
+EPSILON = 1e-5
+"""Of PyTorch's batch normalisation."""
+
+
+class Norm(NamedTuple):
+    """Batch normalisation after a convolution, (C,) each, for `EPSILON`."""
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    var: Tensor
+
+
+class Weighted(NamedTuple):
+    """One layer: `weight` (out, in, k, k) or (out, in), fc6's inputs in the order channel, row, column."""
+
+    name: str
+    weight: Tensor
+    bias: Tensor
+    norm: Norm | None = None
+
+
+def by_torchvisions_names(config: Config, layers: list[Weighted], path: Path) -> dict[str, Tensor]:
+    """The layers as a state dict of `config`; raises WeightsError where their number is another net's."""
+    places = _places(config)
+    normed = {layer.norm is not None for layer in layers[: -len(_FC)]}
+    if len(layers) != len(places) or normed != {config.batch_norm}:
+        fitting = [
+            other.name
+            for other in CONFIGS.values()
+            if len(_places(other)) == len(layers) and normed == {other.batch_norm} and other.name != "A-LRN"
+        ]
+        hint = f" Their number fits {' and '.join(fitting)}." if fitting else ""
+        norms = "with" if True in normed else "without"
+        raise WeightsError(
+            f"{path} does not fit config {config.name}: expected {len(places)} layers with weights, found "
+            f"{len(layers)} {norms} batch normalisation.{hint}"
+        )
+    tensors: dict[str, Tensor] = {}
+    for place, layer in zip(places, layers, strict=True):
+        is_fc = place in _FC
+        tensors[f"{place}.weight"] = layer.weight.flatten(1) if is_fc and layer.weight.ndim == 4 else layer.weight
+        tensors[f"{place}.bias"] = layer.bias.flatten()
+        if layer.norm:
+            stem, _, index = place.rpartition(".")
+            keys = ("weight", "bias", "running_mean", "running_var")
+            tensors |= {f"{stem}.{int(index) + 1}.{key}": t for key, t in zip(keys, layer.norm, strict=True)}
+    return tensors
+
+
+def channels_first(weight: Tensor, channels: int) -> Tensor:
+    """An fc6 whose inputs are in the order row, column, channel, (7 * 7 * C, out) -> (out, C * 7 * 7)."""
+    maps = weight.view(FC6_KERNEL, FC6_KERNEL, channels, -1)
+    return maps.permute(3, 2, 0, 1).reshape(weight.shape[1], -1)
+
+
+def require_affordable(shape: tuple[int, ...], path: Path, name: str) -> None:
+    """Raise WeightsError for a tensor that no VGG has, before memory is taken for it."""
+    if any(side < 0 for side in shape) or math.prod(shape) > MAX_VALUES:
+        raise WeightsError(
+            f"{path} claims a tensor {name} of shape {shape}: expected at most {MAX_VALUES:,} values. Do not trust it."
+        )
+
+
+_FC = ("classifier.0", "classifier.3", "classifier.6")
+
+
+def _places(config: Config) -> list[str]:
+    with torch.device("meta"):
+        network = VGG(config, 1, 1 / 64)
+    return [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]

@@ -1,0 +1,102 @@
+"""MatConvNet's `.mat`: MATLAB's version 5 format, read by SciPy."""
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vggbench.errors import WeightsError
+from vggbench.weights.layers import MAX_VALUES, Weighted, require_affordable
+
+_HEADER, _TAG, _COMPRESSED, _CHUNK = 128, 8, 15, 1 << 20
+
+
+def read_matconvnet(path: Path) -> list[Weighted]:
+    """Convolutions of a simplenn, with `weights` or the older `filters` and `biases`, in order.
+
+    Its fc layers are convolutions. Raises WeightsError.
+    """
+    _require_no_bomb(path)
+    try:
+        content = _loaded(path)
+        cells = content["layers"] if "layers" in content else content["net"]["layers"][0, 0]
+        layers = [layer[0, 0] for layer in cells.ravel()]
+        return [_weighted(layer, path) for layer in layers if _filters(layer)]
+    except WeightsError:
+        raise
+    except Exception as error:  # SciPy raises nearly anything on a damaged file
+        raise WeightsError(
+            f"{path} is no whole MatConvNet model ({type(error).__name__}): expected `layers`, as simplenn has them. "
+            "Copy or download it again."
+        ) from error
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    import scipy.io
+
+    # From memory, so that SciPy opens no file by a name of its own making.
+    content: dict[str, Any] = scipy.io.loadmat(io.BytesIO(path.read_bytes()))
+    return content
+
+
+def _filters(layer: NDArray[np.void]) -> list[NDArray[np.float32]]:
+    """Weight and bias of a layer, or none."""
+    fields = layer.dtype.names or ()
+    if "weights" in fields and layer["weights"].size:
+        return list(layer["weights"].ravel())
+    return [layer["filters"], layer["biases"]] if {"filters", "biases"} <= set(fields) else []
+
+
+def _weighted(layer: NDArray[np.void], path: Path) -> Weighted:
+    kind, name = str(layer["type"][0]), str(layer["name"][0])[:100]
+    if kind != "conv" or len(_filters(layer)) != 2:
+        raise WeightsError(
+            f"{path} has weights in layer {name!r} of type {kind!r}: expected convolutions alone, with filters and "
+            "biases, as Oxford's nets have them."
+        )
+    filters, biases = _filters(layer)
+    require_affordable(filters.shape, path, name)
+    shape = (*filters.shape, 1, 1, 1, 1)[:4]  # MATLAB leaves out last sides of 1
+    weight = torch.from_numpy(np.asarray(filters, dtype=np.float32).reshape(shape, order="F").copy())
+    return Weighted(name, _out_first(weight), torch.from_numpy(np.asarray(biases, dtype=np.float32).ravel().copy()))
+
+
+def _out_first(weight: Tensor) -> Tensor:
+    """(row, column, in, out) -> (out, in, row, column)."""
+    return weight.permute(3, 2, 0, 1).contiguous()
+
+
+def _require_no_bomb(path: Path) -> None:
+    """Raise WeightsError where the compressed elements of the file hold more than any VGG does, or end too early."""
+    allowed, size = 8 * MAX_VALUES, path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(_HEADER)
+        while len(tag := file.read(_TAG)) == _TAG:
+            kind, length = (int.from_bytes(tag[i : i + 4], "little") for i in (0, 4))
+            if file.tell() + length > size:
+                raise WeightsError(f"{path} ends too early: expected a whole .mat. Copy or download it again.")
+            if kind != _COMPRESSED:
+                file.seek(length, io.SEEK_CUR)
+                continue
+            allowed -= _inflated(file, length, allowed)
+            if allowed < 0:
+                raise WeightsError(f"{path} would inflate beyond {8 * MAX_VALUES:,} bytes: expected a VGG's weights.")
+
+
+def _inflated(file: io.BufferedReader, length: int, allowed: int) -> int:
+    """Bytes that come out of the next `length` ones, counted until there are more than `allowed`."""
+    inflate, count, left = zlib.decompressobj(), 0, length
+    while left > 0 and count <= allowed and (chunk := file.read(min(left, _CHUNK))):
+        left -= len(chunk)
+        try:
+            while chunk and count <= allowed:
+                count += len(inflate.decompress(chunk, _CHUNK))
+                chunk = inflate.unconsumed_tail
+        except zlib.error:
+            return count  # SciPy says what is wrong with it
+    return count
