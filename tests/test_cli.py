@@ -80,7 +80,7 @@ def test_compare_reads_once_and_keeps_the_row_of_a_missing_file(
     assert rows[2]["parameters"] == 133_638_952
     assert rows[2]["gmacs_per_image"] > 11
     assert "C.pth" in rows[2]["note"]
-    assert "A-LRN names no weights" in rows[5]["note"]
+    assert "A-LRN has no released weights anywhere: train it" in rows[5]["note"]
     assert "no readable weights file" in result.err
 
 

@@ -202,7 +202,7 @@ def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
     sources = [f"Paper: {', '.join(sorted(source.partition(', ')[2] for source in references))}"] if references else []
     sources += [f"Published: {source}" for source in sorted(_publishers(rows))]
     if sources:
-        return f" {'; '.join(sources)}; same S, Q, protocol; - none."
+        return f" {'; '.join(sources)}, same S, Q, protocol; - none."
     if not data.is_full_ilsvrc_val:
         return ""
     return " The paper has no figure for these."

@@ -56,13 +56,15 @@ class Released:
         """Whether a file of this many bytes can be it."""
         if self.size is not None:
             return size == self.size
-        return self.mib is None or abs(size / 2**20 - self.mib) < 0.001
+        return size > _LEAST if self.mib is None else abs(size / 2**20 - self.mib) < 0.001
 
     def is_digest(self, found: str) -> bool:
         """Whether a file of this digest, by `algorithm`, is it."""
         return self.digest is not None and found.startswith(self.digest)
 
 
+_LEAST = 400_000_000
+"""Bytes that weights of full width cannot be pressed into."""
 _OXFORD = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/"
 _MATCONVNET = "http://www.vlfeat.org/matconvnet/models/"
 _TORCHVISION = "https://download.pytorch.org/models/"
