@@ -117,21 +117,39 @@ def test_what_was_kept_of_another_version_is_thrown_away(row: Released, server: 
     assert len(server.ranges) == 2
 
 
-def test_a_file_without_a_known_size_carries_on_too(row: Released, server: _Server) -> None:
+def test_a_file_without_a_known_hash_is_not_put_together_from_parts(
+    row: Released, server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vggbench.weights.released._LEAST", 1000)
     row, watch = replace(row, size=None, digest=None), _Watch()
     place(row).parent.mkdir(parents=True)
-    _part(row).write_bytes(CONTENT)  # whole, but nobody knows: the server has no byte more
+    _part(row).write_bytes(CONTENT[:1000])
     assert fetch(row, watch).read_bytes() == CONTENT
-    assert server.ranges == [f"bytes={len(CONTENT)}-", None]
+    assert server.ranges == [None]
     assert "no hash of" in watch.said[1]
+
+
+def test_a_whole_file_whose_size_is_known_roughly_is_not_asked_for_again(row: Released, server: _Server) -> None:
+    row = replace(row, size=None, mib=round(len(CONTENT) / 2**20, 3))
+    place(row).parent.mkdir(parents=True)
+    _part(row).write_bytes(CONTENT)
+    assert fetch(row).read_bytes() == CONTENT
+    assert server.ranges == []
+
+
+def test_a_read_only_cache_that_has_the_file_serves_it(row: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(row).parent.mkdir(parents=True)
+    place(row).write_bytes(CONTENT)
+    monkeypatch.setattr(Path, "mkdir", lambda *whatever, **more: pytest.fail("nothing needs to be made"))
+    assert fetch(row) == place(row)
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"content": CONTENT[:-1] + b"x"}, r"has sha1 \w+: expected \w+"),
-        ({"content": CONTENT[:-1]}, r"has 1,023,999 bytes: expected VGG_ILSVRC_16_layers.caffemodel of 1024000 bytes"),
-        ({"content": CONTENT + b"x"}, "sends more than 1,024,000 bytes"),
+        ({"content": CONTENT[:-1] + b"x"}, r"Its sha1 is \w+, not \w+. The server has another file"),
+        ({"content": CONTENT[:-1]}, r"It has 1,023,999 bytes, not 1,024,000 bytes. The server has another file"),
+        ({"content": CONTENT + b"x"}, "It is longer than 1,024,000 bytes. The server has another file"),
         ({"status": 404}, "the server answers 404"),
         ({"status": 503}, "the server answers 503"),
     ],

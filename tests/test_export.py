@@ -98,7 +98,7 @@ def test_torchvision_loads_it_and_takes_rgb(config: str, theirs: str, tmp_path: 
         (("export", "D@sample", "--to", "caffe"), 2, "--to caffe: expected one of safetensors, torchvision, onnx"),
         (("export", "C@sample", "--to", "torchvision", "--output", "{tmp}/c.pth"), 2, "torchvision has no C"),
         (("export", "D@random", "--to", "onnx", "--output", "{tmp}/d.onnx"), 2, "D@random is no file"),
-        (("export", "D", "--to", "onnx", "--output", "{tmp}/d.onnx"), 2, "D names no weights"),
+        (("export", "D", "--to", "onnx", "--output", "{tmp}/d.onnx"), 2, "D names no weights: pass D@FILE"),
         (("export", "D@sample", "--to", "onnx", "--output", "{tmp}/d.pth"), 2, "expected a file that ends in .onnx"),
         (("weights", "A@oxford"), 2, "oxford has released no A: expected one of torchvision, timm; or a file"),
         (("weights", "C@oxford"), 2, "oxford has released no C: nobody has"),

@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor
-from writers import Layers, caffemodel, layers_of, prototxt, write_keras, write_mat
+from writers import Layers, caffemodel, field, layers_of, prototxt, write_keras, write_mat
 
 from vggbench import INPUTS, VGG, LoadOptions, Model, ModelSpec, load_model
 from vggbench.backends import TorchBackend
 from vggbench.configs import CONFIGS
+from vggbench.cost import Network
 from vggbench.errors import WeightsError
 from vggbench.model import initialise
 from vggbench.weights import keras as keras_reader
@@ -297,6 +299,37 @@ def test_another_nets_layers_are_counted(peaked: Callable[..., dict[str, Tensor]
         _load("E-BN", tmp_path / "x.caffemodel", CAFFE)
 
 
+def test_lrn_which_no_tensor_shows_must_fit(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
+    """A file that lists the layers between tells A from A-LRN."""
+    relu, lrn = (field(2, field(4, b"x") + bytes([5 << 3, kind])) for kind in (18, 15))
+    weights = caffemodel(layers_of("A", peaked("A")), old=True)
+    for between, config, other in ((relu, "A", "A-LRN"), (relu + lrn, "A-LRN", "A")):
+        (tmp_path / "x").write_bytes(weights + between)
+        assert _load(config, tmp_path / "x", CAFFE).net
+        with pytest.raises(WeightsError, match=rf"does not fit config {other}: expected a net with.* local response"):
+            _load(other, tmp_path / "x", CAFFE)
+
+
+@pytest.mark.parametrize("ceil", [True, False])
+def test_an_onnx_graph_says_how_its_pooling_rounds(
+    ceil: bool, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+) -> None:
+    """Whatever --input says: the rounding is the graph's own."""
+    from vggbench.export import export_onnx
+
+    net = VGG(CONFIGS["D"], 4, 1 / 16, ceil_pool=ceil)
+    net.load_state_dict(peaked("D"))
+    network = Network(CONFIGS["D"], 4, 1 / 16, ceil)
+    export_onnx(Model("D", net.eval(), INPUTS["caffe"], 4, None, "", net=network), tmp_path / "own.onnx")
+    graph = onnx.load(tmp_path / "own.onnx")
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "x.onnx")
+    for options in (CAFFE, TORCHVISION):
+        model = _load("D", tmp_path / "x.onnx", options)
+        assert model.net
+        assert model.net.ceil_pool == ceil
+
+
 def test_readers_yield_layers_in_the_nets_order(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
     from vggbench.weights.caffe import read_caffe
     from vggbench.weights.matconvnet import read_matconvnet
@@ -304,6 +337,7 @@ def test_readers_yield_layers_in_the_nets_order(peaked: Callable[..., dict[str, 
     expected = layers_of("C", peaked("C"))
     (tmp_path / "x.caffemodel").write_bytes(caffemodel(expected, old=True))
     write_mat(tmp_path / "x.mat", expected, older=False)
-    for layers in (read_caffe(tmp_path / "x.caffemodel"), read_matconvnet(tmp_path / "x.mat")):
+    for net in (read_caffe(tmp_path / "x.caffemodel"), read_matconvnet(tmp_path / "x.mat")):
+        layers = net.layers
         assert all(isinstance(layer, Weighted) for layer in layers)
         assert [layer.name for layer in layers] == [name for name, _, _ in expected]

@@ -31,28 +31,28 @@ def layers_of(config: str, weights: dict[str, Any]) -> Layers:
 
 def caffemodel(layers: Layers, *, old: bool) -> bytes:
     """Either generation of layers; the old one has 4-D blobs for inner products too."""
-    net = _field(1, b"VGG")
+    net = field(1, b"VGG")
     for name, weight, bias in layers:
         is_conv = weight.ndim == 4
         blobs = [_blob(weight, old=old), _blob(bias, old=old)]
         if old:
             kind = _varint(5 << 3) + _varint(4 if is_conv else 14)
-            net += _field(2, _field(4, name.encode()) + kind + b"".join(_field(6, blob) for blob in blobs))
+            net += field(2, field(4, name.encode()) + kind + b"".join(field(6, blob) for blob in blobs))
         else:
-            kind = _field(2, b"Convolution" if is_conv else b"InnerProduct")
-            net += _field(100, _field(1, name.encode()) + kind + b"".join(_field(7, blob) for blob in blobs))
+            kind = field(2, b"Convolution" if is_conv else b"InnerProduct")
+            net += field(100, field(1, name.encode()) + kind + b"".join(field(7, blob) for blob in blobs))
     return net
 
 
 def _blob(values: Array, *, old: bool) -> bytes:
-    data = _field(5, values.astype("<f4").tobytes())
+    data = field(5, values.astype("<f4").tobytes())
     if not old:
-        return _field(7, _field(1, b"".join(_varint(side) for side in values.shape))) + data
+        return field(7, field(1, b"".join(_varint(side) for side in values.shape))) + data
     sides = (1, 1, 1, 1, *values.shape)[-4:]
     return b"".join(_varint(number << 3) + _varint(side) for number, side in enumerate(sides, 1)) + data
 
 
-def _field(number: int, content: bytes) -> bytes:
+def field(number: int, content: bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 

@@ -253,9 +253,9 @@ def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | Non
 
 
 def _publishers_reference(line: Line) -> Reference | None:
-    if len(line.models) > 1 or line.models[0].released is None:
-        return None
     released = line.models[0].released
+    if len(line.models) > 1 or released is None or released.digest is None:  # without a hash it may be any file
+        return None
     for figure in released.published:
         if (figure.protocol, figure.scales) == (line.protocol, line.own_scales) and figure.top1 is not None:
             return Reference(figure.top1, figure.top5, f"{released.source}, {figure.how}")

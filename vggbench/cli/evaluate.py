@@ -75,7 +75,8 @@ def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_goin
     loaded: dict[ModelSpec, Entry] = {}
     for spec, is_named in specs.items():
         try:
-            model = load_model(spec, load_options, data.folders, DownloadProgress())
+            with DownloadProgress() as watch:
+                model = load_model(spec, load_options, data.folders, watch)
             data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
             loaded[spec] = Entry(spec, model)
         except VggbenchError as error:
@@ -263,7 +264,7 @@ def _size(count: float) -> str:
 def _published_scale(config: str) -> TrainScale:
     """The S of the paper's best net of this config: jittered where it trained one."""
     scales = {member.train_scale for result in RESULTS for member in result.members if member.config == config}
-    return TrainScale.parse(max(scales, key=len))
+    return TrainScale.parse(max(scales, key=len, default="256"))
 
 
 def _sizes(plan: Plan) -> list[tuple[int, int]]:

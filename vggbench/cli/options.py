@@ -68,7 +68,7 @@ class EvalOptions:
     weights: Annotated[str | None, _flag("Source of all models that name none, such as random.", _DATA)] = None
     input: Annotated[
         str | None,
-        _flag("What files that do not say it expect: torchvision or caffe.", _DATA),
+        _flag("What files that are not known expect: torchvision, caffe or matconvnet.", _DATA),
     ] = None
     train_scale: Annotated[str | None, _flag("S of files that do not say it: 256, 384 or 256-512.", _DATA)] = None
     width: Annotated[float, _flag("Width of random nets; 1.0 is the paper's.", _DATA)] = 1.0
@@ -143,7 +143,7 @@ class TrainOptions:
     train_layers: Annotated[str, _flag("all, or fc: the convolutions stay as --from has them.", _START)] = "all"
     statistics: Annotated[str, _flag("Mean and colour components: data's own, or ilsvrc's.", _START)] = "data"
     input: Annotated[
-        str | None, _flag("What a --from file that does not say it expects: torchvision or caffe.", _START)
+        str | None, _flag("What a --from file that is not known expects: torchvision, caffe or matconvnet.", _START)
     ] = None
     width: Annotated[float, _flag("Channels relative to the paper's.", _START)] = 1.0
     plan: Annotated[

@@ -50,7 +50,7 @@ class _WithBar:
 
     _bar: Any = None
 
-    def _start_bar(self, total: float, completed: float = 0.0) -> None:
+    def _start_bar(self, total: float | None, completed: float = 0.0) -> None:
         """On a terminal, in place of the one before."""
         self._stop_bar()
         if sys.stderr.isatty():
@@ -61,6 +61,7 @@ class _WithBar:
     def _stop_bar(self) -> None:
         if self._bar:
             self._bar.stop()
+            self._bar = None
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +130,7 @@ class DownloadProgress(_WithBar, DownloadWatch):
     """A sentence, and on a terminal a bar of bytes."""
 
     def __init__(self) -> None:
-        self._done, self._spoken = 0, time.monotonic()
+        self._done, self._spoken, self._moves = 0, time.monotonic(), False
 
     def begin(self, sentence: str) -> None:
         """Say it."""
@@ -137,10 +138,11 @@ class DownloadProgress(_WithBar, DownloadWatch):
 
     def update(self, count: int) -> None:
         """Move the bar, or say now and then how far it is."""
-        if not self._done:
-            self._start_bar(self.total)
-        self._done = min(self._done + count, self.total)
-        said = f"{self._done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB"
+        if not self._moves:
+            self._moves, self._done = True, 0
+            self._start_bar(self.total or None)
+        self._done += count
+        said = f"{self._done / 1e6:,.0f}{f' of {self.total / 1e6:,.0f}' if self.total else ''} MB"
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=self._done, said=said)
         elif time.monotonic() - self._spoken > _LINE_EVERY:
@@ -149,12 +151,12 @@ class DownloadProgress(_WithBar, DownloadWatch):
 
     def reset(self) -> None:
         """Pooch counts once more, all at once, at the end."""
-        self._stop_bar()
-        self._bar, self._done = None, self.total
+        self._done = 0
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away; a second try starts another."""
         self._stop_bar()
+        self._moves = False
 
 
 class TrainProgress(_WithBar, TrainWatch):

@@ -10,7 +10,7 @@ import typer
 
 from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
-from vggbench.cli.progress import TrainProgress, say, stopping
+from vggbench.cli.progress import DownloadProgress, TrainProgress, say, stopping
 from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError
@@ -153,4 +153,5 @@ def _start(options: TrainOptions, folders: tuple[str, ...]) -> Model | None:
         raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
     if options.start is None:
         return None
-    return load_model(ModelSpec.parse(options.start), LoadOptions(input=options.input), folders)
+    with DownloadProgress() as watch:
+        return load_model(ModelSpec.parse(options.start), LoadOptions(input=options.input), folders, watch)

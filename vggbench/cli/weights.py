@@ -41,7 +41,8 @@ def export(text: str, to: str, output: Path | None, input: str | None, train_sca
 def _loaded(spec: ModelSpec, options: LoadOptions) -> Model:
     if options.input not in (None, *INPUTS):
         raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
-    model = load_model(spec, options, (), DownloadProgress())
+    with DownloadProgress() as watch:
+        model = load_model(spec, options, (), watch)
     if model.path is None:
         raise UsageError(f"{spec.name} is no file: expected a released model such as D@oxford, or D@FILE.")
     return model

@@ -214,15 +214,17 @@ def _publishers(rows: Sequence[Row]) -> set[str]:
 
 
 def _origins_note(models: Sequence[Model]) -> list[str]:
-    """What it means that the weights of a table were not all made by the same hands."""
+    """What it means that the weights of a table do not all come from the same training recipe."""
     by_origin: dict[str, list[str]] = {}
     for model in models:
-        if model.released:
-            by_origin.setdefault(model.released.source, []).append(model.name.partition("@")[0])
+        if model.net and "@random" not in model.name:
+            origin = model.released.origin if model.released else "own files"
+            by_origin.setdefault(origin, []).append(model.net.config.name)
     if len(by_origin) < 2:
         return []
     nets = " against ".join(f"{', '.join(names)} ({origin})" for origin, names in by_origin.items())
-    return [f"Weights of {len(by_origin)} sources: {nets} mixes depth with training recipe and preprocessing."]
+    depth = "depth with " if len({name for names in by_origin.values() for name in names}) > 1 else ""
+    return [f"Weights of {len(by_origin)} origins: {nets} mixes {depth}training recipe and preprocessing."]
 
 
 def _signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:

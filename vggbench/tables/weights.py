@@ -129,6 +129,8 @@ def _here(row: Released) -> str:
         return "yes" if find(row) else NONE
     except WeightsError:
         return "wrong"
+    except OSError:
+        return NONE
 
 
 def _size(row: Released) -> str:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from vggbench.errors import WeightsError
-from vggbench.weights.layers import Weighted, require_affordable
+from vggbench.weights.layers import Foreign, Weighted, require_affordable
 
 _MAX_LAYERS = 1000
-_V1_TYPES = {4: "Convolution", 14: "InnerProduct"}
-"""Caffe's enum V1LayerParameter.LayerType."""
+_V1_TYPES = {4: "Convolution", 14: "InnerProduct", 15: "LRN", 17: "Pooling", 18: "ReLU"}
+"""Of Caffe's enum V1LayerParameter.LayerType."""
+_WEIGHTED = ("Convolution", "InnerProduct")
 
 # Message -> fields as (name, number, type, repeated). Layers and blobs are bytes here, to be parsed one at a time;
 # so are packed numbers, which NumPy reads a thousand times faster than one by one.
@@ -31,7 +32,7 @@ _MESSAGES = {
 }  # fmt: skip
 
 
-def read_caffe(path: Path) -> list[Weighted]:
+def read_caffe(path: Path) -> Foreign:
     """Convolutions and inner products of either generation of Caffe's layers, in the file's order.
 
     Raises WeightsError for anything else that holds weights, and for a file that is no Caffe model.
@@ -42,24 +43,30 @@ def read_caffe(path: Path) -> list[Weighted]:
         raise WeightsError(f"{path} holds {len(layers)} Caffe layers: expected a .caffemodel of some twenty.")
     old = bool(net.layers)
     del net
-    found = []
+    found, kinds = [], set()
     while layers:
         layer = _parsed("V1Layer" if old else "Layer", layers.pop(0), path)
         kind = _V1_TYPES.get(layer.type, f"type {layer.type}") if old else _text(layer.type)
+        kinds.add(kind)
         if layer.blobs:
             found.append(_weighted(_text(layer.name), kind, list(layer.blobs), path))
-    return found
+    # A file stripped to its weights says nothing of the layers between them.
+    return Foreign(found, has_lrn="LRN" in kinds if kinds - set(_WEIGHTED) else None)
 
 
 def _weighted(name: str, kind: str, blobs: list[bytes], path: Path) -> Weighted:
-    if kind not in _V1_TYPES.values() or len(blobs) != 2:
+    if kind not in _WEIGHTED or len(blobs) != 2:
         raise WeightsError(
             f"{path} has weights in layer {name!r} ({kind}, {len(blobs)} blobs): expected convolutions and inner "
             "products alone, with weight and bias, as Oxford's nets have them."
         )
     weight, bias = (_tensor(_parsed("Blob", blob, path), path, name) for blob in blobs)
     if kind == "InnerProduct":
-        weight = weight.view(weight.shape[-2:])  # (1, 1, out, in) in the old generation
+        if weight.ndim < 2 or weight.shape[:-2].numel() != 1:  # (1, 1, out, in) in the old generation
+            raise WeightsError(
+                f"{path} has an inner product {name!r} of shape {tuple(weight.shape)}: expected (out, in)."
+            )
+        weight = weight.view(weight.shape[-2:])
     return Weighted(name, weight, bias)
 
 

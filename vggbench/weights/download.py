@@ -42,10 +42,19 @@ def place(row: Released) -> Path:
 
 
 def find(row: Released) -> Path | None:
-    """The file where it is kept already: here, or by torch.hub or Keras. Raises WeightsError for a wrong one here."""
-    if place(row).is_file():
-        _require_right(row, place(row))
-        return place(row)
+    """The file where it is kept already: here, or by torch.hub or Keras.
+
+    Raises WeightsError for a wrong one here, OSError where the folder cannot be read.
+    """
+    path = place(row)
+    if path.is_file():
+        try:
+            _require_right(row, path)
+        except _WrongBytesError as error:
+            raise WeightsError(
+                f"{path} is not {row.name}'s {row.file}: {error} Remove it, and the same command downloads it."
+            ) from error
+        return path
     for folder in _other_caches():
         with contextlib.suppress(WeightsError, OSError):
             if row.digest and (folder / row.file).is_file():
@@ -59,48 +68,62 @@ def fetch(row: Released, watch: DownloadWatch | None = None) -> Path:
 
     Raises WeightsError, which names the file, its address and its place, for anything but the right bytes.
     """
-    from filelock import FileLock
+    watch = watch or DownloadWatch()
+    with _complaining(row):
+        return find(row) or _fetched(row, watch)
+
+
+def _fetched(row: Released, watch: DownloadWatch) -> Path:
+    """Downloaded by this process, or by another one meanwhile."""
+    from filelock import FileLock, Timeout
 
     path = place(row)
-    with _complaining(row):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            found = find(row)
-            if found is None:
-                _download(row, path, watch or DownloadWatch())
-    return found or path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        watch.begin(f"Waiting for another process that downloads {row.file}.")
+        lock.acquire()
+    try:
+        if find(row) is None:
+            _download(row, path, watch)
+    finally:
+        lock.release()
+    return path
 
 
 def _download(row: Released, path: Path, watch: DownloadWatch) -> None:
     partial = path.with_name(f"{path.name}.part")
-    _require_room(row, path.parent)
+    if row.digest is None:
+        partial.unlink(missing_ok=True)  # nothing could tell whether two halves belong together
+    _require_room(row, partial)
     watch.begin(f"Downloading {row.name}: {row.file}, {row.megabytes}, from {row.url} to {path}.")
     if row.digest is None:
         watch.begin(f"Note: no hash of {row.file} is on record, so its bytes cannot be checked against one.")
     while True:
         kept = partial.stat().st_size if partial.exists() else 0
-        is_whole = kept > 0 and row.size == kept
         try:
-            if not is_whole:
+            if not (kept and row.fits_size(kept)):
                 _transfer(row, partial, watch)
             _require_right(row, partial)
-        except _Unsatisfiable:
+        except _UnsatisfiableError:
             partial.unlink()
-            continue
-        except _WrongBytesError:
+        except _WrongBytesError as error:
             partial.unlink(missing_ok=True)
-            if kept:  # what was kept may have been of another version
-                continue
-            raise
-        partial.replace(path)
-        return
+            if not kept:
+                raise _not_downloaded(row, f"{error} The server has another file") from error
+            # else what was kept was of another version: once more, from the beginning
+        else:
+            partial.replace(path)
+            return
 
 
 class _WrongBytesError(WeightsError):
     """These are not the released file's."""
 
 
-class _Unsatisfiable(Exception):  # noqa: N818 - HTTP's word for a range that the server does not have
+class _UnsatisfiableError(Exception):
     """The server has no more bytes than were kept."""
 
 
@@ -114,7 +137,7 @@ def _transfer(row: Released, partial: Path, watch: DownloadWatch) -> None:
 
         def begins(response: Any, **rest: Any) -> None:
             if start and response.status_code == 416:
-                raise _Unsatisfiable
+                raise _UnsatisfiableError
             if start and response.status_code == 200:  # the whole file, though a part was asked for
                 file.seek(0)
                 file.truncate()
@@ -143,10 +166,7 @@ class _Bounded:
     def write(self, data: bytes) -> int:
         """Append."""
         if self._file.tell() + len(data) > self._most:
-            raise _WrongBytesError(
-                f"{self._row.url} sends more than {self._most:,} bytes: expected {self._row.file} of "
-                f"{self._row.megabytes}. Download it elsewhere, and put it at {place(self._row)}."
-            )
+            raise _WrongBytesError(f"It is longer than {self._most:,} bytes.")
         return self._file.write(data)
 
     def flush(self) -> None:
@@ -154,30 +174,26 @@ class _Bounded:
 
 
 def _require_right(row: Released, path: Path) -> None:
-    """Raise WeightsError unless the file has the released one's size and hash."""
+    """Raise _WrongBytesError unless the file has the released one's size and hash."""
     import pooch
 
     size = path.stat().st_size
     if not row.fits_size(size):
-        raise _WrongBytesError(
-            f"{path} has {size:,} bytes: expected {row.file} of {row.size or row.mib} "
-            f"{'bytes' if row.size else 'MiB'}. Remove it, and the same command downloads it."
-        )
+        expected = f"{row.size:,} bytes" if row.size else f"{row.mib} MiB" if row.mib else "some 500 MB"
+        raise _WrongBytesError(f"It has {size:,} bytes, not {expected}.")
     found = pooch.file_hash(str(path), row.algorithm) if row.digest else ""
     if row.digest and not row.is_digest(found):
-        raise _WrongBytesError(
-            f"{path} has {row.algorithm} {found}: expected {row.digest}, of {row.file}. Remove it, and the same "
-            "command downloads it."
-        )
+        raise _WrongBytesError(f"Its {row.algorithm} is {found}, not {row.digest}.")
 
 
-def _require_room(row: Released, folder: Path) -> None:
-    needed = row.size or (row.mib or 0) * 2**20
-    free = shutil.disk_usage(folder).free
+def _require_room(row: Released, partial: Path) -> None:
+    kept = partial.stat().st_size if partial.exists() else 0
+    needed = (row.size or (row.mib or 500) * 2**20) - kept
+    free = shutil.disk_usage(partial.parent).free
     if free < needed:
         raise WeightsError(
-            f"{folder} has room for {free / 1e6:.0f} MB: expected {needed / 1e6:.0f} for {row.file}. Name another "
-            "folder in $VGGBENCH_CACHE."
+            f"{partial.parent} has room for {free / 1e6:.0f} MB: expected {needed / 1e6:.0f} for {row.file}. Name "
+            "another folder in $VGGBENCH_CACHE."
         )
 
 
@@ -201,9 +217,13 @@ def _reason(error: Any) -> str:
 
     if isinstance(error, requests.HTTPError):
         return f"the server answers {error.response.status_code if error.response is not None else error}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"no answer in {_TIMEOUT:.0f} s"
-    return "the connection broke" if isinstance(error, requests.exceptions.ChunkedEncodingError) else "no connection"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke"
+    if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
+        return f"{type(error).__name__}, a matter of this network's certificates or proxy"
+    return "no connection"
 
 
 def _other_caches() -> list[Path]:

@@ -5,10 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vggbench.configs import CONFIGS, STAGE_CHANNELS, Config
+from vggbench.configs import CONFIGS, MAX_WIDTH, STAGE_CHANNELS, Config
 from vggbench.errors import WeightsError
 from vggbench.model import VGG
 
+_MAX_CLASSES = 1_000_000
 _COUNTERS = "num_batches_tracked"
 """Batch normalisation's, which only training needs and not every file has."""
 
@@ -30,6 +31,11 @@ def fitted(
             "features.0.weight to classifier.6.bias."
         )
     width = width or first.shape[0] / STAGE_CHANNELS[0]
+    if not 0 < width <= MAX_WIDTH or not 0 < last.shape[0] <= _MAX_CLASSES:
+        raise WeightsError(
+            f"{path} has {first.shape[0]} channels after the first convolution and {last.shape[0]} classes: expected "
+            f"up to {MAX_WIDTH * STAGE_CHANNELS[0]:g} and {_MAX_CLASSES:,}."
+        )
     with torch.device("meta"):
         network = VGG(config, last.shape[0], width, ceil_pool=ceil_pool)
     misfit = _misfit(network, tensors)

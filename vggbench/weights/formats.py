@@ -12,9 +12,12 @@ from vggbench.errors import WeightsError
 from vggbench.weights.caffe import read_caffe
 from vggbench.weights.files import file_hash, is_safetensors, magic_of, read_tensors, tensors_hash
 from vggbench.weights.keras import read_keras
-from vggbench.weights.layers import Weighted, by_torchvisions_names
+from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
+
+_LARGEST = 4_000_000_000
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Contents:
 
     tensors: dict[str, Tensor]
     description: dict[str, Any]
+    ceil_pool: bool | None
+    """How the file itself says that pooled sizes are rounded."""
     sha256: str
     """Of the file; of the tensors where other files hold some."""
 
@@ -32,7 +37,7 @@ class _Format:
     name: str
     starts: tuple[bytes, ...]
     """How a file of it can begin."""
-    read: Callable[[Path], list[Weighted]]
+    read: Callable[[Path], Foreign]
     describe: Callable[[Path], dict[str, Any]] = lambda path: {}
 
 
@@ -51,9 +56,12 @@ def read_weights(path: Path, config: Config) -> Contents:
     form = _form(path)
     if form is None:
         tensors, description = read_tensors(path)
-        return Contents(tensors, description, file_hash(path))
-    tensors = by_torchvisions_names(config, form.read(path), path)
-    return Contents(tensors, form.describe(path), tensors_hash(tensors) if form.name == "ONNX" else file_hash(path))
+        return Contents(tensors, description, None, file_hash(path))
+    net = form.read(path)
+    tensors = by_torchvisions_names(config, net, path)
+    return Contents(
+        tensors, form.describe(path), net.ceil_pool, tensors_hash(tensors) if form.name == "ONNX" else file_hash(path)
+    )
 
 
 def format_name(path: Path) -> str:
@@ -64,6 +72,9 @@ def format_name(path: Path) -> str:
 
 def _form(path: Path) -> _Format | None:
     """The foreign format of a file; None for safetensors and PyTorch's."""
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        magic_of(path)  # says that it is not there
+        raise WeightsError(f"{path} is no file of weights: expected one of up to {_LARGEST / 1e9:g} GB.")
     head = magic_of(path, 32)
     if is_safetensors(head[:9], path) or head.startswith((b"PK", b"\x80")):
         return None

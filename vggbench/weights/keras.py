@@ -10,20 +10,22 @@ import torch
 from torch import Tensor
 
 from vggbench.errors import WeightsError
-from vggbench.weights.layers import Weighted, channels_first, require_affordable
+from vggbench.weights.layers import MAX_VALUES, Foreign, Weighted, channels_first, require_affordable
 
 _MAX_NAMES = 1000
 _CONV, _DENSE = 4, 2
 """Axes of their kernels."""
 
 
-def read_keras(path: Path) -> list[Weighted]:
+def read_keras(path: Path) -> Foreign:
     """Convolutions and dense layers in the net's order, fc6 turned to channels first. Raises WeightsError."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            layers = [_weighted(name, datasets, path) for name, datasets in _layers(file, path)]
+            found = list(_layers(file, path))
+            _require_few(found, path)
+            layers = [_weighted(name, datasets, path) for name, datasets in found]
     except WeightsError:
         raise
     except Exception as error:  # h5py raises nearly anything on a damaged file
@@ -33,11 +35,19 @@ def read_keras(path: Path) -> list[Weighted]:
         ) from error
     first = next((place for place, layer in enumerate(layers) if layer.weight.ndim == _DENSE), None)
     if not first:
-        return layers
+        return Foreign(layers)
     fc6, channels = layers[first], len(layers[first - 1].weight)
     if fc6.weight.shape[1] == 49 * channels:
         layers[first] = fc6._replace(weight=channels_first(fc6.weight.T, channels))
-    return layers
+    return Foreign(layers)
+
+
+def _require_few(found: list[tuple[str, list[Any]]], path: Path) -> None:
+    """Refuse the same values under many names, and more of them than a VGG has, before any is read."""
+    names = [dataset.name for _, datasets in found for dataset in datasets]
+    values = sum(dataset.size for _, datasets in found for dataset in datasets)
+    if len(set(names)) < len(names) or values > MAX_VALUES:
+        raise WeightsError(f"{path} holds {values:,} values in {len(names)} datasets: expected a VGG's, each once.")
 
 
 def _layers(file: Any, path: Path) -> Iterator[tuple[str, list[Any]]]:
@@ -114,7 +124,7 @@ def _child(group: Any, name: str, path: Path) -> Any:
     import h5py
 
     for part in name.split("/"):
-        if isinstance(group.get(part, getlink=True), h5py.ExternalLink):
-            raise WeightsError(f"{path} links to another file at {name[:100]!r}: expected the weights in this one.")
+        if not isinstance(group.get(part, getlink=True), h5py.HardLink):  # another could lead out of the file
+            raise WeightsError(f"{path} links to another place at {name[:100]!r}: expected the weights themselves.")
         group = group[part]
     return group

@@ -1,6 +1,7 @@
 """What every reader of a foreign format yields: the layers with weights, in the order of the net."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,9 @@ from vggbench.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.errors import WeightsError
 from vggbench.model import VGG
 
-MAX_VALUES = 1_000_000_000
+MAX_VALUES = 300_000_000
 """Most values of one file that are read: E at width 1 has 144 million."""
+_MAX_AXES = 8
 EPSILON = 1e-5
 """Of PyTorch's batch normalisation."""
 
@@ -35,9 +37,21 @@ class Weighted(NamedTuple):
     norm: Norm | None = None
 
 
-def by_torchvisions_names(config: Config, layers: list[Weighted], path: Path) -> dict[str, Tensor]:
-    """The layers as a state dict of `config`; raises WeightsError where their number is another net's."""
-    places = _places(config)
+@dataclass(frozen=True)
+class Foreign:
+    """A net as another format has it; what the file does not say is None."""
+
+    layers: list[Weighted]
+    kinds: tuple[str, ...] | None = None
+    """All layers in order: conv, norm, relu, lrn, pool, fc."""
+    has_lrn: bool | None = None
+    ceil_pool: bool | None = None
+
+
+def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str, Tensor]:
+    """The layers as a state dict of `config`; raises WeightsError where they are another net's."""
+    _require_same_kinds(config, net, path)
+    places, layers = _places(config), net.layers
     normed = {layer.norm is not None for layer in layers[: -len(_FC)]}
     if len(layers) != len(places) or normed != {config.batch_norm}:
         fitting = [
@@ -63,6 +77,34 @@ def by_torchvisions_names(config: Config, layers: list[Weighted], path: Path) ->
     return tensors
 
 
+def _require_same_kinds(config: Config, net: Foreign, path: Path) -> None:
+    """Layers without weights count too: LRN, whose presence no tensor shows, and the order of all where it is known."""
+    has_lrn = any(layer.kind == "lrn" for layer in config.layers)
+    if net.has_lrn is not None and net.has_lrn != has_lrn:
+        expected, found = ("with", "without") if has_lrn else ("without", "with")
+        raise WeightsError(
+            f"{path} does not fit config {config.name}: expected a net {expected} local response normalisation, found "
+            f"one {found} it."
+        )
+    kinds = _kinds(config)
+    if net.kinds is not None and net.kinds != kinds and len(net.layers) == len(_places(config)):
+        at = next((i for i, (a, b) in enumerate(zip(net.kinds, kinds, strict=False)) if a != b), -1)
+        raise WeightsError(
+            f"{path} does not fit config {config.name}: expected {len(kinds)} layers, {_near(kinds, at)}; found "
+            f"{len(net.kinds)}, {_near(net.kinds, at)}."
+        )
+
+
+def _kinds(config: Config) -> tuple[str, ...]:
+    after_conv = ("norm", "relu") if config.batch_norm else ("relu",)
+    kinds = [kind for layer in config.layers for kind in (layer.kind, *(after_conv if layer.kind == "conv" else ()))]
+    return (*kinds, "fc", "relu", "fc", "relu", "fc")
+
+
+def _near(kinds: tuple[str, ...], at: int) -> str:
+    return f"with {' '.join(kinds[at : at + 3]) or 'nothing'} at place {at + 1}" if at >= 0 else "or fewer"
+
+
 def channels_first(weight: Tensor, channels: int) -> Tensor:
     """An fc6 whose inputs are in the order row, column, channel, (7 * 7 * C, out) -> (out, C * 7 * 7)."""
     maps = weight.view(FC6_KERNEL, FC6_KERNEL, channels, -1)
@@ -71,6 +113,8 @@ def channels_first(weight: Tensor, channels: int) -> Tensor:
 
 def require_affordable(shape: tuple[int, ...], path: Path, name: str) -> None:
     """Raise WeightsError for a tensor that no VGG has, before memory is taken for it."""
+    if len(shape) > _MAX_AXES:
+        raise WeightsError(f"{path} claims a tensor {name} of {len(shape):,} axes: expected four at most.")
     if any(side < 0 for side in shape) or math.prod(shape) > MAX_VALUES:
         raise WeightsError(
             f"{path} claims a tensor {name} of shape {shape}: expected at most {MAX_VALUES:,} values. Do not trust it."

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vggbench.configs import MAX_WIDTH, Config, config_named
+from vggbench.configs import MAX_WIDTH, PAPER, Config, config_named
 from vggbench.cost import Network
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, WeightsError
@@ -18,9 +18,9 @@ from vggbench.views import INPUTS, Input
 from vggbench.weights.download import DownloadWatch, fetch
 from vggbench.weights.files import tensors_hash, write_tensors
 from vggbench.weights.fit import fitted, frozen
-from vggbench.weights.formats import read_weights
+from vggbench.weights.formats import Contents, read_weights
 from vggbench.weights.released import SOURCES, Released, recognise, released, sources_of
-from vggbench.weights.spec import RANDOM, ModelSpec
+from vggbench.weights.spec import RANDOM, SAMPLE_NETS, ModelSpec
 
 RANDOM_SEED = 0
 _CEIL_POOLED = ("caffe", "matconvnet")
@@ -102,9 +102,12 @@ def load_model(
         return _random_model(spec, options, folders)
     if spec.source in SOURCES:
         row = _row(spec)
+        _require_of_use(row, row.url)
         return _model_from_file(spec, fetch(row, watch), options, row)
     if spec.path is None:
         raise UsageError(no_weights(spec.config))
+    if spec.source == SAMPLE_NETS and not spec.path.exists():
+        raise UsageError(f"The sample has no net {spec.config.name}: expected one of {', '.join(PAPER)}.")
     return _model_from_file(spec, spec.path, options, _recognised(spec.path))
 
 
@@ -113,8 +116,8 @@ def no_weights(config: Config) -> str:
     published = sources_of(config)
     if published:
         return (
-            f"{config.name} names no weights that know these classes: pass {config.name}@FILE, or one of ILSVRC's: "
-            f"{', '.join(published)}."
+            f"{config.name} names no weights: pass {config.name}@FILE, or for the classes of ILSVRC one of "
+            f"{', '.join(f'{config.name}@{source}' for source in published)}."
         )
     return (
         f"{config.name} has no released weights anywhere: train it (`vggbench train --plan {config.name}` prints how), "
@@ -167,6 +170,11 @@ def _row(spec: ModelSpec) -> Released:
     return row
 
 
+def _require_of_use(row: Released, where: Path | str) -> None:
+    if row.refused:
+        raise WeightsError(f"{where} cannot be evaluated: {row.refused}. Pass {row.config.name}@torchvision.")
+
+
 def _recognised(path: Path) -> Released | None:
     try:
         return recognise(path)
@@ -175,15 +183,15 @@ def _recognised(path: Path) -> Released | None:
 
 
 def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Released | None) -> Model:
-    if row and row.refused:
-        raise WeightsError(f"{path} cannot be evaluated: {row.refused}. Pass {row.config.name}@torchvision.")
+    if row:
+        _require_of_use(row, path)
     if row and row.config != spec.config:
         raise WeightsError(
             f"{path} is {row.source}'s {row.file}, which is {row.config.name}: expected {spec.config.name}. "
             f"Ask for {row.config.name}@{path} instead."
         )
     content = read_weights(path, spec.config)
-    own = _Description.of(content.description, row, options, path)
+    own = _Description.of(content, row, options, path)
     if own.config and own.config != spec.config:
         raise WeightsError(
             f"{path} says that it is config {own.config.name}: expected {spec.config.name}. "
@@ -225,9 +233,9 @@ class _Description:
     validation_ids: str | None = None
 
     @classmethod
-    def of(cls, fields: dict[str, Any], row: Released | None, options: LoadOptions, path: Path) -> Self:
-        if fields:
-            return cls.read(fields, path)
+    def of(cls, content: Contents, row: Released | None, options: LoadOptions, path: Path) -> Self:
+        if content.description:
+            return cls.read(content.description, path)
         if row:
             return cls(row.input, row.train_scale, ceil_pool=row.ceil_pool)
         if options.input is None:
@@ -236,7 +244,8 @@ class _Description:
                 "number: pass --input torchvision (RGB 0-1, mean and std), --input caffe (BGR 0-255, mean; ceil "
                 "pooling) or --input matconvnet (the same in RGB)."
             )
-        return cls(INPUTS[options.input], options.train_scale, ceil_pool=options.input in _CEIL_POOLED)
+        ceil = options.input in _CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
+        return cls(INPUTS[options.input], options.train_scale, ceil_pool=ceil)
 
     @classmethod
     def read(cls, fields: dict[str, Any], path: Path) -> Self:

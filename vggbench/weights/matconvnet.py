@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggbench.errors import WeightsError
-from vggbench.weights.layers import MAX_VALUES, Weighted, require_affordable
+from vggbench.weights.layers import Foreign, Weighted, require_affordable
 
 _HEADER, _TAG, _COMPRESSED, _CHUNK = 128, 8, 15, 1 << 20
+_LARGEST = 1_500_000_000
+"""Bytes that all compressed elements may hold: E at width 1 has 575 million."""
 
 
-def read_matconvnet(path: Path) -> list[Weighted]:
+def read_matconvnet(path: Path) -> Foreign:
     """Convolutions of a simplenn, with `weights` or the older `filters` and `biases`, in order.
 
     Its fc layers are convolutions. Raises WeightsError.
@@ -26,7 +28,9 @@ def read_matconvnet(path: Path) -> list[Weighted]:
         content = _loaded(path)
         cells = content["layers"] if "layers" in content else content["net"]["layers"][0, 0]
         layers = [layer[0, 0] for layer in cells.ravel()]
-        return [_weighted(layer, path) for layer in layers if _filters(layer)]
+        kinds = {str(layer["type"][0]) for layer in layers}
+        found = [_weighted(layer, path) for layer in layers if _filters(layer)]
+        return Foreign(found, has_lrn=bool(kinds & {"normalize", "lrn"}))
     except WeightsError:
         raise
     except Exception as error:  # SciPy raises nearly anything on a damaged file
@@ -73,9 +77,10 @@ def _out_first(weight: Tensor) -> Tensor:
 
 def _require_no_bomb(path: Path) -> None:
     """Raise WeightsError where the compressed elements of the file hold more than any VGG does, or end too early."""
-    allowed, size = 8 * MAX_VALUES, path.stat().st_size
+    allowed, size = _LARGEST, path.stat().st_size
     with path.open("rb") as file:
-        file.seek(_HEADER)
+        if file.read(_HEADER)[-2:] != b"IM":  # SciPy would read the sizes the other way round
+            raise WeightsError(f"{path} is no little-endian .mat: expected one as MATLAB on a PC writes it.")
         while len(tag := file.read(_TAG)) == _TAG:
             kind, length = (int.from_bytes(tag[i : i + 4], "little") for i in (0, 4))
             if file.tell() + length > size:
@@ -85,7 +90,7 @@ def _require_no_bomb(path: Path) -> None:
                 continue
             allowed -= _inflated(file, length, allowed)
             if allowed < 0:
-                raise WeightsError(f"{path} would inflate beyond {8 * MAX_VALUES:,} bytes: expected a VGG's weights.")
+                raise WeightsError(f"{path} would inflate beyond {_LARGEST:,} bytes: expected a VGG's weights.")
 
 
 def _inflated(file: io.BufferedReader, length: int, allowed: int) -> int:

@@ -47,6 +47,12 @@ class Released:
         return f"{self.config.name}@{self.source}"
 
     @property
+    def origin(self) -> str:
+        """Whose training the weights come from: other publishers' files may hold the same."""
+        origins = {"matconvnet": "oxford", "keras": "oxford", "timm": "torchvision", "onnx-12": "onnx"}
+        return origins.get(self.source, self.source)
+
+    @property
     def megabytes(self) -> str:
         """Its size, to print."""
         size = self.size or (round(self.mib * 2**20) if self.mib else None)
@@ -56,15 +62,15 @@ class Released:
         """Whether a file of this many bytes can be it."""
         if self.size is not None:
             return size == self.size
-        return size > _LEAST if self.mib is None else abs(size / 2**20 - self.mib) < 0.001
+        return _LEAST < size < _MOST if self.mib is None else abs(size / 2**20 - self.mib) < 0.001
 
     def is_digest(self, found: str) -> bool:
         """Whether a file of this digest, by `algorithm`, is it."""
         return self.digest is not None and found.startswith(self.digest)
 
 
-_LEAST = 400_000_000
-"""Bytes that weights of full width cannot be pressed into."""
+_LEAST, _MOST = 400_000_000, 1_000_000_000
+"""Bytes between which weights of full width lie."""
 _OXFORD = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/"
 _MATCONVNET = "http://www.vlfeat.org/matconvnet/models/"
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -126,13 +132,13 @@ def _keras(config: str, stem: str, size: int, md5: str, top1: float, top5: float
     )  # fmt: skip
 
 
-def _zoo(
-    config: str, stem: str, source: str = "onnx", top1: float | None = None, top5: float | None = None
-) -> Released:
+def _zoo(config: str, stem: str, size: int, top1: float | None, top5: float | None, sha256: str) -> Released:
+    """Sizes and hashes as the zoo's ONNX_HUB_MANIFEST.json has them."""
     published = (Published(top1, top5, "one centre crop, MXNet Gluon"),) if top1 and top5 else ()
+    source = "onnx-12" if stem.endswith("-12") else "onnx"
     return Released(
-        source, CONFIGS[config], f"{stem}.onnx", f"{_ZOO}{stem}.onnx", None, None, "sha256", None, "Apache-2.0", None,
-        INPUTS["torchvision"], False, published,
+        source, CONFIGS[config], f"{stem}.onnx", f"{_ZOO}{stem}.onnx", size, None,
+        "sha256", sha256, "Apache-2.0", None, INPUTS["torchvision"], False, published,
     )  # fmt: skip
 
 
@@ -159,12 +165,17 @@ RELEASED: tuple[Released, ...] = (
     _timm("D-BN", "vgg16_bn", 73.354, 91.490),
     _timm("E-BN", "vgg19_bn", 74.230, 91.848),
     _keras("D", "vgg16", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b", 28.7, 9.9),
-    _keras("E", "vgg19", 574_710_816, "cbe5617147190e668d6c5d5026f83318", 28.7, 10.0),
-    _zoo("D",    "vgg16-7",    top1=27.38, top5=8.86),
-    _zoo("E",    "vgg19-7",    top1=26.28, top5=8.42),
-    _zoo("D-BN", "vgg16-bn-7", top1=27.29, top5=8.79),
-    _zoo("E-BN", "vgg19-bn-7", top1=26.17, top5=8.21),
-    _zoo("D",    "vgg16-12", "onnx-12"),
+    _keras("E", "vgg19", 574_710_816, "cbe5617147190e668d6c5d5026f83318", 28.7, 10.0), # top-5 not seen at its source
+    _zoo("D",    "vgg16-7",    553_437_328, 27.38, 8.86,
+         "f20805a3ecccaa88647bbab4ad011ff2412a9838485ea844de0fcbce349820b9"),
+    _zoo("E",    "vgg19-7",    574_677_321, 26.28, 8.42,
+         "692f9f927f1df1b89033787a77a73eac59fd9b3344f9ecdf0b13221e41c2046f"),
+    _zoo("D-BN", "vgg16-bn-7", 553_512_191, 27.29, 8.79,
+         "4fdceabf1ef715c9ed3020fa2eac1cb2a448296c086b03633c80cf47e1c5afce"),
+    _zoo("E-BN", "vgg19-bn-7", 574_774_380, 26.17, 8.21,
+         "ce0987dfa6228ad29708013f38b7f73cbc14ca6066a05fc22ee49b35871c63ed"),
+    _zoo("D",    "vgg16-12",   553_437_752, None, None,
+         "722c42f53ca03a5480296bf8f9c85a151de3eed9ec982d7d2302ff6e2900c67b"),
     Released(
         "features", CONFIGS["D"], "vgg16_features-amdegroot-88682ab5.pth",
         f"{_TORCHVISION}vgg16_features-amdegroot-88682ab5.pth", None, 527.802, "sha256", "88682ab5", "not stated", None,

@@ -30,6 +30,8 @@ class ModelSpec:
             raise UsageError(
                 f"{text!r} names no source after the @: expected {name}@FILE, or one of {', '.join(_NAMED)}."
             )
+        if source.lower() in _NAMED and not Path(source).exists():
+            source = source.lower()  # D@Oxford
         return cls(config_named(name), source or None)
 
     @property
