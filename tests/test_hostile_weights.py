@@ -270,6 +270,15 @@ def test_external_data_outside_the_folder_is_refused(place: str, tmp_path: Path)
         read_weights(tmp_path / "in" / "x.onnx", D)
 
 
+def test_a_bias_that_is_left_out_is_zero(tmp_path: Path) -> None:
+    model = onnx.load(CORPUS / "D.onnx")
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    del first.input[2:]
+    onnx.save(model, tmp_path / "x.onnx")
+    tensors = read_weights(tmp_path / "x.onnx", D).tensors
+    assert tensors["features.0.bias"].tolist() == [0] * len(tensors["features.0.weight"])
+
+
 def test_external_data_beside_the_graph_is_read(tmp_path: Path) -> None:
     onnx.save(
         onnx.load(CORPUS / "D.onnx"), tmp_path / "x.onnx", save_as_external_data=True, location="x.data",

@@ -102,11 +102,13 @@ class _Chain:
         kind = _KINDS[node.op_type]
         self._kinds.append(kind)
         if kind in ("conv", "fc"):
-            weight, bias = self._parameters(node, 2)
+            has_bias = len([name for name in node.input if name]) > 2  # an exporter leaves out one of zeros
+            weight, *biases = self._parameters(node, 1 + has_bias)
             if kind == "conv":
                 _require_padded(node, weight, attributes.get("pads", [0, 0, 0, 0]), self._path)
             elif not attributes.get("transB", 0):
                 weight = weight.T.contiguous()
+            bias = biases[0] if biases else torch.zeros(len(weight))
             self._layers.append(Weighted(node.name or node.input[1], weight, bias))
         elif kind == "norm":
             if self._kinds[-2:-1] != ["conv"]:
