@@ -125,14 +125,18 @@ def test_a_file_that_cannot_be_had_keeps_its_row_and_fails(
     vggbench: Callable[..., Result], publishers: Callable[..., Path], wnid_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(row: Released, watch: DownloadWatch | None = None) -> Path:
-        if row.config.name == "E":
-            raise WeightsError("E cannot be had.")
+        if row.config.name in "AE":
+            raise WeightsError(f"{row.config.name} cannot be had.")
         return publishers(row, watch)
 
     monkeypatch.setattr("vggbench.weights.load.fetch", offline)
-    result = vggbench("compare", "D", "E", "--data", wnid_data, "--format", "json")
+    result = vggbench("compare", "D", "E", "A", "--data", wnid_data, "--format", "json")
     assert result.code == 1
-    assert [row["top1_error"] is None for row in json.loads(result.out)] == [False, True]
+    rows = json.loads(result.out)
+    assert [row["top1_error"] is None for row in rows] == [False, True, True]
+    assert [row["train_scale"] for row in rows] == ["256-512", "256-512", None]
+    assert "The paper has 25.5 / 8.0" in rows[1]["note"]
+    assert "The paper" not in rows[2]["note"], "torchvision's A is not the paper's"
     assert "E cannot be had." in result.err
 
 

@@ -29,7 +29,7 @@ from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
 from vggbench.tables.table import check_output, choose_format
 from vggbench.views import INPUTS, Rescale
-from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
+from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model, released
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ def _require(at_least: int, count: int, texts: Sequence[str]) -> None:
 
 def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) -> Row:
     """The row of a net without weights: its cost on these images, and the paper's figure on ILSVRC alone."""
-    train_scale = _load_options(options).train_scale or _published_scale(entry.spec.config.name)
+    train_scale = _load_options(options).train_scale or _expected_scale(entry.spec)
     kinds = [protocol for protocol in done.protocols if protocol.combines] or done.protocols[-1:]
     scales = _scales(kinds[-1], options, train_scale)
     protocol = "+".join(str(kind) for kind in kinds)
-    reference = paper_reference(protocol, (Member(entry.spec.config.name, str(train_scale), scales),))
+    reference = paper_reference(protocol, (Member(entry.spec.config.name, str(train_scale), scales),))  # none without S
     on_ilsvrc = done.plan.data.is_full_ilsvrc_val
     note = f"{entry.spec.name}: {entry.note}"
     if reference and not on_ilsvrc:
@@ -261,10 +261,15 @@ def _size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
 
 
-def _published_scale(config: str) -> TrainScale:
-    """The S of the paper's best net of this config: jittered where it trained one."""
-    scales = {member.train_scale for result in RESULTS for member in result.members if member.config == config}
-    return TrainScale.parse(max(scales, key=len, default="256"))
+def _expected_scale(spec: ModelSpec) -> TrainScale | None:
+    """S of the released file that was not to be had; else of the paper's best net, jittered where it trained one."""
+    row = released(spec.config, spec.source) if spec.source else None
+    if row:
+        return row.train_scale
+    scales = {
+        member.train_scale for result in RESULTS for member in result.members if member.config == spec.config.name
+    }
+    return TrainScale.parse(max(scales, key=len)) if scales else None
 
 
 def _sizes(plan: Plan) -> list[tuple[int, int]]:

@@ -66,6 +66,7 @@ def released_table() -> Table:
 def file_table(model: Model, path: Path) -> Table:
     """One file, layer by layer, and what is known of it; the model was loaded from it, so every shape fits."""
     assert isinstance(model.network, VGG)
+    form = format_name(path)
     rows = [
         _LayerRow(name, tuple(tensor.shape), tensor.numel(), float(tensor.mean()), float(tensor.std(correction=0)))
         for name, tensor in model.network.state_dict().items()
@@ -79,20 +80,20 @@ def file_table(model: Model, path: Path) -> Table:
         Column("Std", lambda r: f"{r.std:.3g}", right=True),
     ]
     return Table(
-        title=f"{model.name} | {path.name} | {format_name(path)}, {path.stat().st_size:,} bytes",
+        title=f"{model.name} | {path.name} | {form}, {path.stat().st_size:,} bytes",
         rows=rows,
         terminal=columns,
         markdown=columns,
         record=lambda r: {"tensor": r.name, "shape": list(r.shape), "values": r.values, "mean": r.mean, "std": r.std},
-        notes=_file_notes(model, rows),
+        notes=_file_notes(model, form, rows),
     )
 
 
-def _file_notes(model: Model, rows: Sequence[_LayerRow]) -> list[str]:
+def _file_notes(model: Model, form: str, rows: Sequence[_LayerRow]) -> list[str]:
     released, net = model.released, model.net
     assert net is not None
     notes = [
-        f"sha256 {model.weights_hash}",
+        f"sha256 {'of its tensors ' if form == 'ONNX' else ''}{model.weights_hash}",
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
