@@ -29,7 +29,8 @@ from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
 from vggbench.tables.table import check_output, choose_format
 from vggbench.views import INPUTS, Rescale
-from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model, released
+from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
+from vggbench.weights.released import released
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from vggbench.weights.download import DownloadWatch
 from vggbench.weights.load import LoadOptions, Model, load_model, save_model
-from vggbench.weights.released import default_source, released
+from vggbench.weights.released import default_source
 from vggbench.weights.spec import SAMPLE_NETS, ModelSpec
 
 __all__ = [
-    "SAMPLE_NETS", "DownloadWatch", "LoadOptions", "Model", "ModelSpec", "default_source", "load_model", "released",
-    "save_model",
+    "SAMPLE_NETS", "DownloadWatch", "LoadOptions", "Model", "ModelSpec", "default_source", "load_model", "save_model",
 ]  # fmt: skip
