@@ -48,7 +48,7 @@ sample-nets: setup
 	  $(BIN)/vggbench train $$net $(SAMPLE_RECIPE) --epochs 4 --rate 0.001 --from A@$(SAMPLE_RUNS)/A.safetensors \
 	    --init identity --output $(SAMPLE_NETS)/$$net.safetensors; done
 
-# About 40 minutes on two cores; killed, it carries on.
+# Within an hour on two cores; killed, it carries on.
 miniature: setup
 	$(BIN)/python tables/miniature.py
 
