@@ -27,7 +27,9 @@ def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = True, classe
             torch.nn.init.uniform_(module.state_dict()["running_var"], 0.5, 1.5)
     network = Network(CONFIGS[config], classes, 1 / 16, ceil)
     net.eval().requires_grad_(False)
-    return Model(config, net, INPUTS["caffe"], classes, tuple("abcd"), "0", TrainScale(256, 512), network)
+    return Model(
+        config, net, INPUTS["caffe"], classes, tuple("abcd"), "0", TrainScale(256, 512), network, "seen", "chosen"
+    )
 
 
 @pytest.mark.parametrize("to", ["safetensors", "onnx"])
@@ -41,6 +43,7 @@ def test_what_is_exported_comes_back_the_same(
     assert (found.input, found.train_scale, found.class_names, found.net) == (
         model.input, model.train_scale, model.class_names, model.net,
     )  # fmt: skip
+    assert (found.trained_ids, found.validation_ids) == ("seen", "chosen")
     assert isinstance(found.network, VGG)
     assert isinstance(model.network, VGG)
     ours = model.network.state_dict()

@@ -202,6 +202,11 @@ def test_other_layers_with_weights_are_refused(
         read_weights(tmp_path / "x.mat", D)
 
 
+def _averaged(graph: onnx.GraphProto) -> None:
+    node = next(node for node in graph.node if node.op_type == "Relu")
+    node.CopyFrom(onnx.helper.make_node("AveragePool", node.input, node.output, kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+
+
 def _pooled_up(graph: onnx.GraphProto) -> None:
     node = [node for node in graph.node if node.op_type == "MaxPool"][-1]
     attribute = next(attribute for attribute in node.attribute if attribute.name == "ceil_mode")
@@ -227,7 +232,10 @@ def _pooled_up(graph: onnx.GraphProto) -> None:
             lambda graph: graph.node.insert(0, onnx.helper.make_node("Gather", ["images", "i"], ["x"], axis=1)),
             "the operator Gather",
         ),
-        (lambda graph: graph.node.insert(3, onnx.helper.make_node("Identity", [], ["x"])), "can be followed"),
+        (lambda graph: graph.node.insert(3, onnx.helper.make_node("Identity", [], ["x"])), "is no whole ONNX model"),
+        (lambda graph: _replaced(graph, "Relu", "Softmax"), "goes on with Conv after an average or softmax"),
+        (lambda graph: _replaced(graph, "Relu", "GlobalAveragePool"), "goes on with Conv after an average or softmax"),
+        (_averaged, r"AveragePool with kernel_shape \[3, 3\]"),
         (lambda graph: graph.initializer.pop(0), "computes the weights of Conv"),
         (lambda graph: graph.initializer[0].dims.append(10**9), "expected at most 300,000,000 values"),
     ],

@@ -42,3 +42,8 @@ class StoreError(VggbenchError):
 
 class NumericsError(VggbenchError):
     """A figure that cannot be true, such as a NaN posterior."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, short enough for a sentence."""
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -1,6 +1,5 @@
 """A model as a file for other tools: our safetensors, torchvision's state dict, or ONNX, checked before it is kept."""
 
-import contextlib
 import json
 import logging
 import warnings
@@ -13,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from vggbench.configs import CROP, FC6_KERNEL
-from vggbench.errors import NumericsError, UsageError, WeightsError
+from vggbench.errors import NumericsError, UsageError
 from vggbench.model import VGG
 from vggbench.weights import Model, save_model
-from vggbench.weights.files import METADATA_KEY
+from vggbench.weights.files import METADATA_KEY, written
 from vggbench.weights.load import describe
 
 _TOLERANCE = 1e-4
@@ -41,11 +40,10 @@ def export_torchvision(model: Model, path: Path) -> str:
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     if model.input.channels == "BGR":
         tensors["features.0.weight"] = tensors["features.0.weight"].flip(1)
-    with _written(path) as partial:
+    with written(path) as partial:
         torch.save(tensors, partial)
-    expects = model.input.in_rgb()
     pooling = "; its pooling rounds up (ceil_mode=True), which torchvision's net does not" if network.ceil_pool else ""
-    return f"It expects {expects}, mean {_listed(expects.mean)}, std {_listed(expects.std)}{pooling}."
+    return f"It expects {model.input.in_rgb().in_full()}{pooling}."
 
 
 def export_onnx(model: Model, path: Path) -> str:
@@ -58,7 +56,7 @@ def export_onnx(model: Model, path: Path) -> str:
     ours, network = _network(model), _AllConvolutions(_network(model)).eval()
     height, width = (torch.export.Dim(side, min=CROP) for side in ("height", "width"))
     shapes = ({0: torch.export.Dim("batch"), 2: height, 3: width},)
-    with _written(path) as partial, _quietly():
+    with written(path) as partial, _quietly():
         torch.onnx.export(
             network, (torch.zeros(2, 3, 256, 288),), partial, input_names=["images"],
             output_names=["scores", "logits"], dynamic_shapes=shapes, dynamo=True, external_data=False, optimize=False,
@@ -70,8 +68,7 @@ def export_onnx(model: Model, path: Path) -> str:
         content.metadata_props.add(key=METADATA_KEY, value=json.dumps(describe(model, _recipe(model)), sort_keys=True))
         onnx.save(content, partial)
         _require_equal(ours, partial)
-    expects = model.input
-    return f"It expects {expects}, mean {_listed(expects.mean)}, std {_listed(expects.std)}."
+    return f"It expects {model.input.in_full()}."
 
 
 EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
@@ -145,26 +142,13 @@ def _network(model: Model) -> VGG:
     return model.network
 
 
-def _recipe(model: Model) -> dict[str, str]:
-    return {"exported_from": f"{model.name}:{model.weights_hash}"}
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A file beside the final one, which takes its name when it is whole. Raises WeightsError."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(f"{path} cannot be written ({str(error).splitlines()[0]}).") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+def _recipe(model: Model) -> dict[str, str | None]:
+    """Where it comes from, and which images it has seen, so that tables of these still say so."""
+    return {
+        "exported_from": f"{model.name}:{model.weights_hash}",
+        "trained_ids": model.trained_ids,
+        "validation_ids": model.validation_ids,
+    }
 
 
 @contextmanager

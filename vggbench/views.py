@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from vggbench.errors import DataError
+from vggbench.errors import DataError, first_line
 from vggbench.protocols import View, rescaled_size
 
 MAX_PIXELS = 100_000_000
@@ -46,6 +46,11 @@ class Input:
         if self.range == 1:
             pixels = pixels / 255
         return (pixels - mean) / std
+
+    def in_full(self) -> str:
+        """With its numbers."""
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"{self}, mean {mean}, std {std}"
 
     def in_rgb(self) -> "Input":
         """The same for a network whose first convolution takes RGB."""
@@ -126,7 +131,7 @@ def decode(data: bytes) -> Tensor:
         converted: Tensor = v2.functional.pil_to_tensor(header.convert("RGB"))
         return converted
     except Exception as error:  # Pillow and libjpeg raise nearly anything on damaged files
-        raise NotAnImage(f"cannot be decoded ({_first_line(error)})") from error
+        raise NotAnImage(f"cannot be decoded ({first_line(error)})") from error
 
 
 def image_size(path: str) -> tuple[int, int]:
@@ -173,7 +178,3 @@ def _resizes_uint8_natively(interpolation: str) -> bool:
         probe[None], size=[23, 34], mode=interpolation, align_corners=False, antialias=True
     )[0]
     return torch.equal(v2.functional.resize(probe, [23, 34], mode, antialias=True), native)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

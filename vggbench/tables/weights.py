@@ -97,8 +97,7 @@ def _file_notes(model: Model, form: str, rows: Sequence[_LayerRow]) -> list[str]
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
-        f"Input {model.input}, mean {_listed(model.input.mean)}, std {_listed(model.input.std)}; "
-        f"{_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
+        f"Input {model.input.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
     ]  # fmt: skip
     notes += [f"Published: {_stated(figure)}." for figure in released.published] if released else []
     notes += [f"Licence: {released.licence}."] if released else []
@@ -157,10 +156,6 @@ def _percent(value: float) -> str:
 
 def _stated(figure: Published) -> str:
     return f"{_figure(figure)} ({figure.how})"
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
 
 
 def _record(row: _Row) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,24 +47,33 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
     """Write a safetensors file that describes itself, whole or not at all; raises WeightsError."""
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with written(path) as partial:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             partial,
             metadata={METADATA_KEY: json.dumps(description, sort_keys=True)},
         )
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A file beside the final one, which takes its name once it is whole. Raises WeightsError."""
+    from safetensors import SafetensorError
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
         partial.chmod(0o644)  # safetensors makes files that only their owner can read
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{path} cannot be written ({error}).") from error
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise WeightsError(f"{path} cannot be written ({error}).") from error
 
 
 def file_hash(path: Path) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vggbench.errors import WeightsError
-from vggbench.weights.layers import MAX_VALUES, Foreign, Weighted, channels_first, require_affordable
+from vggbench.weights.layers import MAX_VALUES, Foreign, Weighted, channels_first, require_affordable, whole
 
 _MAX_NAMES = 1000
 _CONV, _DENSE = 4, 2
@@ -21,18 +21,10 @@ def read_keras(path: Path) -> Foreign:
     """Convolutions and dense layers in the net's order, fc6 turned to channels first. Raises WeightsError."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            found = list(_layers(file, path))
-            _require_few(found, path)
-            layers = [_weighted(name, datasets, path) for name, datasets in found]
-    except WeightsError:
-        raise
-    except Exception as error:  # h5py raises nearly anything on a damaged file
-        raise WeightsError(
-            f"{path} is no whole Keras file ({type(error).__name__}): expected one written by save_weights or "
-            "model.save. Copy or download it again."
-        ) from error
+    with whole(path, "Keras file", "one written by save_weights or model.save"), h5py.File(path, "r") as file:
+        found = list(_layers(file, path))
+        _require_few(found, path)
+        layers = [_weighted(name, datasets, path) for name, datasets in found]
     first = next((place for place, layer in enumerate(layers) if layer.weight.ndim == _DENSE), None)
     if not first:
         return Foreign(layers)

@@ -1,6 +1,8 @@
 """What every reader of a foreign format yields: the layers with weights, in the order of the net."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vggbench.configs import CONFIGS, FC6_KERNEL, Config
-from vggbench.errors import WeightsError
+from vggbench.errors import WeightsError, first_line
 from vggbench.model import VGG
 
 MAX_VALUES = 300_000_000
@@ -109,6 +111,19 @@ def channels_first(weight: Tensor, channels: int) -> Tensor:
     """An fc6 whose inputs are in the order row, column, channel, (7 * 7 * C, out) -> (out, C * 7 * 7)."""
     maps = weight.view(FC6_KERNEL, FC6_KERNEL, channels, -1)
     return maps.permute(3, 2, 0, 1).reshape(weight.shape[1], -1)
+
+
+@contextmanager
+def whole(path: Path, what: str, expected: str) -> Iterator[None]:
+    """Turn what a library raises on a damaged file, which is nearly anything, into one WeightsError."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(
+            f"{path} is no whole {what} ({first_line(error)}): expected {expected}. Copy or download it again."
+        ) from error
 
 
 def require_affordable(shape: tuple[int, ...], path: Path, name: str) -> None:

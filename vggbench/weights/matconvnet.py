@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggbench.errors import WeightsError
-from vggbench.weights.layers import Foreign, Weighted, require_affordable
+from vggbench.weights.layers import Foreign, Weighted, require_affordable, whole
 
 _HEADER, _TAG, _COMPRESSED, _CHUNK = 128, 8, 15, 1 << 20
 _LARGEST = 1_500_000_000
@@ -24,20 +24,13 @@ def read_matconvnet(path: Path) -> Foreign:
     Its fc layers are convolutions. Raises WeightsError.
     """
     _require_no_bomb(path)
-    try:
+    with whole(path, "MatConvNet model", "`layers`, as simplenn has them"):
         content = _loaded(path)
         cells = content["layers"] if "layers" in content else content["net"]["layers"][0, 0]
         layers = [layer[0, 0] for layer in cells.ravel()]
         kinds = {str(layer["type"][0]) for layer in layers}
         found = [_weighted(layer, path) for layer in layers if _filters(layer)]
-        return Foreign(found, has_lrn=bool(kinds & {"normalize", "lrn"}))
-    except WeightsError:
-        raise
-    except Exception as error:  # SciPy raises nearly anything on a damaged file
-        raise WeightsError(
-            f"{path} is no whole MatConvNet model ({type(error).__name__}): expected `layers`, as simplenn has them. "
-            "Copy or download it again."
-        ) from error
+    return Foreign(found, has_lrn=bool(kinds & {"normalize", "lrn"}))
 
 
 def _loaded(path: Path) -> dict[str, Any]:

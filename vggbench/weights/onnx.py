@@ -12,14 +12,14 @@ from torch import Tensor
 from vggbench.configs import FC6_KERNEL
 from vggbench.errors import WeightsError
 from vggbench.weights.files import METADATA_KEY
-from vggbench.weights.layers import EPSILON, MAX_VALUES, Foreign, Norm, Weighted, require_affordable
+from vggbench.weights.layers import EPSILON, MAX_VALUES, Foreign, Norm, Weighted, require_affordable, whole
 
 _MAX_NODES = 10_000
-_POOLS = 5
 _KINDS = {"Conv": "conv", "BatchNormalization": "norm", "Relu": "relu", "LRN": "lrn", "MaxPool": "pool", "Gemm": "fc"}
-_PASSING = {"Flatten", "Reshape", "Dropout", "Identity", "AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax"}
-"""Operators between or after the layers that change no value's meaning: averages stand where they average nothing, or
-at the end."""
+_ENDING = {"GlobalAveragePool", "ReduceMean", "Softmax"}
+"""Operators that may follow the last layer."""
+_PASSING = {"Flatten", "Reshape", "Dropout", "Identity", "AveragePool", *_ENDING}
+"""Operators between or after the layers that change no value; AveragePool does not over single pixels."""
 _SHAPES = {"Constant", "Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Cast", "Slice", "Identity", "Reshape"}
 """Operators beside the chain, which work out shapes."""
 _FIXED: dict[str, dict[str, Any]] = {
@@ -28,6 +28,7 @@ _FIXED: dict[str, dict[str, Any]] = {
         "kernel_shape": [2, 2], "strides": [2, 2], "dilations": [1, 1], "auto_pad": b"NOTSET", "pads": [0, 0, 0, 0],
     },
     "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
+    "AveragePool": {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0, 0, 0, 0]},
     "LRN": {"size": 5, "beta": 0.75, "bias": 2.0},
 }  # fmt: skip
 """Attributes that a VGG's operators have."""
@@ -35,15 +36,9 @@ _FIXED: dict[str, dict[str, Any]] = {
 
 def read_onnx(path: Path) -> Foreign:
     """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
-    graph = _graph(path)
-    try:
-        return _Chain(graph, path).followed()
-    except WeightsError:
-        raise
-    except Exception as error:  # a graph that no exporter writes: inputs, attributes or tensors of other kinds
-        raise WeightsError(
-            f"{path} is no graph that can be followed ({_first_line(error)}): expected a VGG's."
-        ) from error
+    with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
+        return _Chain(_graph(path), path).followed()
+    raise AssertionError  # what is raised within goes on
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -76,6 +71,7 @@ class _Chain:
         self._layers: list[Weighted] = []
         self._kinds: list[str] = []
         self._ceil: set[bool] = set()
+        self._ended = False
 
     def followed(self) -> Foreign:
         """All layers."""
@@ -96,9 +92,12 @@ class _Chain:
         """A node of the chain."""
         _require_usual(node, attributes, self._path)
         if node.op_type in _PASSING:
-            if node.op_type.endswith("Pool") and self._kinds.count("pool") != _POOLS:
-                raise WeightsError(f"{self._path} has {node.op_type} before the last MaxPool: expected none.")
+            self._ended |= node.op_type in _ENDING
             return
+        if self._ended:
+            raise WeightsError(
+                f"{self._path} goes on with {node.op_type} after an average or softmax: expected no layer."
+            )
         kind = _KINDS[node.op_type]
         self._kinds.append(kind)
         if kind in ("conv", "fc"):
@@ -148,17 +147,9 @@ def _graph(path: Path) -> Any:
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
 
-    try:
-        model = onnx.load(path, load_external_data=False)
-        _require_affordable_graph(model.graph, path)
-        load_external_data_for_model(model, str(path.absolute().parent))  # refuses a place outside that folder
-    except WeightsError:
-        raise
-    except Exception as error:  # protobuf and onnx raise nearly anything on a damaged file
-        raise WeightsError(
-            f"{path} is no whole ONNX model ({_first_line(error)}): expected a VGG's graph, with its external data "
-            "beside it if it has any."
-        ) from error
+    model = onnx.load(path, load_external_data=False)
+    _require_affordable_graph(model.graph, path)
+    load_external_data_for_model(model, str(path.absolute().parent))  # refuses a place outside that folder
     return model.graph
 
 
@@ -222,7 +213,3 @@ def _attribute(attribute: Any) -> Any:
 
     value = get_attribute_value(attribute)
     return list(value) if isinstance(value, list | tuple) else value
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
