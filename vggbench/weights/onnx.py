@@ -37,8 +37,8 @@ _FIXED: dict[str, dict[str, Any]] = {
 def read_onnx(path: Path) -> Foreign:
     """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
     with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
-        return _Chain(_graph(path), path).followed()
-    raise AssertionError  # what is raised within goes on
+        net = _Chain(_graph(path), path).followed()
+    return net
 
 
 def read_description(path: Path) -> dict[str, Any]:
