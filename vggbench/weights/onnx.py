@@ -38,7 +38,7 @@ def read_onnx(path: Path) -> Foreign:
     """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
     with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
         net = _Chain(_graph(path), path).followed()
-    return net
+    return net  # noqa: RET504 - a return inside would look to mypy as if it could be skipped
 
 
 def read_description(path: Path) -> dict[str, Any]:
