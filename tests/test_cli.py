@@ -164,9 +164,9 @@ def test_output_goes_to_a_file_that_begins_with_the_command(
         (("eval", "A@{A}", "--output", "{tmp}"), 2, "found a folder"),
         (("fuse", "A@{A}", "vgg11@{A}"), 2, "expected two or more different"),
         (("compare", "A@{A}", "A@{tmp}/./A.pth"), 2, "are the same weights"),
-        (("eval", "A@{A}", "--data", "{tmp}/empty"), 1, "holds no class folders"),
-        (("eval", "A@{A}", "--data", "{tmp}/flat"), 1, "flat folder"),
-        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 class folders"),
+        (("eval", "A@{A}", "--data", "{tmp}/empty"), 1, "holds no images"),
+        (("eval", "A@{A}", "--data", "{tmp}/flat"), 1, "has no class: its place says none"),
+        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 classes"),
         (("eval", "A@{tmp}/harm.pth"), 1, "never executed"),
         (("eval", "A@{tmp}/text.pth"), 1, "is no weights file"),
         (("eval", "A@{tmp}/none.pth"), 1, "no readable weights file"),
@@ -221,7 +221,7 @@ class _Harm:
 def test_no_data_is_a_usage_error(vggbench: Callable[..., Result], nets: dict[str, Path]) -> None:
     result = vggbench("eval", f"A@{nets['A']}", *STATED)
     assert result.code == 2
-    assert "expected --data FOLDER" in result.err
+    assert "expected --data PATH" in result.err
 
 
 def test_a_file_must_state_its_input(vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path) -> None:

@@ -44,7 +44,7 @@ def test_ids_drop_the_extension_and_the_wnid(tmp_path: Path) -> None:
 def test_equal_names_in_two_classes_become_paths(tmp_path: Path) -> None:
     data = open_data(_tree(tmp_path, "a/0.png", "b/0.png", "b/deep/1.jpg"))
     assert [image.id for image in data.images] == ["a/0.png", "b/0.png", "b/deep/1.jpg"]
-    assert data.folders == ("a", "b")
+    assert data.class_names == ("a", "b")
 
 
 def test_the_same_validation_image_twice_is_refused(tmp_path: Path) -> None:
@@ -70,8 +70,10 @@ def test_the_fingerprint_knows_ids_and_lengths_but_no_labels(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ((), "holds no class folders"),
-        (("1.JPEG", "2.JPEG"), "flat folder of 2 images"),
+        ((), "holds no images"),
+        (("1.JPEG", "2.JPEG"), r"1.JPEG has no class: .* --ground-truth FILE"),
+        (("a/1.JPEG", "2.JPEG"), "2.JPEG lies beside the class folders"),
+        (("a/b/1.JPEG", "a/c/1.JPEG"), "a holds 2 folders and no image: .* --data"),
         (("a/1.JPEG", "b/readme.txt"), "b holds no image"),
     ],
 )
@@ -92,15 +94,15 @@ def test_other_files_are_named_and_hidden_ones_are_not(tmp_path: Path) -> None:
     data = open_data(_tree(tmp_path, "a/1.JPEG", "a/notes.txt", "a/.DS_Store"))
     assert len(data) == 1
     (note,) = data.notes
-    assert note.endswith(f"were left alone, the first {tmp_path / 'a' / 'notes.txt'}")
+    assert note.endswith(f"was left alone, {tmp_path / 'a' / 'notes.txt'}")
 
 
 def test_labels_are_places_in_the_models_list(tmp_path: Path) -> None:
     data = open_data(_tree(tmp_path, "cat/1.png", "dog/2.png"))
     assert data.labels(("dog", "bird", "cat"), 3).tolist() == [2, 0]
-    with pytest.raises(DataError, match="1 class folder \\('dog'\\)"):
+    with pytest.raises(DataError, match=r"1 class \('dog'\)"):
         data.labels(("bird", "cat"), 2)
-    with pytest.raises(DataError, match="as many folders as classes"):
+    with pytest.raises(DataError, match="expected as many"):
         data.labels(None, 3)
 
 
@@ -118,8 +120,8 @@ def test_a_subset_is_spread_over_the_classes(count: int, classes: int, limit: in
     assert list(subset.images) == sorted(subset.images, key=lambda image: image.id)
     assert subset.total == count
     if count % classes == 0 and limit % classes == 0 and limit <= count:
-        assert {image.folder for image in subset.images} == set(data.folders)
-    assert subset.folders == data.folders
+        assert {image.class_name for image in subset.images} == set(data.class_names)
+    assert subset.class_names == data.class_names
 
 
 def test_limit_zero_is_refused() -> None:

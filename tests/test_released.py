@@ -209,7 +209,7 @@ def test_the_publishers_figure_stands_beside_just_its_protocol() -> None:
 
 def test_folders_of_ilsvrc_are_known() -> None:
     def data(*folders: str) -> DataSet:
-        return DataSet("x", (), 0, of_folders=folders)
+        return DataSet("x", (), 0, of_classes=folders)
 
     assert data(*wnids()[:3]).has_ilsvrc_classes
     assert not data(wnids()[0], "cat").has_ilsvrc_classes

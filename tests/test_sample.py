@@ -52,7 +52,7 @@ def test_no_split_shares_a_picture_with_another(few_drawn: Path) -> None:
     train, dev = open_training_data("sample")
     sets = [train, dev, open_data("sample"), open_data("sample-heldout")]
     assert [data.name for data in sets] == ["sample-train", "sample-dev", "sample", "sample-heldout"]
-    assert all(data.is_sample and len(data.folders) == 12 for data in sets)
+    assert all(data.is_sample and len(data.class_names) == 12 for data in sets)
     pixels = [image.read() for data in sets for image in data.images]
     assert len(set(pixels)) == len(pixels) == 4 * 12
     with pytest.raises(UsageError, match="no split 'test': expected sample or sample-train"):
@@ -111,7 +111,7 @@ def test_compare_and_fuse_run_bare(vggbench: Callable[..., Result], few_drawn: P
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("eval", "D@oxford"), "No images for D@oxford: expected --data FOLDER"),
+        (("eval", "D@oxford"), "No images for D@oxford: expected --data PATH"),
         (("compare", "A", "D@sample"), "No images for D@sample"),
         (("eval", "D", "--weights", "random"), "No images for --weights random"),
         (("train", "D", "--output", "d.safetensors"), "training never takes the sample unasked"),

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vggbench.blocks import Block
 from vggbench.errors import StoreError
-from vggbench.scores import BLOCK, Block, Run, Store, fuse, label_ranks, posteriors
+from vggbench.scores import BLOCK, Run, Store, fuse, label_ranks, posteriors
 
 K = 5
 
@@ -38,7 +39,7 @@ def _write(run: Run, number: int, values: NDArray[np.float32], bad: tuple[str, .
         number,
         Block(
             tuple(run.expected[i] for i in places), np.zeros(count, np.int32), sizes, sizes, values[places], here,
-            {"device": "cpu", "seconds": 1.0},
+            provenance={"device": "cpu", "seconds": 1.0},
         ),
     )  # fmt: skip
 

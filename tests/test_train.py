@@ -219,7 +219,7 @@ def test_an_unreadable_image_is_named(tmp_path: Path, many_pictures: Path, worke
     data = open_data(many_pictures)
     broken = tmp_path / "broken.JPEG"
     broken.write_text("text")
-    images = (*data.images, ImageFile("z", broken, 4, data.folders[0]))
+    images = (*data.images, ImageFile("z", broken, 4, data.class_names[0]))
     crops = Crops(DataSet("d", images, len(images)), np.zeros(len(images), np.int32), np.zeros((3, 3)), Recipe())
     with pytest.raises(UnreadableImages, match=r"^\S*broken.JPEG is no image: expected an image"):
         list(batches(crops, 0, workers=workers))
@@ -350,7 +350,7 @@ def test_processes_share_every_batch_without_loss_or_repetition(many_pictures: P
 
 def test_a_net_that_continues_another_keeps_its_input(many_pictures: Path, peaked: Callable[..., object]) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, rate=1e-9, train_layers="fc")
-    start = replace(_model("A", peaked("A")), class_names=data.folders)  # type: ignore[arg-type]
+    start = replace(_model("A", peaked("A")), class_names=data.class_names)  # type: ignore[arg-type]
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model
     assert trained.input == INPUTS["caffe"]
 
@@ -373,7 +373,7 @@ def test_a_table_of_images_that_training_saw_says_so(
 def test_train_layers_fc_leaves_the_convolutions_alone(many_pictures: Path, peaked: Callable[..., object]) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, train_layers="fc")
     weights: dict[str, Tensor] = peaked("A")  # type: ignore[assignment]
-    start = replace(_model("A", weights), class_names=data.folders)
+    start = replace(_model("A", weights), class_names=data.class_names)
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model.network
     assert isinstance(trained, VGG)
     changed = {name for name, tensor in trained.state_dict().items() if not tensor.equal(weights[name])}
@@ -385,8 +385,8 @@ def test_train_layers_fc_leaves_the_convolutions_alone(many_pictures: Path, peak
 def test_the_printed_variance_cannot_be_trained_and_the_others_can(init: str, tmp_path: Path) -> None:
     data = open_data(Path(__file__).parents[2] / "shared" / "ilsvrc-sample")
     images = data.images[:160]
-    data = DataSet("real", images, len(images), of_folders=data.folders)
-    few = DataSet("few", images[:2], 2, of_folders=data.folders)
+    data = DataSet("real", images, len(images), of_classes=data.class_names)
+    few = DataSet("few", images[:2], 2, of_classes=data.class_names)
     recipe = Recipe(batch_size=8, epochs=1, init=init)  # type: ignore[arg-type]
     if init == "paper-literal":
         with pytest.raises(NumericsError, match="The paper prints this variance, and it cannot be trained"):
@@ -432,7 +432,7 @@ def test_another_input_is_another_training(
 ) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
     for name in ("caffe", "torchvision"):
-        start = replace(_model("A", peaked("A")), class_names=data.folders, input=INPUTS[name])
+        start = replace(_model("A", peaked("A")), class_names=data.class_names, input=INPUTS[name])
         train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, runs=tmp_path, running=ALONE)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -454,7 +454,7 @@ def test_an_interrupt_after_a_step_keeps_the_step(many_pictures: Path, tmp_path:
 def test_a_validation_image_that_cannot_be_read_is_named(many_pictures: Path, tmp_path: Path) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
     (tmp_path / "broken.JPEG").write_text("text")
-    val = DataSet("val", (ImageFile("z", tmp_path / "broken.JPEG", 4, data.folders[0]), *data.images[:3]), 4)
+    val = DataSet("val", (ImageFile("z", tmp_path / "broken.JPEG", 4, data.class_names[0]), *data.images[:3]), 4)
     with pytest.raises(UnreadableImages, match=r"val cannot validate: .*broken.JPEG.* the same command carries on"):
         train(CONFIGS["A"], data, val, recipe, width=1 / 16, running=ALONE)
 
@@ -491,7 +491,7 @@ def test_train_and_val_stand_side_by_side(tmp_path: Path, many_pictures: Path) -
         open_training_data(tmp_path)
     (tmp_path / "val").symlink_to(many_pictures)
     train_data, val_data = open_training_data(tmp_path)
-    assert (len(train_data), len(val_data), train_data.folders) == (70, 70, val_data.folders)
+    assert (len(train_data), len(val_data), train_data.class_names) == (70, 70, val_data.class_names)
 
 
 def test_ilsvrcs_validation_images_are_not_trained_on(monkeypatch: pytest.MonkeyPatch, many_pictures: Path) -> None:
@@ -507,5 +507,5 @@ def test_one_image_of_ten_is_held_out_of_a_single_set(many_pictures: Path) -> No
         image.id for image in data.images
     }
     assert (len(train_data), len(val_data)) == (62, 8)
-    assert train_data.folders == val_data.folders == data.folders
+    assert train_data.class_names == val_data.class_names == data.class_names
     assert "one image of ten in each class, 8, is held out" in train_data.notes[-1]

@@ -1,6 +1,8 @@
 """Pixels: decoding equals Pillow, bad files are reasons, views are what their geometry says."""
 
 import io
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from vggbench.errors import DataError
+from vggbench.libjpeg import complaints
 from vggbench.protocols import View
-from vggbench.views import INPUTS, MAX_PIXELS, Input, NotAnImage, Rescale, decode, rescale, take
+from vggbench.views import INPUTS, MAX_PIXELS, Input, NotAnImage, Rescale, decode, header_of, rescale, take
 
 
 def _encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -122,3 +125,46 @@ def test_inputs_travel_as_json(name: str) -> None:
 def test_a_broken_input_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not an input"):
         Input.from_dict(INPUTS["caffe"].as_dict() | change)
+
+
+def _damaged(mode: str = "RGB") -> bytes:
+    """A JPEG whose middle is zeroed, as a bad disk leaves it: libjpeg decodes it without an error."""
+    data = bytearray(_encoded(_noise(mode, (240, 180)), quality=90))
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_libjpegs_complaint_of_a_damaged_middle_is_heard(mode: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with complaints() as heard:
+        assert decode(_damaged(mode)).shape == (3, 180, 240)
+    (complaint,) = heard
+    assert "Corrupt JPEG data" in complaint
+    with complaints() as heard:
+        decode(_encoded(_noise(mode, (240, 180))))
+    assert heard == []
+    assert capfd.readouterr().err == ""
+
+
+def test_other_words_on_stderr_pass(capfd: pytest.CaptureFixture[str]) -> None:
+    with complaints() as heard:
+        os.write(2, b"something else\n")
+        print("and more", file=sys.stderr)
+    assert heard == []
+    assert sorted(capfd.readouterr().err.splitlines()) == ["and more", "something else"]
+
+
+def test_of_16_bits_the_upper_8_are_taken() -> None:
+    values = np.arange(61 * 47, dtype=np.uint16).reshape(47, 61) * 22
+    grey = decode(_encoded(Image.fromarray(values), "PNG"))
+    np.testing.assert_array_equal(grey.numpy(), np.stack([values >> 8] * 3))
+    with pytest.raises(NotAnImage, match="pixels of 32 bits"):
+        decode(_encoded(Image.fromarray(np.ones((47, 61), np.int32)), "TIFF"))
+
+
+def test_what_a_header_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert header_of(_encoded(_noise("L"), exif=exif)) == (47, 61, "L", "JPEG", True)
+    assert header_of(_encoded(_noise("P"), "PNG")) == (47, 61, "P", "PNG", False)

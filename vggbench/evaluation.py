@@ -1,5 +1,6 @@
 """The evaluation loop: one pass over the images serves every job that still lacks a block."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from vggbench.backends import Precision, TorchBackend, device_name, hold_memory_flat, pick_device
+from vggbench.blocks import Block
 from vggbench.configs import CROP
 from vggbench.cost import image_macs
 from vggbench.data import DataSet
 from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
-from vggbench.loading import Images, Loaded, Request, cores, from_workers
+from vggbench.loading import Images, Loaded, Request, cores, fitting_workers, from_workers, no_room
 from vggbench.metrics import ranks
 from vggbench.protocols import Protocol, View, rescaled_size
-from vggbench.scores import Block, Run, Store
-from vggbench.views import NotAnImage, Rescale, image_size, take
+from vggbench.scores import BLOCK, Run, Store
+from vggbench.views import NotAnImage, Rescale, header_of, take
 from vggbench.weights import Model
 
-NUMERICS = 1
+NUMERICS = 2
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
 _SIZE_SAMPLE = 100
 
@@ -59,6 +61,8 @@ class Settings:
     workers: int | None = None
     rescale: Rescale = field(default_factory=Rescale)
     skip_unreadable: bool = False
+    share: tuple[int, int] = (0, 1)
+    """Process i of n that share a store: it computes the blocks b with b mod n = i."""
 
     @cached_property
     def torch_device(self) -> torch.device:
@@ -101,8 +105,17 @@ class Plan:
 
     @cached_property
     def missing(self) -> list[list[int]]:
-        """For each job the blocks to compute."""
-        return [run.missing(accept_unreadable=self.settings.skip_unreadable) for run in self.runs]
+        """For each job the blocks to compute: of those that lack, this process's share of all."""
+        process, processes = self.settings.share
+        return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every block of every run is stored, by whatever process."""
+        return not any(self._lacking(run) for run in self.runs)
+
+    def _lacking(self, run: Run) -> list[int]:
+        return run.missing(accept_unreadable=self.settings.skip_unreadable)
 
     @property
     def damaged(self) -> list[Path]:
@@ -114,6 +127,24 @@ class Plan:
         """For each job the mean work of an image, estimated from the sizes of a hundred."""
         some = sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
         return [sum(job.work(*size) for size in some) / len(some) for job in self.jobs]
+
+    @cached_property
+    def workers(self) -> int:
+        """Processes that decode and rescale: as many as asked for or, unasked, as many as have room.
+
+        Raises UsageError where there is no room for those that were asked for.
+        """
+        asked, room = self.settings.loader_workers, fitting_workers(self._bytes_per_image, held=2 * BLOCK)
+        if self.settings.workers is not None and asked > room:
+            raise UsageError(no_room(f"--workers {asked}", room))
+        return int(min(asked, room))
+
+    @cached_property
+    def _bytes_per_image(self) -> float:
+        """Of its pixels at every Q, estimated as `work_per_image` is."""
+        some = sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
+        scales = {job.scale for job in self.jobs}
+        return 3 * sum(math.prod(rescaled_size(*size, scale)) for size in some for scale in scales) / len(some)
 
     @property
     def missing_images(self) -> list[int]:
@@ -165,6 +196,10 @@ def execute(plan: Plan, watch: Watch | None = None) -> None:
     """Compute what `plan` misses; errors as `evaluate`."""
     if any(plan.missing):
         _compute(plan, watch or Watch())
+    if plan.settings.share != (0, 1):
+        plan.runs = [Run.open(run.folder, run.signature, run.expected) for run in plan.runs]
+        if not plan.is_whole:
+            return  # another process computes the rest
     unreadable = {image: why for run in plan.runs for image, why in run.unreadable.items()}
     if unreadable and not plan.settings.skip_unreadable:
         raise UnreadableImages(_complaint(plan.data, unreadable))
@@ -235,7 +270,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
         for position in ranges[block]
     ]
     dataset = Images(plan.data.images, plan.settings.rescale)
-    stream = from_workers(dataset, requests, plan.settings.loader_workers)
+    stream = from_workers(dataset, requests, plan.workers)
     for block in order:
         images = [next(stream) for _ in ranges[block]]
         plan.images_read += len(images)
@@ -295,11 +330,13 @@ def _block(
         heights=np.array([image.height for image in readable], dtype=np.int32),
         posteriors=computed,
         unreadable={plan.data.images[image.position].id: image.problem for image in images if image.problem},
+        doubtful={plan.data.images[image.position].id: image.doubt for image in images if image.doubt},
         provenance=provenance,
     )
 
 
 def _provenance(settings: Settings, seconds: float) -> dict[str, Any]:
+    import PIL
     import torchvision
 
     from vggbench import __version__
@@ -308,6 +345,7 @@ def _provenance(settings: Settings, seconds: float) -> dict[str, Any]:
         "vggbench": __version__,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        "pillow": PIL.__version__,
         "device": device_name(settings.torch_device),
         "threads": torch.get_num_threads(),
         "batch_size": settings.views_per_batch,
@@ -324,15 +362,16 @@ def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:
     found = []
     for index in range(count):
         try:
-            found.append(image_size(str(data.images[index * len(data) // count].path)))
-        except NotAnImage:
+            header = header_of(data.images[index * len(data) // count].read())
+        except (NotAnImage, OSError):
             continue  # reported when the evaluation comes to it
+        found.append((header.height, header.width))
     return found or [(375, 500)]
 
 
 def _complaint(data: DataSet, unreadable: dict[str, str]) -> str:
-    paths = {image.id: image.path for image in data.images}
-    named = [f"{paths[image]} {why}" for image, why in list(unreadable.items())[:20]]
+    places = {image.id: str(image) for image in data.images}
+    named = [f"{places[image]} {why}" for image, why in list(unreadable.items())[:20]]
     more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
     return (
         f"{len(unreadable)} of {len(data):,} images could not be read: {'; '.join(named)}{more}. All other "

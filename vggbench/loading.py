@@ -1,10 +1,12 @@
 """Images read by worker processes: decoded once, rescaled once for each Q, handed over as uint8."""
 
+import math
 import os
 import pickle
 import signal
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -12,13 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
 from vggbench.errors import DataError
-from vggbench.scores import CANNOT_BE_READ
+from vggbench.libjpeg import complaints
 from vggbench.views import NotAnImage, Rescale, decode, rescale
 
 _PREFETCH = 8
 """Images that each worker is ahead."""
+_SHARED_MEMORY = Path("/dev/shm")
 _Item = TypeVar("_Item")
 
 
@@ -33,6 +37,8 @@ class Loaded(NamedTuple):
     pixels: Tensor
     """uint8, all Qs one after the other: each tensor that crosses processes holds a file descriptor."""
     problem: str | None = None
+    doubt: str | None = None
+    """What libjpeg complained of while it decoded on."""
 
     def at(self, scale: int) -> Tensor:
         """(3, H, W) uint8 at this Q."""
@@ -63,7 +69,8 @@ class Images(Dataset[Loaded]):
             encoded = image.read()
             if len(encoded) != image.length:
                 raise NotAnImage(f"changed from {image.length} to {len(encoded)} bytes since it was listed")
-            pixels = decode(encoded)
+            with complaints() as heard:
+                pixels = decode(encoded)
             at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
         except OSError as error:
             return Loaded(request.position, 0, 0, {}, torch.empty(0), f"{CANNOT_BE_READ} ({error.strerror})")
@@ -71,13 +78,41 @@ class Images(Dataset[Loaded]):
             return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
         shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
         flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
-        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat)
+        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt="; ".join(heard) or None)
 
 
 def cores() -> int:
     """The processor cores that this process may use: its share, where torchrun started several on this machine."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def shared_memory() -> int | None:
+    """Free bytes of what processes share, which a container may limit to 64 MB; None where there is no such limit."""
+    try:
+        status = os.statvfs(_SHARED_MEMORY)
+    except (OSError, AttributeError):
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def fitting_workers(item: float, *, held: int, ahead: int = _PREFETCH) -> float:
+    """How many workers have room to hand over items of so many bytes, of which the main process holds `held`.
+
+    A worker without that room dies by a bus error in the middle of its work.
+    """
+    free = shared_memory()
+    return math.inf if free is None else max(0, (free - held * item) // ((ahead + 1) * item))
+
+
+def no_room(asked: str, room: float) -> str:
+    """A sentence on shared memory that is too small."""
+    free = shared_memory() or 0
+    return (
+        f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {room:.0f} processes that read images; "
+        "more would die. Expected more room: start the container with --shm-size=1g (Docker, Podman), or with an "
+        f"emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in the main process."
+    )
 
 
 class Packed(Generic[_Item]):
@@ -135,7 +170,7 @@ def from_workers(
                 raise
             raise DataError(
                 f"A process that reads images died ({str(error).splitlines()[0]}): expected room in memory and in "
-                "/dev/shm. Finished work is kept; run again with fewer --workers, or --workers 0."
+                f"{_SHARED_MEMORY}. Finished work is kept; run again with fewer --workers, or --workers 0."
             ) from error
         yield item
 

@@ -1,22 +1,20 @@
 """From stored runs to the rows of a table: which runs make a row, its errors, its cost, its reference."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vggbench.configs import Config
 from vggbench.cost import Network, cost, mean_macs
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
 from vggbench.evaluation import Job, Plan, Settings
+from vggbench.judging import ORIGINAL, GroundTruth
 from vggbench.metrics import ErrorRate, mcnemar, top_k_error
 from vggbench.paper import Member, published
 from vggbench.protocols import Protocol, TrainScale
-from vggbench.scores import Run, Scores, fuse, label_ranks
+from vggbench.scores import Run, Scores, fuse
 from vggbench.views import Rescale
 from vggbench.weights import Model
 
@@ -114,24 +112,30 @@ class Row:
     parameters: int | None
     macs: float | None
     images: int = 0
+    """Images that were evaluated; `errors` says how many of them count."""
     skipped: int = 0
     errors: Errors | None = None
+    labels: str = ORIGINAL.name
+    blacklisted: int = 0
+    """Evaluated images that were to be left out."""
+    doubtful: Mapping[str, str] = field(default_factory=dict)
+    """Images that were decoded although libjpeg complained, and of what."""
     reference: Reference | None = None
     config: str | None = None
     note: str | None = None
     run_hashes: tuple[str, ...] = ()
 
 
-def error_rates(scores: Scores, data: DataSet, model: Model) -> Errors:
+def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
     """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
-    found = label_ranks(scores, _labels(scores, data, model))
+    found = truth.ranks(scores, data, model)
     return Errors(top_k_error(found, 1), top_k_error(found, 5))
 
 
-def paired(first: Line, second: Line, data: DataSet) -> Paired:
+def paired(first: Line, second: Line, data: DataSet, truth: GroundTruth = ORIGINAL) -> Paired:
     """Compare the top-1 errors of two rows on the same images."""
     assert tuple(first.scores.images) == tuple(second.scores.images), "rows of one table cover the same images"
-    wrong = [label_ranks(line.scores, _labels(line.scores, data, line.models[0])) >= 1 for line in (first, second)]
+    wrong = [truth.ranks(line.scores, data, line.models[0]) >= 1 for line in (first, second)]
     mended, spoiled = (int(count.sum()) for count in (wrong[0] & ~wrong[1], wrong[1] & ~wrong[0]))
     return Paired(first.title, second.title, mended, spoiled, len(wrong[0]))
 
@@ -180,7 +184,7 @@ def require_same_classes(models: Sequence[Model]) -> None:
             )
 
 
-def row(line: Line, data: DataSet, settings: Settings) -> Row:
+def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIGINAL) -> Row:
     """Measure one row."""
     models = line.models
     train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
@@ -197,8 +201,11 @@ def row(line: Line, data: DataSet, settings: Settings) -> Row:
         macs=_sum([_part_macs(part) for part in line.parts]),
         images=len(line.scores.images),
         skipped=skipped,
-        errors=error_rates(line.scores, data, models[0]),
-        reference=_reference(line, data, settings),
+        errors=error_rates(line.scores, data, models[0], truth),
+        labels=truth.name,
+        blacklisted=len(truth.left_out & set(line.scores.images)),
+        doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},
+        reference=_reference(line, data, settings) if truth.is_original else None,
         config="+".join(model.net.config.name if model.net else "other" for model in models),
         run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
     )
@@ -260,16 +267,6 @@ def _publishers_reference(line: Line) -> Reference | None:
         if (figure.protocol, figure.scales) == (line.protocol, line.own_scales) and figure.top1 is not None:
             return Reference(figure.top1, figure.top5, f"{released.source}, {figure.how}")
     return None
-
-
-def _labels(scores: Scores, data: DataSet, model: Model) -> NDArray[np.int32]:
-    """One label for each image of `scores`, found by its id."""
-    labels = data.labels(model.class_names, model.classes)
-    if len(scores.images) == len(data):
-        return labels
-    place = {image.id: index for index, image in enumerate(data.images)}
-    chosen: NDArray[np.int32] = labels[[place[image] for image in scores.images]]
-    return chosen
 
 
 def _part_macs(part: Part) -> float | None:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,18 +22,14 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vggbench.blocks import ROW_GROUP, Block, BlockFile, block_path, join_blocks, merged, rechunked, write_block
 from vggbench.errors import StoreError
 from vggbench.metrics import ranks
 
 BLOCK = 32
 """Images of one block."""
-CANNOT_BE_READ = "cannot be read"
-_ROW_GROUP = 1024
-_METADATA = b"vggbench"
-_BLOCK_NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
 _SAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -52,30 +48,6 @@ class Scores(Protocol):
         """The posteriors, (n, K) at a time, at most 1,024 rows."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """What is stored for consecutive images: n rows, (n,) labels and sizes, (n, K) posteriors."""
-
-    images: tuple[str, ...]
-    labels: NDArray[np.int32]
-    widths: NDArray[np.int32]
-    heights: NDArray[np.int32]
-    posteriors: NDArray[np.float32]
-    unreadable: dict[str, str] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _File:
-    """A block file that was found whole."""
-
-    path: Path
-    first: int
-    last: int
-    unreadable: dict[str, str]
-    provenance: list[dict[str, Any]]
-
-
 @dataclass
 class Run:
     """The posteriors of one model, protocol and Q on one data set; `expected` are all its image ids, in order."""
@@ -84,7 +56,7 @@ class Run:
     signature: dict[str, Any]
     expected: tuple[str, ...]
     damaged: list[Path] = field(default_factory=list)
-    _files: dict[int, _File] = field(default_factory=dict)
+    _files: dict[int, BlockFile] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -105,7 +77,7 @@ class Run:
         there = {
             position // BLOCK
             for file in self._files.values()
-            if not file.unreadable or (accept_unreadable and not _transient(file.unreadable))
+            if not file.unreadable or (accept_unreadable and not file.may_pass)
             for position in range(file.first, file.last + 1, BLOCK)
         }
         return [block for block in range(self.block_count) if block not in there]
@@ -114,6 +86,11 @@ class Run:
     def unreadable(self) -> dict[str, str]:
         """Images that gave no posterior, and why."""
         return {image: why for file in self._ordered for image, why in file.unreadable.items()}
+
+    @property
+    def doubtful(self) -> dict[str, str]:
+        """Images that were decoded although libjpeg complained, and of what."""
+        return {image: why for file in self._ordered for image, why in file.doubtful.items()}
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -129,25 +106,27 @@ class Run:
     @property
     def provenance(self) -> list[dict[str, Any]]:
         """Versions, device, threads, and the seconds spent under each."""
-        return _merged(entry for file in self._ordered for entry in file.provenance)
+        return merged(entry for file in self._ordered for entry in file.provenance)
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
         """The posteriors, (n, K) at a time; raises StoreError for a file that is damaged inside."""
-        return _rechunked(self._stored("posterior"), _ROW_GROUP)
+        return rechunked((array for file in self._ordered for array in file.column("posterior")), ROW_GROUP)
 
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each image's original."""
-        heights, widths = (np.concatenate(list(self._stored(name))) for name in ("height", "width"))
+        heights, widths = (
+            np.concatenate([array for file in self._ordered for array in file.column(name)])
+            for name in ("height", "width")
+        )
         return list(zip(heights.tolist(), widths.tolist(), strict=True))
 
     def write(self, number: int, block: Block) -> None:
         """Store a block: it is there whole or not at all. Raises StoreError, for instance when the disk is full."""
         self.create()
         positions = self.block_range(number)
-        table = _table(block)
-        path = self._blocks / f"{positions[0]:06d}-{positions[-1]:06d}.parquet"
-        self._write_file(path, iter([table]), table.schema)
-        self._files[positions[0]] = _opened(path, self.expected)
+        path = block_path(self._blocks, positions[0], positions[-1])
+        write_block(path, block)
+        self._files[positions[0]] = BlockFile.open(path, self.expected)
 
     def compact(self) -> None:
         """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
@@ -157,12 +136,11 @@ class Run:
         if len(self._files) < 2 or self.missing():
             return
         blocks = self._ordered
-        schema = pq.read_schema(blocks[0].path).with_metadata(_metadata({}, self.provenance))
-        path = self._blocks / f"{0:06d}-{len(self.expected) - 1:06d}.parquet"
-        self._write_file(path, _grouped(file.path for file in blocks), schema)
+        path = block_path(self._blocks, 0, len(self.expected) - 1)
+        join_blocks(path, blocks)
         for leftover in self.folder.glob(".*.partial"):
             leftover.unlink(missing_ok=True)
-        self._files = {0: _opened(path, self.expected)}
+        self._files = {0: BlockFile.open(path, self.expected)}
         for file in blocks:
             file.path.unlink(missing_ok=True)
 
@@ -187,32 +165,8 @@ class Run:
         return self.folder / "posteriors"
 
     @property
-    def _ordered(self) -> list[_File]:
+    def _ordered(self) -> list[BlockFile]:
         return [self._files[first] for first in sorted(self._files)]
-
-    def _stored(self, column: str) -> Iterator[NDArray[Any]]:
-        for file in self._ordered:
-            for batch in _whole(file.path, [column]):
-                yield _array(batch.column(column).combine_chunks())
-
-    def _write_file(self, path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
-        partial = self.folder / f".{path.name}.{os.getpid()}.partial"
-        try:
-            with partial.open("wb") as file:
-                with pq.ParquetWriter(
-                    file, schema, use_dictionary=False, compression="none", write_page_checksum=True
-                ) as writer:
-                    for table in tables:
-                        writer.write_table(table.cast(schema), row_group_size=_ROW_GROUP)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise StoreError(
-                f"{path} cannot be written ({error.strerror or error}): expected room and permission in "
-                f"{self.folder}. Finished blocks are kept; run the command again when there is room."
-            ) from error
 
     @classmethod
     def open(cls, folder: Path, signature: dict[str, Any], expected: Sequence[str]) -> Self:
@@ -221,7 +175,7 @@ class Run:
         found = []
         for path in sorted(run._blocks.glob("*.parquet")):
             try:
-                found.append(_opened(path, run.expected))
+                found.append(BlockFile.open(path, run.expected))
             except (pa.ArrowException, OSError, ValueError, KeyError):
                 run.damaged.append(path)
         whole = [file for file in found if file.first == 0 and file.last == len(run.expected) - 1]
@@ -304,10 +258,15 @@ def fuse(*parts: Scores) -> Fusion:
 
 
 def label_ranks(scores: Scores, labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """For each image the classes that stand before its label: (N,) -> (N,), 0 for a correct top-1."""
+    """For each image the classes that stand before its label: (N,) -> (N,), 0 for a correct top-1.
+
+    Of several labels, (N, L), the one that comes first counts.
+    """
     found, start = [], 0
     for batch in scores.batches():
-        found.append(ranks(batch, labels[start : start + len(batch)]))
+        several = labels[start : start + len(batch)].reshape(len(batch), -1)
+        places = [i for i in range(several.shape[1]) if i == 0 or (several[:, i] != several[:, i - 1]).any()]
+        found.append(np.min([ranks(batch, several[:, place]) for place in places], axis=0))
         start += len(batch)
     assert start == len(labels), "one label for every posterior"
     return np.concatenate(found)
@@ -316,100 +275,3 @@ def label_ranks(scores: Scores, labels: NDArray[np.integer]) -> NDArray[np.int32
 def posteriors(scores: Scores) -> NDArray[np.floating]:
     """All posteriors at once, (N, K)."""
     return np.concatenate(list(scores.batches()))
-
-
-def _opened(path: Path, expected: tuple[str, ...]) -> _File:
-    """Check that a file is whole and holds the images that its name says; raises what Arrow raises, or ValueError."""
-    match = _BLOCK_NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(path.name)
-    first, last = int(match[1]), int(match[2])
-    with pq.ParquetFile(path) as parquet:
-        notes = json.loads(parquet.schema_arrow.metadata[_METADATA])
-        images = parquet.read(columns=["image"]).column(0).to_pylist()
-    if images != [image for image in expected[first : last + 1] if image not in notes["unreadable"]]:
-        raise ValueError(f"{path} holds other images")
-    return _File(path, first, last, notes["unreadable"], notes["provenance"])
-
-
-def _table(block: Block) -> pa.Table:
-    classes = block.posteriors.shape[1]
-    values = pa.array(np.ascontiguousarray(block.posteriors, dtype=np.float32).reshape(-1))
-    return pa.table(
-        {
-            "image": pa.array(block.images, pa.string()),
-            "label": pa.array(block.labels, pa.int32()),
-            "width": pa.array(block.widths, pa.int32()),
-            "height": pa.array(block.heights, pa.int32()),
-            "posterior": pa.FixedSizeListArray.from_arrays(values, classes),
-        },
-        metadata=_metadata(block.unreadable, [block.provenance]),
-    )
-
-
-def _metadata(unreadable: dict[str, str], provenance: list[dict[str, Any]]) -> dict[bytes, bytes]:
-    return {_METADATA: json.dumps({"unreadable": unreadable, "provenance": provenance}).encode()}
-
-
-def _merged(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry for all blocks made in the same way, with their seconds added up."""
-    seconds: dict[str, float] = {}
-    for entry in entries:
-        circumstances = json.dumps({k: v for k, v in entry.items() if k != "seconds"}, sort_keys=True)
-        seconds[circumstances] = seconds.get(circumstances, 0.0) + entry.get("seconds", 0.0)
-    return [json.loads(circumstances) | {"seconds": total} for circumstances, total in seconds.items()]
-
-
-def _array(column: pa.Array) -> NDArray[Any]:
-    if pa.types.is_fixed_size_list(column.type):
-        values: NDArray[Any] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        return values
-    plain: NDArray[Any] = column.to_numpy()
-    return plain
-
-
-def _rechunked(arrays: Iterator[NDArray[Any]], size: int) -> Iterator[NDArray[Any]]:
-    """The same rows, `size` at a time."""
-    held: list[NDArray[Any]] = []
-    for array in arrays:
-        held.append(array)
-        if sum(map(len, held)) >= size:
-            rows = np.concatenate(held) if len(held) > 1 else held[0]
-            while len(rows) >= size:
-                yield rows[:size]
-                rows = rows[size:]
-            held = [rows] if len(rows) else []
-    if held:
-        yield np.concatenate(held)
-
-
-def _whole(path: Path, columns: list[str] | None) -> Iterator[pa.Table]:
-    """The row groups of a file, checked against their checksums; raises StoreError and sets a damaged file aside."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-            for group in range(parquet.num_row_groups):
-                yield parquet.read_row_group(group, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        with contextlib.suppress(OSError):
-            path.replace(path.parent.parent / f".{path.name}.damaged")
-        raise StoreError(
-            f"{path} is damaged inside ({error}): expected what was written. It was set aside; run the command again, "
-            "and its images are computed again."
-        ) from error
-
-
-def _transient(unreadable: dict[str, str]) -> bool:
-    """Whether the file system refused an image, which may pass, rather than the image being broken."""
-    return any(why.startswith(CANNOT_BE_READ) for why in unreadable.values())
-
-
-def _grouped(paths: Iterable[Path]) -> Iterator[pa.Table]:
-    """The blocks' tables, joined into row groups."""
-    held: list[pa.Table] = []
-    for path in paths:
-        held += [table.replace_schema_metadata() for table in _whole(path, None)]
-        if sum(table.num_rows for table in held) >= _ROW_GROUP:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)

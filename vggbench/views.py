@@ -3,8 +3,9 @@
 import io
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -16,6 +17,8 @@ from vggbench.protocols import View, rescaled_size
 
 MAX_PIXELS = 100_000_000
 """Largest image that is decoded; the largest of ILSVRC has 20 million pixels."""
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
 
@@ -109,40 +112,47 @@ class Rescale:
 def decode(data: bytes) -> Tensor:
     """The (3, H, W) uint8 RGB pixels of an encoded image; EXIF orientation is ignored, as ImageNet pipelines do.
 
-    JPEGs in RGB or grey are decoded by torchvision, all else by Pillow, as Pillow converts
-    it. Raises NotAnImage with the reason.
+    JPEGs in RGB or grey are decoded by torchvision, all else by Pillow, as Pillow converts it;
+    of 16 bits the upper 8 are taken. Where a JPEG is damaged in the middle, libjpeg decodes on:
+    `libjpeg.complaints` hears of it. Raises NotAnImage with the reason.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
-            header = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise NotAnImage("is no image" if data else "is empty") from error
+    header = _opened(data)
     width, height = header.size
     if width * height > MAX_PIXELS:
         raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
     if max(width, height) > MAX_RATIO * min(width, height):
         raise NotAnImage(f"is a sliver of {width} x {height} pixels")
     try:
-        if header.format == "JPEG" and header.mode in ("RGB", "L"):
-            return _decode_jpeg(data)
-        converted: Tensor = v2.functional.pil_to_tensor(header.convert("RGB"))
+        if header.format == "JPEG":
+            pixels = _decode_jpeg(data, ImageReadMode.RGB if header.mode in ("RGB", "L") else ImageReadMode.UNCHANGED)
+            if header.mode in ("RGB", "L"):
+                return pixels
+        converted: Tensor = v2.functional.pil_to_tensor(_eight_bits(header).convert("RGB"))
         return converted
+    except NotAnImage:
+        raise
     except Exception as error:  # Pillow and libjpeg raise nearly anything on damaged files
         raise NotAnImage(f"cannot be decoded ({first_line(error)})") from error
 
 
-def image_size(path: str) -> tuple[int, int]:
-    """(height, width) from a file's header; raises NotAnImage."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as header:
-                return header.height, header.width
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise NotAnImage("is no image") from error
+class Header(NamedTuple):
+    """What an image says of itself before it is decoded."""
+
+    height: int
+    width: int
+    mode: str
+    """Pillow's: RGB, L for grey, CMYK, P for a palette, I;16 for 16 bits."""
+    format: str
+    oriented: bool
+    """Whether its EXIF asks for it to be turned, which is ignored."""
+
+
+def header_of(data: bytes) -> Header:
+    """The header of an encoded image; raises NotAnImage."""
+    header = _opened(data)
+    return Header(
+        header.height, header.width, header.mode, str(header.format), header.getexif().get(_ORIENTATION, 1) != 1
+    )
 
 
 def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
@@ -161,12 +171,32 @@ def take(image: Tensor, view: View) -> Tensor:
     return window.flip(2) if view.mirror else window
 
 
-def _decode_jpeg(data: bytes) -> Tensor:
+def _opened(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` checks the size
+            return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise NotAnImage("is no image" if data else "is empty") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
+    if image.mode in ("I", "F"):
+        raise NotAnImage(f"has pixels of 32 bits (mode {image.mode}); expected 8 or 16")
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _decode_jpeg(data: bytes, mode: ImageReadMode) -> Tensor:
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     with warnings.catch_warnings():
         # torchvision 0.29 announces that its decoders move to TorchCodec; Pillow's pixels are the same, but slower
         warnings.simplefilter("ignore", DeprecationWarning)
-        image: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        image: Tensor = decode_jpeg(encoded, mode=mode)
     return image
 
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.options import EvalOptions, Format, Output, Scales, SeveralValues, TrainOptions, with_options
+from vggbench.cli.options import (
+    EvalOptions,
+    Format,
+    GroundTruthFile,
+    Output,
+    Scales,
+    SeveralValues,
+    TrainOptions,
+    Workers,
+    with_options,
+)
 from vggbench.errors import UsageError, VggbenchError
 
 if TYPE_CHECKING:
@@ -104,7 +114,7 @@ def evaluate(
 
     done = evaluation([model], options)
     if done and (loaded := done.entries[0].model):
-        rows = [done.row(line) for line in done.lines(loaded)]
+        rows = [row for line in done.lines(loaded) for row in done.rows(line)]
         _print(eval_table(rows, done.about, done.gain(loaded)), options.format, options.output)
 
 
@@ -130,7 +140,7 @@ def compare(
     for entry in done.entries:
         if entry.model:
             lines = done.lines(entry.model)
-            rows += [done.row(line) for line in (lines if all else most_complete(lines))]
+            rows += [row for line in (lines if all else most_complete(lines)) for row in done.rows(line)]
         else:
             rows.append(row_without_weights(done, entry, options))
     _print(nets_table(rows, done.about), options.format, options.output)
@@ -156,8 +166,34 @@ def fuse(models: Models, options: EvalOptions) -> None:
     lines = [most_complete(done.lines(entry.model)) for entry in done.entries if entry.model]
     if any(len(own) > 1 for own in lines):
         raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
-    rows = [done.row(fused_line([own[0] for own in lines]))]
+    rows = done.rows(fused_line([own[0] for own in lines]))
     _print(nets_table(rows, done.about), options.format, options.output)
+
+
+@app.command(cls=SeveralValues)
+def data(
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="As --data; default: sample.", envvar="VGGBENCH_DATA")
+    ] = "sample",
+    verify: Annotated[bool, typer.Option("--verify", help="Decode every image, in parallel.")] = False,
+    classes: Annotated[bool, typer.Option("--classes", help="Images of each class.")] = False,
+    ground_truth: GroundTruthFile = None,
+    workers: Workers = None,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """What a data set is: its layout, classes, sizes and modes; exit 1 where an evaluation would be refused.
+
+    Example: vggbench data ILSVRC2012_img_val.tar --verify
+    """
+    from vggbench.cli.data import look, require_fit, table
+    from vggbench.tables.table import check_output, choose_format
+
+    choose_format(format, output, is_terminal=False)
+    check_output(output)
+    found = look(path, ground_truth, verify=verify, workers=workers)
+    _print(table(found, classes=classes), format, output)
+    require_fit(found)
 
 
 @app.command(cls=SeveralValues)

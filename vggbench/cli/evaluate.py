@@ -8,9 +8,11 @@ from vggbench.backends import precisions
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import DownloadProgress, Progress, say
 from vggbench.configs import MAX_WIDTH
-from vggbench.data import SAMPLE, DataSet, is_sample, open_data
+from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation import Job, Plan, Settings, execute, prepare, sizes
+from vggbench.judging import GroundTruth, ground_truths, require_val
+from vggbench.loading import no_room
 from vggbench.paper import RESULTS, Member
 from vggbench.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
 from vggbench.results import (
@@ -32,6 +34,8 @@ from vggbench.views import INPUTS, Rescale
 from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
 from vggbench.weights.released import released
 
+_SIZES_LOOKED_AT = 1000
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -51,6 +55,7 @@ class Evaluation:
     plan: Plan
     about: Circumstances
     protocols: list[Protocol]
+    truths: tuple[GroundTruth, ...]
 
     def lines(self, model: Model) -> list[Line]:
         """The rows of one model."""
@@ -60,11 +65,13 @@ class Evaluation:
         """The last row of a model against its dense evaluation at one Q, where both are there."""
         lines = self.lines(model)
         baseline = Line.find(lines, "dense", resolve_scales((), model.train_scale))
-        return paired(baseline, lines[-1], self.plan.data) if baseline and len(lines[-1].parts) > 1 else None
+        if baseline is None or len(lines[-1].parts) < 2:
+            return None
+        return paired(baseline, lines[-1], self.plan.data, self.truths[0])
 
-    def row(self, line: Line) -> Row:
-        """Measure one row."""
-        return row(line, self.plan.data, self.plan.settings)
+    def rows(self, line: Line) -> list[Row]:
+        """Measure one row by each ground truth."""
+        return [row(line, self.plan.data, self.plan.settings, truth) for truth in self.truths]
 
 
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
@@ -77,7 +84,7 @@ def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_goin
     for spec, is_named in specs.items():
         try:
             with DownloadProgress() as watch:
-                model = load_model(spec, load_options, data.folders, watch)
+                model = load_model(spec, load_options, data.class_names, watch)
             data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
             loaded[spec] = Entry(spec, model)
         except VggbenchError as error:
@@ -114,7 +121,9 @@ def evaluation(
     settings = _settings(options)
     choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
     check_output(options.output)
+    truths = ground_truths(options.labels or (), options.blacklist)
     data = _data(options, texts)
+    require_val(truths, data)
     for note in data.notes:
         say(f"Note: {note}.")
     entries = load(texts, options, data, keep_going=keep_going)
@@ -125,13 +134,15 @@ def evaluation(
         say(f"Note: {path} is damaged; its images are computed again.")
     if options.dry_run or any(plan.missing):
         _announce(plan, options)
+        if plan.workers < settings.loader_workers:
+            say(f"Note: {no_room('reading images', plan.workers)}")
     if options.dry_run:
         return None
     with Progress(plan) as progress:
         execute(plan, progress)
     progress.summary()
     provenance = [entry for run in plan.runs for entry in run.provenance]
-    return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols)
+    return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols, truths)
 
 
 def _require(at_least: int, count: int, texts: Sequence[str]) -> None:
@@ -174,14 +185,14 @@ def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
         named = next((text for text in texts if "@" in text), options.weights and f"--weights {options.weights}")
         if named:
             raise UsageError(
-                f"No images for {named}: expected --data FOLDER, or the folder in $VGGBENCH_DATA, with one folder per "
-                "class, such as val/n01440764/; or --data sample."
+                f"No images for {named}: expected --data PATH, or the path in $VGGBENCH_DATA; or --data sample. "
+                f"PATH is {EXPECTED}."
             )
         say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
         path = SAMPLE
     if not is_sample(path) and not Path(path).expanduser().exists():
-        raise UsageError(f"There is no {path}: expected a folder of images, from --data or $VGGBENCH_DATA.")
-    data = open_data(path)
+        raise UsageError(f"There is no {path}: expected images, from --data or $VGGBENCH_DATA.")
+    data = open_data(path, options.ground_truth)
     return data if options.limit is None else data.subset(options.limit)
 
 
@@ -274,7 +285,7 @@ def _expected_scale(spec: ModelSpec) -> TrainScale | None:
 
 
 def _sizes(plan: Plan) -> list[tuple[int, int]]:
-    """The images' sizes: from the store, or from their headers where nothing was run."""
+    """The images' sizes: from the store, or those of a thousand from their headers where nothing was run."""
     if plan.runs:
         return plan.runs[0].sizes()
-    return sizes(plan.data, len(plan.data))
+    return sizes(plan.data, min(len(plan.data), _SIZES_LOOKED_AT))

@@ -12,7 +12,10 @@ from typer.core import TyperCommand
 
 from vggbench.protocols import is_scale
 
-_SEVERAL: dict[str, Callable[[str], bool]] = {"--scales": is_scale}
+_SEVERAL: dict[str, Callable[[str], bool]] = {
+    "--scales": is_scale,
+    "--labels": lambda word: word == "original" or word.startswith("real="),
+}
 """Options whose further values follow without repeating the option, and what counts as a further value."""
 
 _PROTOCOLS = "Protocols (none: --dense)"
@@ -43,6 +46,13 @@ Format = Annotated[
 Output = Annotated[
     Path | None, typer.Option(help="Write to this file instead of standard output.", rich_help_panel=_OUTPUT)
 ]
+GroundTruthFile = Annotated[
+    str | None,
+    _flag(
+        "Devkit (folder or .tar.gz) or file of names and labels that must agree; none: not even one beside the images.",
+        _DATA,
+    ),
+]
 Device = Annotated[str, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUNNING)]
 Precision = Annotated[str, _flag("fp32, tf32, bf16 or fp16.", _RUNNING)]
 Workers = Annotated[int | None, _flag("Processes that read images.", _RUNNING)]
@@ -61,8 +71,23 @@ class EvalOptions:
     data: Annotated[
         str | None,
         typer.Option(
-            help="Folder of images, one folder per class; or sample.", envvar="VGGBENCH_DATA", rich_help_panel=_DATA
+            help="ILSVRC-2012 in any form: class folders, the tar, a flat folder, Kaggle's tree, Parquet or WebDataset "
+            "shards; any folder of class folders; or sample.",
+            envvar="VGGBENCH_DATA",
+            rich_help_panel=_DATA,
         ),
+    ] = None
+    ground_truth: GroundTruthFile = None
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is right: original, real=FILE (ReaL's real.json), or both; no new forward pass.",
+            metavar="LABELS...",
+            rich_help_panel=_DATA,
+        ),
+    ] = None
+    blacklist: Annotated[
+        Path | None, _flag("File of validation images that do not count, as the 2014 devkit has it.", _DATA)
     ] = None
     limit: Annotated[int | None, _flag("Take every (total/N)-th image only; the row says subset.", _DATA)] = None
     weights: Annotated[str | None, _flag("Source of all models that name none, such as random.", _DATA)] = None

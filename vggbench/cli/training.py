@@ -50,7 +50,7 @@ def training(config: Config, options: TrainOptions) -> None:
         train_data, val_data = _opened(options.data, world)
         for note in (*train_data.notes, *val_data.notes):
             tell(f"Note: {note}.")
-        start = _start(options, train_data.folders)
+        start = _start(options, train_data.class_names)
         tell(_announcement(config, recipe, train_data, val_data, world))
         tell("Interrupt it at any time: the same command carries on where it was.")
         with stopping(TrainProgress(recipe)) if world.is_first else contextlib.nullcontext() as watch:
@@ -90,9 +90,9 @@ def _announcement(config: Config, recipe: Recipe, train_data: DataSet, val_data:
     last = len(train_data) % recipe.batch_size
     ragged = f"; the last batch of an epoch has {last:,}" if last else ""
     return (
-        f"Training {config.name} at S={recipe.train_scale}{together} on {len(train_data):,} images of "
-        f"{train_data.name}, {len(train_data.folders)} classes, {recipe.batch_size:,} a step{ragged}; validating on "
-        f"{len(val_data):,} of {val_data.name}."
+        f"Training {config.name} at S={recipe.train_scale}{together} on {len(train_data):,} images "
+        f"of {train_data.name}, {len(train_data.class_names)} classes, {recipe.batch_size:,} a step{ragged}; "
+        f"validating on {len(val_data):,} of {val_data.name}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where images and their labels come from: one file per layout, and one function that recognises which."""
+"""Where images and their labels come from: one file per layout, and one table, `layouts.py`, that recognises which."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,26 +6,30 @@ from pathlib import Path
 from typing import TypeVar
 
 from vggbench.data.dataset import DataSet, ImageFile
-from vggbench.data.folders import open_folders
+from vggbench.data.labelling import NO_FILE
+from vggbench.data.layout import EXPECTED
+from vggbench.data.opening import open_evaluation
 from vggbench.data.sample import SAMPLE, sample_folder, sample_split
 from vggbench.data.training import open_training
-from vggbench.errors import DataError
+from vggbench.errors import DataError, first_line
 
-__all__ = ["SAMPLE", "DataSet", "ImageFile", "is_sample", "open_data", "open_training_data"]
+__all__ = ["EXPECTED", "SAMPLE", "DataSet", "ImageFile", "is_sample", "open_data", "open_training_data"]
 
 _Opened = TypeVar("_Opened")
 
 
-def open_data(path: str | Path) -> DataSet:
-    """Open the images at `path`, or the built-in `sample`; raises DataError with what was found and expected.
+def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
+    """Open the images at `path`, in any layout, or the built-in `sample`.
 
     `sample-train`, `sample-dev` and `sample-heldout` are its other splits; a folder that is itself
-    called sample is `./sample`.
+    called sample is `./sample`. `ground_truth` is a devkit or a file of labels that must agree,
+    `none`, or None for those that lie beside the images of ILSVRC-2012. Raises DataError with what
+    was found and expected.
     """
     split = sample_split(str(path))
     if split:
         return _sample(split)
-    return _opened(path, open_folders)
+    return _opened(path, lambda top: open_evaluation(top, ground_truth))
 
 
 def is_sample(path: str | Path) -> bool:
@@ -45,16 +49,16 @@ def open_training_data(path: str | Path) -> tuple[DataSet, DataSet]:
 
 def _sample(split: str) -> DataSet:
     name = SAMPLE if split == "val" else f"{SAMPLE}-{split}"
-    return replace(open_folders(sample_folder(split)), name=name, is_sample=True)
+    return replace(
+        open_evaluation(sample_folder(split), NO_FILE), name=name, layout="built-in drawn pictures", is_sample=True
+    )
 
 
 def _opened(path: str | Path, reader: Callable[[Path], _Opened]) -> _Opened:
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise DataError(f"There is no {root}: expected a folder of images, one folder per class.")
-    if not root.is_dir():
-        raise DataError(f"{root} is a file: expected a folder of images, one folder per class.")
+    top = Path(path).expanduser()
+    if not top.exists():
+        raise DataError(f"There is no {top}: expected {EXPECTED}.")
     try:
-        return reader(root)
+        return reader(top)
     except OSError as error:
-        raise DataError(f"{root} cannot be read ({error.strerror}: {error.filename}).") from error
+        raise DataError(f"{top} cannot be read ({error.strerror or first_line(error)}: {error.filename}).") from error

@@ -1,4 +1,4 @@
-"""A data set: images in a fixed order, their folders' names as truth, and what identifies them."""
+"""A data set: images in a fixed order, each with the name of its class, and what identifies them."""
 
 import hashlib
 from collections import Counter
@@ -10,22 +10,32 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, VAL_PREFIX, wnids
+from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, val_number, wnids
 from vggbench.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image; `id` is unique in its data set, `folder` names its class."""
+    """One image: a whole file or, where `offset` is given, the `length` bytes of a file from there on."""
 
     id: str
+    """Unique in its data set."""
     path: Path
     length: int
-    folder: str
+    class_name: str
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        """Where it is, for messages."""
+        return str(self.path) if self.offset is None else f"{self.id} in {self.path}"
 
     def read(self) -> bytes:
         """The encoded image; raises OSError."""
-        return self.path.read_bytes()
+        if self.offset is None:
+            return self.path.read_bytes()
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            return file.read(self.length)
 
 
 @dataclass(frozen=True)
@@ -36,18 +46,22 @@ class DataSet:
     images: tuple[ImageFile, ...]
     total: int
     notes: tuple[str, ...] = ()
-    of_folders: tuple[str, ...] | None = None
-    """The class folders of the whole set, where this is a subset: labels are places among all of them."""
+    of_classes: tuple[str, ...] | None = None
+    """The classes of the whole set, where this is a subset: labels are places among all of them."""
     is_sample: bool = False
     """Whether these are the built-in drawn pictures; a user's folder of that name is not."""
+    layout: str = ""
+    """In which form the images were found."""
+    labelled_by: str = ""
+    """What says which class each image is of."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     @cached_property
-    def folders(self) -> tuple[str, ...]:
-        """The class folders' names, sorted."""
-        return self.of_folders or tuple(sorted({image.folder for image in self.images}))
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, sorted; those that are all numbers as numbers."""
+        return self.of_classes or sorted_classes({image.class_name for image in self.images})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,40 +73,39 @@ class DataSet:
 
     @cached_property
     def has_ilsvrc_classes(self) -> bool:
-        """Whether every class folder is one of the 1,000 wnids of ILSVRC-2012."""
-        return set(self.folders) <= set(wnids())
+        """Whether every class is one of the 1,000 wnids of ILSVRC-2012."""
+        return set(self.class_names) <= set(wnids())
 
     @cached_property
     def is_full_ilsvrc_val(self) -> bool:
-        """Whether these are exactly the 50,000 validation images of ILSVRC-2012, 50 in each class folder."""
-        if len(self) != VAL_IMAGES or self.folders != wnids():
+        """Whether these are exactly the 50,000 validation images of ILSVRC-2012, 50 of each class."""
+        if len(self) != VAL_IMAGES or self.class_names != wnids():
             return False
-        numbered = {f"{VAL_PREFIX}{number:08d}" for number in range(1, VAL_IMAGES + 1)}
-        per_class = Counter(image.folder for image in self.images)
-        return {image.id for image in self.images} == numbered and set(per_class.values()) == {VAL_PER_CLASS}
+        numbers = {val_number(image.id) for image in self.images}
+        per_class = Counter(image.class_name for image in self.images)
+        return numbers == set(range(1, VAL_IMAGES + 1)) and set(per_class.values()) == {VAL_PER_CLASS}
 
     def labels(self, class_names: tuple[str, ...] | None, classes: int) -> NDArray[np.int32]:
-        """The label of each image, (N,): the place of its folder's name among the model's `class_names`.
+        """The label of each image, (N,): the place of its class among the model's `class_names`.
 
-        Without names the folders count in sorted order, if there are as many as `classes`.
-        Raises DataError for a folder that the model does not know.
+        Without names the data's classes count in sorted order, if there are as many as `classes`.
+        Raises DataError for a class that the model does not know.
         """
         if class_names is None:
-            if len(self.folders) != classes:
+            if len(self.class_names) != classes:
                 raise DataError(
-                    f"The model has {classes} classes without names and {self.name} has {len(self.folders)} class "
-                    "folders: expected as many folders as classes, or a file that names its classes."
+                    f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
+                    "classes: expected as many, or a file that names its classes."
                 )
-            class_names = self.folders
+            class_names = self.class_names
         place = {name: index for index, name in enumerate(class_names)}
-        unknown = [folder for folder in self.folders if folder not in place]
+        unknown = [name for name in self.class_names if name not in place]
         if unknown:
             raise DataError(
-                f"{self.name} has {_some(unknown, 'class folder')} that the model's {classes} classes lack: "
-                f"expected names such as {class_names[0]}. Use a model trained on these classes, or take "
-                "the folders out of the data."
+                f"{self.name} has {_some(unknown)} that the model's {classes} classes lack: expected names such as "
+                f"{class_names[0]}. Use a model trained on these classes, or take them out of the data."
             )
-        return np.array([place[image.folder] for image in self.images], dtype=np.int32)
+        return np.array([place[image.class_name] for image in self.images], dtype=np.int32)
 
     def subset(self, limit: int) -> Self:
         """Every (total / limit)-th image in order of class, so that as many classes as possible are met."""
@@ -100,11 +113,17 @@ class DataSet:
             raise UsageError(f"--limit {limit}: expected 1 or more images.")
         if limit >= len(self):
             return self
-        by_class = sorted(self.images, key=lambda image: (image.folder, image.id))
+        by_class = sorted(self.images, key=lambda image: (image.class_name, image.id))
         chosen = [by_class[i * len(by_class) // limit] for i in range(limit)]
-        return replace(self, images=tuple(sorted(chosen, key=lambda image: image.id)), of_folders=self.folders)
+        return replace(self, images=tuple(sorted(chosen, key=lambda image: image.id)), of_classes=self.class_names)
 
 
-def _some(names: list[str], noun: str) -> str:
+def sorted_classes(names: set[str]) -> tuple[str, ...]:
+    """In the order in which they are a network's outputs: by name, and 2 before 10 where all are numbers."""
+    numbered = all(name.isdecimal() for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name) if numbered else 0, name)))
+
+
+def _some(names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} {noun}{'s' if len(names) > 1 else ''} ({shown})"
+    return f"{len(names)} class{'es' if len(names) > 1 else ''} ({shown})"

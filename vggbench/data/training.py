@@ -4,26 +4,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from vggbench.data.dataset import DataSet
-from vggbench.data.folders import open_folders
+from vggbench.data.layout import Place
+from vggbench.data.layouts import split_place
+from vggbench.data.opening import open_place
 from vggbench.errors import DataError
 
 _HELD_OUT = 10
 """Where a folder has no validation images of its own, one image of so many in each class validates."""
 
 
-def open_training(root: Path) -> tuple[DataSet, DataSet]:
-    """The training and the validation images at `root`: `train/` and `val/`, or one set that is divided.
+def open_training(top: Path) -> tuple[DataSet, DataSet]:
+    """The training and the validation images at `top`: those of both splits, or one set that is divided.
 
-    Raises DataError.
+    Raises DataError and OSError.
     """
-    if (root / "train").is_dir() and (root / "val").is_dir():
-        train, val = open_folders(root / "train"), open_folders(root / "val")
-        return replace(train, name=f"{root.resolve().name}-train"), val
-    if (root / "train").is_dir() or (root / "val").is_dir():
+    train, val = split_place(top, "train"), split_place(top, "val")
+    if train and val:
+        opened = open_place(top, train)
+        return replace(opened, name=f"{top.resolve().name}-train"), open_place(top, val)
+    if train or val:
         raise DataError(
-            f"{root} holds only one of train/ and val/: expected both, or one folder per class to hold out images from."
+            f"{top} holds only one of train/ and val/: expected both, or one folder per class to hold out images from."
         )
-    return _divided(open_folders(root))
+    return _divided(open_place(top, Place(top, "train")))
 
 
 def _divided(data: DataSet) -> tuple[DataSet, DataSet]:
@@ -35,7 +38,7 @@ def _divided(data: DataSet) -> tuple[DataSet, DataSet]:
         )
     by_class: dict[str, list[int]] = {}
     for index, image in enumerate(data.images):
-        by_class.setdefault(image.folder, []).append(index)
+        by_class.setdefault(image.class_name, []).append(index)
     lone = next((name for name, indices in by_class.items() if len(indices) < 2), None)
     if lone:
         raise DataError(f"Class {lone} of {data.name} has one image: expected two or more, to train and to validate.")
@@ -43,6 +46,6 @@ def _divided(data: DataSet) -> tuple[DataSet, DataSet]:
     parts = []
     for name, inside in (("train", False), ("held-out", True)):
         images = tuple(image for index, image in enumerate(data.images) if (index in held) == inside)
-        parts.append(DataSet(f"{data.name}-{name}", images, len(images), of_folders=data.folders))
+        parts.append(DataSet(f"{data.name}-{name}", images, len(images), of_classes=data.class_names))
     note = f"{data.name} has no train/ and val/: one image of ten in each class, {len(held):,}, is held out"
     return replace(parts[0], notes=(*data.notes, note)), parts[1]

@@ -6,6 +6,7 @@ from typing import Any
 
 from vggbench.data import DataSet
 from vggbench.evaluation import Settings
+from vggbench.judging import ORIGINAL
 from vggbench.metrics import LEAST_SIGNIFICANT, ErrorRate
 from vggbench.results import Paired, Reference, Row
 from vggbench.tables.table import NONE, Column, Table
@@ -36,9 +37,9 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
             Column("Q", _scales),
             Column("Views", lambda r: str(r.views), right=True, from_width=100),
             *_error_columns(rows),
-            Column("GMACs", _gmacs, right=True),
+            Column("GMACs", _gmacs, right=True, spare=True),
         ],
-        markdown=_markdown_columns(),
+        markdown=_markdown_columns(rows),
         record=lambda row: _record(row, about),
         notes=_notes(rows, about, gain),
     )
@@ -65,7 +66,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         title=f"{_data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
         rows=rows,
         terminal=columns,
-        markdown=_markdown_columns(),
+        markdown=_markdown_columns(rows),
         record=lambda row: _record(row, about),
         notes=_notes(rows, about),
     )
@@ -73,6 +74,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
 
 def _error_columns(rows: Sequence[Row]) -> list[Column]:
     return [
+        *_labels_column(rows),
         Column("Top-1", lambda r: _error(r.errors.top1) if r.errors else "no weights"),
         Column("Top-5", lambda r: _error(r.errors.top5) if r.errors else NONE),
         Column("Published" if _publishers(rows) else "Paper", lambda r: _reference(r.reference, "/"), optional=True),
@@ -80,14 +82,20 @@ def _error_columns(rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def _markdown_columns() -> list[Column]:
+def _labels_column(rows: Sequence[Row]) -> list[Column]:
+    """Where not all rows go by the data's own labels."""
+    return [Column("Labels", lambda r: r.labels)] if any(row.labels != ORIGINAL.name for row in rows) else []
+
+
+def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
     return [
         Column("Network", lambda r: r.network),
         Column("S", lambda r: r.train_scale or NONE),
         Column("Q", _scales),
         Column("Protocol", lambda r: r.protocol),
         Column("Views", lambda r: str(r.views), right=True),
-        Column("Images", lambda r: f"{r.images:,}" if r.errors else NONE, right=True),
+        Column("Images", lambda r: f"{r.errors.top1.images:,}" if r.errors else NONE, right=True),
+        *_labels_column(rows),
         Column("Top-1 error (%)", lambda r: _percent(r.errors.top1) if r.errors else "no weights", right=True),
         Column("Top-1 95% CI", lambda r: _bounds(r.errors.top1) if r.errors else NONE),
         Column("Top-5 error (%)", lambda r: _percent(r.errors.top5) if r.errors else NONE, right=True),
@@ -118,11 +126,13 @@ def _record(row: Row, about: Circumstances) -> dict[str, Any]:
         "test_scales": list(row.scales),
         "protocol": row.protocol,
         "views": row.views,
-        "images": row.images,
+        "images": top1.images if top1 else 0,
         "images_total": total,
         "skipped": row.skipped,
+        "blacklisted": row.blacklisted,
+        "doubtful": len(row.doubtful),
         "complete": row.images == total,
-        "labels": "original",
+        "labels": row.labels,
         "top1_error": top1.percent if top1 else None,
         "top5_error": top5.percent if top5 else None,
         "top1_interval": list(top1.interval) if top1 else None,
@@ -148,6 +158,7 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
     if measured:
         shape = "±" if measured[0].images >= _MANY else "Bounds:"
         notes.append(f"{shape} 95% Wilson, over images.{_paper_note(rows, about.data)}")
+    notes += _counted_notes(measured)
     if measured and measured[0].images < _MANY:
         notes.append(_grain_note(measured[0].images))
     if gain:
@@ -160,6 +171,7 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
         notes.append(text if len(_by_input(models)) == 1 else f"{', '.join(names)}: {text}")
     if measured:
         notes.append(f"{about.settings.rescale}, {_made(about)}")
+        notes.append(_decoded_note(about, measured))
     unnamed = [model.name for model in models if model.class_names is None]
     if unnamed:
         notes.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
@@ -179,6 +191,41 @@ def _seen(model: Model, data: DataSet) -> str | None:
     if data.fingerprint == model.validation_ids:
         return "is of the epoch that erred least on these very images: on others it may err more."
     return None
+
+
+def _counted_notes(rows: Sequence[Row]) -> list[str]:
+    """Which of the evaluated images do not count, and why."""
+    found = []
+    for row in {row.labels: row for row in rows if row.labels != ORIGINAL.name}.values():
+        assert row.errors
+        counted = row.errors.top1.images
+        found.append(
+            f"{row.labels}: right is any of the classes that ReaL (Beyer et al. 2020) lists for an image; of the "
+            f"{row.images:,} images {counted:,} count, those without a class do not."
+        )
+    blacklisted = max((row.blacklisted for row in rows), default=0)
+    if blacklisted:
+        found.append(f"{_images(blacklisted)} of the blacklist do not count; the paper counts all.")
+    return found
+
+
+def _decoded_note(about: Circumstances, rows: Sequence[Row]) -> str:
+    """The decoders, which can move a figure, and what they doubted."""
+    made = [(entry.get("torchvision", NONE), entry.get("pillow", NONE)) for entry in about.provenance]
+    decoders = "; ".join(f"torchvision {jpeg}, Pillow {other}" for jpeg, other in dict.fromkeys(made))
+    note = f"Decoded by {decoders} (CMYK and other than JPEG); EXIF orientation ignored."
+    doubtful = {image: why for row in rows for image, why in row.doubtful.items()}
+    if doubtful:
+        image, why = next(iter(doubtful.items()))
+        note += (
+            f" {_images(len(doubtful))} decoded with a complaint of libjpeg, {image} ({why}): vggbench data --verify "
+            "lists all."
+        )
+    return note
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _grain_note(images: int) -> str:

@@ -128,7 +128,7 @@ def identity(
         "config": draft.net.config.name,
         "width": draft.net.width,
         "input": draft.input.as_dict() | {"ceil_pool": draft.net.ceil_pool},
-        "classes": list(train_data.folders),
+        "classes": list(train_data.class_names),
         "train": [train_data.fingerprint, _labels_hash(train_data)],
         "val": [val_data.fingerprint, _labels_hash(val_data)],
         "from": start.weights_hash if start else None,
@@ -218,4 +218,4 @@ def _write_log(path: Path, log: list[Epoch]) -> None:
 
 
 def _labels_hash(data: DataSet) -> str:
-    return hashlib.sha256("\n".join(image.folder for image in data.images).encode()).hexdigest()
+    return hashlib.sha256("\n".join(image.class_name for image in data.images).encode()).hexdigest()

@@ -108,6 +108,6 @@ def decoded(image: ImageFile, data: str) -> Tensor:
     except (NotAnImage, OSError) as reason:
         why = reason if isinstance(reason, NotAnImage) else f"cannot be read ({reason.strerror})"
         raise UnreadableImages(
-            f"{image.path} {why}: expected an image, since training takes every image once an epoch. "
+            f"{image} {why}: expected an image, since training takes every image once an epoch. "
             f"Repair it or take it out of {data}."
         ) from reason

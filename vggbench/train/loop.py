@@ -77,7 +77,7 @@ def train(
     """
     running, watch = running or Running(), watch or TrainWatch()
     settings, world = running.settings, running.world
-    names = train_data.folders
+    names = train_data.class_names
     labels = train_data.labels(names, len(names))
     val_data.labels(names, len(names))  # refuses a class that is not trained, before any work
     if start is not None and start.class_names != names:
@@ -159,7 +159,7 @@ def _validate(model: Model, data: DataSet, recipe: Recipe, running: Running) -> 
     world = running.world
     model.network.eval()
     hashed = replace(model, weights_hash=tensors_hash(model.network.state_dict()))
-    share = replace(data, images=data.images[world.rank :: world.size], of_folders=data.folders)
+    share = replace(data, images=data.images[world.rank :: world.size], of_classes=data.class_names)
     wrong = images = 0
     if len(share):
         with tempfile.TemporaryDirectory() as store:

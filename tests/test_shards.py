@@ -1,0 +1,171 @@
+"""Parquet and WebDataset shards: complete series, labels that are numbers in range, each image once."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vggbench.data import open_data, open_training_data, parquet
+from vggbench.data.imagenet import val_id
+from vggbench.data.shards import split_of
+from vggbench.errors import DataError
+
+FIRST = f"{val_id(1)}_n01751748.JPEG"
+SECOND = f"{val_id(2)}.JPEG"
+JSON = json.dumps({"filename": SECOND}).encode()
+
+
+def _parquet(path: Path, *rows: tuple[Any, Any, Any], names: list[str] | None = None, **changes: Any) -> Path:
+    """Rows of (file name, bytes, label), as `datasets` writes them."""
+    image = pa.StructArray.from_arrays(
+        [pa.array([row[1] for row in rows], pa.binary()), pa.array([row[0] for row in rows], pa.string())],
+        names=["bytes", "path"],
+    )
+    columns = {"image": image, "label": pa.array([row[2] for row in rows]), **changes}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})} if names else None
+    table = pa.table({name: column for name, column in columns.items() if column is not None}, metadata=metadata)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    pq.write_table(table, path, row_group_size=2)
+    return path
+
+
+def _webdataset(path: Path, *members: tuple[str, bytes]) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_ilsvrcs_labels_are_places_and_others_have_names(tmp_path: Path) -> None:
+    data = open_data(_parquet(tmp_path / "x.parquet", (FIRST, b"1", 65), (SECOND, b"22", 970)))
+    assert [(image.id, image.class_name, image.length, image.read()) for image in data.images] == [
+        (val_id(1), "n01751748", 1, b"1"),
+        (val_id(2), "n09193705", 2, b"22"),
+    ]
+    own = _parquet(tmp_path / "y.parquet", ("a.png", b"1", 1), ("b.png", b"2", 0), names=["cat", "dog"])
+    assert [image.class_name for image in open_data(own).images] == ["dog", "cat"]
+    numbers = _parquet(tmp_path / "z.parquet", ("a.png", b"1", 10), ("b.png", b"2", 9))
+    assert open_data(numbers).class_names == ("9", "10")
+
+
+def test_an_images_bytes_are_those_of_its_row(tmp_path: Path) -> None:
+    rows = [(f"{i:03d}.png", bytes([i]) * i, i % 3) for i in range(1, 20)]
+    data = open_data(_parquet(tmp_path / "x.parquet", *rows))
+    assert [image.read() for image in reversed(data.images)] == [row[1] for row in reversed(rows)]
+    assert str(data.images[2]) == f"003 in {tmp_path / 'x.parquet'}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "sentence"),
+    [
+        ([(FIRST, b"1", 66)], {}, r"is n01753488 by its place and n01751748 by its own name"),
+        ([(SECOND, b"1", 971)], {}, r"is n09229709 by its place and n09193705 by the labels"),
+        ([(SECOND, b"1", 1000)], {}, r"has the label 1000: expected 0 to 999"),
+        ([(SECOND, b"1", -1)], {}, r"has the label -1: .* A test split has no labels"),
+        ([("a.png", b"1", "tench")], {}, r"has a label of type string: expected whole numbers"),
+        ([("a.png", b"1", 0.5)], {}, r"has a label of type double: expected whole numbers"),
+        ([("a.png", b"1", None)], {"label": pa.array([None], pa.int64())}, r"Row 0 of row group 0 in .* has no label"),
+        ([("a.png", None, 1)], {}, r"has no bytes: expected a file name, its bytes and a label"),
+        ([(None, b"1", 1)], {}, r"has no name"),
+        ([("a.png", b"1", 1)], {"label": None}, r"has no label: expected"),
+        ([("a.png", b"1", 1)], {"image": pa.array([b"1"])}, r"has the columns image, label: expected image \("),
+        ([(SECOND, b"1", 970), (SECOND, b"2", 970)], {}, r"The same image, ILSVRC2012_val_00000002, stands twice"),
+        ([], {"label": pa.array([], pa.int64())}, r"holds no image \(Parquet shards\)"),
+    ],
+)  # fmt: skip
+def test_parquet_that_does_not_fit_is_refused(
+    rows: list[tuple[Any, Any, Any]], changes: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        open_data(_parquet(tmp_path / "x.parquet", *rows, **changes))
+
+
+def test_damaged_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _parquet(tmp_path / "x.parquet", *((f"{i}.png", bytes(1000), i) for i in range(8)))
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    with pytest.raises(DataError, match="no whole Parquet file"):
+        open_data(path)
+    path.write_bytes(content)
+    monkeypatch.setattr(parquet, "_LARGEST_GROUP", 1000)
+    with pytest.raises(DataError, match=r"a row group of [0-9,]+ bytes, all of which"):
+        open_data(path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "tar"])
+@pytest.mark.parametrize(
+    ("names", "lost"),
+    [
+        (("validation-00000-of-00003", "validation-00002-of-00003"), 1),
+        (("validation-00000-of-00002",), 1),
+        (("imagenet1k-validation-00", "imagenet1k-validation-02"), 1),
+        (("validation-1", "validation-3"), 2),
+    ],
+)
+def test_a_missing_shard_is_named(names: tuple[str, ...], lost: int, ending: str, tmp_path: Path) -> None:
+    for number, name in enumerate(names):
+        if ending == "parquet":
+            _parquet(tmp_path / f"{name}.parquet", (f"{number}.png", b"1", 0))
+        else:
+            _webdataset(tmp_path / f"{name}.tar", (f"{number}.jpg", b"1"), (f"{number}.cls", b"0"))
+    with pytest.raises(DataError, match=rf"has {len(names)} of the \d files .*\.{ending}: number {lost} is missing"):
+        open_data(tmp_path)
+    assert len(open_data(tmp_path / f"{names[0]}.{ending}")) == 1, "a file that is named is taken alone"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "tar"])
+def test_each_split_takes_its_own_shards(ending: str, tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("validation", 2), ("test", 1)):
+        for shard in range(count):
+            number = f"{split}{shard}"
+            if ending == "parquet":
+                _parquet(tmp_path / f"{split}-0000{shard}-of-0000{count}.parquet", (f"{number}.png", b"1", 0))
+            else:
+                name = tmp_path / f"imagenet1k-{split}-0{shard}.tar"
+                _webdataset(name, (f"{number}.jpg", b"1"), (f"{number}.cls", b"0"))
+    train, val = open_training_data(tmp_path)
+    assert [image.id for image in train.images] == ["train0", "train1", "train2"]
+    assert [image.id for image in val.images] == ["validation0", "validation1"]
+    assert len(open_data(tmp_path)) == 2
+
+
+def test_words_that_name_a_split() -> None:
+    assert split_of("imagenet1k-validation-00.tar") == split_of("ILSVRC2012_img_val.tar") == "val"
+    assert split_of("train-00000-of-00294.parquet") == "train"
+    assert split_of("interval-trains.tar") is None
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ((("1.jpg", b"x"), ("1.cls", b"1000"), ("1.json", JSON)), r"label 1000: expected 0 to 999"),
+        ((("1.jpg", b"x"), ("1.cls", b"tench")), r"The \.cls of 1 in .* says 'tench': expected a whole number"),
+        ((("1.jpg", b"x"), ("2.cls", b"1"), ("1.cls", b"1")), r"Sample 1 in .* has \.jpg: expected one image and its"),
+        ((("1.jpg", b"x"), ("1.png", b"x"), ("1.cls", b"1")), r"Sample 1 in .* has \.cls, \.jpg, \.png"),
+        ((("1.jpg", b"x"), ("1.cls", b"1"), ("1.json", b"{")), r"The \.json of 1\.jpg in .* cannot be read"),
+        ((("1.jpg", b"x"), ("1.cls", b"1"), ("1.json", b"[" * 100_000)), r"The \.json of 1\.jpg in .* cannot be read"),
+        ((("1.jpg", b"x"), ("1.cls", b"1" * 2_000_000)), r"1\.cls in .* has 2,000,000 bytes"),
+        (2 * (("1.jpg", b"x"), ("1.cls", b"1")), r"Sample 1 in .* has \.cls, \.cls, \.jpg, \.jpg"),
+        ((("a/1.jpg", b"x"), ("a/1.cls", b"1"), ("b/1.jpg", b"x"), ("b/1.cls", b"1")), r"same image, 1, stands twice"),
+    ],
+)  # fmt: skip
+def test_webdataset_that_does_not_fit_is_refused(
+    members: tuple[tuple[str, bytes], ...], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        open_data(_webdataset(tmp_path / "x.tar", *members))
+
+
+def test_a_folder_of_tars_that_are_no_shards_is_a_folder(tmp_path: Path) -> None:
+    _webdataset(tmp_path / "n01440764.tar", ("1.JPEG", b"x"))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.JPEG").write_bytes(b"x")
+    assert open_data(tmp_path).layout == "class folders"

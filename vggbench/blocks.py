@@ -1,0 +1,194 @@
+"""A block of a run as a Parquet file: written whole or not at all, and checked when it is read."""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vggbench.errors import StoreError
+
+CANNOT_BE_READ = "cannot be read"
+ROW_GROUP = 1024
+"""Rows that are read at once."""
+_METADATA = b"vggbench"
+_BLOCK_NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is stored for consecutive images: n rows, (n,) labels and sizes, (n, K) posteriors."""
+
+    images: tuple[str, ...]
+    labels: NDArray[np.int32]
+    widths: NDArray[np.int32]
+    heights: NDArray[np.int32]
+    posteriors: NDArray[np.float32]
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Images that gave no posterior, by id, and why."""
+    doubtful: dict[str, str] = field(default_factory=dict)
+    """Images that were decoded although libjpeg complained, and of what."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BlockFile:
+    """The file of one block or of several, found whole; `first` and `last` are the positions of its images."""
+
+    path: Path
+    first: int
+    last: int
+    unreadable: dict[str, str]
+    doubtful: dict[str, str]
+    provenance: list[dict[str, Any]]
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the file system refused an image, which may pass, rather than the image being broken."""
+        return any(why.startswith(CANNOT_BE_READ) for why in self.unreadable.values())
+
+    def column(self, name: str) -> Iterator[NDArray[Any]]:
+        """The values of a column, a row group at a time; raises StoreError for a file that is damaged inside."""
+        for table in self.tables([name]):
+            yield _array(table.column(name).combine_chunks())
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The row groups, checked against their checksums; a damaged file is set aside, with a StoreError."""
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as parquet:
+                for group in range(parquet.num_row_groups):
+                    yield parquet.read_row_group(group, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            with contextlib.suppress(OSError):
+                self.path.replace(self.path.parent.parent / f".{self.path.name}.damaged")
+            raise StoreError(
+                f"{self.path} is damaged inside ({error}): expected what was written. It was set aside; run the "
+                "command again, and its images are computed again."
+            ) from error
+
+    @classmethod
+    def open(cls, path: Path, expected: tuple[str, ...]) -> Self:
+        """Check that a file is whole and holds the images that its name says; raises what Arrow does, or ValueError."""
+        match = _BLOCK_NAME.fullmatch(path.name)
+        if match is None:
+            raise ValueError(path.name)
+        first, last = int(match[1]), int(match[2])
+        with pq.ParquetFile(path) as parquet:
+            notes = json.loads(parquet.schema_arrow.metadata[_METADATA])
+            images = parquet.read(columns=["image"]).column(0).to_pylist()
+        if images != [image for image in expected[first : last + 1] if image not in notes["unreadable"]]:
+            raise ValueError(f"{path} holds other images")
+        return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"])
+
+
+def block_path(folder: Path, first: int, last: int) -> Path:
+    """Where the images at these positions are stored."""
+    return folder / f"{first:06d}-{last:06d}.parquet"
+
+
+def write_block(path: Path, block: Block) -> None:
+    """Store one block: it is there whole or not at all. Raises StoreError, for instance when the disk is full."""
+    table = _table(block)
+    _write(path, iter([table]), table.schema)
+
+
+def join_blocks(path: Path, files: Sequence[BlockFile]) -> None:
+    """Store what several files hold as one; raises StoreError."""
+    doubtful = {image: why for file in files for image, why in file.doubtful.items()}
+    notes = _metadata({}, doubtful, merged(entry for file in files for entry in file.provenance))
+    _write(path, _grouped(files), pq.read_schema(files[0].path).with_metadata(notes))
+
+
+def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
+    folder = path.parent.parent
+    partial = folder / f".{path.name}.{os.getpid()}.partial"
+    try:
+        with partial.open("wb") as file:
+            with pq.ParquetWriter(
+                file, schema, use_dictionary=False, compression="none", write_page_checksum=True
+            ) as writer:
+                for table in tables:
+                    writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}): expected room and permission in "
+            f"{folder}. Finished blocks are kept; run the command again when there is room."
+        ) from error
+
+
+def merged(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry for all blocks made in the same way, with their seconds added up."""
+    seconds: dict[str, float] = {}
+    for entry in entries:
+        circumstances = json.dumps({k: v for k, v in entry.items() if k != "seconds"}, sort_keys=True)
+        seconds[circumstances] = seconds.get(circumstances, 0.0) + entry.get("seconds", 0.0)
+    return [json.loads(circumstances) | {"seconds": total} for circumstances, total in seconds.items()]
+
+
+def rechunked(arrays: Iterator[NDArray[Any]], size: int) -> Iterator[NDArray[Any]]:
+    """The same rows, `size` at a time."""
+    held: list[NDArray[Any]] = []
+    for array in arrays:
+        held.append(array)
+        if sum(map(len, held)) >= size:
+            rows = np.concatenate(held) if len(held) > 1 else held[0]
+            while len(rows) >= size:
+                yield rows[:size]
+                rows = rows[size:]
+            held = [rows] if len(rows) else []
+    if held:
+        yield np.concatenate(held)
+
+
+def _table(block: Block) -> pa.Table:
+    classes = block.posteriors.shape[1]
+    values = pa.array(np.ascontiguousarray(block.posteriors, dtype=np.float32).reshape(-1))
+    return pa.table(
+        {
+            "image": pa.array(block.images, pa.string()),
+            "label": pa.array(block.labels, pa.int32()),
+            "width": pa.array(block.widths, pa.int32()),
+            "height": pa.array(block.heights, pa.int32()),
+            "posterior": pa.FixedSizeListArray.from_arrays(values, classes),
+        },
+        metadata=_metadata(block.unreadable, block.doubtful, [block.provenance]),
+    )
+
+
+def _metadata(
+    unreadable: dict[str, str], doubtful: dict[str, str], provenance: list[dict[str, Any]]
+) -> dict[bytes, bytes]:
+    notes = {"unreadable": unreadable, "doubtful": doubtful, "provenance": provenance}
+    return {_METADATA: json.dumps(notes).encode()}
+
+
+def _array(column: pa.Array) -> NDArray[Any]:
+    if pa.types.is_fixed_size_list(column.type):
+        values: NDArray[Any] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
+        return values
+    plain: NDArray[Any] = column.to_numpy()
+    return plain
+
+
+def _grouped(files: Iterable[BlockFile]) -> Iterator[pa.Table]:
+    """The blocks' tables, joined into row groups."""
+    held: list[pa.Table] = []
+    for file in files:
+        held += [table.replace_schema_metadata() for table in file.tables()]
+        if sum(table.num_rows for table in held) >= ROW_GROUP:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)

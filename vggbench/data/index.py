@@ -1,0 +1,78 @@
+"""What a large file holds and where, kept in the cache: found once, and again whenever the file changes."""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vggbench.cache import cache_folder
+from vggbench.errors import DataError
+
+VERSION = 1
+"""Raised whenever what is kept changes, so that an index of before is not read."""
+_WORTH_SAYING = 200_000_000
+"""Bytes of a file from which its reader says that it is being indexed."""
+_Item = TypeVar("_Item")
+
+
+def indexed(path: Path, kind: str, find: Callable[[], list[list[Any]]]) -> list[list[Any]]:
+    """What `find` says of `path`, rows of plain values: from the cache while size and time of the file are the same.
+
+    Raises DataError where the file changes meanwhile, and OSError.
+    """
+    key = _key(path, kind)
+    kept = cache_folder() / "index" / f"{hashlib.sha256(json.dumps(key[:3]).encode()).hexdigest()[:32]}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        stored = json.loads(kept.read_text())
+        if stored["key"] == key:
+            rows: list[list[Any]] = stored["rows"]
+            return rows
+    rows = find()
+    if _key(path, kind) != key:
+        raise DataError(f"{path} changed while it was read: expected a finished file. Run the command again.")
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        _keep(kept, {"key": key, "rows": rows})
+    return rows
+
+
+def told(items: Iterable[_Item], what: str, total: float, done: Callable[[_Item], float]) -> Iterator[_Item]:
+    """The items, with a bar on a terminal and a line elsewhere; `done` says how much of `total` an item completes."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if not sys.stderr.isatty():
+        print(f"{what}, once.", file=sys.stderr, flush=True)
+        yield from items
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"{what}, once", total=total)
+        for item in items:
+            yield item
+            bar.update(task, completed=done(item))
+
+
+def told_if_large(path: Path, items: Iterable[_Item], done: Callable[[_Item], float]) -> Iterable[_Item]:
+    """As `told`, where `path` is so large that it takes a while; `done` in bytes of the file."""
+    size = path.stat().st_size
+    if size < _WORTH_SAYING:
+        return items
+    return told(items, f"Reading what {path} holds ({size / 1e9:.1f} GB)", size, done)
+
+
+def _key(path: Path, kind: str) -> list[Any]:
+    status = path.stat()
+    return [VERSION, kind, str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _keep(kept: Path, content: dict[str, Any]) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(content))
+        partial.replace(kept)
+    finally:
+        partial.unlink(missing_ok=True)

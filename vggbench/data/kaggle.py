@@ -1,0 +1,23 @@
+"""The tree that Kaggle distributes: `ILSVRC/Data/CLS-LOC/val`, flat, and `.../train/n01440764/`.
+
+`LOC_val_solution.csv` beside it is checked like any ground truth that lies beside the images.
+"""
+
+from vggbench.data.dataset import ImageFile
+from vggbench.data.flat import flat_images, is_flat
+from vggbench.data.folders import class_folder_images
+from vggbench.data.layout import Layout, Place
+
+TOP = "CLS-LOC"
+BELOW = (f"ILSVRC/Data/{TOP}", f"Data/{TOP}", TOP)
+"""Where the splits lie below what people call the data's folder."""
+
+
+def _images(place: Place) -> list[ImageFile]:
+    return flat_images(place) if is_flat(place) else class_folder_images(place.listing)
+
+
+KAGGLE = Layout(
+    "Kaggle's tree", f"ILSVRC/Data/{TOP}/val/ILSVRC2012_val_00000001.JPEG", lambda place: place.path.parent.name == TOP,
+    _images,
+)  # fmt: skip

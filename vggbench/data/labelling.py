@@ -1,0 +1,76 @@
+"""Give each image its class, and refuse sources that disagree: its place, a ground truth, the labels shipped here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vggbench.data.dataset import ImageFile
+from vggbench.data.imagenet import val_labels, val_number, wnids
+from vggbench.data.layout import UNLABELLED, Place
+from vggbench.data.truth import KNOWN, Truth, read_truth
+from vggbench.errors import DataError
+
+SHIPPED = "the labels of ILSVRC-2012 val that vggbench ships"
+NO_FILE = "none"
+"""Asks that no ground truth that lies beside the images is looked at."""
+
+
+def labelled(images: Sequence[ImageFile], truths: Sequence[Truth]) -> tuple[list[ImageFile], str]:
+    """The images with their classes, and what said them; raises DataError where two sources disagree."""
+    for truth in truths:
+        _require_same_images(images, truth)
+    sources = _sources(images, truths)
+    found = [_of(image, sources) for image in images]
+    said = ["where the images lie"] if any(image.class_name != UNLABELLED for image in images) else []
+    said += [name for name, classes in sources if classes]
+    return found, ", ".join(said)
+
+
+def beside(top: Path, place: Place) -> list[Truth]:
+    """The ground truths that lie with the images, by their usual names; raises DataError and OSError."""
+    folders = [top if top.is_dir() else top.parent, place.path if place.path.is_dir() else place.path.parent]
+    if place.path.name == place.split:  # /data/imagenet/val: the kit lies in /data/imagenet
+        folders.append(place.path.absolute().parent)
+    found = {(folder / name).resolve(): folder / name for folder in folders for name in KNOWN}
+    return [read_truth(path) for path in found.values() if path.exists()]
+
+
+def _sources(images: Sequence[ImageFile], truths: Sequence[Truth]) -> list[tuple[str, dict[str, str]]]:
+    shipped = {image.id: wnids()[val_labels()[n - 1]] for image in images if (n := val_number(image.id))}
+    return [*((truth.name, truth.classes) for truth in truths), (SHIPPED, shipped)]
+
+
+def _of(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]]) -> ImageFile:
+    said = [(name, classes[image.id]) for name, classes in sources if image.id in classes]
+    if image.class_name != UNLABELLED:
+        said.insert(0, ("its place", image.class_name))
+    if not said:
+        raise DataError(
+            f"{image} has no class: its place says none, and its name is not one of ILSVRC-2012 val's. Expected one "
+            "folder per class, or --ground-truth FILE with a name and a label on each line."
+        )
+    first, *others = said
+    for name, other in others:
+        if other != first[1] and not (name == SHIPPED and first[1] not in wnids()):
+            raise DataError(
+                f"{image} is {first[1]} by {first[0]} and {other} by {name}: expected the same. Find out which is "
+                f"right and mend the other; --ground-truth {NO_FILE} leaves files beside the images unread."
+            )
+    return replace(image, class_name=first[1]) if image.class_name == UNLABELLED else image
+
+
+def _require_same_images(images: Sequence[ImageFile], truth: Truth) -> None:
+    ids = {image.id for image in images}
+    without = next((image for image in images if image.id not in truth.classes), None)
+    if without:
+        raise DataError(
+            f"{truth.path} has {len(truth.classes):,} labels and none for {without}, one of {len(ids):,} images: "
+            f"expected one for each. Give the ground truth of these images, or --ground-truth {NO_FILE}."
+        )
+    if len(truth.classes) != len(ids):
+        lost = next(image for image in truth.classes if image not in ids)
+        raise DataError(
+            f"{truth.path} has {len(truth.classes):,} labels and there are {len(ids):,} images, without "
+            f"{lost} for one: expected the same number. Complete the images, or measure these as a subset "
+            f"with --ground-truth {NO_FILE}."
+        )

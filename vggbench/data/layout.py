@@ -1,0 +1,53 @@
+"""What a form of a data set is: how it is recognised, and what it yields."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from vggbench.data.dataset import ImageFile
+from vggbench.data.listing import Listing, list_folder
+from vggbench.data.tar import is_tar, list_tar
+from vggbench.errors import DataError
+
+UNLABELLED = ""
+"""The class of an image whose place does not say it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the images of one split lie: a folder, or a file that holds them."""
+
+    path: Path
+    split: str
+    """val or train."""
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All files, of a folder or of a tar; raises DataError for any other file, and OSError."""
+        if not self.path.is_file():
+            return list_folder(self.path)
+        if not is_tar(self.path):
+            raise DataError(f"{self.path} is a file, and neither a tar nor Parquet: expected {EXPECTED}.")
+        listing = list_tar(self.path)
+        return listing.below(self.split) if self.split in listing.top_folders else listing
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A form in which people hold a data set."""
+
+    name: str
+    example: str
+    recognises: Callable[[Place], bool]
+    images: Callable[[Place], list[ImageFile]]
+    """The images, unsorted, some perhaps `UNLABELLED`; raises DataError and OSError."""
+    others: Callable[[Place], list[str]] = field(default=lambda place: [])
+    """Files that were left alone."""
+
+
+EXPECTED = (
+    "a folder with one folder of images per class, such as val/n01440764/; ILSVRC2012_img_val.tar or the images "
+    "from it in one folder; Kaggle's tree; or a folder of Parquet or WebDataset shards"
+)
+"""What --data takes, for messages."""

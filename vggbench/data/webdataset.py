@@ -1,0 +1,104 @@
+"""WebDataset shards as timm publishes ILSVRC: tars in which each image has a `.cls` and perhaps a `.json`."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vggbench.data.dataset import ImageFile
+from vggbench.data.imagenet import image_id
+from vggbench.data.index import indexed, told_if_large
+from vggbench.data.layout import Layout, Place
+from vggbench.data.listing import EXTENSIONS
+from vggbench.data.numbers import class_of_number, require_unique
+from vggbench.data.shards import require_all, shards
+from vggbench.data.tar import is_tar, members
+from vggbench.errors import DataError
+
+_LONGEST_NOTE = 1 << 20
+"""Bytes of a `.cls` or `.json`."""
+_LOOKED_AT = 20
+"""Members of a tar by which it is recognised."""
+
+
+def _shards(place: Place) -> list[Path]:
+    return [place.path] if place.path.is_file() else shards(place.path, ".tar", place.split)
+
+
+def _recognises(place: Place) -> bool:
+    found = _shards(place)
+    if not found or not is_tar(found[0]):
+        return False
+    return any(name.endswith(".cls") for name, *_ in itertools.islice(members(found[0]), _LOOKED_AT))
+
+
+def _images(place: Place) -> list[ImageFile]:
+    images: list[ImageFile] = []
+    for shard in require_all(_shards(place), place.path):
+        rows = indexed(shard, "webdataset", lambda shard=shard: list(_samples(shard)))  # type: ignore[misc]
+        for name, number, length, offset in rows:
+            class_name = class_of_number(number, name, None, f"{name} in {shard}")
+            images.append(ImageFile(image_id(name), shard, length, class_name, offset))
+    require_unique(images)
+    return images
+
+
+def _samples(shard: Path) -> Iterator[list[Any]]:
+    """[name, label, length, offset] of each image."""
+    with shard.open("rb") as file:
+        found = told_if_large(shard, members(shard), lambda member: member[2])
+        for key, group in itertools.groupby(found, key=lambda member: _key(member[0])):
+            sample = list(group)
+            parts = {_kind(name): (name, length, offset) for name, length, offset in sample}
+            pictures = [kind for kind in parts if kind in EXTENSIONS]
+            if len(pictures) != 1 or ".cls" not in parts or len(parts) < len(sample):
+                kinds = ", ".join(sorted(_kind(name) for name, *_ in sample))
+                raise DataError(
+                    f"Sample {key} in {shard} has {kinds}: expected one image and its .cls, one after the other, as "
+                    "webdataset writes them."
+                )
+            notes = {kind: _note(file, *parts[kind], shard) for kind in parts if kind in (".cls", ".json")}
+            member, length, offset = parts[pictures[0]]
+            yield [_name(notes, member, shard), _label(notes[".cls"], key, shard), length, offset]
+
+
+def _key(name: str) -> str:
+    """What members of one sample share: the name up to the first dot of its last part."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def _kind(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _note(file: Any, name: str, length: int, offset: int, shard: Path) -> bytes:
+    if length > _LONGEST_NOTE:
+        raise DataError(f"{name} in {shard} has {length:,} bytes: expected a label or a few lines of JSON.")
+    file.seek(offset)
+    note: bytes = file.read(length)
+    return note
+
+
+def _label(note: bytes, key: str, shard: Path) -> int:
+    try:
+        return int(note.decode("ascii"))
+    except ValueError as error:
+        raise DataError(
+            f"The .cls of {key} in {shard} says {note[:40].decode('ascii', 'replace')!r}: expected a whole number, "
+            "the place of the class."
+        ) from error
+
+
+def _name(notes: dict[str, bytes], member: str, shard: Path) -> str:
+    """The image's own file name, from the JSON; else the member's."""
+    try:
+        described = json.loads(notes.get(".json", b"{}"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The .json of {member} in {shard} cannot be read ({error}): expected JSON.") from error
+    name = described.get("filename") if isinstance(described, dict) else None
+    return name if isinstance(name, str) and name else member
+
+
+WEBDATASET = Layout("WebDataset shards", "imagenet1k-validation-00.tar", _recognises, _images)

@@ -1,0 +1,46 @@
+"""What libjpeg says of a damaged file: it decodes on, and complains in one line on stderr alone."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+_COMPLAINTS = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Invalid SOS parameters",
+               "Application transferred too many", "Unknown Adobe color", "Warning: unknown JFIF")  # fmt: skip
+"""How libjpeg's warnings begin."""
+
+
+@contextlib.contextmanager
+def complaints() -> Iterator[list[str]]:
+    """A list that holds, after the block, what libjpeg complained of in it; anything else goes on to stderr."""
+    found: list[str] = []
+    with tempfile.TemporaryFile() as log:
+        _flush()
+        stderr = _copy_of_stderr()
+        os.dup2(log.fileno(), 2)
+        try:
+            yield found
+        finally:
+            _flush()
+            os.dup2(stderr, 2)
+            log.seek(0)
+            for line in log.read().splitlines(keepends=True):
+                text = line.decode("ascii", "replace").strip()
+                if text.startswith(_COMPLAINTS):
+                    found.append(text)
+                else:
+                    os.write(stderr, line)
+            os.close(stderr)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()
+
+
+def _copy_of_stderr() -> int:
+    try:
+        return os.dup(2)
+    except OSError:  # it is closed
+        return os.open(os.devnull, os.O_WRONLY)
