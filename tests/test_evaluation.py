@@ -258,3 +258,21 @@ def test_killed_at_random_moments_the_next_run_carries_on(many_pictures: Path, t
     whole, killed = (prepare(data, [job], Store(tmp_path / s), settings_).runs[0] for s in ("whole", "killed"))
     assert killed.missing() == []
     np.testing.assert_array_equal(posteriors(killed), posteriors(whole))
+
+
+@pytest.mark.parametrize(("free", "fits"), [(None, 2), (10**9, 2), (32 * 10**6, 1), (15 * 10**6, 0)])
+def test_a_container_without_shared_memory_is_noticed_beforehand(
+    free: int | None, fits: int, many_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that runs out of /dev/shm dies by a bus error; 75 views of about 150 kB, 8 ahead a worker."""
+    monkeypatch.setattr("vggbench.loading.shared_memory", lambda: free)
+    data, jobs = open_data(many_pictures), [Job(MODEL, CENTER, 240), Job(MODEL, CENTER, 256)]
+    monkeypatch.setattr("vggbench.evaluation.cores", lambda: 2)
+    assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=None)).workers == fits
+    asked = prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=2))
+    if fits < 2:
+        with pytest.raises(UsageError, match=r"--workers 2: /dev/shm has .* room for \d processes .*--shm-size=1g"):
+            evaluation_module.execute(asked)
+    else:
+        assert asked.workers == 2
+    assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=0)).workers == 0

@@ -18,7 +18,7 @@ from vggbench.configs import CROP
 from vggbench.cost import image_macs
 from vggbench.data import DataSet
 from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
-from vggbench.loading import Images, Loaded, Request, cores, fitting_workers, from_workers, no_room
+from vggbench.loading import PREFETCH, Images, Loaded, Request, cores, fitting_workers, from_workers, no_room
 from vggbench.metrics import ranks
 from vggbench.protocols import Protocol, View, rescaled_size
 from vggbench.scores import BLOCK, Run, Store
@@ -81,6 +81,16 @@ class Settings:
             return self.workers
         return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
 
+    def workers_for(self, item: float, *, held: int, ahead: int) -> int:
+        """`loader_workers`, or as many of them as have room for items of so many bytes: see `fitting_workers`.
+
+        Raises UsageError where there is no room for those that were asked for.
+        """
+        room = fitting_workers(item, held=held, ahead=ahead)
+        if self.workers is not None and self.workers > room:
+            raise UsageError(no_room(f"--workers {self.workers}", room))
+        return int(min(self.loader_workers, room))
+
 
 class Watch:
     """What an evaluation tells while it goes on; this one listens to nothing."""
@@ -130,14 +140,8 @@ class Plan:
 
     @cached_property
     def workers(self) -> int:
-        """Processes that decode and rescale: as many as asked for or, unasked, as many as have room.
-
-        Raises UsageError where there is no room for those that were asked for.
-        """
-        asked, room = self.settings.loader_workers, fitting_workers(self._bytes_per_image, held=2 * BLOCK)
-        if self.settings.workers is not None and asked > room:
-            raise UsageError(no_room(f"--workers {asked}", room))
-        return int(min(asked, room))
+        """Processes that decode and rescale. Raises UsageError."""
+        return self.settings.workers_for(self._bytes_per_image, held=2 * BLOCK, ahead=PREFETCH)
 
     @cached_property
     def _bytes_per_image(self) -> float:

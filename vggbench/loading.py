@@ -20,8 +20,10 @@ from vggbench.errors import DataError
 from vggbench.libjpeg import complaints
 from vggbench.views import NotAnImage, Rescale, decode, rescale
 
-_PREFETCH = 8
+PREFETCH = 8
 """Images that each worker is ahead."""
+BATCHES_AHEAD = 2
+"""Whole batches that each worker is ahead, where it makes those."""
 _SHARED_MEMORY = Path("/dev/shm")
 _Item = TypeVar("_Item")
 
@@ -88,16 +90,16 @@ def cores() -> int:
 
 
 def shared_memory() -> int | None:
-    """Free bytes of what processes share, which a container may limit to 64 MB; None where there is no such limit."""
+    """Free bytes of what processes share, this process's part, which a container may limit to 64 MB; None: no limit."""
     try:
         status = os.statvfs(_SHARED_MEMORY)
     except (OSError, AttributeError):
         return None
-    return status.f_bavail * status.f_frsize
+    return status.f_bavail * status.f_frsize // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def fitting_workers(item: float, *, held: int, ahead: int = _PREFETCH) -> float:
-    """How many workers have room to hand over items of so many bytes, of which the main process holds `held`.
+def fitting_workers(item: float, *, held: int, ahead: int) -> float:
+    """How many workers have room to be `ahead` by items of so many bytes, of which the main process holds `held`.
 
     A worker without that room dies by a bus error in the middle of its work.
     """
@@ -150,7 +152,7 @@ def from_workers(
             DataLoader(
                 dataset,
                 num_workers=workers,
-                prefetch_factor=(2 if batched else _PREFETCH) if workers else None,
+                prefetch_factor=(BATCHES_AHEAD if batched else PREFETCH) if workers else None,
                 worker_init_fn=_leave_signals_alone,
                 **cast(
                     dict[str, Any],

@@ -15,9 +15,11 @@ from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError
 from vggbench.evaluation import Settings
+from vggbench.loading import no_room
 from vggbench.protocols import TrainScale
 from vggbench.tables.errors import duration
 from vggbench.train import Recipe, Running, Trained, train
+from vggbench.train.loop import training_workers
 from vggbench.train.parallel import World, joined, own_device, share_threads
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.views import INPUTS
@@ -52,6 +54,9 @@ def training(config: Config, options: TrainOptions) -> None:
             tell(f"Note: {note}.")
         start = _start(options, train_data.class_names)
         tell(_announcement(config, recipe, train_data, val_data, world))
+        workers = training_workers(recipe, running)
+        if workers < running.settings.loader_workers:
+            tell(f"Note: {no_room('reading images', workers)}")
         tell("Interrupt it at any time: the same command carries on where it was.")
         with stopping(TrainProgress(recipe)) if world.is_first else contextlib.nullcontext() as watch:
             trained = train(

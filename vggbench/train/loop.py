@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from vggbench.cache import cache_folder
-from vggbench.configs import Config
+from vggbench.configs import CROP, Config
 from vggbench.cost import Network
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages, UsageError
 from vggbench.evaluation import Job, evaluate
+from vggbench.loading import BATCHES_AHEAD
 from vggbench.model import VGG
 from vggbench.protocols import Protocol
 from vggbench.results import error_rates
@@ -96,9 +97,10 @@ def train(
     watch.begun(state.log, state.images, len(train_data))
     crops = Crops(train_data, labels, np.array(stats.components), recipe)
     stepper = Stepper(state, draft.input, recipe, running)
+    workers = training_workers(recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
         for batch in batches(
-            crops, len(state.log), skip=state.steps, workers=settings.loader_workers, rank=world.rank,
+            crops, len(state.log), skip=state.steps, workers=workers, rank=world.rank,
             processes=world.size,
         ):  # fmt: skip
             loss = stepper.step(batch, rate)
@@ -113,6 +115,12 @@ def train(
         checkpoint.save(state)
         watch.epoch(epoch)
     return _finished(draft, state, train_data, val_data, recipe, running, start)
+
+
+def training_workers(recipe: Recipe, running: Running) -> int:
+    """Processes that make batches. Raises UsageError where there is no room for those that were asked for."""
+    share = -(-recipe.batch_size // running.world.size)
+    return running.settings.workers_for(share * 3 * CROP * CROP, held=BATCHES_AHEAD, ahead=BATCHES_AHEAD)
 
 
 def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
