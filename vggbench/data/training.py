@@ -6,7 +6,7 @@ from pathlib import Path
 from vggbench.data.dataset import DataSet
 from vggbench.data.layout import Place
 from vggbench.data.layouts import split_place
-from vggbench.data.opening import open_place
+from vggbench.data.opening import ILSVRC_VAL, open_place
 from vggbench.errors import DataError
 
 _HELD_OUT = 10
@@ -31,7 +31,7 @@ def open_training(top: Path) -> tuple[DataSet, DataSet]:
 
 def _divided(data: DataSet) -> tuple[DataSet, DataSet]:
     """Every tenth image of each class, in order of id, validates and is not trained on."""
-    if data.is_full_ilsvrc_val:
+    if data.name == ILSVRC_VAL:
         raise DataError(
             "These are the validation images of ILSVRC-2012: expected to train on others, since evaluations measure "
             "on them. Pass a folder with train/ and val/."
