@@ -34,6 +34,7 @@ from vggbench import evaluation as evaluation_module
 from vggbench.data import DataSet
 from vggbench.errors import NumericsError, UnreadableImages, UsageError
 from vggbench.evaluation import prepare, signature
+from vggbench.jobs import Watch
 from vggbench.scores import Store
 
 NAMES = ("apple", "boat", "fish", "house")
@@ -97,7 +98,7 @@ def test_resume_computes_what_is_missing_to_the_last_bit(
     data, store = open_data(many_pictures), tmp_path_factory.mktemp("store")
     job = Job(MODEL, Protocol("dense"), 240)
     plan = prepare(data, [job], Store(store), QUICK)
-    evaluation_module._compute(plan, evaluation_module.Watch())
+    evaluation_module._compute(plan, Watch())
     expected = posteriors(plan.runs[0])
     for block in lost:
         positions = plan.runs[0].block_range(block)
@@ -267,7 +268,7 @@ def test_a_container_without_shared_memory_is_noticed_beforehand(
     """A worker that runs out of /dev/shm dies by a bus error; 75 views of about 150 kB, 8 ahead a worker."""
     monkeypatch.setattr("vggbench.loading.shared_memory", lambda: free)
     data, jobs = open_data(many_pictures), [Job(MODEL, CENTER, 240), Job(MODEL, CENTER, 256)]
-    monkeypatch.setattr("vggbench.evaluation.cores", lambda: 2)
+    monkeypatch.setattr("vggbench.jobs.cores", lambda: 2)
     assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=None)).workers == fits
     asked = prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=2))
     if fits < 2:

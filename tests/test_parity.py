@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from vggbench import INPUTS, Job, LoadOptions, Model, ModelSpec, Protocol, evaluate, load_model, open_data, posteriors
 from vggbench.configs import CONFIGS, PAPER
-from vggbench.evaluation import Settings
+from vggbench.jobs import Settings
 
 PROTOCOLS = ("center", "tencrop", "dense", "multicrop", "multicrop8")
 SAMPLE = Path(__file__).parents[2] / "shared" / "ilsvrc-sample"

@@ -16,7 +16,7 @@ from vggbench.cost import Network
 from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.evaluation import Settings
+from vggbench.jobs import Settings
 from vggbench.metrics import ErrorRate
 from vggbench.protocols import TrainScale
 from vggbench.results import Errors, Reference, Row

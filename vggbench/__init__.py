@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from vggbench.data import DataSet as DataSet
     from vggbench.data import open_data as open_data
     from vggbench.errors import VggbenchError as VggbenchError
-    from vggbench.evaluation import Job as Job
-    from vggbench.evaluation import Settings as Settings
     from vggbench.evaluation import evaluate as evaluate
+    from vggbench.jobs import Job as Job
+    from vggbench.jobs import Settings as Settings
     from vggbench.metrics import ErrorRate as ErrorRate
     from vggbench.model import VGG as VGG
     from vggbench.protocols import Protocol as Protocol
@@ -45,14 +45,14 @@ _HOMES = {
     "Fusion": "scores",
     "INPUTS": "views",
     "Input": "views",
-    "Job": "evaluation",
+    "Job": "jobs",
     "LoadOptions": "weights",
     "Model": "weights",
     "ModelSpec": "weights",
     "Protocol": "protocols",
     "Rescale": "views",
     "Run": "scores",
-    "Settings": "evaluation",
+    "Settings": "jobs",
     "TrainScale": "protocols",
     "VGG": "model",
     "VggbenchError": "errors",

@@ -1,7 +1,9 @@
 """What runs the network: a model on a device, (N, 3, H, W) -> score map."""
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from vggbench.errors import UsageError
 from vggbench.model import VGG, windows
+from vggbench.protocols import View
+from vggbench.shared_crops import crop_maps, is_grid, quickest
 from vggbench.weights import Model
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -47,15 +51,41 @@ class TorchBackend:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32."""
-        pixels = self.model.input.normalise(images.to(self.device, non_blocking=True))
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        autocast = torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST)
-        with torch.inference_mode(), autocast:
-            network = self.model.network
-            scores = _score_map(network, pixels) if isinstance(network, VGG) else network(pixels)
+        network = self.model.network
+        with self._running():
+            pixels = self._pixels(images)
+            scores = _score_map(network, network.features(pixels)) if isinstance(network, VGG) else network(pixels)
         if scores.ndim == 2:
             scores = scores[:, :, None, None]
         return scores.to(torch.float32)
+
+    def grid(self, image: Tensor, views: Sequence[View], shared: int) -> Tensor:
+        """The scores (views, K, 1, 1) of a grid of crops of one (3, H, W) image, which share so many stages."""
+        network = self.model.network
+        assert isinstance(network, VGG)
+        with self._running():
+            maps = crop_maps(network.features, self._pixels(image[None]), views, shared)
+            return _score_map(network, maps).to(torch.float32)
+
+    def stages_to_share(self, image: Tensor, views: Sequence[View]) -> int:
+        """How many stages such views of such an image are quickest to share; 0 where they are no grid of a VGG's."""
+        network = self.model.network
+        if not isinstance(network, VGG) or not is_grid(views):
+            return 0
+        with self._running():
+            return quickest(network.features, self._pixels(image[None]), views)
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 on any device -> what the network expects, channels last."""
+        pixels = self.model.input.normalise(images.to(self.device, non_blocking=True))
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Without gradients, in the precision asked for."""
+        autocast = torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST)
+        with torch.inference_mode(), autocast:
+            yield
 
 
 def pick_device(name: str) -> torch.device:
@@ -104,8 +134,8 @@ def hold_memory_flat(varied_sizes: bool) -> None:
         libc.mallopt(_TRIM_THRESHOLD, threshold)
 
 
-def _score_map(network: VGG, pixels: Tensor) -> Tensor:
-    maps = network.features(pixels)  # (N, C, h + 6, w + 6)
+def _score_map(network: VGG, maps: Tensor) -> Tensor:
+    """(N, C, h + 6, w + 6) -> (N, K, h, w)"""
     rows = windows(maps)  # (N * h * w, C * 49)
     scores = torch.cat([_padded(network.classifier, part) for part in torch.split(rows, _FC_ROWS)])
     height, width = maps.shape[2] - 6, maps.shape[3] - 6

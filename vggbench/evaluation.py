@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,94 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggbench.backends import Precision, TorchBackend, device_name, hold_memory_flat, pick_device
+from vggbench.backends import TorchBackend, device_name, hold_memory_flat
 from vggbench.blocks import Block
-from vggbench.configs import CROP
-from vggbench.cost import image_macs
 from vggbench.data import DataSet
-from vggbench.errors import DataError, NumericsError, UnreadableImages, UsageError
-from vggbench.loading import PREFETCH, Images, Loaded, Request, cores, fitting_workers, from_workers, no_room
+from vggbench.errors import DataError, UnreadableImages
+from vggbench.jobs import Job, Settings, Watch
+from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers
 from vggbench.metrics import ranks
-from vggbench.protocols import Protocol, View, rescaled_size
+from vggbench.protocols import rescaled_size
 from vggbench.scores import BLOCK, Run, Store
-from vggbench.views import NotAnImage, Rescale, header_of, take
-from vggbench.weights import Model
+from vggbench.scoring import Scorer
+from vggbench.views import NotAnImage, header_of
 
 NUMERICS = 2
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
 _SIZE_SAMPLE = 100
-
-
-@dataclass(frozen=True)
-class Job:
-    """One model, protocol and Q: what becomes a run."""
-
-    model: Model
-    protocol: Protocol
-    scale: int
-
-    @property
-    def title(self) -> str:
-        """For messages."""
-        return f"{self.model.name} {self.protocol} Q={self.scale}"
-
-    def work(self, height: int, width: int) -> float:
-        """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
-        if self.model.net:
-            return image_macs(self.model.net, self.protocol, self.scale, height, width)
-        views = self.protocol.views(*rescaled_size(height, width, self.scale))
-        return sum(view.height * view.width for view in views)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a network is run; `batch_size` counts 224 x 224 views, larger views fill a batch sooner."""
-
-    device: str = "auto"
-    precision: Precision = "fp32"
-    batch_size: int | None = None
-    workers: int | None = None
-    rescale: Rescale = field(default_factory=Rescale)
-    skip_unreadable: bool = False
-    share: tuple[int, int] = (0, 1)
-    """Process i of n that share a store: it computes the blocks b with b mod n = i."""
-
-    @cached_property
-    def torch_device(self) -> torch.device:
-        """The device; raises UsageError."""
-        return pick_device(self.device)
-
-    @property
-    def views_per_batch(self) -> int:
-        """The batch size, or a default for the device."""
-        return self.batch_size or (16 if self.torch_device.type == "cpu" else 128)
-
-    @property
-    def loader_workers(self) -> int:
-        """Processes that decode and rescale."""
-        if self.workers is not None:
-            return self.workers
-        return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
-
-    def workers_for(self, item: float, *, held: int, ahead: int) -> int:
-        """`loader_workers`, or as many of them as have room for items of so many bytes: see `fitting_workers`.
-
-        Raises UsageError where there is no room for those that were asked for.
-        """
-        room = fitting_workers(item, held=held, ahead=ahead)
-        if self.workers is not None and self.workers > room:
-            raise UsageError(no_room(f"--workers {self.workers}", room))
-        return int(min(self.loader_workers, room))
-
-
-class Watch:
-    """What an evaluation tells while it goes on; this one listens to nothing."""
-
-    def advance(self, work: float) -> None:
-        """`work` more is done, in the unit of `Job.work`."""
-
-    def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
-        """A block of `job` was stored; `label_ranks` of all its images so far in this process."""
 
 
 @dataclass
@@ -241,6 +168,8 @@ def _compute(plan: Plan, watch: Watch) -> None:
     settings = plan.settings
     device = settings.torch_device
     backends = {id(job.model): TorchBackend.start(job.model, device, settings.precision) for job in plan.jobs}
+    sizes_before = [_batch_size(run, settings) for run in plan.runs]
+    scorers = [Scorer(job, backends[id(job.model)], size) for job, size in zip(plan.jobs, sizes_before, strict=True)]
     for run, blocks in zip(plan.runs, plan.missing, strict=True):
         if blocks:
             run.create()
@@ -251,13 +180,18 @@ def _compute(plan: Plan, watch: Watch) -> None:
             hold_memory_flat(varied_sizes=job.protocol.name == "dense")
             started = time.perf_counter()
             view_work = plan.work_per_image[index] / job.protocol.view_count
-            computed = _posteriors(backends[id(job.model)], job, images, settings.views_per_batch, watch, view_work)
-            seconds = time.perf_counter() - started
-            stored = _block(plan, index, images, computed, _provenance(settings, seconds))
+            pixels = [image.at(job.scale) for image in images if image.problem is None]
+            computed = scorers[index].posteriors(pixels, partial(_advance, watch, view_work))
+            provenance = _provenance(settings, scorers[index], time.perf_counter() - started)
+            stored = _block(plan, index, images, computed, provenance)
             run.write(block, stored)
             if stored.images:
                 seen[index].append(ranks(stored.posteriors, stored.labels))
                 watch.block(job, np.concatenate(seen[index]))
+
+
+def _advance(watch: Watch, view_work: float, views: int) -> None:
+    watch.advance(view_work * views)
 
 
 def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
@@ -281,43 +215,6 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
         yield block, lacking[block], images
 
 
-def _posteriors(
-    backend: TorchBackend, job: Job, images: list[Loaded], batch_size: int, watch: Watch, view_work: float
-) -> NDArray[np.float32]:
-    """The posteriors (n, K) of the readable images: mean over views of softmax(mean over positions)."""
-    pixels = [image.at(job.scale) for image in images if image.problem is None]
-    totals = np.zeros((len(pixels), job.model.classes))
-    for batch in _batches(job.protocol, pixels, batch_size):
-        scores = backend(torch.stack([take(pixels[index], view) for index, view in batch]))
-        if scores.shape[1] != job.model.classes:
-            raise UsageError(
-                f"{job.model.name} gives {scores.shape[1]} scores an image: expected {job.model.classes}, "
-                "one for each of its class names."
-            )
-        per_view = scores.mean((2, 3)).cpu().double().softmax(1).numpy()
-        for (index, _), posterior in zip(batch, per_view, strict=True):
-            totals[index] += posterior
-        watch.advance(view_work * len(batch))
-    if np.isnan(totals).any():
-        raise NumericsError(
-            f"{job.title} gives NaN: its weights or input statistics are broken, or {backend.precision} overflows. "
-            "Expected posteriors between 0 and 1; try --precision fp32, and check --input."
-        )
-    return (totals / job.protocol.view_count).astype(np.float32)
-
-
-def _batches(protocol: Protocol, images: list[torch.Tensor], batch_size: int) -> Iterator[list[tuple[int, View]]]:
-    """Views of equal size together, always in the same way for the same block."""
-    by_size: dict[tuple[int, int], list[tuple[int, View]]] = {}
-    for index, image in enumerate(images):
-        for view in protocol.views(image.shape[1], image.shape[2]):
-            by_size.setdefault((view.height, view.width), []).append((index, view))
-    for (height, width), views in by_size.items():
-        at_once = max(1, batch_size * CROP * CROP // (height * width))
-        for start in range(0, len(views), at_once):
-            yield views[start : start + at_once]
-
-
 def _block(
     plan: Plan,
     index: int,
@@ -339,7 +236,13 @@ def _block(
     )
 
 
-def _provenance(settings: Settings, seconds: float) -> dict[str, Any]:
+def _batch_size(run: Run, settings: Settings) -> int:
+    """As asked for; else what the run's stored blocks were computed with, the smallest if memory had run out."""
+    before = [entry["batch_size"] for entry in run.provenance if "batch_size" in entry]
+    return settings.batch_size or min([settings.views_per_batch, *before])
+
+
+def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str, Any]:
     import PIL
     import torchvision
 
@@ -352,7 +255,8 @@ def _provenance(settings: Settings, seconds: float) -> dict[str, Any]:
         "pillow": PIL.__version__,
         "device": device_name(settings.torch_device),
         "threads": torch.get_num_threads(),
-        "batch_size": settings.views_per_batch,
+        "batch_size": scorer.batch_size,
+        "shared_stages": scorer.shared,
         "seconds": round(seconds, 3),
     }
 

@@ -9,7 +9,8 @@ from vggbench.configs import Config
 from vggbench.cost import Network, cost, mean_macs
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
-from vggbench.evaluation import Job, Plan, Settings
+from vggbench.evaluation import Plan
+from vggbench.jobs import Job, Settings
 from vggbench.judging import ORIGINAL, GroundTruth
 from vggbench.metrics import ErrorRate, mcnemar, top_k_error
 from vggbench.paper import Member, published

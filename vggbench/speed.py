@@ -7,7 +7,8 @@ import torch
 
 from vggbench.backends import TorchBackend
 from vggbench.configs import CROP
-from vggbench.evaluation import Job, Plan, Settings
+from vggbench.evaluation import Plan
+from vggbench.jobs import Job, Settings
 from vggbench.protocols import Protocol
 from vggbench.weights import Model
 

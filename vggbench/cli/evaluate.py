@@ -10,7 +10,8 @@ from vggbench.cli.progress import DownloadProgress, Progress, say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.evaluation import Job, Plan, Settings, execute, prepare, sizes
+from vggbench.evaluation import Plan, execute, prepare, sizes
+from vggbench.jobs import Job, Settings
 from vggbench.judging import GroundTruth, ground_truths, require_val
 from vggbench.loading import no_room
 from vggbench.paper import RESULTS, Member

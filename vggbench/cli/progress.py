@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.evaluation import Job, Plan, Watch
+from vggbench.evaluation import Plan
+from vggbench.jobs import Job, Watch
 from vggbench.metrics import at_chance, top_k_error
 from vggbench.tables.errors import duration
 from vggbench.train import Epoch, Recipe, TrainWatch

@@ -14,7 +14,7 @@ from vggbench.cli.progress import DownloadProgress, TrainProgress, say, stopping
 from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError
-from vggbench.evaluation import Settings
+from vggbench.jobs import Settings
 from vggbench.loading import no_room
 from vggbench.protocols import TrainScale
 from vggbench.tables.errors import duration

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vggbench.data import DataSet
-from vggbench.evaluation import Settings
+from vggbench.jobs import Settings
 from vggbench.judging import ORIGINAL
 from vggbench.metrics import LEAST_SIGNIFICANT, ErrorRate
 from vggbench.results import Paired, Reference, Row

@@ -14,7 +14,8 @@ from vggbench.configs import CROP, Config
 from vggbench.cost import Network
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages, UsageError
-from vggbench.evaluation import Job, evaluate
+from vggbench.evaluation import evaluate
+from vggbench.jobs import Job
 from vggbench.loading import BATCHES_AHEAD
 from vggbench.model import VGG
 from vggbench.protocols import Protocol

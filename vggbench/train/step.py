@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vggbench.backends import AUTOCAST, allow_tf32
 from vggbench.errors import NumericsError, UsageError, VggbenchError
-from vggbench.evaluation import Settings
+from vggbench.jobs import Settings
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
 from vggbench.train.parallel import World

@@ -1,0 +1,133 @@
+"""Crops that share stages equal plain crops, for every net, pooling, size and offset; and the sharing is real."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
+from vggbench.configs import CONFIGS, CROP
+from vggbench.cost import Network
+from vggbench.model import initialise
+from vggbench.protocols import View
+from vggbench.shared_crops import crop_maps, is_grid, split_stages
+
+GRID = Protocol("multicrop", 8)
+
+
+def _features(config: str, *, ceil: bool = False, width: float = 1 / 16) -> nn.Sequential:
+    net = VGG(CONFIGS[config], 4, width, ceil_pool=ceil).eval()
+    initialise(net, 0)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.bias is not None
+            nn.init.uniform_(module.bias, -0.5, 0.5)  # padding is zero, not what a bias gives of zero
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+    return net.features
+
+
+def _plain(features: nn.Sequential, image: Tensor, views: Sequence[View]) -> Tensor:
+    crops = [image[0, :, view.top : view.top + CROP, view.left : view.left + CROP] for view in views]
+    flipped = [crop.flip(2) if view.mirror else crop for crop, view in zip(crops, views, strict=True)]
+    plain: Tensor = features(torch.stack(flipped))
+    return plain
+
+
+def _require_equal(features: nn.Sequential, image: Tensor, views: Sequence[View], shared: int) -> None:
+    with torch.inference_mode():
+        expected = _plain(features, image, views)
+        found = crop_maps(features, image, views, shared)
+    assert expected.abs().max() > 0.1
+    assert (found - expected).abs().max() <= 3e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("shared", [3, 4])
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_net_and_pooling(config: str, ceil: bool, shared: int) -> None:
+    image = torch.randn(1, 3, 256, 341, generator=torch.Generator().manual_seed(1))
+    _require_equal(_features(config, ceil=ceil, width=1 / 32), image, GRID.views(256, 341), shared)
+
+
+SIDES = st.one_of(st.integers(224, 300), st.sampled_from([256, 384, 512, 683]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(height=SIDES, width=SIDES, config=st.sampled_from(["A", "C", "E", "A-LRN"]), shared=st.integers(0, 4))
+def test_every_size(height: int, width: int, config: str, shared: int) -> None:
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+    _require_equal(_features(config, width=1 / 32), image, GRID.views(height, width), shared)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), shared=st.integers(1, 4))
+def test_any_grid_of_offsets(data: st.DataObject, shared: int) -> None:
+    """Coinciding, touching the image's sides or not, close together or far apart."""
+    offsets = st.lists(st.integers(0, 12).map(lambda i: 8 * i), min_size=1, max_size=3)
+    tops, lefts = data.draw(offsets), data.draw(offsets)
+    height, width = (CROP + max(o) + data.draw(st.integers(0, 20)) for o in (tops, lefts))
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    windows = [View(CROP, CROP, top, left) for top in tops for left in lefts]
+    views = windows + [replace(view, mirror=True) for view in windows]
+    _require_equal(_features("D", width=1 / 32), image, views, shared)
+
+
+def test_other_views_are_no_grid() -> None:
+    assert is_grid(GRID.views(384, 511))
+    assert not is_grid(Protocol("multicrop").views(300, 411))
+    assert not is_grid(Protocol("dense").views(256, 320))
+
+
+def test_what_is_shared_is_three_stages_and_the_convolutions_of_the_fourth() -> None:
+    stages, rest = split_stages(_features("D"))
+    assert [[type(layer).__name__ for layer in stage].count("Conv2d") for stage in stages] == [2, 2, 3, 3]
+    assert [isinstance(stage[-1], nn.MaxPool2d) for stage in stages] == [True, True, True, False]
+    assert isinstance(rest[0], nn.MaxPool2d)
+
+
+@pytest.mark.parametrize("side", [(256, 341), (384, 512), (512, 683)])
+def test_sharing_saves_work(side: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in output pixels of all convolutions, by hooks."""
+    features, pixels = _features("D", width=1 / 32), [0]
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda module, given, found: pixels.__setitem__(0, pixels[0] + found.numel()))
+    work = []
+    for shared in (0, 3, 4):
+        pixels[0] = 0
+        with torch.inference_mode():
+            crop_maps(features, torch.zeros(1, 3, *side), GRID.views(*side), shared)
+        work.append(pixels[0])
+    assert work[1] < 0.75 * work[0]
+    assert (work[2] < work[1]) == (side[0] < 512)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(choice=st.sampled_from([0, 3, 4]))
+def test_an_evaluation_gives_the_same_whatever_is_shared(
+    choice: int, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("runs")
+    net = VGG(CONFIGS["D"], 4, 1 / 16)
+    net.load_state_dict(peaked("D"))
+    names = ("apple", "boat", "fish", "house")
+    model = Model("D@x", net.eval(), INPUTS["torchvision"], 4, names, "x", net=Network(CONFIGS["D"], 4, 1 / 16))
+    jobs = [Job(model, GRID, scale) for scale in (224, 256, 300)]
+    found = []
+    for shared in (0, choice):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vggbench.backends.quickest", lambda *_, shared=shared: shared)
+            runs = evaluate(open_data(pictures), jobs, root / str(shared), Settings(device="cpu", workers=0))
+        assert {entry["shared_stages"] for run in runs for entry in run.provenance} == {shared}
+        found.append([posteriors(run) for run in runs])
+    for one, other in zip(*found, strict=True):
+        assert one.max() > 0.4
+        np.testing.assert_allclose(one, other, atol=1e-6)

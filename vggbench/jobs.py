@@ -1,0 +1,88 @@
+"""What is to be evaluated and how: a model by a protocol at one Q, the settings of all jobs, and who watches."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vggbench.backends import Precision, pick_device
+from vggbench.cost import image_macs
+from vggbench.errors import UsageError
+from vggbench.loading import cores, fitting_workers, no_room
+from vggbench.protocols import Protocol, rescaled_size
+from vggbench.views import Rescale
+from vggbench.weights import Model
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model, protocol and Q: what becomes a run."""
+
+    model: Model
+    protocol: Protocol
+    scale: int
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return f"{self.model.name} {self.protocol} Q={self.scale}"
+
+    def work(self, height: int, width: int) -> float:
+        """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
+        if self.model.net:
+            return image_macs(self.model.net, self.protocol, self.scale, height, width)
+        views = self.protocol.views(*rescaled_size(height, width, self.scale))
+        return sum(view.height * view.width for view in views)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is run; `batch_size` counts 224 x 224 views, larger views fill a batch sooner."""
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    batch_size: int | None = None
+    workers: int | None = None
+    rescale: Rescale = field(default_factory=Rescale)
+    skip_unreadable: bool = False
+    share: tuple[int, int] = (0, 1)
+    """Process i of n that share a store: it computes the blocks b with b mod n = i."""
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device; raises UsageError."""
+        return pick_device(self.device)
+
+    @property
+    def views_per_batch(self) -> int:
+        """The batch size, or a default for the device."""
+        return self.batch_size or (16 if self.torch_device.type == "cpu" else 128)
+
+    @property
+    def loader_workers(self) -> int:
+        """Processes that decode and rescale."""
+        if self.workers is not None:
+            return self.workers
+        return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
+
+    def workers_for(self, item: float, *, held: int, ahead: int) -> int:
+        """`loader_workers`, or as many of them as have room for items of so many bytes: see `fitting_workers`.
+
+        Raises UsageError where there is no room for those that were asked for.
+        """
+        room = fitting_workers(item, held=held, ahead=ahead)
+        if self.workers is not None and self.workers > room:
+            raise UsageError(no_room(f"--workers {self.workers}", room))
+        return int(min(self.loader_workers, room))
+
+
+class Watch:
+    """What an evaluation tells while it goes on; this one listens to nothing."""
+
+    def advance(self, work: float) -> None:
+        """`work` more is done, in the unit of `Job.work`."""
+
+    def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
+        """A block of `job` was stored; `label_ranks` of all its images so far in this process."""

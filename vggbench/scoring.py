@@ -1,0 +1,102 @@
+"""From rescaled images to posteriors: which views go through the network together, and in what size of batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vggbench.backends import TorchBackend
+from vggbench.configs import CROP
+from vggbench.errors import NumericsError, UsageError
+from vggbench.jobs import Job
+from vggbench.protocols import View
+from vggbench.views import take
+
+_Batch = list[tuple[int, View]]
+"""Views of one size, each with the index of its image."""
+_Scored = tuple[list[int], Tensor]
+"""Score maps (n, K, h, w), and the index of each one's image."""
+
+
+class Scorer:
+    """One job on one backend; `batch_size` counts 224 x 224 views and is halved where memory does not suffice."""
+
+    def __init__(self, job: Job, backend: TorchBackend, batch_size: int) -> None:
+        self._job, self._backend, self.batch_size = job, backend, batch_size
+        self.shared: int | None = None
+        """Stages that the crops of an image share; None until the first image of a grid of 8 decided it."""
+
+    def posteriors(self, images: Sequence[Tensor], advance: Callable[[int], None]) -> NDArray[np.float32]:
+        """The posteriors (n, K) of (3, H, W) uint8 images: the mean over views of softmax(mean over positions).
+
+        `advance` hears of every so many views. Raises NumericsError for a NaN, and UsageError for a network whose
+        outputs are not the model's classes.
+        """
+        job = self._job
+        totals = np.zeros((len(images), job.model.classes))
+        for indices, scores in self._scores(images):
+            if scores.shape[1] != job.model.classes:
+                raise UsageError(
+                    f"{job.model.name} gives {scores.shape[1]} scores an image: expected {job.model.classes}, "
+                    "one for each of its class names."
+                )
+            np.add.at(totals, indices, scores.mean((2, 3)).cpu().double().softmax(1).numpy())
+            advance(len(indices))
+        if np.isnan(totals).any():
+            raise NumericsError(
+                f"{job.title} gives NaN: its weights or input statistics are broken, or {self._backend.precision} "
+                "overflows. Expected posteriors between 0 and 1; try --precision fp32, and check --input."
+            )
+        return (totals / job.protocol.view_count).astype(np.float32)
+
+    def _scores(self, images: Sequence[Tensor]) -> Iterator[_Scored]:
+        if self._job.protocol.grid == 8:
+            for index, image in enumerate(images):
+                yield from self._grid(index, image, images)
+        else:
+            for batch in _batches([(i, view) for i, image in enumerate(images) for view in self._views(image)]):
+                yield from self._batched(batch, images)
+
+    def _views(self, image: Tensor) -> tuple[View, ...]:
+        return self._job.protocol.views(image.shape[1], image.shape[2])
+
+    def _grid(self, index: int, image: Tensor, images: Sequence[Tensor]) -> Iterator[_Scored]:
+        """All crops of one image, which share what they can where that is quicker."""
+        views = self._views(image)
+        if self.shared is None:
+            self.shared = self._backend.stages_to_share(image, views[: len(views) // 2])
+        if self.shared:
+            yield [index] * len(views), self._backend.grid(image, views, self.shared)
+        else:
+            yield from self._batched([(index, view) for view in views], images)
+
+    def _batched(self, views: _Batch, images: Sequence[Tensor] | dict[int, Tensor]) -> Iterator[_Scored]:
+        """Views of one size, as many at once as the batch size and memory allow."""
+        start, area = 0, views[0][1].height * views[0][1].width
+        while start < len(views):
+            at_once = max(1, self.batch_size * CROP * CROP // area)
+            batch = views[start : start + at_once]
+            try:
+                scores = self._backend(torch.stack([take(images[index], view) for index, view in batch]))
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(batch) == 1:
+                    raise
+                self.batch_size = max(1, self.batch_size // 2, len(batch) * area // (2 * CROP * CROP))
+                continue
+            yield [index for index, _ in batch], scores
+            start += len(batch)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device, or the machine, had no memory left: the only error after which a smaller batch is tried."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _batches(views: _Batch) -> list[_Batch]:
+    """Views of equal size together, always in the same way for the same block."""
+    by_size: dict[tuple[int, int], _Batch] = {}
+    for index, view in views:
+        by_size.setdefault((view.height, view.width), []).append((index, view))
+    return list(by_size.values())
