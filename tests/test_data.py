@@ -1,5 +1,6 @@
 """Folders of images: layouts, ids, labels, subsets, and what is refused."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_ids_drop_the_extension_and_the_wnid(tmp_path: Path) -> None:
 
 def test_equal_names_in_two_classes_become_paths(tmp_path: Path) -> None:
     data = open_data(_tree(tmp_path, "a/0.png", "b/0.png", "b/deep/1.jpg"))
-    assert [image.id for image in data.images] == ["a/0.png", "b/0.png", "b/deep/1.jpg"]
+    assert [image.id for image in data.images] == ["1", "a/0.png", "b/0.png"]
     assert data.class_names == ("a", "b")
 
 
@@ -136,3 +137,44 @@ def test_a_full_validation_set_is_recognised_and_nothing_less() -> None:
     assert not DataSet("val", tuple(images[1:]), 50_000).is_full_ilsvrc_val
     images[0] = ImageFile(images[0].id, Path("x"), 1, names[5])
     assert not DataSet("val", tuple(images), 50_000).is_full_ilsvrc_val
+
+
+def test_one_clash_of_names_does_not_hide_what_the_others_say(tmp_path: Path) -> None:
+    _tree(tmp_path, "n01440764/0.jpg", "n01443537/0.jpg", "n01440764/ILSVRC2012_val_00000001.JPEG")
+    with pytest.raises(DataError, match="is n01440764 by its place and n01751748 by the labels"):
+        open_data(tmp_path)
+
+
+def test_a_text_file_does_not_make_a_class_of_a_folder_of_folders(tmp_path: Path) -> None:
+    _tree(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "train/labels.csv", "test/a/3.jpg", "test/b/4.jpg")
+    with pytest.raises(DataError, match="test holds 2 folders and no image"):
+        open_data(tmp_path)
+
+
+def test_numbered_folders_in_another_order_are_refused(tmp_path: Path) -> None:
+    _tree(tmp_path, *(f"{i}/{wnids()[(i + 1) % 1000]}_{i}.JPEG" for i in range(1000)))
+    with pytest.raises(DataError, match=r"by its place and .* by its own name"):
+        open_data(tmp_path)
+
+
+def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
+    _tree(tmp_path, "a/1.jpg")
+    os.mkfifo(tmp_path / "a" / "2.jpg")
+    with pytest.raises(DataError, match=r"2\.jpg' is a device, pipe or socket"):
+        open_data(tmp_path)
+    (tmp_path / "a" / "2.jpg").unlink()
+    with (tmp_path / "a" / "2.jpg").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(OSError, match="more than any image"):
+        open_data(tmp_path).images[1].read()
+
+
+def test_a_devkit_beside_class_folders_is_no_class(tmp_path: Path) -> None:
+    _tree(tmp_path, "a/1.jpg", "ILSVRC2012_devkit_t12/data/x.txt", "ILSVRC2012_devkit_t12/evaluation/y.jpg")
+    assert open_data(tmp_path).class_names == ("a",)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "x" * 300, "/root/../proc/1/fd/x"])
+def test_paths_that_are_none(path: str) -> None:
+    with pytest.raises(DataError):
+        open_data(path)

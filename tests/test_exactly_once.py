@@ -71,7 +71,7 @@ def _killing(after: int, torn: bool) -> Callable[..., None]:
     return write
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     count=st.integers(1, 150),
     block=st.integers(1, 64),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def test_an_images_bytes_are_those_of_its_row(tmp_path: Path) -> None:
         ([("a.png", None, 1)], {}, r"has no bytes: expected a file name, its bytes and a label"),
         ([(None, b"1", 1)], {}, r"has no name"),
         ([("a.png", b"1", 1)], {"label": None}, r"has no label: expected"),
-        ([("a.png", b"1", 1)], {"image": pa.array([b"1"])}, r"has the columns image, label: expected image \("),
+        ([("a.png", b"1", 1)], {"image": pa.array([b"1"])}, r"has the columns image: binary, label: int64: exp"),
         ([(SECOND, b"1", 970), (SECOND, b"2", 970)], {}, r"The same image, ILSVRC2012_val_00000002, stands twice"),
         ([], {"label": pa.array([], pa.int64())}, r"holds no image \(Parquet shards\)"),
     ],
@@ -154,7 +155,9 @@ def test_words_that_name_a_split() -> None:
         ((("1.jpg", b"x"), ("1.cls", b"1"), ("1.json", b"[" * 100_000)), r"The \.json of 1\.jpg in .* cannot be read"),
         ((("1.jpg", b"x"), ("1.cls", b"1" * 2_000_000)), r"1\.cls in .* has 2,000,000 bytes"),
         (2 * (("1.jpg", b"x"), ("1.cls", b"1")), r"Sample 1 in .* has \.cls, \.cls, \.jpg, \.jpg"),
-        ((("a/1.jpg", b"x"), ("a/1.cls", b"1"), ("b/1.jpg", b"x"), ("b/1.cls", b"1")), r"same image, 1, stands twice"),
+        ((("1.jpg", b"x"), ("1.cls", b"1"), ("1.json", b'{"label": 7}')), r"says 1 and its \.json '7': expected"),
+        ((("1.jpg", b"x"), ("1.cls", b"1_0")), r"says '1_0': expected a whole number"),
+        ((("1.jpg", b"x"), ("1.cls", b"1"), ("1.json", rb'{"filename": "\ud800.png"}')), r"is not UTF-8"),
     ],
 )  # fmt: skip
 def test_webdataset_that_does_not_fit_is_refused(
@@ -169,3 +172,66 @@ def test_a_folder_of_tars_that_are_no_shards_is_a_folder(tmp_path: Path) -> None
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.JPEG").write_bytes(b"x")
     assert open_data(tmp_path).layout == "class folders"
+
+
+def test_equal_names_in_two_folders_are_told_apart_and_equal_ones_refused(tmp_path: Path) -> None:
+    members = (
+        ("a/1.jpg", b"x"),
+        ("a/1.cls", b"1"),
+        ("b/1.jpg", b"y"),
+        ("b/1.cls", b"2"),
+        ("2.jpg", b""),
+        ("2.cls", b"2"),
+    )
+    data = open_data(_webdataset(tmp_path / "x.tar", *members))
+    assert [(image.id, image.class_name) for image in data.images] == [("2", "2"), ("a/1.jpg", "1"), ("b/1.jpg", "2")]
+    for shard in range(2):
+        _webdataset(tmp_path / "two" / f"val-{shard}.tar", ("1.jpg", b"x"), ("1.cls", b"1"))
+    with pytest.raises(
+        DataError, match=r"The same image, 1\.jpg, stands twice, as 1\.jpg in .*val-0\.tar and 1\.jpg in"
+    ):
+        open_data(tmp_path / "two")
+
+
+def test_classes_of_ones_own_keep_the_order_of_their_numbers(tmp_path: Path) -> None:
+    path = _parquet(tmp_path / "x.parquet", ("a.png", b"1", 0), ("b.png", b"2", 1), names=["zebra", "ant"])
+    assert open_data(path).labels(None, 2).tolist() == [0, 1]
+    twice = _parquet(tmp_path / "y.parquet", ("a.png", b"1", 0), names=["crane", "crane"])
+    with pytest.raises(DataError, match="'crane', a name that two classes have"):
+        open_data(twice)
+
+
+def test_what_inflates_to_more_than_it_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that stands once in a dictionary and in every row."""
+    monkeypatch.setattr(parquet, "_LARGEST_GROUP", 1_000_000)
+    rows = [(f"{i}.png", bytes(50_000), 0) for i in range(100)]
+    path = _parquet(tmp_path / "x.parquet", *rows)
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=100)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DataError, match="inflates beyond 1,000,000 bytes a row group"):
+        open_data(path)
+
+
+def test_shards_of_no_split_beside_others_are_refused(tmp_path: Path) -> None:
+    for name in ("val_a", "valb"):
+        _webdataset(tmp_path / f"{name}.tar", (f"{name}.jpg", b"x"), (f"{name}.cls", b"1"))
+    with pytest.raises(DataError, match=r"valb\.tar names no split and others do"):
+        open_data(tmp_path)
+
+
+def test_other_parquet_beside_class_folders_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.JPEG").write_bytes(b"x")
+    pq.write_table(pa.table({"feature": [1.0]}), tmp_path / "features.parquet")
+    (tmp_path / "annotations.tar").write_bytes(b"\x1f\x8b" + bytes(600))
+    assert open_data(tmp_path).layout == "class folders"
+
+
+def test_a_swapped_label_is_noticed_though_size_and_time_are_the_same(tmp_path: Path) -> None:
+    path = _webdataset(tmp_path / "x.tar", ("a.jpg", b"x"), ("a.cls", b"1"), ("b.jpg", b"x"), ("b.cls", b"2"))
+    times = path.stat()
+    assert [image.class_name for image in open_data(path).images] == ["1", "2"]
+    _webdataset(path, ("a.jpg", b"x"), ("a.cls", b"2"), ("b.jpg", b"x"), ("b.cls", b"1"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert [image.class_name for image in open_data(path).images] == ["2", "1"]

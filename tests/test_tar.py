@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vggbench.data import index, open_data
+from vggbench.data import index, open_data, open_training_data
 from vggbench.data.imagenet import val_id
 from vggbench.data.tar import list_tar
 from vggbench.errors import DataError, VggbenchError
@@ -112,7 +112,25 @@ def _beyond(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [_header_damaged, _cut, _without_end, _negative, _beyond])
+def _zeroed_from_the_middle(path: Path) -> None:
+    """As a download is that was cut off in a file of its full size: the first zeros look like the end."""
+    content = path.read_bytes()
+    path.write_bytes(content[:1024] + bytes(3 << 20))
+
+
+def _zeroed_in_the_middle(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:1024] + bytes(512) + content[1536:])
+
+
+def _two(path: Path) -> None:
+    path.write_bytes(path.read_bytes() * 2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_header_damaged, _cut, _without_end, _negative, _beyond, _zeroed_from_the_middle, _zeroed_in_the_middle, _two],
+)
 def test_a_tar_that_is_not_whole_is_refused_rather_than_shortened(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
@@ -168,7 +186,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_the_same_image_twice_in_a_tar(tmp_path: Path) -> None:
     path = _plain(tmp_path / "x.tar", f"{val_id(1)}.JPEG", f"{val_id(2)}.JPEG", f"{val_id(1)}.JPEG")
-    with pytest.raises(DataError, match=r"The same image stands twice, as ILSVRC2012_val_00000001.JPEG in .*x.tar"):
+    with pytest.raises(DataError, match=r"has the member .ILSVRC2012_val_00000001.JPEG. twice"):
         open_data(path)
 
 
@@ -218,7 +236,7 @@ def test_a_file_that_changes_while_it_is_indexed_is_refused(tmp_path: Path) -> N
         return []
 
     with pytest.raises(DataError, match="changed while it was read"):
-        index.indexed(path, "test", find)
+        index.indexed(path, "test", 1, find)
 
 
 def test_a_large_file_says_that_it_is_read(
@@ -236,9 +254,45 @@ def test_a_tar_of_fifty_thousand_opens_at_once(tmp_path: Path) -> None:
     """With its index in the cache; the bound is the issue's, far above what it takes."""
     path = _tar(tmp_path / "val.tar", *((_member(f"{val_id(n)}.JPEG"), b"x" * (n % 700)) for n in range(1, 50_001)))
     assert open_data(path).is_full_ilsvrc_val
-    started = time.perf_counter()
-    data = open_data(path)
-    assert time.perf_counter() - started < 1
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        data = open_data(path)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 1
     assert len(data) == 50_000
     assert data.images[699].length == 0
     assert tuple(data.labels(data.class_names, 1000)[:120]) == forms.LABELS
+
+
+def test_the_commonest_ways_to_pack_a_folder(tmp_path: Path) -> None:
+    """`tar -C folder .`, one that holds everything, and one class with a folder in it: as the folder itself."""
+    for name in ("cat/1.JPEG", "dog/2.JPEG"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(b"x")
+    (tmp_path / "set" / "labels.txt").write_text("about the set")
+    subprocess.run(["tar", "-cf", tmp_path / "dot.tar", "-C", tmp_path / "set", "."], check=True)
+    subprocess.run(["tar", "-cf", tmp_path / "whole.tar", "-C", tmp_path, "set"], check=True)
+    for name in ("dot.tar", "whole.tar", "set"):
+        assert open_data(tmp_path / name).class_names == ("cat", "dog")
+    one = _plain(tmp_path / "one.tar", "cat/images/1.JPEG", "cat/images/2.JPEG")
+    assert open_data(one).class_names == ("cat",)
+
+
+def test_many_headers_within_headers_are_refused(tmp_path: Path) -> None:
+    long_name = _member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=0).tobuf(tarfile.GNU_FORMAT)
+    path = tmp_path / "x.tar"
+    path.write_bytes(long_name * 3000 + bytes(1024))
+    with pytest.raises(DataError, match="no whole tar"):
+        open_data(path)
+
+
+def test_one_tar_with_train_and_val(tmp_path: Path) -> None:
+    path = _plain(
+        tmp_path / "x.tar",
+        *(f"{split}/{c}/{split}{c}{i}.png" for split in ("train", "val") for c in "ab" for i in "01"),
+    )
+    train, val = open_training_data(path)
+    assert [image.id for image in train.images] == ["traina0", "traina1", "trainb0", "trainb1"]
+    assert [image.id for image in val.images] == ["vala0", "vala1", "valb0", "valb1"]
+    assert len(open_data(path)) == 4

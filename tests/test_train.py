@@ -494,12 +494,6 @@ def test_train_and_val_stand_side_by_side(tmp_path: Path, many_pictures: Path) -
     assert (len(train_data), len(val_data), train_data.class_names) == (70, 70, val_data.class_names)
 
 
-def test_ilsvrcs_validation_images_are_not_trained_on(monkeypatch: pytest.MonkeyPatch, many_pictures: Path) -> None:
-    monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
-    with pytest.raises(DataError, match="validation images of ILSVRC-2012: expected to train on others"):
-        open_training_data(many_pictures)
-
-
 def test_one_image_of_ten_is_held_out_of_a_single_set(many_pictures: Path) -> None:
     data = open_data(many_pictures)
     train_data, val_data = open_training_data(many_pictures)

@@ -168,3 +168,15 @@ def test_what_a_header_says() -> None:
     exif[0x0112] = 6
     assert header_of(_encoded(_noise("L"), exif=exif)) == (47, 61, "L", "JPEG", True)
     assert header_of(_encoded(_noise("P"), "PNG")) == (47, 61, "P", "PNG", False)
+
+
+def test_a_broken_exif_block_harms_nothing() -> None:
+    broken = _encoded(_noise(), exif=b"Exif\0\0broken")
+    assert not header_of(broken).oriented
+    assert decode(broken).shape == (3, 47, 61)
+
+
+def test_a_header_is_refused_where_decoding_would_be() -> None:
+    for data in (_encoded(_noise("L", (1200, 20))), _encoded(Image.fromarray(np.ones((47, 61), np.int32)), "TIFF")):
+        with pytest.raises(NotAnImage, match=r"sliver|32 bits"):
+            header_of(data)

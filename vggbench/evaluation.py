@@ -17,7 +17,7 @@ from vggbench.blocks import Block
 from vggbench.data import DataSet
 from vggbench.errors import DataError, UnreadableImages
 from vggbench.jobs import Job, Settings, Watch
-from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers
+from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
 from vggbench.metrics import ranks
 from vggbench.protocols import rescaled_size
 from vggbench.scores import BLOCK, Run, Store
@@ -60,9 +60,13 @@ class Plan:
         return [path for run in self.runs for path in run.damaged]
 
     @cached_property
+    def _some_sizes(self) -> list[tuple[int, int]]:
+        return sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
+
+    @cached_property
     def work_per_image(self) -> list[float]:
         """For each job the mean work of an image, estimated from the sizes of a hundred."""
-        some = sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
+        some = self._some_sizes
         return [sum(job.work(*size) for size in some) / len(some) for job in self.jobs]
 
     @cached_property
@@ -73,7 +77,7 @@ class Plan:
     @cached_property
     def _bytes_per_image(self) -> float:
         """Of its pixels at every Q, estimated as `work_per_image` is."""
-        some = sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
+        some = self._some_sizes
         scales = {job.scale for job in self.jobs}
         return 3 * sum(math.prod(rescaled_size(*size, scale)) for size in some for scale in scales) / len(some)
 
@@ -270,8 +274,8 @@ def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:
     found = []
     for index in range(count):
         try:
-            header = header_of(data.images[index * len(data) // count].read())
-        except (NotAnImage, OSError):
+            header = header_of(read_whole(data.images[index * len(data) // count]))
+        except NotAnImage:
             continue  # reported when the evaluation comes to it
         found.append((header.height, header.width))
     return found or [(375, 500)]

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
 from vggbench.libjpeg import complaints
-from vggbench.loading import Packed, cores, from_workers
+from vggbench.loading import Packed, cores, from_workers, read_whole
 from vggbench.views import Header, NotAnImage, decode, header_of
 
 LOOKED_AT = 1000
@@ -71,17 +71,13 @@ class _Files(Dataset[Looked]):
     def __getitem__(self, position: int) -> Looked:
         image, header = self._images[position], None
         try:
-            encoded = image.read()
-            if len(encoded) != image.length:
-                raise NotAnImage(f"changed from {image.length} to {len(encoded)} bytes since it was listed")
+            encoded = read_whole(image)
             header = header_of(encoded)
             if self._verify:
                 with complaints() as heard:
                     decode(encoded)
                 if heard:
                     raise NotAnImage(f"is damaged: {'; '.join(heard)}")
-        except OSError as error:
-            return Looked(position, header, f"cannot be read ({error.strerror})")
         except NotAnImage as reason:
             return Looked(position, header, str(reason))
         return Looked(position, header)

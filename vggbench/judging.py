@@ -71,12 +71,14 @@ ORIGINAL = GroundTruth()
 def ground_truths(texts: Sequence[str], blacklist: Path | None = None) -> tuple[GroundTruth, ...]:
     """What `--labels` and `--blacklist` ask for; raises UsageError and DataError."""
     left_out = read_blacklist(blacklist) if blacklist else frozenset()
-    found = []
+    found: list[GroundTruth] = []
     for text in dict.fromkeys(texts or [_ORIGINAL]):
         name, _, path = text.partition("=")
         if (name, bool(path)) not in ((_ORIGINAL, False), (_REAL, True)):
             raise UsageError(f"--labels {text}: expected original, or real=FILE with ReaL's real.json.")
-        found.append(GroundTruth(name, read_real(Path(path).expanduser()) if path else None, left_out))
+        if any(truth.name == name for truth in found):
+            raise UsageError(f"--labels {text} is the second called {name}: expected each once, in a run of its own.")
+        found.append(GroundTruth(name, read_real(Path(path)) if path else None, left_out))
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
-from vggbench.errors import DataError
+from vggbench.errors import DataError, first_line
 from vggbench.libjpeg import complaints
 from vggbench.views import NotAnImage, Rescale, decode, rescale
 
@@ -68,19 +68,25 @@ class Images(Dataset[Loaded]):
     def __getitem__(self, request: Request) -> Loaded:
         image = self._images[request.position]
         try:
-            encoded = image.read()
-            if len(encoded) != image.length:
-                raise NotAnImage(f"changed from {image.length} to {len(encoded)} bytes since it was listed")
             with complaints() as heard:
-                pixels = decode(encoded)
+                pixels = decode(read_whole(image))
             at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
-        except OSError as error:
-            return Loaded(request.position, 0, 0, {}, torch.empty(0), f"{CANNOT_BE_READ} ({error.strerror})")
         except NotAnImage as reason:
             return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
         shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
         flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
         return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt="; ".join(heard) or None)
+
+
+def read_whole(image: ImageFile) -> bytes:
+    """The encoded image, as it was listed; raises NotAnImage where it cannot be read or has changed."""
+    try:
+        encoded = image.read()
+    except OSError as error:
+        raise NotAnImage(f"{CANNOT_BE_READ} ({error.strerror or first_line(error)})") from error
+    if len(encoded) != image.length:
+        raise NotAnImage(f"changed since it was listed with {image.length:,} bytes")
+    return encoded
 
 
 def cores() -> int:

@@ -117,11 +117,6 @@ def decode(data: bytes) -> Tensor:
     `libjpeg.complaints` hears of it. Raises NotAnImage with the reason.
     """
     header = _opened(data)
-    width, height = header.size
-    if width * height > MAX_PIXELS:
-        raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
-    if max(width, height) > MAX_RATIO * min(width, height):
-        raise NotAnImage(f"is a sliver of {width} x {height} pixels")
     try:
         if header.format == "JPEG":
             pixels = _decode_jpeg(data, ImageReadMode.RGB if header.mode in ("RGB", "L") else ImageReadMode.UNCHANGED)
@@ -129,8 +124,6 @@ def decode(data: bytes) -> Tensor:
                 return pixels
         converted: Tensor = v2.functional.pil_to_tensor(_eight_bits(header).convert("RGB"))
         return converted
-    except NotAnImage:
-        raise
     except Exception as error:  # Pillow and libjpeg raise nearly anything on damaged files
         raise NotAnImage(f"cannot be decoded ({first_line(error)})") from error
 
@@ -148,7 +141,7 @@ class Header(NamedTuple):
 
 
 def header_of(data: bytes) -> Header:
-    """The header of an encoded image; raises NotAnImage."""
+    """The header of an encoded image; raises NotAnImage, also where `decode` would by the header alone."""
     header = _opened(data)
     return Header(
         header.height, header.width, header.mode, str(header.format), header.getexif().get(_ORIENTATION, 1) != 1
@@ -172,20 +165,27 @@ def take(image: Tensor, view: View) -> Tensor:
 
 
 def _opened(data: bytes) -> Image.Image:
+    """The header, of an image that may be decoded."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` checks the size
-            return Image.open(io.BytesIO(data))
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
+            header = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise NotAnImage("is no image" if data else "is empty") from error
+    width, height = header.size
+    if width * height > MAX_PIXELS:
+        raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise NotAnImage(f"is a sliver of {width} x {height} pixels")
+    if header.mode in ("I", "F"):
+        raise NotAnImage(f"has pixels of 32 bits (mode {header.mode}); expected 8 or 16")
+    return header
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
-    if image.mode in ("I", "F"):
-        raise NotAnImage(f"has pixels of 32 bits (mode {image.mode}); expected 8 or 16")
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

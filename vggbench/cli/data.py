@@ -29,8 +29,9 @@ def require_fit(found: Inspection) -> None:
         image, why = problems[0]
         raise UnreadableImages(
             f"{len(problems):,} of the {len(found.looked):,} images looked at {'is' if len(problems) == 1 else 'are'} "
-            f"wrong, the first {image}, which {why}. Expected images that decode: copy or download them again, or "
-            "evaluate with --skip-bad-images."
+            f"wrong, the first {image}, which {why}. Expected images that decode without a complaint: copy or download "
+            "them again. An evaluation counts those that libjpeg only complains of, and names them; the others it "
+            "leaves out with --skip-bad-images."
         )
     if found.unknown_wnids:
         raise DataError(

@@ -191,10 +191,17 @@ def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
             )
         say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
         path = SAMPLE
-    if not is_sample(path) and not Path(path).expanduser().exists():
+    if not is_sample(path) and _is_missing(path):
         raise UsageError(f"There is no {path}: expected images, from --data or $VGGBENCH_DATA.")
     data = open_data(path, options.ground_truth)
     return data if options.limit is None else data.subset(options.limit)
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        return not Path(path).expanduser().exists()
+    except (OSError, RuntimeError):
+        return False  # `open_data` says why
 
 
 def _protocols(options: EvalOptions) -> list[Protocol]:

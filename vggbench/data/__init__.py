@@ -55,10 +55,13 @@ def _sample(split: str) -> DataSet:
 
 
 def _opened(path: str | Path, reader: Callable[[Path], _Opened]) -> _Opened:
-    top = Path(path).expanduser()
-    if not top.exists():
-        raise DataError(f"There is no {top}: expected {EXPECTED}.")
     try:
+        top = Path(path).expanduser()
+        if not top.exists():
+            raise DataError(f"There is no {top}: expected {EXPECTED}.")
         return reader(top)
     except OSError as error:
-        raise DataError(f"{top} cannot be read ({error.strerror or first_line(error)}: {error.filename}).") from error
+        why = f"{error.strerror or first_line(error)}: {error.filename}"
+        raise DataError(f"{path} cannot be read ({why}): expected what this user may read.") from error
+    except RuntimeError as error:  # of a home that is nobody's
+        raise DataError(f"{path} is no path ({first_line(error)}): expected {EXPECTED}.") from error

@@ -1,5 +1,6 @@
 """A data set: images in a fixed order, each with the name of its class, and what identifies them."""
 
+import errno
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, val_number, wnids
 from vggbench.errors import DataError, UsageError
+
+LARGEST_IMAGE = 200_000_000
+"""Bytes of an encoded image that are read at most."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,11 @@ class ImageFile:
 
     def read(self) -> bytes:
         """The encoded image; raises OSError."""
-        if self.offset is None:
-            return self.path.read_bytes()
+        if self.length > LARGEST_IMAGE:
+            raise OSError(errno.EFBIG, f"{self.length:,} bytes, more than any image", str(self.path))
         with self.path.open("rb", buffering=0) as file:
+            if self.offset is None:
+                return file.read(self.length + 1)  # one more, so that a longer file is noticed
             file.seek(self.offset)
             return file.read(self.length)
 

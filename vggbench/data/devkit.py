@@ -10,12 +10,14 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from vggbench.data.imagenet import wnids
+from vggbench.data.imagenet import VAL_IMAGES, wnids
 from vggbench.errors import DataError, first_line
 from vggbench.matlab import load_mat
 
 _META = "data/meta.mat"
 _TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
+_LONGEST_LINE = 6
+"""Characters of an ID and its line's end, with room to spare."""
 _LARGEST = 50_000_000
 """Bytes of one of the two files, and of what all of meta.mat inflates to; the real ones have 2 million together."""
 _LARGEST_KIT = 100_000_000
@@ -33,7 +35,9 @@ def devkit_classes(path: Path) -> list[str]:
     """The wnid of each validation image, in order of the file names; raises DataError and OSError."""
     meta, truth = _from_folder(path) if path.is_dir() else _from_archive(path)
     names = _wnid_of_id(meta, path)
-    lines = truth.decode("ascii", "replace").split()
+    lines = truth[: _LONGEST_LINE * VAL_IMAGES].decode("ascii", "replace").split(maxsplit=VAL_IMAGES)[:VAL_IMAGES]
+    if len(truth) > _LONGEST_LINE * VAL_IMAGES:
+        raise DataError(f"{_TRUTH} in {path} has {len(truth):,} bytes: expected {VAL_IMAGES:,} short lines.")
     for number, word in enumerate(lines, start=1):
         if len(word) > 9 or not word.isdecimal() or int(word) not in names:
             raise DataError(
@@ -90,7 +94,7 @@ def _from_archive(path: Path) -> tuple[bytes, bytes]:
                 if name and member.isreg() and (content := archive.extractfile(member)):
                     _require_small(member.size, name, path)
                     found[name] = content.read()
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, ArithmeticError, RecursionError) as error:
         raise DataError(
             f"{path} is no whole devkit ({first_line(error)}): expected ILSVRC2012_devkit_t12.tar.gz. "
             "Download it again."

@@ -52,6 +52,16 @@ def val_number(image: str) -> int | None:
     return int(match[1]) if match and 1 <= int(match[1]) <= VAL_IMAGES else None
 
 
+def is_ilsvrc_class(name: str | None) -> bool:
+    """Whether a name is one of the 1,000 wnids."""
+    return name in _known()
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    return frozenset(wnids())
+
+
 def is_wnid(name: str) -> bool:
     """Whether a name has a WordNet id's form, of whatever class."""
     return _WNID.fullmatch(name) is not None
@@ -72,7 +82,7 @@ def named_wnid(file_name: str) -> str | None:
 def require_stated_class(class_name: str, file_name: str, where: object) -> None:
     """Raise DataError where a file's own name states another of the 1,000 classes than the one it is given."""
     stated = named_wnid(file_name)
-    if stated and stated != class_name and {stated, class_name} <= set(wnids()):
+    if stated and stated != class_name and is_ilsvrc_class(stated) and is_ilsvrc_class(class_name):
         raise DataError(
             f"{where} is {class_name} by its place and {stated} by its own name: expected the same. Find out which is "
             "right, and move or rename it."

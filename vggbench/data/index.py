@@ -19,8 +19,8 @@ _WORTH_SAYING = 200_000_000
 _Item = TypeVar("_Item")
 
 
-def indexed(path: Path, kind: str, find: Callable[[], list[list[Any]]]) -> list[list[Any]]:
-    """What `find` says of `path`, rows of plain values: from the cache while size and time of the file are the same.
+def indexed(path: Path, kind: str, width: int, find: Callable[[], list[list[Any]]]) -> list[list[Any]]:
+    """What `find` says of `path`, rows of `width` plain values: from the cache while the file is the same by its times.
 
     Raises DataError where the file changes meanwhile, and OSError.
     """
@@ -28,8 +28,8 @@ def indexed(path: Path, kind: str, find: Callable[[], list[list[Any]]]) -> list[
     kept = cache_folder() / "index" / f"{hashlib.sha256(json.dumps(key[:3]).encode()).hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(kept.read_text())
-        if stored["key"] == key:
-            rows: list[list[Any]] = stored["rows"]
+        rows: list[list[Any]] = stored["rows"]
+        if stored["key"] == key and all(len(row) == width for row in rows):
             return rows
     rows = find()
     if _key(path, kind) != key:
@@ -65,7 +65,8 @@ def told_if_large(path: Path, items: Iterable[_Item], done: Callable[[_Item], fl
 
 def _key(path: Path, kind: str) -> list[Any]:
     status = path.stat()
-    return [VERSION, kind, str(path.resolve()), status.st_size, status.st_mtime_ns]
+    times = [status.st_mtime_ns, status.st_ctime_ns]  # of these, a copy that keeps times keeps only the first
+    return [VERSION, kind, str(path.resolve()), status.st_size, status.st_ino, *times]
 
 
 def _keep(kept: Path, content: dict[str, Any]) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from vggbench.data.dataset import ImageFile
 from vggbench.data.imagenet import val_labels, val_number, wnids
+from vggbench.data.kaggle import TOP as KAGGLE_TOP
 from vggbench.data.layout import UNLABELLED, Place
-from vggbench.data.truth import KNOWN, Truth, read_truth
+from vggbench.data.listing import KNOWN_TRUTHS
+from vggbench.data.truth import Truth, read_truth
 from vggbench.errors import DataError
 
 SHIPPED = "the labels of ILSVRC-2012 val that vggbench ships"
@@ -31,7 +33,9 @@ def beside(top: Path, place: Place) -> list[Truth]:
     folders = [top if top.is_dir() else top.parent, place.path if place.path.is_dir() else place.path.parent]
     if place.path.name == place.split:  # /data/imagenet/val: the kit lies in /data/imagenet
         folders.append(place.path.absolute().parent)
-    found = {(folder / name).resolve(): folder / name for folder in folders for name in KNOWN}
+    if place.path.parent.name == KAGGLE_TOP:  # ILSVRC/Data/CLS-LOC/val: the solution lies beside ILSVRC
+        folders += place.path.absolute().parents[1:4]
+    found = {(folder / name).resolve(): folder / name for folder in folders for name in KNOWN_TRUTHS}
     return [read_truth(path) for path in found.values() if path.exists()]
 
 

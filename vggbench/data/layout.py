@@ -1,7 +1,7 @@
 """What a form of a data set is: how it is recognised, and what it yields."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -22,15 +22,25 @@ class Place:
     split: str
     """val or train."""
 
-    @cached_property
+    @property
     def listing(self) -> Listing:
-        """All files, of a folder or of a tar; raises DataError for any other file, and OSError."""
+        """All files of the split, in a folder or in a tar; raises as `whole_listing`."""
+        if self.path.is_file() and self.split in self.whole_listing.top_folders:
+            return self._of_split
+        return self.whole_listing
+
+    @cached_property
+    def _of_split(self) -> Listing:
+        return self.whole_listing.below(self.split)
+
+    @cached_property
+    def whole_listing(self) -> Listing:
+        """All files of a folder or of a tar; raises DataError for any other file, and OSError."""
         if not self.path.is_file():
             return list_folder(self.path)
         if not is_tar(self.path):
             raise DataError(f"{self.path} is a file, and neither a tar nor Parquet: expected {EXPECTED}.")
-        listing = list_tar(self.path)
-        return listing.below(self.split) if self.split in listing.top_folders else listing
+        return list_tar(self.path)
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,8 @@ class Layout:
     recognises: Callable[[Place], bool]
     images: Callable[[Place], list[ImageFile]]
     """The images, unsorted, some perhaps `UNLABELLED`; raises DataError and OSError."""
-    others: Callable[[Place], list[str]] = field(default=lambda place: [])
-    """Files that were left alone."""
+    class_names: Callable[[Place], tuple[str, ...] | None] = lambda place: None
+    """All classes in the order of their numbers, where a set has its own; else they are sorted."""
 
 
 EXPECTED = (

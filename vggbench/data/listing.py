@@ -1,6 +1,7 @@
 """The files of a set, in a folder or in a tar: their names below its top, where their bytes are, and the folders."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from vggbench.data.dataset import ImageFile
 from vggbench.data.imagenet import image_id, require_stated_class, val_number
 from vggbench.errors import DataError
 
+KNOWN_TRUTHS = ("LOC_val_solution.csv", "val.txt", "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz")
+"""Names by which a ground truth is found where it lies beside the images."""
 EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -50,13 +53,13 @@ class Listing:
 
     @cached_property
     def top_folders(self) -> tuple[str, ...]:
-        """Names of the folders directly below the top, sorted."""
-        return tuple(sorted({name.partition("/")[0] for name in self.folders}))
+        """Names of the folders directly below the top, sorted; a devkit is none."""
+        return tuple(sorted({name.partition("/")[0] for name in self.folders} - set(KNOWN_TRUTHS)))
 
     @cached_property
     def images(self) -> tuple[Entry, ...]:
         """The files with an image's ending."""
-        return tuple(entry for entry in self.files if entry.is_image)
+        return tuple(e for e in self.files if e.is_image and e.name.partition("/")[0] not in KNOWN_TRUTHS)
 
     @cached_property
     def others(self) -> tuple[Entry, ...]:
@@ -118,6 +121,9 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 def _length(entry: os.DirEntry[str]) -> int:
     """Bytes; 0 for a link to nowhere, which the evaluation then names as unreadable."""
     try:
-        return entry.stat().st_size
+        status = entry.stat()
     except FileNotFoundError:
         return 0
+    if not stat.S_ISREG(status.st_mode) and not entry.is_dir():
+        raise DataError(f"{entry.path!a} is a device, pipe or socket: expected plain files. Take it away.")
+    return status.st_size

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from vggbench.data.dataset import ImageFile
-from vggbench.data.imagenet import image_id, named_wnid, require_stated_class, val_number, wnids
+from vggbench.data.imagenet import image_id, is_ilsvrc_class, named_wnid, require_stated_class, val_number, wnids
 from vggbench.errors import DataError
 
 
@@ -21,21 +20,13 @@ def class_of_number(number: object, file_name: str, names: Sequence[str] | None,
             "class. A test split has no labels; take the validation split."
         )
     class_name = known[number] if known else str(number)
+    if known is names and names and names.count(class_name) > 1:
+        raise DataError(
+            f"{where} is of a class {class_name[:40]!a}, a name that two classes have: expected one for each."
+        )
     require_stated_class(class_name, file_name, where)
     return class_name
 
 
-def require_unique(images: Sequence[ImageFile]) -> None:
-    """Raise DataError where an id stands twice."""
-    seen: dict[str, ImageFile] = {}
-    for image in images:
-        other = seen.setdefault(image.id, image)
-        if other is not image:
-            raise DataError(
-                f"The same image, {image.id}, stands twice, in {other.path} and in {image.path}: expected each once. "
-                "Remove the file that was added twice."
-            )
-
-
 def _is_ilsvrc(file_name: str) -> bool:
-    return bool(val_number(image_id(file_name)) or named_wnid(file_name) in set(wnids()))
+    return bool(val_number(image_id(file_name)) or is_ilsvrc_class(named_wnid(file_name)))

@@ -8,7 +8,8 @@ from vggbench.data.imagenet import VAL_IMAGES, val_number
 from vggbench.data.labelling import NO_FILE, beside, labelled
 from vggbench.data.layout import Place
 from vggbench.data.layouts import recognised, split_place
-from vggbench.data.truth import KNOWN, Truth, read_truth
+from vggbench.data.listing import KNOWN_TRUTHS
+from vggbench.data.truth import Truth, read_truth
 from vggbench.errors import DataError
 
 ILSVRC_VAL = "ilsvrc12-val"
@@ -17,7 +18,8 @@ ILSVRC_VAL = "ilsvrc12-val"
 
 def open_evaluation(top: Path, ground_truth: str | None) -> DataSet:
     """The validation images at `top`, or all where it names no splits. Raises DataError and OSError."""
-    return open_place(top, split_place(top, "val") or Place(top, "val"), ground_truth)
+    named = None if top.is_file() else split_place(top, "val")  # in a tar, a place finds its split by itself
+    return open_place(top, named or Place(top, "val"), ground_truth)
 
 
 def open_place(top: Path, place: Place, ground_truth: str | None = NO_FILE) -> DataSet:
@@ -38,7 +40,8 @@ def open_place(top: Path, place: Place, ground_truth: str | None = NO_FILE) -> D
         images=tuple(images),
         total=VAL_IMAGES if is_val else len(images),
         notes=_notes(place),
-        layout=layout.name + (" in a tar" if "listing" in vars(place) and place.path.is_file() else ""),
+        of_classes=None if is_val else layout.class_names(place),
+        layout=layout.name + (" in a tar" if "whole_listing" in vars(place) and place.path.is_file() else ""),
         labelled_by=labelled_by,
     )
 
@@ -56,9 +59,9 @@ def _truths(top: Path, place: Place, images: Sequence[ImageFile], ground_truth: 
 
 def _notes(place: Place) -> tuple[str, ...]:
     """What was left alone, where files were looked through."""
-    if "listing" not in vars(place):
+    if "whole_listing" not in vars(place):
         return ()
-    others = [entry.name for entry in place.listing.others if entry.name.partition("/")[0] not in KNOWN]
+    others = [entry.name for entry in place.listing.others if entry.name.partition("/")[0] not in KNOWN_TRUTHS]
     if not others:
         return ()
     what = "1 file" if len(others) == 1 else f"{len(others)} files"

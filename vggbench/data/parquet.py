@@ -2,25 +2,27 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vggbench.data.dataset import ImageFile
+from vggbench.data.identity import with_unique_ids
 from vggbench.data.imagenet import image_id
 from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
-from vggbench.data.numbers import class_of_number, require_unique
+from vggbench.data.listing import require_text
+from vggbench.data.numbers import class_of_number
 from vggbench.data.shards import require_all, shards
 from vggbench.errors import DataError, first_line
 
 _ENDING = ".parquet"
-_LARGEST_GROUP = 2 << 30
+_LARGEST_GROUP = 1 << 30
 """Bytes of one row group, which is read as a whole."""
-_ROWS = 64
-"""Rows that are read at a time while the index is made."""
+_ROWS = 4
+"""Rows that are read at a time while the index is made, since each may be large."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,29 @@ def _shards(place: Place) -> list[Path]:
     return shards(place.path, _ENDING, place.split)
 
 
+def _recognises(place: Place) -> bool:
+    """Shards of images; other Parquet, such as features beside class folders, is left alone."""
+    found = _shards(place)
+    if (
+        not found
+        or place.path.is_file()
+        or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir())
+    ):
+        return bool(found)
+    with contextlib.suppress(DataError), _opened(found[0]) as parquet:
+        _require_columns(parquet.schema_arrow, found[0])
+        return True
+    return False
+
+
 def _images(place: Place) -> list[ImageFile]:
-    images: list[ImageFile] = []
+    images: list[tuple[str, ImageFile]] = []
     for shard in require_all(_shards(place), place.path):
         names = _class_names(shard)
-        for name, number, length, group, row in indexed(shard, "parquet", lambda shard=shard: _found(shard)):  # type: ignore[misc]
+        for name, number, length, group, row in indexed(shard, "parquet", 5, lambda shard=shard: _found(shard)):  # type: ignore[misc]
             class_name = class_of_number(number, name, names, f"{name} in {shard}")
-            images.append(ParquetImage(image_id(name), shard, length, class_name, group=group, row=row))
-    require_unique(images)
-    return images
+            images.append((name, ParquetImage(image_id(name), shard, length, class_name, group=group, row=row)))
+    return with_unique_ids(images)
 
 
 def _found(shard: Path) -> list[list[Any]]:
@@ -88,7 +104,7 @@ def _rows(parquet: Any, group: int, shard: Path) -> Iterator[list[Any]]:
             f"{shard} has a row group of {described.total_byte_size:,} bytes, all of which would be read for each "
             f"image: expected at most {_LARGEST_GROUP:,}. Write it again with a row_group_size of 100."
         )
-    place = 0
+    place = total = 0
     for batch in parquet.iter_batches(_ROWS, row_groups=[group], columns=["image", "label"]):
         image, labels = batch.column("image"), batch.column("label").to_pylist()
         lengths = pc.binary_length(image.field("bytes")).to_pylist()
@@ -99,6 +115,9 @@ def _rows(parquet: Any, group: int, shard: Path) -> Iterator[list[Any]]:
                     f"Row {place} of row group {group} in {shard} has {lacks}: expected a file name, its bytes and a "
                     "label, as `datasets` writes them when it embeds the files."
                 )
+            total += length
+            if total > _LARGEST_GROUP:  # values that stand once in the file and many times in the group
+                raise DataError(f"{shard} inflates beyond {_LARGEST_GROUP:,} bytes a row group. Do not trust it.")
             yield [name, label, length, group, place]
             place += 1
 
@@ -108,15 +127,13 @@ def _require_columns(schema: Any, shard: Path) -> None:
 
     types = {field.name: field.type for field in schema}
     image, label = types.get("image"), types.get("label")
-    fields = {inner.name: inner.type for inner in image} if image is not None and pa.types.is_struct(image) else {}
-    if (
-        set(fields) != {"bytes", "path"}
-        or not pa.types.is_binary(fields["bytes"])
-        or not pa.types.is_string(fields["path"])
-    ):
+    fields = [(inner.name, inner.type) for inner in image] if image is not None and pa.types.is_struct(image) else []
+    kinds = {name: str(kind).removeprefix("large_") for name, kind in fields}
+    if len(types) < len(schema.names) or len(fields) != 2 or kinds != {"bytes": "binary", "path": "string"}:
+        found = ", ".join(f"{field.name}: {field.type}"[:60] for field in list(schema)[:10])
         raise DataError(
-            f"{shard} has the columns {_listed(types)}: expected image (bytes and path) and label, as Hugging Face's "
-            "imagenet-1k has them."
+            f"{shard} has the columns {found or 'none'}: expected image (bytes: binary, path: string) and label, as "
+            "Hugging Face's imagenet-1k has them."
         )
     if label is None or not pa.types.is_integer(label):
         raise DataError(
@@ -132,8 +149,17 @@ def _class_names(shard: Path) -> list[str] | None:
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         names = json.loads(kept)["info"]["features"]["label"]["names"]
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            for name in names:
+                require_text(name, shard)
             return names
     return None
+
+
+def _own_names(place: Place) -> tuple[str, ...] | None:
+    """The classes in the order of their numbers, unless they are ILSVRC's."""
+    names = _class_names(_shards(place)[0])
+    used = {image.class_name for image in _images(place)} if names else set()
+    return tuple(names) if names and used <= set(names) else None
 
 
 @contextlib.contextmanager
@@ -151,8 +177,4 @@ def _opened(shard: Path) -> Iterator[Any]:
         ) from error
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(list(names)[:10]) or "none"
-
-
-PARQUET = Layout("Parquet shards", "validation-00000-of-00014.parquet", lambda place: bool(_shards(place)), _images)
+PARQUET = Layout("Parquet shards", "validation-00000-of-00014.parquet", _recognises, _images, _own_names)

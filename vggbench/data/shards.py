@@ -1,5 +1,6 @@
 """The files that a set is divided into: which belong to a split, and that none is missing."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -17,10 +18,10 @@ def shards(folder: Path, ending: str, split: str) -> list[Path]:
     for place in (folder, folder / "data"):
         found = sorted(path for path in place.glob(f"*{ending}") if not path.name.startswith("."))
         if found:
-            chosen = [path for path in found if split_of(path.name) == split]
-            if not chosen and not any(split_of(path.name) for path in found):
-                chosen = found
-            return chosen
+            splits = {path: split_of(path.name) for path in found}
+            if not any(splits.values()):
+                return found
+            return [path for path, own in splits.items() if own == split]
     return []
 
 
@@ -35,17 +36,21 @@ def require_all(found: list[Path], place: Path) -> list[Path]:
 
     A series is `-00003-of-00014`, or `-03` from 0 or 1 up to the highest. A file that was named alone is taken alone.
     """
+    if place.is_dir() and any(split_of(path.name) for path in found):
+        for path in found[0].parent.glob(f"*{found[0].suffix}"):
+            if split_of(path.name) is None:
+                raise DataError(f"{path} names no split and others do: expected all to say train or val, or none.")
     series: dict[str, dict[int, int]] = {}
     for path in found if place.is_dir() else ():
         if match := _NUMBER.search(path.stem):
             series.setdefault(path.stem[: match.start()], {})[int(match[1])] = int(match[2] or 0)
     for start, numbers in series.items():
-        stated = max(numbers.values())
-        expected = range(stated) if stated else range(0 if 0 in numbers else 1, max(numbers) + 1)
-        lost = next((number for number in expected if number not in numbers), None)
-        if lost is not None and (stated or len(numbers) > 1):
+        stated, first = max(numbers.values()), 0 if 0 in numbers else 1
+        count = stated or max(numbers) + 1 - first
+        if len(numbers) < count and (stated or len(numbers) > 1):
+            lost = next(number for number in itertools.count(first) if number not in numbers)
             raise DataError(
-                f"{place} has {len(numbers)} of the {len(expected)} files {start}*{found[0].suffix}: number {lost} is "
+                f"{place} has {len(numbers)} of the {count} files {start}*{found[0].suffix}: number {lost} is "
                 "missing, and its images with it. Expected all of them; download it again."
             )
     return found

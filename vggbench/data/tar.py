@@ -1,6 +1,7 @@
 """A tar, read where it lies: found member by member once, then each image by its offset, and nothing is extracted."""
 
 import io
+import itertools
 import re
 import tarfile
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def is_tar(path: Path) -> bool:
     """Whether a file begins as a tar does; raises DataError for one that is compressed, and OSError."""
     with path.open("rb") as file:
         head = file.read(_BLOCK)
+    if head == bytes(_BLOCK):
+        return True  # an empty one
     for magic, command in _COMPRESSED.items():
         if head.startswith(magic):
             raise DataError(
@@ -39,12 +42,18 @@ def is_tar(path: Path) -> bool:
 
 def list_tar(path: Path) -> Listing:
     """The members of a tar, without the folders that all of them lie in; raises DataError and OSError."""
-    rows = indexed(path, "tar", lambda: [list(row) for row in told_if_large(path, _members(path), _reached)])
-    files = [Entry(name, path, length, offset) for name, length, offset in rows if offset is not None]
+    rows = indexed(path, "tar", 3, lambda: [list(row) for row in told_if_large(path, _members(path), _reached)])
+    files = sorted(Entry(name, path, length, offset) for name, length, offset in rows if offset is not None)
+    for one, other in itertools.pairwise(files):
+        if one.name == other.name:
+            raise DataError(
+                f"{path} has the member {one.name!a} twice: expected each image once. Pack the images again; "
+                "tar -r and -u add to an archive without replacing."
+            )
     folders = {name for name, _, offset in rows if offset is None}
     for entry in files:
         folders |= {"/".join(entry.folders[: i + 1]) for i in range(len(entry.folders))}
-    return _without_common_folders(Listing(path, tuple(sorted(files)), frozenset(folders)))
+    return _without_common_folders(Listing(path, tuple(files), frozenset(folders)))
 
 
 def members(path: Path) -> Iterator[tuple[str, int, int]]:
@@ -69,23 +78,26 @@ def _of(window: "_Window", path: Path, prefix: str) -> Iterator[tuple[str, int, 
         with tarfile.open(fileobj=cast(IO[bytes], window), mode="r:") as tar:
             for member in _each(tar):
                 name = _checked(member, path)
+                if name == ".":
+                    continue
                 if not 0 <= member.offset_data <= member.offset_data + member.size <= window.length:
                     raise DataError(_damaged(path, f"{name} ends beyond it"))
                 if any(part.startswith(".") for part in PurePosixPath(name).parts):
                     continue
                 if member.isdir():
                     yield prefix + name, 0, None
-                elif _CLASS_TAR.fullmatch(name):
+                elif not prefix and _CLASS_TAR.fullmatch(name):
                     inner = window.part(member.offset_data, member.size)
                     yield from _of(inner, path, f"{prefix}{name.removesuffix('.tar')}/")
                 else:
                     yield prefix + name, member.size, window.start + member.offset_data
             end = tar.offset
-    except (tarfile.TarError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(_damaged(path, first_line(error))) from error
-    window.seek(end)  # the reader ends at whatever is no header: zeros, unless the file is damaged
-    if window.read(_BLOCK) != bytes(_BLOCK):
-        raise DataError(_damaged(path, f"no member begins at byte {window.start + end:,}"))
+    window.seek(end)  # the reader ends at whatever is no header
+    rest = window.length - end
+    if not _BLOCK <= rest <= _MOST_READ or any(window.read(rest)):
+        raise DataError(_damaged(path, f"after byte {window.start + end:,} come {rest:,} that are no member"))
 
 
 def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -117,17 +129,17 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _without_common_folders(listing: Listing) -> Listing:
-    """The listing below the folders that hold everything, such as the `imagenet/val/` of a packed folder."""
-    while len(listing.top_folders) == 1 and _only_wraps(listing):
-        listing = listing.below(listing.top_folders[0])
+    """The listing below the folders that hold everything, such as the `imagenet/val/` of a packed folder.
+
+    Where all images lie in one folder it is their class, unless they are validation images, whose folder says nothing.
+    """
+    folders = [entry.folders for entry in listing.images] or [()]
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(min(folders), max(folders), strict=False))
+    common = tuple(name for name, _ in pairs)
+    holds_classes = all(len(entry.folders) > len(common) for entry in listing.images)
+    if common and (holds_classes or (listing.is_unsorted_val and not is_wnid(common[-1]))):
+        return listing.below("/".join(common))
     return listing
-
-
-def _only_wraps(listing: Listing) -> bool:
-    """Whether the one topmost folder holds class folders, or validation images, rather than being a class itself."""
-    holds_folders = all(len(entry.folders) > 1 for entry in listing.files)
-    is_flat = all(len(entry.folders) == 1 for entry in listing.files)
-    return holds_folders or (is_flat and listing.is_unsorted_val and not is_wnid(listing.top_folders[0]))
 
 
 class _Window(io.RawIOBase):

@@ -9,8 +9,6 @@ from vggbench.data.devkit import devkit_classes, is_devkit
 from vggbench.data.imagenet import image_id, is_wnid, val_id, val_number, wnids
 from vggbench.errors import DataError
 
-KNOWN = ("LOC_val_solution.csv", "val.txt", "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz")
-"""Names by which a ground truth is found where it lies beside the images."""
 _LONGEST_LINE = 20_000
 """Characters; Kaggle's longest line lists a few dozen boxes."""
 _MOST_LINES = 20_000_000

@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vggbench.data.dataset import ImageFile
+from vggbench.data.identity import with_unique_ids
 from vggbench.data.imagenet import image_id
 from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
-from vggbench.data.listing import EXTENSIONS
-from vggbench.data.numbers import class_of_number, require_unique
+from vggbench.data.listing import EXTENSIONS, require_text
+from vggbench.data.numbers import class_of_number
 from vggbench.data.shards import require_all, shards
 from vggbench.data.tar import is_tar, members
 from vggbench.errors import DataError
@@ -28,20 +29,24 @@ def _shards(place: Place) -> list[Path]:
 
 def _recognises(place: Place) -> bool:
     found = _shards(place)
-    if not found or not is_tar(found[0]):
+    try:
+        if not found or not is_tar(found[0]):
+            return False
+    except DataError:  # compressed: of a folder's files, one that is left alone
+        if place.path.is_file():
+            raise
         return False
     return any(name.endswith(".cls") for name, *_ in itertools.islice(members(found[0]), _LOOKED_AT))
 
 
 def _images(place: Place) -> list[ImageFile]:
-    images: list[ImageFile] = []
+    images: list[tuple[str, ImageFile]] = []
     for shard in require_all(_shards(place), place.path):
-        rows = indexed(shard, "webdataset", lambda shard=shard: list(_samples(shard)))  # type: ignore[misc]
+        rows = indexed(shard, "webdataset", 4, lambda shard=shard: list(_samples(shard)))  # type: ignore[misc]
         for name, number, length, offset in rows:
             class_name = class_of_number(number, name, None, f"{name} in {shard}")
-            images.append(ImageFile(image_id(name), shard, length, class_name, offset))
-    require_unique(images)
-    return images
+            images.append((name, ImageFile(image_id(name), shard, length, class_name, offset)))
+    return with_unique_ids(images)
 
 
 def _samples(shard: Path) -> Iterator[list[Any]]:
@@ -60,7 +65,16 @@ def _samples(shard: Path) -> Iterator[list[Any]]:
                 )
             notes = {kind: _note(file, *parts[kind], shard) for kind in parts if kind in (".cls", ".json")}
             member, length, offset = parts[pictures[0]]
-            yield [_name(notes, member, shard), _label(notes[".cls"], key, shard), length, offset]
+            described, label = _described(notes, member, shard), _label(notes[".cls"], key, shard)
+            if described.get("label", label) != label:
+                raise DataError(
+                    f"The .cls of {key} in {shard} says {label} and its .json {str(described['label'])[:40]!r}: "
+                    "expected the same label."
+                )
+            name = described.get("filename")
+            name = name if isinstance(name, str) and name else member
+            require_text(name, shard)
+            yield [name, label, length, offset]
 
 
 def _key(name: str) -> str:
@@ -82,23 +96,21 @@ def _note(file: Any, name: str, length: int, offset: int, shard: Path) -> bytes:
 
 
 def _label(note: bytes, key: str, shard: Path) -> int:
-    try:
-        return int(note.decode("ascii"))
-    except ValueError as error:
+    text = note.decode("ascii", "replace").strip()
+    if not text.isdecimal() or len(text) > 9:
         raise DataError(
-            f"The .cls of {key} in {shard} says {note[:40].decode('ascii', 'replace')!r}: expected a whole number, "
-            "the place of the class."
-        ) from error
+            f"The .cls of {key} in {shard} says {text[:40]!r}: expected a whole number, the place of the class."
+        )
+    return int(text)
 
 
-def _name(notes: dict[str, bytes], member: str, shard: Path) -> str:
-    """The image's own file name, from the JSON; else the member's."""
+def _described(notes: dict[str, bytes], member: str, shard: Path) -> dict[str, Any]:
+    """What the JSON says, if there is one."""
     try:
         described = json.loads(notes.get(".json", b"{}"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"The .json of {member} in {shard} cannot be read ({error}): expected JSON.") from error
-    name = described.get("filename") if isinstance(described, dict) else None
-    return name if isinstance(name, str) and name else member
+    return described if isinstance(described, dict) else {}
 
 
 WEBDATASET = Layout("WebDataset shards", "imagenet1k-validation-00.tar", _recognises, _images)

@@ -252,6 +252,8 @@ def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
         return f" {'; '.join(sources)}, same S, Q, protocol; - none."
     if not data.is_full_ilsvrc_val:
         return ""
+    if any(row.labels != ORIGINAL.name or row.blacklisted for row in rows):
+        return " Published figures are by the original labels, over all images."
     return " The paper has no figure for these."
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from vggbench.configs import CROP
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
-from vggbench.loading import Packed, from_workers
+from vggbench.loading import Packed, from_workers, read_whole
 from vggbench.train.recipe import Recipe
 from vggbench.views import NotAnImage, Rescale, decode, rescale
 
@@ -104,10 +104,9 @@ def batches(
 def decoded(image: ImageFile, data: str) -> Tensor:
     """(3, H, W) uint8 of one image of the set called `data`. Raises UnreadableImages."""
     try:
-        return decode(image.read())
-    except (NotAnImage, OSError) as reason:
-        why = reason if isinstance(reason, NotAnImage) else f"cannot be read ({reason.strerror})"
+        return decode(read_whole(image))
+    except NotAnImage as reason:
         raise UnreadableImages(
-            f"{image} {why}: expected an image, since training takes every image once an epoch. "
+            f"{image} {reason}: expected an image, since training takes every image once an epoch. "
             f"Repair it or take it out of {data}."
         ) from reason
