@@ -313,7 +313,7 @@ import torch
 from vggbench import Settings, open_data
 from vggbench.configs import CONFIGS
 from vggbench.train import Recipe, Running, TrainWatch, train
-from vggbench.train.parallel import joined
+from vggbench.parallel import joined
 
 class Losses(TrainWatch):
     losses = []

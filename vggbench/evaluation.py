@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vggbench.backends import TorchBackend, device_name, hold_memory_flat
 from vggbench.blocks import Block
 from vggbench.data import DataSet
-from vggbench.errors import DataError, UnreadableImages
+from vggbench.errors import DataError, StoreError, UnreadableImages
 from vggbench.jobs import Job, Settings, Watch
 from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
 from vggbench.metrics import ranks
@@ -45,11 +45,6 @@ class Plan:
         """For each job the blocks to compute: of those that lack, this process's share of all."""
         process, processes = self.settings.share
         return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every block of every run is stored, by whatever process."""
-        return not any(self._lacking(run) for run in self.runs)
 
     def _lacking(self, run: Run) -> list[int]:
         return run.missing(accept_unreadable=self.settings.skip_unreadable)
@@ -128,16 +123,21 @@ def evaluate(
 
 
 def execute(plan: Plan, watch: Watch | None = None) -> None:
-    """Compute what `plan` misses; errors as `evaluate`."""
+    """Compute what `plan` misses, and finish its runs unless other processes share them; errors as `evaluate`."""
     if any(plan.missing):
         _compute(plan, watch or Watch())
-    if plan.settings.share != (0, 1):
-        plan.runs = [Run.open(run.folder, run.signature, run.expected) for run in plan.runs]
-        if not plan.is_whole:
-            return  # another process computes the rest
+    if plan.settings.share == (0, 1):
+        finish(plan)
+
+
+def finish(plan: Plan) -> None:
+    """Join the blocks of runs that are complete. Raises UnreadableImages, and StoreError where blocks are missing."""
     unreadable = {image: why for run in plan.runs for image, why in run.unreadable.items()}
     if unreadable and not plan.settings.skip_unreadable:
         raise UnreadableImages(_complaint(plan.data, unreadable))
+    missing = sum(len(run.missing(accept_unreadable=True)) for run in plan.runs)
+    if missing:
+        raise StoreError(f"{missing} blocks are missing: expected every process to finish its share. Run it again.")
     if any(not run.images for run in plan.runs):
         raise UnreadableImages(_complaint(plan.data, unreadable))
     if len({run.images for run in plan.runs}) > 1:

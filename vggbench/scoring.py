@@ -83,7 +83,7 @@ class Scorer:
             except RuntimeError as error:
                 if not is_out_of_memory(error) or len(batch) == 1:
                     raise
-                self.batch_size = max(1, self.batch_size // 2, len(batch) * area // (2 * CROP * CROP))
+                self.batch_size = max(1, min(self.batch_size, len(batch) * area // (CROP * CROP)) // 2)
                 continue
             yield [index for index, _ in batch], scores
             start += len(batch)
@@ -91,7 +91,7 @@ class Scorer:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a device, or the machine, had no memory left: the only error after which a smaller batch is tried."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _batches(views: _Batch) -> list[_Batch]:

@@ -1,5 +1,7 @@
 """What eval, compare and fuse have in common: open, plan, forecast, evaluate."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +12,12 @@ from vggbench.cli.progress import DownloadProgress, Progress, say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.evaluation import Plan, execute, prepare, sizes
+from vggbench.evaluation import Plan, execute, finish, prepare, sizes
 from vggbench.jobs import Job, Settings
 from vggbench.judging import GroundTruth, ground_truths, require_val
 from vggbench.loading import no_room
 from vggbench.paper import RESULTS, Member
+from vggbench.parallel import World, is_last, joined, own_device, parse_share, share_threads
 from vggbench.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
 from vggbench.results import (
     Line,
@@ -116,34 +119,73 @@ def _told_apart(entries: list[Entry]) -> list[Entry]:
 def evaluation(
     texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False, at_least: int = 1
 ) -> Evaluation | None:
-    """Evaluate models as the options say; None after a dry run."""
+    """Evaluate models as the options say; None after a dry run, and in all but one of several processes."""
     _require(at_least, len(set(texts)), texts)
     protocols = _protocols(options)
     settings = _settings(options)
     choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
     check_output(options.output)
     truths = ground_truths(options.labels or (), options.blacklist)
-    data = _data(options, texts)
-    require_val(truths, data)
-    for note in data.notes:
-        say(f"Note: {note}.")
-    entries = load(texts, options, data, keep_going=keep_going)
-    _require(at_least, len(entries), texts)
-    jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
-    plan = prepare(data, jobs, Store(options.runs), settings)
+    share_threads()
+    with joined(settings.torch_device) as world:
+        if world.size > 1:
+            settings = replace(settings, share=(world.rank, world.size))
+        with contextlib.nullcontext() if world.is_first else contextlib.redirect_stderr(io.StringIO()):
+            data = _data(options, texts)
+            require_val(truths, data)
+            for note in data.notes:
+                say(f"Note: {note}.")
+            entries = load(texts, options, data, keep_going=keep_going)
+            _require(at_least, len(entries), texts)
+            jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
+            plan = prepare(data, jobs, Store(options.runs), settings)
+            _begin(plan, options)
+            if options.dry_run:
+                return None
+            with Progress(plan) as progress:
+                execute(plan, progress)
+            progress.summary()
+        world.wait()
+        if not _speaks_for_all(plan, options, world):
+            return None
+    if settings.share != (0, 1):
+        plan = prepare(data, jobs, Store(options.runs), replace(settings, share=(0, 1)))
+        finish(plan)
+    provenance = [entry for run in plan.runs for entry in run.provenance]
+    if options.verbose:
+        _say_how(plan)
+    return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols, truths)
+
+
+def _begin(plan: Plan, options: EvalOptions) -> None:
     for path in plan.damaged:
         say(f"Note: {path} is damaged; its images are computed again.")
     if options.dry_run or any(plan.missing):
         _announce(plan, options)
-        if plan.workers < settings.loader_workers:
+        if plan.workers < plan.settings.loader_workers:
             say(f"Note: {no_room('reading images', plan.workers)}")
-    if options.dry_run:
-        return None
-    with Progress(plan) as progress:
-        execute(plan, progress)
-    progress.summary()
-    provenance = [entry for run in plan.runs for entry in run.provenance]
-    return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols, truths)
+
+
+def _speaks_for_all(plan: Plan, options: EvalOptions, world: World) -> bool:
+    """Whether this process prints: the first under torchrun, the last to finish of those with --share, or the only."""
+    if options.share is None:
+        return world.is_first
+    if is_last(options.runs, [run.title for run in plan.runs], plan.settings.share):
+        return True
+    say(f"--share {options.share} is done; the last process to finish its share prints the table.")
+    return False
+
+
+def _say_how(plan: Plan) -> None:
+    """Which way each run was computed."""
+    for job, run in zip(plan.jobs, plan.runs, strict=True):
+        for entry in run.provenance:
+            shared = entry.get("shared_stages")
+            crops = "" if shared is None else f", crops share {shared} stages" if shared else ", plain crops"
+            say(
+                f"{job.title}: PyTorch {entry['torch']} on {entry['device']}, {entry['threads']} threads, batches of "
+                f"{entry['batch_size']}{crops}, {duration(entry['seconds'])}."
+            )
 
 
 def _require(at_least: int, count: int, texts: Sequence[str]) -> None:
@@ -244,8 +286,9 @@ def _settings(options: EvalOptions) -> Settings:
             f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's."
         )
     settings = Settings(
-        device=options.device,
+        device=own_device(options.device),
         precision=options.precision,  # type: ignore[arg-type] # checked above
+        share=parse_share(options.share) if options.share else (0, 1),
         batch_size=options.batch_size,
         workers=options.workers,
         rescale=Rescale(options.filter, options.antialias),  # type: ignore[arg-type]

@@ -108,6 +108,12 @@ class EvalOptions:
         int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)
     ] = None
     workers: Workers = None
+    share: Annotated[
+        str | None, _flag("I/N: one of N processes that share the store; the last to finish prints.", _RUNNING)
+    ] = None
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say which way each run was computed.", rich_help_panel=_RUNNING)
+    ] = False
     runs: Annotated[
         Path,
         typer.Option(help="The store of posteriors.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING),

@@ -16,11 +16,11 @@ from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError
 from vggbench.jobs import Settings
 from vggbench.loading import no_room
+from vggbench.parallel import World, joined, own_device, share_threads
 from vggbench.protocols import TrainScale
 from vggbench.tables.errors import duration
 from vggbench.train import Recipe, Running, Trained, train
 from vggbench.train.loop import training_workers
-from vggbench.train.parallel import World, joined, own_device, share_threads
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.views import INPUTS
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_model

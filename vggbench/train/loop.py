@@ -18,11 +18,11 @@ from vggbench.evaluation import evaluate
 from vggbench.jobs import Job
 from vggbench.loading import BATCHES_AHEAD
 from vggbench.model import VGG
+from vggbench.parallel import World
 from vggbench.protocols import Protocol
 from vggbench.results import error_rates
 from vggbench.train.checkpoint import Checkpoint, State, identity
 from vggbench.train.crops import Crops, batches
-from vggbench.train.parallel import World
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure

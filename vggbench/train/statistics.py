@@ -17,8 +17,8 @@ from vggbench.configs import CROP
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages
 from vggbench.loading import Packed, from_workers
+from vggbench.parallel import World
 from vggbench.train.crops import decoded
-from vggbench.train.parallel import World
 from vggbench.views import Input, Rescale, rescale
 
 VERSION = 1

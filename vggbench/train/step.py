@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from vggbench.backends import AUTOCAST, allow_tf32
 from vggbench.errors import NumericsError, UsageError, VggbenchError
 from vggbench.jobs import Settings
+from vggbench.parallel import World
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
-from vggbench.train.parallel import World
 from vggbench.train.recipe import Recipe
 from vggbench.views import Input
 

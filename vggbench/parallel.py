@@ -1,17 +1,22 @@
-"""Several processes that train one net together: torchrun starts them, torch.distributed connects them."""
+"""Several processes at one piece of work: started and connected by torchrun, or by hand over one file system."""
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vggbench.errors import VggbenchError
+from vggbench.errors import UsageError, VggbenchError
 from vggbench.loading import cores
 
 _PATIENCE = timedelta(hours=2)
@@ -20,7 +25,7 @@ _PATIENCE = timedelta(hours=2)
 
 @dataclass(frozen=True)
 class World:
-    """This process among all that train together; one process alone needs no connection."""
+    """This process among all that work together; one process alone needs no connection."""
 
     rank: int = 0
     size: int = 1
@@ -33,6 +38,11 @@ class World:
     def wrapped(self, network: nn.Module) -> nn.Module:
         """The network with its gradients averaged over all processes."""
         return DistributedDataParallel(network) if self.size > 1 else network
+
+    def wait(self) -> None:
+        """Until all have come so far."""
+        if self.size > 1:
+            dist.barrier()
 
     def total(self, *values: float) -> list[float]:
         """The sums over all processes."""
@@ -59,7 +69,7 @@ def joined(device: torch.device) -> Iterator[World]:
     except RuntimeError as error:
         if "peer" not in str(error) and not isinstance(error, dist.DistError):
             raise
-        raise VggbenchError("Another process of this training failed: expected all to go on. It says why.") from error
+        raise VggbenchError("Another process of this run failed: expected all to go on. It says why.") from error
     dist.destroy_process_group()  # of a process that failed, torchrun ends the others
 
 
@@ -73,3 +83,31 @@ def share_threads() -> None:
     """Divide the cores among the processes of this machine: torchrun gives each one thread unless told otherwise."""
     if os.environ.get("LOCAL_WORLD_SIZE", "1") != "1" and os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(cores())
+
+
+def parse_share(text: str) -> tuple[int, int]:
+    """`2/8` -> (1, 8): the second of eight processes; raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--share {text}: expected I/N, such as 2/8 for the second of eight processes.")
+    return int(match[1]) - 1, int(match[2])
+
+
+def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
+    """Whether this process is the last of those that share `work`, by a note that each leaves in the folder `root`.
+
+    Raises OSError.
+    """
+    name = hashlib.sha256("\n".join([*work, str(share[1])]).encode()).hexdigest()[:16]
+    note = root / f".shares-{name}.json"
+    with FileLock(root / f".shares-{name}.lock"):
+        try:
+            done = set(json.loads(note.read_text()))
+        except (OSError, ValueError, TypeError):
+            done = set()
+        done.add(share[0])
+        if done >= set(range(share[1])):
+            note.unlink(missing_ok=True)
+            return True
+        note.write_text(json.dumps(sorted(done)))
+        return False
