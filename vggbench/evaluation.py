@@ -55,13 +55,14 @@ class Plan:
         return [path for run in self.runs for path in run.damaged]
 
     @cached_property
-    def _some_sizes(self) -> list[tuple[int, int]]:
+    def some_sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of a hundred of the images."""
         return sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
 
     @cached_property
     def work_per_image(self) -> list[float]:
         """For each job the mean work of an image, estimated from the sizes of a hundred."""
-        some = self._some_sizes
+        some = self.some_sizes
         return [sum(job.work(*size) for size in some) / len(some) for job in self.jobs]
 
     @cached_property
@@ -72,7 +73,7 @@ class Plan:
     @cached_property
     def _bytes_per_image(self) -> float:
         """Of its pixels at every Q, estimated as `work_per_image` is."""
-        some = self._some_sizes
+        some = self.some_sizes
         scales = {job.scale for job in self.jobs}
         return 3 * sum(math.prod(rescaled_size(*size, scale)) for size in some for scale in scales) / len(some)
 

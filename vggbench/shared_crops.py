@@ -27,7 +27,7 @@ from vggbench.protocols import View
 
 _POOLED = 3
 """Stages whose pooling the crops on a grid of 8 share."""
-_CHOICES = (0, 3, 4)
+CHOICES = (0, 3, 4)
 """Numbers of stages that are tried: none are plain crops."""
 _AT_ONCE = 16
 """Crops that go through unshared stages together; a first stage's maps of one have 25 MB."""
@@ -105,7 +105,7 @@ def crop_maps(features: nn.Sequential, image: Tensor, views: Sequence[View], sha
 
 def quickest(features: nn.Sequential, image: Tensor, views: Sequence[View]) -> int:
     """How many stages to share for views such as these: each choice is tried once, or more often where it is short."""
-    return min(_CHOICES, key=lambda shared: _seconds(lambda: crop_maps(features, image, views, shared)))
+    return min(CHOICES, key=lambda shared: _seconds(lambda: crop_maps(features, image, views, shared)))
 
 
 def is_grid(views: Sequence[View]) -> bool:
