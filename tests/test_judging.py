@@ -8,9 +8,7 @@ from typing import Any
 import forms
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vggbench import INPUTS, Model, error_rates
 from vggbench.data import DataSet, ImageFile
@@ -162,13 +160,12 @@ def test_what_labels_takes(tmp_path: Path) -> None:
 
 
 def test_the_command_line_gives_a_row_for_each_and_computes_once(
-    vggbench: Callable[..., Any], peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+    vggbench: Callable[..., Any], pictures: Path, tmp_path: Path
 ) -> None:
     forms.write_pictures(tmp_path / "val")
-    torch.save(peaked("A", classes=1000), tmp_path / "a.pth")
     real = _file(tmp_path / "real.json", i1=[], **{f"i{i + 1}": [label] for i, label in enumerate(forms.LABELS) if i})
     (tmp_path / "black.txt").write_text("3\n4\n")
-    common = ("eval", f"A@{tmp_path / 'a.pth'}", "--input", "caffe", "--center", "--scales", "224", "--data", tmp_path,
+    common = ("eval", "A@random", "--width", 1 / 64, "--center", "--scales", "224", "--data", tmp_path,
               "--ground-truth", "none")  # fmt: skip
     first = vggbench(*common, "--format", "json")
     (row,) = json.loads(first.out)
@@ -184,6 +181,6 @@ def test_the_command_line_gives_a_row_for_each_and_computes_once(
     assert "of the 120 images 117 count" in " ".join(shown.out.split())
     assert "2 images of the blacklist do not count" in shown.out
     assert "120 of 50,000 images, a subset" in shown.out
-    refused = vggbench("eval", "D", "--data", "sample", "--labels", f"real={real}")
+    refused = vggbench("eval", "D@random", "--data", pictures, "--labels", f"real={real}")
     assert refused.code == 1
-    assert "--labels real is of the validation images of ILSVRC-2012 and sample has" in refused.err
+    assert "--labels real is of the validation images of ILSVRC-2012 and pictures0 has" in refused.err
