@@ -141,3 +141,12 @@ def test_what_cannot_be_opened_fails_in_a_sentence(vggbench: Callable[..., Any],
         assert result.code in (1, 2)
         assert result.err.startswith("vggbench: ")
         assert result.err.count("\n") == 1
+
+
+def test_a_files_name_does_not_steer_the_terminal(vggbench: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "\x1b[2Jx.png").write_bytes(b"")
+    result = vggbench("data", tmp_path, "--format", "table")
+    assert result.code == 1
+    assert "\x1b" not in result.out + result.err
+    assert "\\x1b[2Jx.png is empty" in result.err.replace(", which", "")

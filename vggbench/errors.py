@@ -47,3 +47,8 @@ class NumericsError(VggbenchError):
 def first_line(error: Exception) -> str:
     """What a library's error says, short enough for a sentence."""
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+def printable(text: object) -> str:
+    """Text without what a terminal would obey, such as an escape sequence in a file's name."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))

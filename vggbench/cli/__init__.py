@@ -21,7 +21,7 @@ from vggbench.cli.options import (
     Workers,
     with_options,
 )
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError, VggbenchError, printable
 
 if TYPE_CHECKING:
     from vggbench.tables.table import Table
@@ -267,7 +267,7 @@ def main() -> None:
     try:
         app()
     except VggbenchError as error:
-        print(f"vggbench: {error}", file=sys.stderr)
+        print(f"vggbench: {printable(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # Typer's answer to KeyboardInterrupt

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vggbench.errors import printable
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Watch
 from vggbench.metrics import at_chance, top_k_error
@@ -24,7 +25,7 @@ _LINE_EVERY = 30.0
 
 def say(sentence: str) -> None:
     """One line on stderr."""
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def _bar() -> Any:

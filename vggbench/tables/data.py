@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggbench.data.imagenet import VAL_IMAGES, class_names
+from vggbench.errors import printable
 from vggbench.inspection import Inspection
 from vggbench.tables.table import Column, Table
 
@@ -80,7 +81,7 @@ def _facts(found: Inspection) -> Iterator[Fact]:
     if found.verified:
         yield Fact("Verified", f"{len(found.looked):,} decoded, {len(found.problems):,} wrong", len(found.looked))
     for image, problem in found.problems:
-        yield Fact("Wrong", f"{image} {problem}", f"{image} {problem}")
+        yield Fact("Wrong", printable(f"{image} {problem}"), f"{image} {problem}")
 
 
 def _images(found: Inspection) -> str:
