@@ -162,7 +162,7 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
     if measured and measured[0].images < _MANY:
         notes.append(_grain_note(measured[0].images))
     if gain:
-        notes.append(_gain_note(gain))
+        notes.append(_gain_note(gain, rows[0].labels))
     if measured and not about.data.is_full_ilsvrc_val:
         notes.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
     notes.append("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.")
@@ -236,11 +236,11 @@ def _grain_note(images: int) -> str:
     )
 
 
-def _gain_note(gain: Paired) -> str:
+def _gain_note(gain: Paired, labels: str) -> str:
     p = f"= {gain.p:.2g}" if gain.p >= 1e-4 else "< 0.0001"
     return (
         f"{gain.second} against {gain.first}: {gain.points:+.1f} points top-1, {gain.mended} images mended and "
-        f"{gain.spoiled} spoiled, McNemar's exact p {p}."
+        f"{gain.spoiled} spoiled{'' if labels == ORIGINAL.name else f' by the labels {labels}'}, McNemar's exact p {p}."
     )
 
 
