@@ -65,6 +65,7 @@ def test_processes_by_hand_share_a_store(vggbench: Callable[..., Any], tmp_path:
     assert (first.code, first.out) == (0, "")
     assert "--share 2/2 is done; the last process to finish its share prints the table." in first.err
     assert _blocks(runs) == ["000032-000063.parquet", "000096-000127.parquet"]
+    assert "stored already" not in first.err, "what is left to the other process is not stored"
     again = vggbench(*EVAL, "--runs", runs, "--share", "2/2")
     assert again.out == "", "the same share twice is not the last"
     last = vggbench(*EVAL, "--runs", runs, "--share", "1/2")

@@ -94,3 +94,17 @@ def test_verbose_says_which_way_was_taken(vggbench: Callable[..., Any]) -> None:
     said = vggbench(*common, "-v").err
     assert "A@sample multicrop8 Q=256: PyTorch" in said
     assert ", crops share " in said or ", plain crops" in said
+
+
+def test_crops_that_do_not_fit_together_are_plain(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> Tensor:
+        raise NO_MEMORY[0]
+
+    monkeypatch.setattr("vggbench.backends.TorchBackend.stages_to_share", lambda *_: 4)
+    monkeypatch.setattr("vggbench.backends.TorchBackend.grid", fails)
+    job = Job(_model(99, NO_MEMORY[0], []), Protocol.parse("multicrop8"), 240)
+    (run,) = evaluate(open_data(pictures), [job], tmp_path, QUICK)
+    assert {entry["shared_stages"] for entry in run.provenance} == {0}
+    assert posteriors(run).shape == (4, 4)

@@ -78,6 +78,13 @@ class Plan:
         return 3 * sum(math.prod(rescaled_size(*size, scale)) for size in some for scale in scales) / len(some)
 
     @property
+    def stored_results(self) -> int:
+        """Images that have been computed, over all jobs and by any process."""
+        return sum(
+            len(run.expected) - sum(len(run.block_range(block)) for block in self._lacking(run)) for run in self.runs
+        )
+
+    @property
     def missing_images(self) -> list[int]:
         """For each job the images to compute."""
         return [

@@ -65,14 +65,25 @@ class Scorer:
     def _grid(self, index: int, image: Tensor, images: Sequence[Tensor]) -> Iterator[_Scored]:
         """All crops of one image, which share what they can where that is quicker."""
         views = self._views(image)
-        if self.shared is None:
-            self.shared = self._backend.stages_to_share(image, views[: len(views) // 2])
-        if self.shared:
-            yield [index] * len(views), self._backend.grid(image, views, self.shared)
-        else:
+        scores = self._shared_scores(image, views)
+        if scores is None:
             yield from self._batched([(index, view) for view in views], images)
+        else:
+            yield [index] * len(views), scores
 
-    def _batched(self, views: _Batch, images: Sequence[Tensor] | dict[int, Tensor]) -> Iterator[_Scored]:
+    def _shared_scores(self, image: Tensor, views: Sequence[View]) -> Tensor | None:
+        """Those of crops that share stages; None where plain crops are quicker, or memory suffices for them alone."""
+        try:
+            if self.shared is None:
+                self.shared = self._backend.stages_to_share(image, views[: len(views) // 2])
+            return self._backend.grid(image, views, self.shared) if self.shared else None
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            self.shared = 0
+            return None
+
+    def _batched(self, views: _Batch, images: Sequence[Tensor]) -> Iterator[_Scored]:
         """Views of one size, as many at once as the batch size and memory allow."""
         start, area = 0, views[0][1].height * views[0][1].width
         while start < len(views):

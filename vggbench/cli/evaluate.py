@@ -307,7 +307,7 @@ def _announce(plan: Plan, options: EvalOptions) -> None:
     """The forecast, on stderr."""
     expected = forecast(plan)
     jobs, images = len(plan.jobs), len(plan.data)
-    done = sum(len(run.expected) for run in plan.runs) - expected.images
+    done = plan.stored_results
     kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
     say(f"{images:,} images, {jobs} runs{kept}: {expected.views} views, {expected.gmacs:,.1f} GMACs per image.")
     if expected.images:
