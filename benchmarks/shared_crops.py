@@ -12,47 +12,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from turns import ratio, take_turns
+from turns import pictures, random_model, ratio, take_turns
 
-from vggbench.backends import TorchBackend
-from vggbench.configs import config_named
-from vggbench.cost import Network
-from vggbench.data import open_data
+from vggbench.backends import start
 from vggbench.jobs import Job
-from vggbench.loading import Images, Request
-from vggbench.model import VGG, initialise
 from vggbench.protocols import Protocol
 from vggbench.scoring import Scorer
-from vggbench.views import INPUTS, Rescale
 from vggbench.weights import Model
 
 SCALES = (256, 384, 512)
 GRID, DENSE = Protocol("multicrop", 8), Protocol("dense")
 
 
-def peaked(name: str, *, ceil: bool) -> Model:
-    """A random net at full width whose posteriors differ from crop to crop."""
-    config = config_named(name)
-    network = VGG(config, ceil_pool=ceil).eval()
-    initialise(network, 0)
-    with torch.no_grad():
-        for layer in network.classifier:
-            if isinstance(layer, torch.nn.Linear):
-                layer.weight *= 4
-    return Model(f"{name}@random", network, INPUTS["caffe"], 1000, None, "", net=Network(config, ceil_pool=ceil))
-
-
-def pictures(folder: Path, count: int) -> dict[int, list[Tensor]]:
-    """Images spread over the folder, at each Q."""
-    data = open_data(folder)
-    images = Images(data.images, Rescale())
-    loaded = [images[Request(i * len(data) // count, SCALES)] for i in range(count)]
-    return {scale: [image.at(scale) for image in loaded] for scale in SCALES}
-
-
 def scorer(model: Model, protocol: Protocol, scale: int, shared: int | None) -> Scorer:
     """The evaluation's own, with the number of shared stages set; None lets it choose."""
-    made = Scorer(Job(model, protocol, scale), TorchBackend.start(model, torch.device("cpu"), "fp32"), 16)
+    made = Scorer(Job(model, protocol, scale), start("pytorch", model, torch.device("cpu"), "fp32"), 16)
     made.shared = shared
     return made
 
@@ -65,10 +39,10 @@ def compute(scorers: Sequence[Scorer], images: Sequence[Tensor]) -> list[np.ndar
 def main() -> None:
     """Print the ratios per Q, over all Qs, and together with dense."""
     count, rounds = 2, 3
-    images = pictures(Path(sys.argv[1]), count)
+    images = pictures(Path(sys.argv[1]), count, SCALES)
     for name in sys.argv[2:] or ["D"]:
         for ceil in (False, True) if name == "D" else (False,):
-            model = peaked(name, ceil=ceil)
+            model = random_model(name, ceil=ceil)
             totals: dict[str, list[float]] = {
                 "plain": [0.0] * rounds,
                 "shared": [0.0] * rounds,

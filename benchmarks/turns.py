@@ -1,8 +1,21 @@
-"""Timing of several ways to do one thing: in one process, taking turns, so that all meet the same machine."""
+"""What the benchmarks share: ways to do a thing timed in turns, so that all meet the same machine; nets and images."""
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vggbench.configs import config_named
+from vggbench.cost import Network
+from vggbench.data import open_data
+from vggbench.data.imagenet import wnids
+from vggbench.loading import Images, Request
+from vggbench.model import VGG, initialise
+from vggbench.views import INPUTS, Rescale
+from vggbench.weights import Model
 
 Times = Mapping[str, list[float]]
 
@@ -24,3 +37,24 @@ def ratio(times: Times, slow: str, fast: str) -> str:
     per_round = [one / other for one, other in zip(times[slow], times[fast], strict=True)]
     middle = statistics.median(times[slow]) / statistics.median(times[fast])
     return f"{middle:.2f} ({min(per_round):.2f}-{max(per_round):.2f})"
+
+
+def random_model(name: str, *, ceil: bool = False, width: float = 1.0) -> Model:
+    """A random net whose posteriors differ from crop to crop."""
+    config = config_named(name)
+    network = VGG(config, width=width, ceil_pool=ceil).eval()
+    initialise(network, 0)
+    with torch.no_grad():
+        for layer in network.classifier:
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight *= 4
+    net = Network(config, width=width, ceil_pool=ceil)
+    return Model(f"{name}@random", network, INPUTS["caffe"], 1000, wnids(), name, net=net)
+
+
+def pictures(folder: Path, count: int, scales: Sequence[int]) -> dict[int, list[Tensor]]:
+    """Images spread over the folder, at each Q."""
+    data = open_data(folder)
+    images = Images(data.images, Rescale())
+    loaded = [images[Request(i * len(data) // count, tuple(scales))] for i in range(count)]
+    return {scale: [image.at(scale) for image in loaded] for scale in scales}

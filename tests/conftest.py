@@ -44,7 +44,7 @@ def vggbench(
 ) -> Callable[..., Result]:
     """Run the command line in this process; the store is a folder of the test's own."""
     monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("vggbench.speed._PROBE_SECONDS", 1e-6)
+    monkeypatch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])

@@ -12,7 +12,7 @@ from torch import Tensor
 from writers import Layers, caffemodel, field, layers_of, prototxt, write_keras, write_mat
 
 from vggbench import INPUTS, VGG, LoadOptions, Model, ModelSpec, load_model
-from vggbench.backends import TorchBackend
+from vggbench.backends import start
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
 from vggbench.errors import WeightsError
@@ -30,7 +30,7 @@ def _load(config: str, path: Path, options: LoadOptions) -> Model:
 
 def _logits(model: Model, images: Tensor) -> Tensor:
     """Of (N, 3, H, W) uint8 RGB, through the input that the model says it needs."""
-    scores = TorchBackend.start(model, torch.device("cpu"), "fp32")(images)
+    scores = start("pytorch", model, torch.device("cpu"), "fp32")(images)
     return scores.mean((2, 3))
 
 
@@ -105,7 +105,7 @@ def test_pooling_is_the_files_own(peaked: Callable[..., dict[str, Tensor]], tmp_
     image = _images(256, 341)[:1]
     for name, options, positions in (("x.caffemodel", CAFFE, 10), ("x.pth", TORCHVISION, 8)):
         model = _load("D", tmp_path / name, options)
-        scores = TorchBackend.start(model, torch.device("cpu"), "fp32")(image)
+        scores = start("pytorch", model, torch.device("cpu"), "fp32")(image)
         assert scores.shape[2] * scores.shape[3] == positions
 
 

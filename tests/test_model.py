@@ -7,11 +7,13 @@ import torch
 from naive import krizhevsky, score_map
 from torch import Tensor
 
-from vggbench.backends import TorchBackend
+from vggbench.backends import BackendName, start
 from vggbench.configs import CONFIGS, PAPER
 from vggbench.model import VGG, CrossChannelNorm, windows
 from vggbench.views import INPUTS
 from vggbench.weights import Model
+
+NAMES: tuple[BackendName, ...] = ("pytorch", "onnxruntime")
 
 
 def _net(weights: dict[str, Tensor], config: str, *, ceil: bool = False) -> VGG:
@@ -23,7 +25,7 @@ def _net(weights: dict[str, Tensor], config: str, *, ceil: bool = False) -> VGG:
 @pytest.mark.parametrize("ceil", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (256, 341), (300, 224)])
 @pytest.mark.parametrize("config", list(PAPER))
-def test_model_and_backend_equal_the_naive_score_map(
+def test_model_and_backends_equal_the_naive_score_map(
     config: str, height: int, width: int, ceil: bool, peaked: Callable[..., dict[str, Tensor]]
 ) -> None:
     weights = peaked(config)
@@ -32,10 +34,11 @@ def test_model_and_backend_equal_the_naive_score_map(
     pixels = INPUTS["torchvision"].normalise(images)
     expected = score_map(config, weights, pixels, ceil=ceil)
     model = Model("x", net, INPUTS["torchvision"], 4, None, "")
-    backend = TorchBackend.start(model, torch.device("cpu"), "fp32")
     bound = 1e-5 * float(expected.abs().max())
     torch.testing.assert_close(net(pixels), expected, atol=bound, rtol=0)
-    torch.testing.assert_close(backend(images), expected, atol=bound, rtol=0)
+    for name in NAMES:
+        backend = start(name, model, torch.device("cpu"), "fp32")
+        torch.testing.assert_close(backend(images), expected, atol=bound, rtol=0)
 
 
 def test_lrn_is_krizhevskys() -> None:
@@ -57,9 +60,10 @@ def test_windows_are_what_fc6_sees() -> None:
     assert torch.equal(rows[2 * 3 + 3 + 2], maps[1, :, 1:8, 2:9].flatten())
 
 
-def test_posteriors_do_not_depend_on_the_batch(peaked: Callable[..., dict[str, Tensor]]) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_posteriors_do_not_depend_on_the_batch(name: BackendName, peaked: Callable[..., dict[str, Tensor]]) -> None:
     net = _net(peaked("D"), "D")
-    backend = TorchBackend.start(Model("x", net, INPUTS["torchvision"], 4, None, ""), torch.device("cpu"), "fp32")
+    backend = start(name, Model("x", net, INPUTS["torchvision"], 4, None, ""), torch.device("cpu"), "fp32")
     images = torch.randint(0, 255, (9, 3, 224, 224), dtype=torch.uint8)
     together = backend(images)
     for size in (1, 2, 5):

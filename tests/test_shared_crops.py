@@ -16,7 +16,7 @@ from vggbench.configs import CONFIGS, CROP
 from vggbench.cost import Network
 from vggbench.model import initialise
 from vggbench.protocols import View
-from vggbench.shared_crops import crop_maps, is_grid, split_stages
+from vggbench.shared_crops import Stage, crop_maps, in_stages, is_grid
 
 GRID = Protocol("multicrop", 8)
 
@@ -34,6 +34,10 @@ def _features(config: str, *, ceil: bool = False, width: float = 1 / 16) -> nn.S
     return net.features
 
 
+def _stages(features: nn.Sequential) -> list[Stage]:
+    return in_stages(features, lambda layers: layers)
+
+
 def _plain(features: nn.Sequential, image: Tensor, views: Sequence[View]) -> Tensor:
     crops = [image[0, :, view.top : view.top + CROP, view.left : view.left + CROP] for view in views]
     flipped = [crop.flip(2) if view.mirror else crop for crop, view in zip(crops, views, strict=True)]
@@ -44,7 +48,7 @@ def _plain(features: nn.Sequential, image: Tensor, views: Sequence[View]) -> Ten
 def _require_equal(features: nn.Sequential, image: Tensor, views: Sequence[View], shared: int) -> None:
     with torch.inference_mode():
         expected = _plain(features, image, views)
-        found = crop_maps(features, image, views, shared)
+        found = crop_maps(_stages(features), image, views, shared)
     assert expected.abs().max() > 0.1
     assert (found - expected).abs().max() <= 3e-6 * expected.abs().max()
 
@@ -87,10 +91,10 @@ def test_other_views_are_no_grid() -> None:
 
 
 def test_what_is_shared_is_three_stages_and_the_convolutions_of_the_fourth() -> None:
-    stages, rest = split_stages(_features("D"))
-    assert [[type(layer).__name__ for layer in stage].count("Conv2d") for stage in stages] == [2, 2, 3, 3]
-    assert [isinstance(stage[-1], nn.MaxPool2d) for stage in stages] == [True, True, True, False]
-    assert isinstance(rest[0], nn.MaxPool2d)
+    *stages, rest = _stages(_features("D"))
+    assert [(stage.reach, stage.step) for stage in stages] == [(2, 2), (2, 2), (3, 2), (3, 1)]
+    assert isinstance(rest.run, nn.Sequential)
+    assert isinstance(rest.run[0], nn.MaxPool2d)
 
 
 @pytest.mark.parametrize("side", [(256, 341), (384, 512), (512, 683)])
@@ -104,7 +108,7 @@ def test_sharing_saves_work(side: tuple[int, int], monkeypatch: pytest.MonkeyPat
     for shared in (0, 3, 4):
         pixels[0] = 0
         with torch.inference_mode():
-            crop_maps(features, torch.zeros(1, 3, *side), GRID.views(*side), shared)
+            crop_maps(_stages(features), torch.zeros(1, 3, *side), GRID.views(*side), shared)
         work.append(pixels[0])
     assert work[1] < 0.75 * work[0]
     assert (work[2] < work[1]) == (side[0] < 512)
@@ -124,7 +128,7 @@ def test_an_evaluation_gives_the_same_whatever_is_shared(
     found = []
     for shared in (0, choice):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vggbench.backends.quickest", lambda *_, shared=shared: shared)
+            patch.setattr("vggbench.backends.backend.quickest", lambda *_, shared=shared: shared)
             runs = evaluate(open_data(pictures), jobs, root / str(shared), Settings(device="cpu", workers=0))
         assert {entry["shared_stages"] for run in runs for entry in run.provenance} == {shared}
         found.append([posteriors(run) for run in runs])

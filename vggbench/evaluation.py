@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggbench.backends import TorchBackend, device_name, hold_memory_flat
+from vggbench.backends import Backend, device_name, hold_memory_flat, start
 from vggbench.blocks import Block
 from vggbench.data import DataSet
 from vggbench.errors import DataError, StoreError, UnreadableImages
@@ -24,7 +24,7 @@ from vggbench.scores import BLOCK, Run, Store
 from vggbench.scoring import Scorer
 from vggbench.views import NotAnImage, header_of
 
-NUMERICS = 2
+NUMERICS = 3
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
 _SIZE_SAMPLE = 100
 
@@ -170,7 +170,7 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
         "scale": job.scale,
         "rescale": settings.rescale.signature(),
         "precision": settings.precision,
-        "backend": TorchBackend.name,
+        "backend": settings.backend_for(job),
         "data": data.fingerprint,
         "numerics": NUMERICS,
     }
@@ -178,10 +178,7 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
 
 def _compute(plan: Plan, watch: Watch) -> None:
     settings = plan.settings
-    device = settings.torch_device
-    backends = {id(job.model): TorchBackend.start(job.model, device, settings.precision) for job in plan.jobs}
-    sizes_before = [_batch_size(run, settings) for run in plan.runs]
-    scorers = [Scorer(job, backends[id(job.model)], size) for job, size in zip(plan.jobs, sizes_before, strict=True)]
+    scorers = _scorers(plan)
     for run, blocks in zip(plan.runs, plan.missing, strict=True):
         if blocks:
             run.create()
@@ -200,6 +197,18 @@ def _compute(plan: Plan, watch: Watch) -> None:
             if stored.images:
                 seen[index].append(ranks(stored.posteriors, stored.labels))
                 watch.block(job, np.concatenate(seen[index]))
+
+
+def _scorers(plan: Plan) -> list[Scorer]:
+    """One for each job; the jobs of a model share its backend."""
+    settings, started = plan.settings, dict[tuple[int, str], Backend]()
+    scorers = []
+    for job, run in zip(plan.jobs, plan.runs, strict=True):
+        name = settings.backend_for(job)
+        if (id(job.model), name) not in started:
+            started[id(job.model), name] = start(name, job.model, settings.torch_device, settings.precision)
+        scorers.append(Scorer(job, started[id(job.model), name], _batch_size(run, settings)))
+    return scorers
 
 
 def _advance(watch: Watch, view_work: float, views: int) -> None:
@@ -250,8 +259,8 @@ def _block(
 
 def _batch_size(run: Run, settings: Settings) -> int:
     """As asked for; else what the run's stored blocks were computed with, the smallest if memory had run out."""
-    before = [entry["batch_size"] for entry in run.provenance if "batch_size" in entry]
-    return settings.batch_size or min([settings.views_per_batch, *before])
+    before = [entry["batch_size"] for entry in run.provenance]
+    return settings.batch_size or min(before, default=settings.views_per_batch)
 
 
 def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str, Any]:
@@ -265,6 +274,8 @@ def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "pillow": PIL.__version__,
+        "backend": scorer.backend.name,
+        "backend_version": scorer.backend.version,
         "device": device_name(settings.torch_device),
         "threads": torch.get_num_threads(),
         "batch_size": scorer.batch_size,

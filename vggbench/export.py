@@ -1,19 +1,17 @@
 """A model as a file for other tools: our safetensors, torchvision's state dict, or ONNX, checked before it is kept."""
 
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vggbench.configs import CROP, FC6_KERNEL
 from vggbench.errors import NumericsError, UsageError
 from vggbench.model import VGG
+from vggbench.onnx_graph import onnx_graph, with_weights
 from vggbench.weights import Model, save_model
 from vggbench.weights.files import METADATA_KEY, written
 from vggbench.weights.load import describe
@@ -53,21 +51,19 @@ def export_onnx(model: Model, path: Path) -> str:
     """
     import onnx
 
-    ours, network = _network(model), _AllConvolutions(_network(model)).eval()
-    height, width = (torch.export.Dim(side, min=CROP) for side in ("height", "width"))
-    shapes = ({0: torch.export.Dim("batch"), 2: height, 3: width},)
-    with written(path) as partial, _quietly():
-        torch.onnx.export(
-            network, (torch.zeros(2, 3, 256, 288),), partial, input_names=["images"],
-            output_names=["scores", "logits"], dynamic_shapes=shapes, dynamo=True, external_data=False, optimize=False,
-            verbose=False,
-        )  # fmt: skip
-        content = onnx.load(partial)
-        for node in content.graph.node:
-            del node.metadata_props[:]  # the exporter notes where this code lies on this machine
-        content.metadata_props.add(key=METADATA_KEY, value=json.dumps(describe(model, _recipe(model)), sort_keys=True))
+    network = _network(model)
+    graph = onnx_graph(
+        _all_convolutions(network),
+        ("images", ("N", 3, "H", "W")),
+        ("scores", ("N", network.classes, "h", "w")),
+        mean="logits",
+    )
+    content = with_weights(graph)
+    content.producer_name = "vggbench"
+    content.metadata_props.add(key=METADATA_KEY, value=json.dumps(describe(model, _recipe(model)), sort_keys=True))
+    with written(path) as partial:
         onnx.save(content, partial)
-        _require_equal(ours, partial)
+        _require_equal(network, partial)
     return f"It expects {model.input.in_full()}."
 
 
@@ -79,33 +75,11 @@ EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
 """What `vggbench export --to` takes: the file's ending, and what writes it and says what it expects."""
 
 
-class _AllConvolutions(nn.Module):
+def _all_convolutions(network: VGG) -> nn.Sequential:
     """The net with its fc layers as the convolutions that dense evaluation takes them for."""
-
-    def __init__(self, network: VGG) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*(_with_lrn_operator(module) for module in network.features))
-        linear = [layer for layer in network.classifier if isinstance(layer, nn.Linear)]
-        sides = (FC6_KERNEL, 1, 1)
-        self.fc6, self.fc7, self.fc8 = (_as_convolution(fc, side) for fc, side in zip(linear, sides, strict=True))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        maps = torch.relu(self.fc6(self.features(images)))
-        scores = self.fc8(torch.relu(self.fc7(maps)))
-        return scores, scores.mean((2, 3))
-
-
-class _LrnOperator(nn.Module):
-    """Krizhevsky's normalisation as ONNX's own operator, which divides alpha by n as PyTorch does."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.onnx.ops.symbolic(
-            "LRN", (maps,), {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0}, dtype=maps.dtype, shape=maps.shape
-        )
-
-
-def _with_lrn_operator(module: nn.Module) -> nn.Module:
-    return nn.Sequential(module[0], _LrnOperator()) if isinstance(module, nn.Sequential) else module
+    linear = [layer for layer in network.classifier if isinstance(layer, nn.Linear)]
+    fc6, fc7, fc8 = (_as_convolution(fc, side) for fc, side in zip(linear, (FC6_KERNEL, 1, 1), strict=True))
+    return nn.Sequential(network.features, fc6, nn.ReLU(), fc7, nn.ReLU(), fc8)
 
 
 def _as_convolution(layer: nn.Linear, side: int) -> nn.Conv2d:
@@ -149,16 +123,3 @@ def _recipe(model: Model) -> dict[str, str | None]:
         "trained_ids": model.trained_ids,
         "validation_ids": model.validation_ids,
     }
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter warns of its own future."""
-    level = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.getLogger("torch.onnx").setLevel(level)

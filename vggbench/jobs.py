@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggbench.backends import Precision, pick_device
+from vggbench.backends import Asked, BackendName, Precision, choose, pick_device, views_that_fit
 from vggbench.cost import image_macs
 from vggbench.errors import UsageError
 from vggbench.loading import cores, fitting_workers, no_room
@@ -43,6 +43,8 @@ class Settings:
 
     device: str = "auto"
     precision: Precision = "fp32"
+    backend: Asked = "auto"
+    compile: bool = False
     batch_size: int | None = None
     workers: int | None = None
     rescale: Rescale = field(default_factory=Rescale)
@@ -55,10 +57,14 @@ class Settings:
         """The device; raises UsageError."""
         return pick_device(self.device)
 
-    @property
+    def backend_for(self, job: Job) -> BackendName:
+        """What runs a job; raises UsageError where that is not possible as asked."""
+        return choose(self.backend, job.model, job.protocol, self.torch_device, self.precision, compiled=self.compile)
+
+    @cached_property
     def views_per_batch(self) -> int:
-        """The batch size, or a default for the device."""
-        return self.batch_size or (16 if self.torch_device.type == "cpu" else 128)
+        """The batch size, or what memory has room for."""
+        return self.batch_size or views_that_fit(self.torch_device)
 
     @property
     def loader_workers(self) -> int:

@@ -125,6 +125,7 @@ class Row:
     config: str | None = None
     note: str | None = None
     run_hashes: tuple[str, ...] = ()
+    backend: str | None = None
 
 
 def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
@@ -208,6 +209,7 @@ def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIG
         doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},
         reference=_reference(line, data, settings) if truth.is_original else None,
         config="+".join(model.net.config.name if model.net else "other" for model in models),
+        backend=" + ".join(dict.fromkeys(str(part.run.signature["backend"]) for part in line.parts)),
         run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
     )
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vggbench.backends import TorchBackend
+from vggbench.backends import Backend
 from vggbench.configs import CROP
 from vggbench.errors import NumericsError, UsageError
 from vggbench.jobs import Job
@@ -23,8 +23,8 @@ _Scored = tuple[list[int], Tensor]
 class Scorer:
     """One job on one backend; `batch_size` counts 224 x 224 views and is halved where memory does not suffice."""
 
-    def __init__(self, job: Job, backend: TorchBackend, batch_size: int) -> None:
-        self._job, self._backend, self.batch_size = job, backend, batch_size
+    def __init__(self, job: Job, backend: Backend, batch_size: int) -> None:
+        self._job, self.backend, self.batch_size = job, backend, batch_size
         self.shared: int | None = None
         """Stages that the crops of an image share; None until the first image of a grid of 8 decided it."""
 
@@ -46,7 +46,7 @@ class Scorer:
             advance(len(indices))
         if np.isnan(totals).any():
             raise NumericsError(
-                f"{job.title} gives NaN: its weights or input statistics are broken, or {self._backend.precision} "
+                f"{job.title} gives NaN: its weights or input statistics are broken, or {self.backend.precision} "
                 "overflows. Expected posteriors between 0 and 1; try --precision fp32, and check --input."
             )
         return (totals / job.protocol.view_count).astype(np.float32)
@@ -75,8 +75,8 @@ class Scorer:
         """Those of crops that share stages; None where plain crops are quicker, or memory suffices for them alone."""
         try:
             if self.shared is None:
-                self.shared = self._backend.stages_to_share(image, views[: len(views) // 2])
-            return self._backend.grid(image, views, self.shared) if self.shared else None
+                self.shared = self.backend.stages_to_share(image, views[: len(views) // 2])
+            return self.backend.grid(image, views, self.shared) if self.shared else None
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -90,7 +90,7 @@ class Scorer:
             at_once = max(1, self.batch_size * CROP * CROP // area)
             batch = views[start : start + at_once]
             try:
-                scores = self._backend(torch.stack([take(images[index], view) for index, view in batch]))
+                scores = self.backend(torch.stack([take(images[index], view) for index, view in batch]))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or len(batch) == 1:
                     raise

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,27 @@ CHOICES = (0, 3, 4)
 _AT_ONCE = 16
 """Crops that go through unshared stages together; a first stage's maps of one have 25 MB."""
 _PROBE_SECONDS = 0.3
+
+
+Function = Callable[[Tensor], Tensor]
+Through = Callable[[nn.Sequential], Function]
+"""Makes layers a function, by whatever runs them."""
+
+
+class Stage(NamedTuple):
+    """Some layers that share a size of map, as a function (N, C, h, w) -> (N, C', h', w')."""
+
+    run: Function
+    reach: int
+    """Positions on each side that a result depends on, before the pooling."""
+    step: int
+    """Its stride."""
+
+    @classmethod
+    def of(cls, layers: nn.Sequential, through: Through) -> Self:
+        """These layers."""
+        reach = sum(module.kernel_size[0] // 2 for module in layers.modules() if isinstance(module, nn.Conv2d))
+        return cls(through(layers), reach, 2 if isinstance(layers[-1], nn.MaxPool2d) else 1)
 
 
 class Edge(NamedTuple):
@@ -83,12 +104,11 @@ class Parts:
         return slice(0, self.whole.shape[axis])
 
 
-def crop_maps(features: nn.Sequential, image: Tensor, views: Sequence[View], shared: int) -> Tensor:
+def crop_maps(stages: Sequence[Stage], image: Tensor, views: Sequence[View], shared: int) -> Tensor:
     """The last map of each view of one image, (1, 3, H, W) -> (views, C, 7, 7), sharing so many stages.
 
     The views are crops at some tops x some lefts, multiples of 8, and their mirrors: a grid of `multicrop8`.
     """
-    stages, rest = split_stages(features)
     tops, lefts = (sorted(set(offsets)) for offsets in zip(*((view.top, view.left) for view in views), strict=True))
     image = image[:, :, : tops[-1] + CROP, : lefts[-1] + CROP]  # beyond it there is no crop
     places = {place: index for index, place in enumerate(itertools.product(tops, lefts))}
@@ -98,14 +118,14 @@ def crop_maps(features: nn.Sequential, image: Tensor, views: Sequence[View], sha
         offsets = [lefts[-1] - left for left in lefts] if mirror else lefts
         maps = _together_after(stages, image.flip(3) if mirror else image, tops, offsets, shared)
         own = [places[view.top, view.left] for view in views if view.mirror == mirror]
-        found.append(rest(maps)[own])
+        found.append(maps[own])
     assert [view.mirror for view in views] == sorted(view.mirror for view in views), "mirrors come last"
     return torch.cat(found)
 
 
-def quickest(features: nn.Sequential, image: Tensor, views: Sequence[View]) -> int:
+def quickest(stages: Sequence[Stage], image: Tensor, views: Sequence[View]) -> int:
     """How many stages to share for views such as these: each choice is tried once, or more often where it is short."""
-    return min(CHOICES, key=lambda shared: _seconds(lambda: crop_maps(features, image, views, shared)))
+    return min(CHOICES, key=lambda shared: _seconds(lambda: crop_maps(stages, image, views, shared)))
 
 
 def is_grid(views: Sequence[View]) -> bool:
@@ -114,7 +134,7 @@ def is_grid(views: Sequence[View]) -> bool:
 
 
 def _together_after(
-    stages: Sequence[nn.Sequential], image: Tensor, tops: Sequence[int], lefts: Sequence[int], shared: int
+    stages: Sequence[Stage], image: Tensor, tops: Sequence[int], lefts: Sequence[int], shared: int
 ) -> Tensor:
     """All crops at tops x lefts after all of the stages, the first `shared` of them computed on what they share."""
     parts = Parts(image)
@@ -122,8 +142,13 @@ def _together_after(
     for stage in stages[:shared]:
         parts = _after(stage, parts, rows, columns)
     maps = torch.cat([_crop(parts, top, left) for top in tops for left in lefts])
-    own = nn.Sequential(*stages[shared:])
-    return torch.cat([own(batch) for batch in torch.split(maps, _AT_ONCE)]) if len(own) else maps
+    return torch.cat([_through(stages[shared:], batch) for batch in torch.split(maps, _AT_ONCE)])
+
+
+def _through(stages: Sequence[Stage], maps: Tensor) -> Tensor:
+    for stage in stages:
+        maps = stage.run(maps)
+    return maps
 
 
 def _crop(parts: Parts, top: int, left: int) -> Tensor:
@@ -144,13 +169,12 @@ def _seconds(work: Callable[[], Tensor]) -> float:
     return shortest
 
 
-def split_stages(features: nn.Sequential) -> tuple[list[nn.Sequential], nn.Sequential]:
+def in_stages(features: nn.Sequential, through: Through) -> list[Stage]:
     """What crops on a grid of 8 can share, a stage each, the fourth without its pooling; and the rest."""
     layers = list(features)
     ends = [place + 1 for place, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
-    cuts = [0, *ends[:_POOLED], ends[_POOLED] - 1]
-    shared = [nn.Sequential(*layers[start:end]) for start, end in itertools.pairwise(cuts)]
-    return shared, nn.Sequential(*layers[cuts[-1] :])
+    cuts = [0, *ends[:_POOLED], ends[_POOLED] - 1, len(layers)]
+    return [Stage.of(nn.Sequential(*layers[start:end]), through) for start, end in itertools.pairwise(cuts)]
 
 
 def _inner_edges(offsets: Sequence[int], size: int) -> list[Edge]:
@@ -159,10 +183,9 @@ def _inner_edges(offsets: Sequence[int], size: int) -> list[Edge]:
     return sorted(begins | {Edge(offset + CROP, False) for offset in offsets if offset + CROP != size})
 
 
-def _after(stage: nn.Sequential, parts: Parts, rows: Sequence[Edge], columns: Sequence[Edge]) -> Parts:
+def _after(stage: Stage, parts: Parts, rows: Sequence[Edge], columns: Sequence[Edge]) -> Parts:
     """The parts after one more stage."""
-    reach = sum(module.kernel_size[0] // 2 for module in stage.modules() if isinstance(module, nn.Conv2d))
-    step = 2 if isinstance(stage[-1], nn.MaxPool2d) else 1
+    reach, step = stage.reach, stage.step
     ring = -(-(parts.ring + reach) // step)
     depth = step * ring + -(-reach // step) * step  # whole steps, so that pooling pairs the same positions
     height, width = (slice(0, size) for size in parts.whole.shape[2:])
@@ -172,7 +195,7 @@ def _after(stage: nn.Sequential, parts: Parts, rows: Sequence[Edge], columns: Se
     along_columns = _together(stage, [parts.window(height, span[column], (), [column]) for column in columns])
     at_corners = _together(stage, [parts.window(span[row], span[column], [row], [column]) for row, column in corners])
     return Parts(
-        whole=stage(parts.whole),
+        whole=stage.run(parts.whole),
         stride=step * parts.stride,
         ring=ring,
         rows={row: maps[:, :, row.outermost(ring)] for row, maps in zip(rows, along_rows, strict=True)},
@@ -184,12 +207,9 @@ def _after(stage: nn.Sequential, parts: Parts, rows: Sequence[Edge], columns: Se
     )
 
 
-def _together(stage: nn.Sequential, windows: Sequence[Tensor]) -> Sequence[Tensor]:
+def _together(stage: Stage, windows: Sequence[Tensor]) -> Sequence[Tensor]:
     """Windows of one shape through a stage, as one batch."""
-    if not windows:
-        return ()
-    batch = torch.cat(list(windows)).contiguous(memory_format=torch.channels_last)
-    return torch.split(stage(batch), 1)
+    return torch.split(stage.run(torch.cat(list(windows))), 1) if windows else ()
 
 
 def _paste(part: Tensor, place: tuple[slice, slice], target: Tensor, window: tuple[slice, slice]) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vggbench.backends import precisions
+from vggbench.backends import BACKENDS, precisions
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import DownloadProgress, Progress, say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation import Plan, execute, finish, prepare, sizes
+from vggbench.forecast import forecast
 from vggbench.jobs import Job, Settings
 from vggbench.judging import GroundTruth, ground_truths, require_val
 from vggbench.loading import no_room
@@ -31,7 +32,6 @@ from vggbench.results import (
     unmeasured_row,
 )
 from vggbench.scores import Store
-from vggbench.speed import forecast
 from vggbench.tables.errors import Circumstances, duration
 from vggbench.tables.table import check_output, choose_format
 from vggbench.views import INPUTS, Rescale
@@ -183,8 +183,8 @@ def _say_how(plan: Plan) -> None:
             shared = entry.get("shared_stages")
             crops = "" if shared is None else f", crops share {shared} stages" if shared else ", plain crops"
             say(
-                f"{job.title}: PyTorch {entry['torch']} on {entry['device']}, {entry['threads']} threads, batches of "
-                f"{entry['batch_size']}{crops}, {duration(entry['seconds'])}."
+                f"{job.title}: {entry['backend']} {entry['backend_version']} on {entry['device']}, "
+                f"{entry['threads']} threads, batches of {entry['batch_size']}{crops}, {duration(entry['seconds'])}."
             )
 
 
@@ -272,6 +272,7 @@ def _settings(options: EvalOptions) -> Settings:
     choices = {
         "--filter": (options.filter, ("bilinear", "bicubic")),
         "--precision": (options.precision, precisions()),
+        "--backend": (options.backend, BACKENDS),
         "--input": (options.input, (None, *INPUTS)),
     }
     for name, (value, allowed) in choices.items():
@@ -288,6 +289,8 @@ def _settings(options: EvalOptions) -> Settings:
     settings = Settings(
         device=own_device(options.device),
         precision=options.precision,  # type: ignore[arg-type] # checked above
+        backend=options.backend,  # type: ignore[arg-type]
+        compile=options.compile,
         share=parse_share(options.share) if options.share else (0, 1),
         batch_size=options.batch_size,
         workers=options.workers,

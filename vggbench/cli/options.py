@@ -104,6 +104,12 @@ class EvalOptions:
     ] = False
     device: Device = "auto"
     precision: Precision = "fp32"
+    backend: Annotated[str, _flag("auto (on a CPU ONNX Runtime, else PyTorch), onnxruntime or pytorch.", _RUNNING)] = (
+        "auto"
+    )
+    compile: Annotated[bool, _flag("Compile for PyTorch; not for dense, whose sizes vary.", _RUNNING, "--compile")] = (
+        False
+    )
     batch_size: Annotated[
         int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)
     ] = None

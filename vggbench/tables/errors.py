@@ -144,7 +144,7 @@ def _record(row: Row, about: Circumstances) -> dict[str, Any]:
         "gmacs_per_image": macs,
         "gflops_per_image": None if macs is None else 2 * macs,
         "precision": about.settings.precision,
-        "backend": "pytorch",
+        "backend": row.backend,
         "input": "; ".join(dict.fromkeys(_input(model) for model in row.models)) or None,
         "rescale": str(about.settings.rescale),
         "signature": _long_signature(row, about) if row.models else None,
@@ -305,9 +305,9 @@ def _long_signature(row: Row, about: Circumstances) -> str:
 
 
 def _made(about: Circumstances) -> str:
-    devices = ", ".join(dict.fromkeys(entry["device"] for entry in about.provenance))
+    ways = ", ".join(dict.fromkeys(f"{entry['backend']} on {entry['device']}" for entry in about.provenance))
     seconds = sum(entry["seconds"] for entry in about.provenance)
-    return f"{about.settings.precision}, PyTorch on {devices}, {duration(seconds)} of forward passes"
+    return f"{about.settings.precision}, {ways}, {duration(seconds)} of forward passes"
 
 
 def duration(seconds: float) -> str:

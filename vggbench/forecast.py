@@ -7,14 +7,13 @@ from functools import partial
 import torch
 from torch import nn
 
-from vggbench.backends import TorchBackend
+from vggbench.backends import Backend, start
 from vggbench.configs import CROP
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Settings
 from vggbench.model import VGG
 from vggbench.protocols import Protocol, rescaled_size
-from vggbench.shared_crops import CHOICES, crop_maps
-from vggbench.weights import Model
+from vggbench.shared_crops import CHOICES, crop_maps, in_stages
 
 _PROBE_SECONDS = 1.0
 _PROBE_BATCH = 4
@@ -46,9 +45,9 @@ def forecast(plan: Plan) -> Forecast:
     seconds = 0.0
     for job, work in zip(plan.jobs, plan.missing_work, strict=True):
         if work:
-            kind = job.model.net.width if job.model.net else id(job.model)
+            kind = job.model.net.width if job.model.net else id(job.model), plan.settings.backend_for(job)
             if kind not in rates:
-                rates[kind] = _rate(job.model, plan.settings)
+                rates[kind] = _rate(job, plan.settings)
             seconds += work * _share_of_work(job, plan) / rates[kind]
     return Forecast(
         views=sum(job.protocol.view_count for job in plan.jobs),
@@ -77,11 +76,12 @@ def _share_of_work(job: Job, plan: Plan) -> float:
     for layer in features.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(partial(_count, done))
+    stages = in_stages(features, lambda layers: layers)
     found = []
     for shared in CHOICES:
         done[0] = 0
         with torch.inference_mode():
-            crop_maps(features, torch.zeros(1, 3, height, width), views, shared)
+            crop_maps(stages, torch.zeros(1, 3, height, width), views, shared)
         found.append(done[0])
     return min(found) / found[0]
 
@@ -91,10 +91,13 @@ def _count(done: list[int], layer: nn.Module, given: object, maps: torch.Tensor)
     done[0] += maps.numel() * layer.weight[0].numel()
 
 
-def _rate(model: Model, settings: Settings) -> float:
+def _rate(job: Job, settings: Settings) -> float:
     """Work per second on 224 x 224 views."""
-    backend = TorchBackend.start(model, settings.torch_device, settings.precision)
-    per_view = Job(model, Protocol("center"), CROP).work(CROP, CROP)
+    name = settings.backend_for(job)
+    backend = start(
+        "pytorch" if name == "pytorch+compile" else name, job.model, settings.torch_device, settings.precision
+    )
+    per_view = Job(job.model, Protocol("center"), CROP).work(CROP, CROP)
     images = torch.full((_PROBE_BATCH, 3, CROP, CROP), 127, dtype=torch.uint8)
     _run(backend, images[:1])
     views, started = 0, time.perf_counter()
@@ -104,5 +107,5 @@ def _rate(model: Model, settings: Settings) -> float:
     return views * per_view / (time.perf_counter() - started)
 
 
-def _run(backend: TorchBackend, images: torch.Tensor) -> None:
+def _run(backend: Backend, images: torch.Tensor) -> None:
     backend(images).sum().item()  # waits for the device

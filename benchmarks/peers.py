@@ -1,0 +1,161 @@
+"""VGG-16, one central crop, against timm, torchvision and a bare ONNX Runtime session: `python benchmarks/peers.py FOLDER`.
+
+All run the same random weights at full width over the same JPEGs of FOLDER (class folders), in one process, in turns; the
+start of each (weights, compilation, export) is not timed. timm's loader and model are as its validate.py sets them up,
+but for a batch of 32, so that loading overlaps with computing on as few images as here. Printed are ratios of medians.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import timm
+import timm.data
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from turns import Times, pictures, random_model, ratio, take_turns
+
+from vggbench.backends import BackendName, start
+from vggbench.data import DataSet, open_data
+from vggbench.evaluation import evaluate
+from vggbench.export import export_onnx
+from vggbench.jobs import Job, Settings
+from vggbench.model import VGG
+from vggbench.protocols import CROP, Protocol
+from vggbench.views import take
+from vggbench.weights import Model
+
+ROUNDS, IMAGES, BATCH, WORKERS = 3, 128, 32, 2
+CENTER = Protocol("center")
+OURS: tuple[BackendName, ...] = ("pytorch", "onnxruntime")
+
+
+def ours(model: Model, data: DataSet, backend: BackendName) -> None:
+    """`vggbench eval D --center` after its start, store and all."""
+    with tempfile.TemporaryDirectory() as store:
+        evaluate(data, [Job(model, CENTER, 256)], store, Settings(device="cpu", backend=backend, workers=WORKERS))
+
+
+def forward_passes(model: Model, images: list[Tensor], backend: BackendName) -> Callable[[], None]:
+    """The backend alone, on (3, H, W) uint8 in memory."""
+    run = start(backend, model, torch.device("cpu"), "fp32")
+    crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
+    batches = [torch.stack(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
+    return lambda: [run(batch) for batch in batches] and None
+
+
+def timm_vgg16(network: VGG) -> nn.Module:
+    """timm's net with these weights: the same layers in the same order."""
+    peer = timm.create_model("vgg16").eval()
+    own = network.state_dict()
+    peer.load_state_dict(
+        {name: own[key].view_as(tensor) for (name, tensor), key in zip(peer.state_dict().items(), own, strict=True)}
+    )
+    return peer
+
+
+def timm_loader(folder: Path, workers: int) -> Any:
+    """As validate.py makes it, for vgg16's own configuration."""
+    config = timm.data.resolve_data_config({}, model=timm.create_model("vgg16"))
+    config = {key: config[key] for key in ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")}
+    dataset = timm.data.create_dataset("", root=str(folder), split="validation")
+    return timm.data.create_loader(
+        torch.utils.data.Subset(dataset, range(IMAGES)), batch_size=BATCH, use_prefetcher=False, num_workers=workers,
+        device=torch.device("cpu"), **config,
+    )  # fmt: skip
+
+
+def torchvision_loader(folder: Path) -> Any:
+    """As its references do: resize, crop, scale, normalise; workers as in theirs, 16, would not help two cores."""
+    statistics = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    steps = [v2.PILToTensor(), v2.Resize(256, antialias=True), v2.CenterCrop(CROP), v2.ToDtype(torch.float32, scale=True)]
+    dataset = torchvision.datasets.ImageFolder(str(folder), v2.Compose([*steps, v2.Normalize(**statistics)]))
+    return torch.utils.data.DataLoader(
+        torch.utils.data.Subset(dataset, range(IMAGES)), batch_size=BATCH, num_workers=WORKERS
+    )
+
+
+def loop(network: Callable[[Tensor], Tensor], loader: Any, memory_format: torch.memory_format) -> None:
+    """The loop of both peers, without its meters."""
+    with torch.inference_mode():
+        for images, _ in loader:
+            network(images.contiguous(memory_format=memory_format)).topk(5)
+
+
+def session(model: Model, images: list[Tensor]) -> Callable[[], None]:
+    """A bare ONNX Runtime session on the same crops, normalised beforehand."""
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(model, Path(folder) / "d.onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        found = onnxruntime.InferenceSession(Path(folder) / "d.onnx", options, providers=["CPUExecutionProvider"])
+    crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
+    batches = [
+        model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)
+    ]
+    return lambda: [found.run(["logits"], {"images": batch}) for batch in batches] and None
+
+
+def gemm_session(network: VGG, images: list[Tensor], model: Model) -> Callable[[], None]:
+    """The same of torchvision's own graph, whose fc layers are matrix products, for 224 x 224 alone."""
+    net = torchvision.models.vgg16().eval()
+    net.load_state_dict(network.state_dict())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "d.onnx"
+        torch.onnx.export(net, (torch.zeros(BATCH, 3, CROP, CROP),), path, dynamo=True, verbose=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        found = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = found.get_inputs()[0].name
+    crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
+    batches = [
+        model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)
+    ]
+    return lambda: [found.run(None, {name: batch}) for batch in batches] and None
+
+
+def report(times: Times, rows: tuple[tuple[str, str], ...]) -> None:
+    """A line for each pair."""
+    for slow, fast in rows:
+        print(f"{fast} against {slow}: {ratio(times, slow, fast)}", flush=True)
+
+
+def main() -> None:
+    """Print the ratios."""
+    folder = open_data(sys.argv[1]).images[0].path.parent.parent
+    model, whole = random_model("D"), open_data(folder).subset(IMAGES)
+    assert isinstance(model.network, VGG)
+    images = pictures(folder, BATCH, [256])[256]
+
+    peer, last = timm_vgg16(model.network), timm_vgg16(model.network).to(memory_format=torch.channels_last)
+    compiled = torch.compile(last)
+    loaders = {workers: timm_loader(folder, workers) for workers in (WORKERS, 4)}
+    theirs = torchvision.models.vgg16().eval()
+    theirs.load_state_dict(model.network.state_dict())
+    plain, by_pixel = torch.contiguous_format, torch.channels_last
+
+    memory = {f"backend {name}": forward_passes(model, images, name) for name in OURS}
+    memory |= {"session, fc as convolution": session(model, images)}
+    memory |= {"session, fc as product": gemm_session(model.network, images, model)}
+    times = take_turns(memory, 7)
+    report(times, tuple((other, "backend onnxruntime") for other in memory if other != "backend onnxruntime"))
+
+    whole_way = {f"eval {name}": partial(ours, model, whole, name) for name in OURS} | {
+        "timm": partial(loop, peer, loaders[4], plain),
+        "timm channels_last": partial(loop, last, loaders[WORKERS], by_pixel),
+        "timm channels_last compiled": partial(loop, compiled, loaders[WORKERS], by_pixel),
+        "torchvision": partial(loop, theirs, torchvision_loader(folder), plain),
+    }
+    times = take_turns(whole_way, ROUNDS)
+    for own in OURS:
+        report(times, tuple((other, f"eval {own}") for other in whole_way if not other.startswith("eval")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""What runs the network: a model on a device, by PyTorch or by ONNX Runtime, uint8 images -> score map."""
+
+from vggbench.backends.backend import Backend
+from vggbench.backends.choice import BACKENDS, Asked, BackendName, choose, start
+from vggbench.backends.devices import (
+    AUTOCAST,
+    Precision,
+    allow_tf32,
+    device_name,
+    hold_memory_flat,
+    pick_device,
+    precisions,
+    views_that_fit,
+)
+
+__all__ = [
+    "AUTOCAST", "BACKENDS", "Asked", "Backend", "BackendName", "Precision", "allow_tf32", "choose", "device_name",
+    "hold_memory_flat", "pick_device", "precisions", "start", "views_that_fit",
+]  # fmt: skip

@@ -1,0 +1,137 @@
+"""A model on a device, whatever library runs its layers: images -> score map, and a grid of crops -> scores."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from vggbench.backends.devices import AUTOCAST, Precision
+from vggbench.configs import CROP
+from vggbench.errors import NumericsError
+from vggbench.model import VGG, windows
+from vggbench.protocols import View
+from vggbench.shared_crops import Function, Stage, Through, crop_maps, in_stages, is_grid, quickest
+from vggbench.views import take
+from vggbench.weights import Model
+
+TOLERANCE = 1e-4
+"""Between the scores of PyTorch and of another library, in units of the largest."""
+_FC_ROWS = 32
+"""Rows of every matrix product of the fc layers: constant, so that a posterior does not depend on its batch."""
+_CPU_VIEWS = 8
+"""Views of 224 x 224 that go through the convolutions together on a CPU: more use memory and gain nothing."""
+_CHECKED_CROPS = 6
+
+
+@dataclass
+class Backend:
+    """One model; `through` makes layers of a VGG a function, `checked_by` is asked once whether scores are right."""
+
+    name: str
+    version: str
+    """Of the library that computes."""
+    model: Model
+    device: torch.device
+    precision: Precision
+    through: Through
+    checked_by: Self | None = None
+    _checked: set[str] = field(default_factory=set)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32.
+
+        Raises NumericsError where the first batch differs from PyTorch's.
+        """
+        with self._running():
+            pixels = self._pixels(images)
+            scores = self._score_map(self._maps(pixels)) if self._network else self.model.network(pixels)
+        if scores.ndim == 2:
+            scores = scores[:, :, None, None]
+        scores = scores.to(torch.float32)
+        if self.checked_by and "views" not in self._checked:
+            self._require_equal(scores, self.checked_by(images), "views")
+        return scores
+
+    def grid(self, image: Tensor, views: Sequence[View], shared: int) -> Tensor:
+        """The scores (views, K, 1, 1) of a grid of crops of one (3, H, W) image, which share so many stages.
+
+        Raises NumericsError where some of the first image's differ from PyTorch's plain crops.
+        """
+        with self._running():
+            maps = crop_maps(self._stages, self._pixels(image[None]), views, shared)
+            scores = self._score_map(maps).to(torch.float32)
+        if self.checked_by and "grid" not in self._checked:
+            some = range(0, len(views), max(1, len(views) // _CHECKED_CROPS))
+            plain = self.checked_by(torch.stack([take(image, views[place]) for place in some]))
+            self._require_equal(scores[list(some)], plain, "grid")
+        return scores
+
+    def stages_to_share(self, image: Tensor, views: Sequence[View]) -> int:
+        """How many stages such views of such an image are quickest to share; 0 where they are no grid of a VGG's."""
+        if not self._network or not is_grid(views):
+            return 0
+        with self._running():
+            return quickest(self._stages, self._pixels(image[None]), views)
+
+    @property
+    def _network(self) -> VGG | None:
+        return self.model.network if isinstance(self.model.network, VGG) else None
+
+    @cached_property
+    def _features(self) -> Function:
+        assert self._network
+        return self.through(self._network.features)
+
+    @cached_property
+    def _stages(self) -> list[Stage]:
+        assert self._network
+        return in_stages(self._network.features, self.through)
+
+    @cached_property
+    def _classifier(self) -> Function:
+        assert self._network
+        return self.through(self._network.classifier)
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 on any device -> what the network expects."""
+        return self.model.input.normalise(images.to(self.device, non_blocking=True))
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) -> the last maps (N, C, h + 6, w + 6)."""
+        at_once = len(pixels)
+        if self.device.type == "cpu":
+            at_once = max(1, _CPU_VIEWS * CROP * CROP // (pixels.shape[2] * pixels.shape[3]))
+        return torch.cat([self._features(part) for part in torch.split(pixels, at_once)])
+
+    def _score_map(self, maps: Tensor) -> Tensor:
+        """(N, C, h + 6, w + 6) -> (N, K, h, w), the fc layers as matrix products over the positions of all."""
+        rows = windows(maps)  # (N * h * w, C * 49)
+        scores = torch.cat([self._padded(part) for part in torch.split(rows, _FC_ROWS)])
+        height, width = maps.shape[2] - 6, maps.shape[3] - 6
+        return scores.view(len(maps), height, width, -1).permute(0, 3, 1, 2)  # (N, K, h, w)
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        filled = nn.functional.pad(rows, (0, 0, 0, _FC_ROWS - len(rows)))
+        return self._classifier(filled)[: len(rows)]
+
+    def _require_equal(self, scores: Tensor, expected: Tensor, kind: str) -> None:
+        self._checked.add(kind)
+        finite = expected[expected.isfinite()].abs()
+        bound = TOLERANCE * float(finite.max()) if len(finite) else 0.0
+        if not torch.allclose(scores, expected, rtol=0, atol=bound, equal_nan=True):
+            apart = float((scores - expected).abs().max())
+            raise NumericsError(
+                f"{self.name}'s scores for {self.model.name} differ from PyTorch's by {apart:.2g} on the first batch: "
+                f"expected at most {bound:.2g}. Nothing of it is stored; run with --backend pytorch."
+            )
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Without gradients, in the precision asked for."""
+        autocast = torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST)
+        with torch.inference_mode(), autocast:
+            yield
