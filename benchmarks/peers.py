@@ -1,16 +1,17 @@
-"""VGG-16, one central crop, against timm, torchvision and a bare ONNX Runtime session: `python benchmarks/peers.py FOLDER`.
+"""VGG-16 by one central crop against timm, torchvision and bare ONNX Runtime: `python benchmarks/peers.py FOLDER`.
 
-All run the same random weights at full width over the same JPEGs of FOLDER (class folders), in one process, in turns; the
-start of each (weights, compilation, export) is not timed. timm's loader and model are as its validate.py sets them up,
-but for a batch of 32, so that loading overlaps with computing on as few images as here. Printed are ratios of medians.
+All run the same random weights at full width over the same JPEGs of FOLDER (class folders), in one process, in turns;
+the start of each (weights, compilation, export) is not timed. timm's loader and model are as its validate.py sets them
+up, but for a batch of 32, so that loading overlaps with computing on as few images as these. Ratios are of medians.
 """
 
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnxruntime
 import timm
@@ -21,11 +22,11 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from turns import Times, pictures, random_model, ratio, take_turns
 
-from vggbench.backends import BackendName, start
+from vggbench.backends import Asked, BackendName, start
 from vggbench.data import DataSet, open_data
 from vggbench.evaluation import evaluate
 from vggbench.export import export_onnx
-from vggbench.jobs import Job, Settings
+from vggbench.jobs import Job, Settings, Watch
 from vggbench.model import VGG
 from vggbench.protocols import CROP, Protocol
 from vggbench.views import take
@@ -33,13 +34,25 @@ from vggbench.weights import Model
 
 ROUNDS, IMAGES, BATCH, WORKERS = 3, 128, 32, 2
 CENTER = Protocol("center")
-OURS: tuple[BackendName, ...] = ("pytorch", "onnxruntime")
+OURS: tuple[Literal["pytorch", "onnxruntime"], ...] = ("pytorch", "onnxruntime")
 
 
-def ours(model: Model, data: DataSet, backend: BackendName) -> None:
-    """`vggbench eval D --center` after its start, store and all."""
+class Begun(Watch):
+    """Notes when the network is loaded."""
+
+    at = 0.0
+
+    def begin(self) -> None:
+        """Now."""
+        self.at = time.perf_counter()
+
+
+def evaluated(model: Model, data: DataSet, backend: Asked, protocol: Protocol, scales: Sequence[int]) -> float:
+    """Seconds of `vggbench eval` after its start, with workers' start, first check and store."""
+    watch, settings = Begun(), Settings(device="cpu", backend=backend, workers=WORKERS)
     with tempfile.TemporaryDirectory() as store:
-        evaluate(data, [Job(model, CENTER, 256)], store, Settings(device="cpu", backend=backend, workers=WORKERS))
+        evaluate(data, [Job(model, protocol, scale) for scale in scales], store, settings, watch)
+        return time.perf_counter() - watch.at
 
 
 def forward_passes(model: Model, images: list[Tensor], backend: BackendName) -> Callable[[], None]:
@@ -66,19 +79,17 @@ def timm_loader(folder: Path, workers: int) -> Any:
     config = {key: config[key] for key in ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")}
     dataset = timm.data.create_dataset("", root=str(folder), split="validation")
     return timm.data.create_loader(
-        torch.utils.data.Subset(dataset, range(IMAGES)), batch_size=BATCH, use_prefetcher=False, num_workers=workers,
-        device=torch.device("cpu"), **config,
-    )  # fmt: skip
+        dataset, batch_size=BATCH, use_prefetcher=False, num_workers=workers, device=torch.device("cpu"), **config
+    )
 
 
 def torchvision_loader(folder: Path) -> Any:
     """As its references do: resize, crop, scale, normalise; workers as in theirs, 16, would not help two cores."""
     statistics = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    steps = [v2.PILToTensor(), v2.Resize(256, antialias=True), v2.CenterCrop(CROP), v2.ToDtype(torch.float32, scale=True)]
-    dataset = torchvision.datasets.ImageFolder(str(folder), v2.Compose([*steps, v2.Normalize(**statistics)]))
-    return torch.utils.data.DataLoader(
-        torch.utils.data.Subset(dataset, range(IMAGES)), batch_size=BATCH, num_workers=WORKERS
-    )
+    resized = [v2.PILToTensor(), v2.Resize(256, antialias=True), v2.CenterCrop(CROP)]
+    steps = [*resized, v2.ToDtype(torch.float32, scale=True), v2.Normalize(**statistics)]
+    dataset = torchvision.datasets.ImageFolder(str(folder), v2.Compose(steps))
+    return torch.utils.data.DataLoader(dataset, batch_size=BATCH, num_workers=WORKERS)
 
 
 def loop(network: Callable[[Tensor], Tensor], loader: Any, memory_format: torch.memory_format) -> None:
@@ -96,9 +107,7 @@ def session(model: Model, images: list[Tensor]) -> Callable[[], None]:
         options.intra_op_num_threads = torch.get_num_threads()
         found = onnxruntime.InferenceSession(Path(folder) / "d.onnx", options, providers=["CPUExecutionProvider"])
     crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
-    batches = [
-        model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)
-    ]
+    batches = [model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)]
     return lambda: [found.run(["logits"], {"images": batch}) for batch in batches] and None
 
 
@@ -114,9 +123,7 @@ def gemm_session(network: VGG, images: list[Tensor], model: Model) -> Callable[[
         found = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = found.get_inputs()[0].name
     crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
-    batches = [
-        model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)
-    ]
+    batches = [model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)]
     return lambda: [found.run(None, {name: batch}) for batch in batches] and None
 
 
@@ -128,33 +135,51 @@ def report(times: Times, rows: tuple[tuple[str, str], ...]) -> None:
 
 def main() -> None:
     """Print the ratios."""
-    folder = open_data(sys.argv[1]).images[0].path.parent.parent
-    model, whole = random_model("D"), open_data(folder).subset(IMAGES)
+    with tempfile.TemporaryDirectory() as target:
+        folder = Path(target) / "val"
+        for image in open_data(sys.argv[1]).subset(IMAGES).images:
+            (folder / image.path.parent.name).mkdir(parents=True, exist_ok=True)
+            (folder / image.path.parent.name / image.path.name).symlink_to(image.path.absolute())
+        run(folder)
+    wall(random_model("D"), open_data(sys.argv[1]))
+
+
+def run(folder: Path) -> None:
+    """Time all over the images of a folder of class folders."""
+    model, data = random_model("D"), open_data(folder)
     assert isinstance(model.network, VGG)
     images = pictures(folder, BATCH, [256])[256]
-
-    peer, last = timm_vgg16(model.network), timm_vgg16(model.network).to(memory_format=torch.channels_last)
-    compiled = torch.compile(last)
-    loaders = {workers: timm_loader(folder, workers) for workers in (WORKERS, 4)}
-    theirs = torchvision.models.vgg16().eval()
-    theirs.load_state_dict(model.network.state_dict())
-    plain, by_pixel = torch.contiguous_format, torch.channels_last
-
     memory = {f"backend {name}": forward_passes(model, images, name) for name in OURS}
     memory |= {"session, fc as convolution": session(model, images)}
     memory |= {"session, fc as product": gemm_session(model.network, images, model)}
     times = take_turns(memory, 7)
     report(times, tuple((other, "backend onnxruntime") for other in memory if other != "backend onnxruntime"))
 
-    whole_way = {f"eval {name}": partial(ours, model, whole, name) for name in OURS} | {
+    peer, last = timm_vgg16(model.network), timm_vgg16(model.network).to(memory_format=torch.channels_last)
+    theirs = torchvision.models.vgg16().eval()
+    theirs.load_state_dict(model.network.state_dict())
+    loaders = {workers: timm_loader(folder, workers) for workers in (WORKERS, 4)}
+    plain, by_pixel = torch.contiguous_format, torch.channels_last
+    whole_way = {f"eval {name}": partial(evaluated, model, data, name, CENTER, [256]) for name in OURS} | {
         "timm": partial(loop, peer, loaders[4], plain),
         "timm channels_last": partial(loop, last, loaders[WORKERS], by_pixel),
-        "timm channels_last compiled": partial(loop, compiled, loaders[WORKERS], by_pixel),
+        "timm channels_last compiled": partial(loop, torch.compile(last), loaders[WORKERS], by_pixel),
         "torchvision": partial(loop, theirs, torchvision_loader(folder), plain),
     }
     times = take_turns(whole_way, ROUNDS)
     for own in OURS:
         report(times, tuple((other, f"eval {own}") for other in whole_way if not other.startswith("eval")))
+
+
+def wall(model: Model, data: DataSet) -> None:
+    """Compare an evaluation of all images with the forward passes of as many, without workers."""
+    images = pictures(data.images[0].path.parent.parent, BATCH, [256])[256]
+    for name in OURS:
+        passes = forward_passes(model, images, name)
+        whole = {"passes": passes, "eval": partial(evaluated, model, data, name, CENTER, [256])}
+        times = take_turns(whole, ROUNDS)
+        scaled = times | {"passes": [seconds * len(data) / BATCH for seconds in times["passes"]]}
+        print(f"eval {name} of {len(data)} images takes {ratio(scaled, 'eval', 'passes')} times its forward passes")
 
 
 if __name__ == "__main__":

@@ -4,16 +4,22 @@ The same images are packed into a tar, WebDataset shards and Parquet in a tempor
 layouts interleaved, with the index in the cache. Printed are ratios of medians: above 1 is faster than plain files.
 """
 
+import io
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from torchvision import transforms as v1
+from turns import ratio, take_turns
 
 from vggbench.data import DataSet, open_data
 from vggbench.loading import Images, Request
@@ -33,6 +39,16 @@ def pack(folder: Path, target: Path) -> dict[str, DataSet]:
     labels = pa.array([plain.class_names.index(image.class_name) for image in plain.images])
     pq.write_table(pa.table({"image": columns, "label": labels}), target / "x.parquet", row_group_size=100)
     return {"files": plain, "tar": open_data(target / "x.tar"), "parquet": open_data(target / "x.parquet")}
+
+
+def peer_all(data: DataSet) -> None:
+    """What pipelines of PIL and ToTensor do for the same: a float32 tensor of each size."""
+    steps = [v1.Compose([v1.Resize(scale), v1.ToTensor()]) for scale in SCALES]
+    for image in data.images:
+        with Image.open(io.BytesIO(image.read())) as opened:
+            whole = opened.convert("RGB")
+        for step in steps:
+            step(whole)
 
 
 def medians(work: Callable[[DataSet], None], sets: dict[str, DataSet]) -> dict[str, float]:
@@ -68,6 +84,10 @@ def main() -> None:
             found = medians(work, sets)
             ratios = ", ".join(f"{layout} {found['files'] / seconds:.2f}" for layout, seconds in found.items())
             print(f"{name}: {ratios} (files: {len(sets['files']) / found['files']:,.0f} images/s)")
+
+        torch.set_num_threads(1)
+        works = {"ours": partial(load_all, sets["files"]), "PIL and ToTensor": partial(peer_all, sets["files"])}
+        print(f"one thread, against PIL and ToTensor: {ratio(take_turns(works, 5), 'PIL and ToTensor', 'ours')}")
 
 
 if __name__ == "__main__":

@@ -311,7 +311,7 @@ def measured(protocol: str, scales: tuple[int, ...], wrong: tuple[int, int], ima
 
 
 def circumstances(data: DataSet) -> Circumstances:
-    return Circumstances(data, Settings(device="cpu"), [{"device": "cpu", "seconds": 12_000.0}])
+    return Circumstances(data, Settings(device="cpu"), [{"backend": "PyTorch", "device": "cpu", "seconds": 12_000.0}])
 
 
 def full() -> tuple[list[Row], Circumstances]:

@@ -183,6 +183,7 @@ def _compute(plan: Plan, watch: Watch) -> None:
         if blocks:
             run.create()
     seen: list[list[NDArray[np.int32]]] = [[] for _ in plan.jobs]
+    watch.begin()
     for block, lacking, images in _blocks(plan):
         for index in lacking:
             job, run = plan.jobs[index], plan.runs[index]

@@ -87,6 +87,9 @@ class Settings:
 class Watch:
     """What an evaluation tells while it goes on; this one listens to nothing."""
 
+    def begin(self) -> None:
+        """The networks are ready; the images come next."""
+
     def advance(self, work: float) -> None:
         """`work` more is done, in the unit of `Job.work`."""
 

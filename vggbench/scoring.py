@@ -17,7 +17,7 @@ from vggbench.views import take
 _Batch = list[tuple[int, View]]
 """Views of one size, each with the index of its image."""
 _Scored = tuple[list[int], Tensor]
-"""Score maps (n, K, h, w), and the index of each one's image."""
+"""Score maps (n, K, h, w) or their means (n, K), and the index of each one's image."""
 
 
 class Scorer:
@@ -36,14 +36,23 @@ class Scorer:
         """
         job = self._job
         totals = np.zeros((len(images), job.model.classes))
+        waiting = list[_Scored]()  # one batch behind: a GPU computes the next while it is fetched
+
+        def add(indices: list[int], scores: Tensor) -> None:
+            np.add.at(totals, indices, scores.cpu().double().softmax(1).numpy())
+            advance(len(indices))
+
         for indices, scores in self._scores(images):
             if scores.shape[1] != job.model.classes:
                 raise UsageError(
                     f"{job.model.name} gives {scores.shape[1]} scores an image: expected {job.model.classes}, "
                     "one for each of its class names."
                 )
-            np.add.at(totals, indices, scores.mean((2, 3)).cpu().double().softmax(1).numpy())
-            advance(len(indices))
+            waiting.append((indices, scores.mean((2, 3))))
+            if len(waiting) > 1:
+                add(*waiting.pop(0))
+        for batch in waiting:
+            add(*batch)
         if np.isnan(totals).any():
             raise NumericsError(
                 f"{job.title} gives NaN: its weights or input statistics are broken, or {self.backend.precision} "

@@ -1,7 +1,7 @@
 """What runs the network: a model on a device, by PyTorch or by ONNX Runtime, uint8 images -> score map."""
 
 from vggbench.backends.backend import Backend
-from vggbench.backends.choice import BACKENDS, Asked, BackendName, choose, start
+from vggbench.backends.choice import BACKENDS, RUN_NAMES, Asked, BackendName, choose, start
 from vggbench.backends.devices import (
     AUTOCAST,
     Precision,
@@ -14,6 +14,6 @@ from vggbench.backends.devices import (
 )
 
 __all__ = [
-    "AUTOCAST", "BACKENDS", "Asked", "Backend", "BackendName", "Precision", "allow_tf32", "choose", "device_name",
-    "hold_memory_flat", "pick_device", "precisions", "start", "views_that_fit",
+    "AUTOCAST", "BACKENDS", "RUN_NAMES", "Asked", "Backend", "BackendName", "Precision", "allow_tf32", "choose",
+    "device_name", "hold_memory_flat", "pick_device", "precisions", "start", "views_that_fit",
 ]  # fmt: skip

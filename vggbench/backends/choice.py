@@ -19,6 +19,8 @@ BackendName = Literal["pytorch", "pytorch+compile", "onnxruntime"]
 Asked = Literal["auto", "onnxruntime", "pytorch"]
 BACKENDS: tuple[str, ...] = get_args(Asked)
 """What --backend takes."""
+RUN_NAMES: tuple[BackendName, ...] = get_args(BackendName)
+"""What a run's signature names."""
 _LEAST_WIDTH = 0.5
 """Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
 
@@ -63,7 +65,8 @@ def start(name: BackendName, model: Model, device: torch.device, precision: Prec
         import onnxruntime
 
         through = lambda layers: OnnxRuntimeLayers(layers, device)  # noqa: E731
-        return Backend("ONNX Runtime", onnxruntime.__version__, model, device, precision, through, checked_by=pytorch)
+        own = Backend("ONNX Runtime", onnxruntime.__version__, model, device, precision, through, checked_by=pytorch)
+        return own.load()
     if name == "pytorch+compile":
         return Backend("PyTorch compiled", torch.__version__, model, device, precision, _compile, checked_by=pytorch)
     return pytorch

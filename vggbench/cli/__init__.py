@@ -16,7 +16,9 @@ from vggbench.cli.options import (
     GroundTruthFile,
     Output,
     Scales,
+    SeveralSetups,
     SeveralValues,
+    SpeedOptions,
     TrainOptions,
     Workers,
     with_options,
@@ -194,6 +196,26 @@ def data(
     found = look(path, ground_truth, verify=verify, workers=workers)
     _print(table(found, classes=classes), format, output)
     require_fit(found)
+
+
+@app.command(cls=SeveralSetups)
+@with_options
+def speed(
+    options: SpeedOptions,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help="CONFIG or CONFIG@SOURCE; D alone has random weights.")
+    ] = None,
+) -> None:
+    """Latency and throughput of forward passes on this machine, by backend, batch, input size and precision.
+
+    Example: vggbench speed D E --batch-size 1 8 32 --scales 224 384 --backend pytorch onnxruntime
+    """
+    from vggbench.cli.speed import reading, speed
+    from vggbench.tables.table import check_output, choose_format
+
+    choose_format(options.format, options.output, is_terminal=False)
+    check_output(options.output)
+    _print(reading(options) if options.data_only else speed(models or (), options), options.format, options.output)
 
 
 @app.command(cls=SeveralValues)

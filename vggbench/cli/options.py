@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -17,11 +17,19 @@ _SEVERAL: dict[str, Callable[[str], bool]] = {
     "--labels": lambda word: word == "original" or word.startswith("real="),
 }
 """Options whose further values follow without repeating the option, and what counts as a further value."""
+_SEVERAL_SETUPS: dict[str, Callable[[str], bool]] = {
+    "--scales": is_scale,
+    "--backend": {"pytorch", "pytorch+compile", "onnxruntime"}.__contains__,
+    "--batch-size": str.isdigit,
+    "--precision": {"fp32", "tf32", "bf16", "fp16"}.__contains__,
+}
+"""The same for `speed`."""
 
 _PROTOCOLS = "Protocols (none: --dense)"
 _DATA = "Data and weights"
 _RUNNING = "Running"
 _OUTPUT = "Output"
+_WHAT = "What is measured (each in every combination)"
 _RECIPE = "Recipe (defaults: the paper's, section 3.1)"
 _START = "Start"
 
@@ -132,6 +140,47 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
+class SpeedOptions:
+    """What a benchmark of speed can be told; see each help text."""
+
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="pytorch, pytorch+compile, onnxruntime; default: the first and the last.",
+            metavar="NAME...",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None
+    batch_size: Annotated[
+        list[int] | None,
+        typer.Option(help="Images of a forward pass; default: 1 32.", metavar="N...", rich_help_panel=_WHAT),
+    ] = None
+    scales: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sides of square inputs, default 224; Qs with --data-only, default 256.",
+            metavar="Q...",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="fp32, tf32, bf16, fp16; default: fp32.", metavar="NAME...", rich_help_panel=_WHAT),
+    ] = None
+    width: Annotated[float, _flag("Width of nets that name no weights.", _WHAT)] = 1.0
+    device: Device = "auto"
+    iterations: Annotated[int, _flag("At least so many forward passes each.", _RUNNING)] = 10
+    seconds: Annotated[float, _flag("And at least so long.", _RUNNING)] = 3.0
+    data_only: Annotated[bool, _flag("How fast images are read instead.", _DATA, "--data-only")] = False
+    data: Annotated[
+        str, typer.Option(help="What --data-only reads.", envvar="VGGBENCH_DATA", rich_help_panel=_DATA)
+    ] = "sample"
+    workers: Annotated[int | None, _flag("Processes that read; default: 0, 1, and one a core.", _DATA)] = None
+    format: Format = None
+    output: Output = None
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """What a training can be told; see each help text."""
 
@@ -208,12 +257,20 @@ class TrainOptions:
 class SeveralValues(TyperCommand):
     """A command whose `--scales 256 384 512` reads like `--scales 256 --scales 384 --scales 512`."""
 
+    several = _SEVERAL
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Expand, then parse as Typer does."""
-        return super().parse_args(ctx, expand(args))
+        return super().parse_args(ctx, expand(args, self.several))
 
 
-def expand(args: list[str]) -> list[str]:
+class SeveralSetups(SeveralValues):
+    """The same for what `speed` combines."""
+
+    several = _SEVERAL_SETUPS
+
+
+def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = _SEVERAL) -> list[str]:
     """Repeat the name of an option of several values before each further value."""
     expanded: list[str] = []
     current: str | None = None
@@ -222,11 +279,11 @@ def expand(args: list[str]) -> list[str]:
             return expanded + args[position:]
         if arg.startswith("-"):
             name, equals, _ = arg.partition("=")
-            current = name if name in _SEVERAL else None
+            current = name if name in several else None
             expanded.append(arg)
             fresh = current is not None and not equals
             continue
-        if current and not fresh and _SEVERAL[current](arg):
+        if current and not fresh and several[current](arg):
             expanded.append(current)
         elif current and not fresh:
             current = None

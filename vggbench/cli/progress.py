@@ -88,6 +88,10 @@ class Progress(_WithBar, Watch):
             self._start_bar(self._total)
         return self
 
+    def begin(self) -> None:
+        """The estimate counts from here."""
+        self._started = self._spoken = time.monotonic()
+
     def advance(self, work: float) -> None:
         """Move the bar."""
         self._done += work

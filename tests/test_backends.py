@@ -1,0 +1,203 @@
+"""Backends: which one is taken, that both give the same, and that one that does not is refused."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Result
+from torch import Tensor, nn
+
+from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
+from vggbench.backends import Asked, Precision, choose, start
+from vggbench.backends.onnxruntime_layers import OnnxRuntimeLayers, found_shape
+from vggbench.configs import CONFIGS
+from vggbench.cost import Network
+from vggbench.errors import NumericsError, UsageError
+from vggbench.onnx_graph import leaves
+
+CPU = torch.device("cpu")
+NAMES = ("apple", "boat", "fish", "house")
+QUICK = Settings(device="cpu", workers=0)
+
+
+def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = False) -> Model:
+    net = VGG(CONFIGS[config], 4, 1 / 16, ceil_pool=ceil)
+    net.load_state_dict(weights)
+    network = Network(CONFIGS[config], 4, 1 / 16, ceil)
+    return Model("D@x", net.eval().requires_grad_(False), INPUTS["caffe"], 4, NAMES, config, net=network)
+
+
+def _named(width: float) -> Model:
+    """A net that says it is so wide."""
+    net = VGG(CONFIGS["A"], 4, 1 / 64)
+    return Model("A@x", net, INPUTS["caffe"], 4, NAMES, "x", net=Network(CONFIGS["A"], 4, width))
+
+
+@pytest.mark.parametrize(
+    ("asked", "width", "protocol", "device", "precision", "expected"),
+    [
+        ("auto", 1.0, "dense", "cpu", "fp32", "onnxruntime"),
+        ("auto", 0.5, "multicrop", "cpu", "fp32", "onnxruntime"),
+        ("auto", 1.0, "multicrop8", "cpu", "fp32", "pytorch"),
+        ("auto", 0.0625, "dense", "cpu", "fp32", "pytorch"),
+        ("auto", 1.0, "dense", "cuda", "fp32", "pytorch"),
+        ("auto", 1.0, "dense", "cpu", "bf16", "pytorch"),
+        ("pytorch", 1.0, "dense", "cpu", "fp32", "pytorch"),
+        ("onnxruntime", 0.0625, "multicrop8", "cuda:1", "fp32", "onnxruntime"),
+    ],
+)
+def test_what_is_taken(
+    asked: Asked, width: float, protocol: str, device: str, precision: Precision, expected: str
+) -> None:
+    assert choose(asked, _named(width), Protocol.parse(protocol), torch.device(device), precision) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "precision", "protocol", "compiled", "says"),
+    [
+        ("onnxruntime", "cpu", "bf16", "center", False, "fp32 alone, and --precision is bf16. Expected fp32"),
+        ("onnxruntime", "mps", "fp32", "center", False, "CPU and CUDA, and the device is mps"),
+        ("onnxruntime", "cpu", "fp32", "center", True, "--compile is PyTorch's, and --backend onnxruntime"),
+        ("auto", "cpu", "fp32", "dense", True, "--compile with dense: .* Expected center, tencrop or multicrop"),
+        ("pytorch", "cpu", "fp32", "multicrop8", True, "--compile with multicrop8"),
+    ],
+)
+def test_what_is_refused(
+    asked: Asked, device: str, precision: Precision, protocol: str, compiled: bool, says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        choose(asked, _named(1), Protocol.parse(protocol), torch.device(device), precision, compiled=compiled)
+
+
+def test_other_networks_run_in_pytorch() -> None:
+    model = Model.wrap("mean", lambda images: images.mean((2, 3)), INPUTS["torchvision"], NAMES[:3], identity="x")
+    assert choose("auto", model, Protocol("dense"), CPU, "fp32") == "pytorch"
+    with pytest.raises(UsageError, match="mean is no VGG"):
+        choose("onnxruntime", model, Protocol("dense"), CPU, "fp32")
+
+
+def test_it_works_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggbench.backends.choice.find_spec", lambda name: None)
+    assert choose("auto", _named(1), Protocol("dense"), CPU, "fp32") == "pytorch"
+    with pytest.raises(UsageError, match=r"is not installed\. Expected it: pip install onnxruntime"):
+        choose("onnxruntime", _named(1), Protocol("dense"), CPU, "fp32")
+
+
+def test_it_is_not_imported_where_it_is_not_used(few_drawn: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['onnxruntime'] = sys.modules['onnx'] = None\n"
+        f"sys.argv = ['vggbench', 'eval', 'A@sample', '--data', 'sample', '--center', '--runs', {str(tmp_path)!r}]\n"
+        "from vggbench.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "PyTorch on cpu" in done.stdout
+
+
+@pytest.mark.parametrize(("config", "ceil"), [("D", True), ("A-LRN", False), ("D-BN", False), ("C", True)])
+def test_every_protocol_gives_the_same(
+    config: str, ceil: bool, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+) -> None:
+    model = _model(config, peaked(config), ceil=ceil)
+    protocols = ["center", "tencrop", "dense", "multicrop", "multicrop8"] if config == "D" else ["dense", "multicrop8"]
+    jobs = [Job(model, Protocol.parse(name), 256) for name in protocols]
+    data = open_data(pictures)
+    own = evaluate(data, jobs, tmp_path, replace(QUICK, backend="pytorch"))
+    other = evaluate(data, jobs, tmp_path, replace(QUICK, backend="onnxruntime"))
+    for one, two in zip(own, other, strict=True):
+        assert (one.signature["backend"], two.signature["backend"]) == ("pytorch", "onnxruntime")
+        assert one.folder != two.folder
+        assert [entry["backend"] for entry in two.provenance] == ["ONNX Runtime"]
+        assert posteriors(one).max() > 0.4
+        np.testing.assert_allclose(posteriors(one), posteriors(two), atol=2e-5)
+
+
+@pytest.mark.parametrize("protocol", ["center", "dense", "multicrop8"])
+def test_scores_that_differ_are_refused(
+    protocol: str,
+    pictures: Path,
+    peaked: Callable[..., dict[str, Tensor]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = OnnxRuntimeLayers.__call__
+    monkeypatch.setattr(OnnxRuntimeLayers, "__call__", lambda self, given: right(self, given) * 1.001)
+    job = Job(_model("A", peaked("A")), Protocol.parse(protocol), 256)
+    with pytest.raises(NumericsError, match=r"ONNX Runtime's scores for D@x differ from PyTorch's by"):
+        evaluate(open_data(pictures), [job], tmp_path, replace(QUICK, backend="onnxruntime"))
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_nan_is_called_nan(pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
+    weights = peaked("A")
+    weights["classifier.6.weight"][1] = torch.nan
+    with pytest.raises(NumericsError, match="gives NaN"):
+        evaluate(
+            open_data(pictures), [Job(_model("A", weights), Protocol("center"), 256)], tmp_path,
+            replace(QUICK, backend="onnxruntime"),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [("Failed to allocate memory for requested buffer of size 99", torch.OutOfMemoryError), ("bad node", ValueError)],
+)
+def test_no_memory_is_told_from_other_errors(
+    message: str, kind: type[Exception], peaked: Callable[..., dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = _model("A", peaked("A")).network
+    assert isinstance(network, VGG)
+    layers = OnnxRuntimeLayers(network.features, CPU)
+
+    class Fails:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(session, name)
+
+        def run_with_iobinding(self, binding: object) -> None:
+            raise ValueError(message)
+
+    session = layers._session
+    monkeypatch.setattr(layers, "_session", Fails())
+    with pytest.raises(kind, match=message):
+        layers(torch.zeros(1, 3, 224, 224))
+
+
+@pytest.mark.parametrize("ceil", [True, False])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_shapes_are_known_beforehand(config: str, ceil: bool) -> None:
+    net = VGG(CONFIGS[config], 4, 1 / 64, ceil_pool=ceil).eval()
+    shapes: list[tuple[nn.Sequential, tuple[int, ...]]] = [(net.features, (2, 3, 251, 341)), (net.classifier, (5, 392))]
+    for layers, shape in shapes:
+        assert found_shape(list(leaves(layers)), torch.Size(shape)) == layers(torch.zeros(shape)).shape
+
+
+def test_the_command_line_names_the_backend(vggbench: Callable[..., Result], few_drawn: Path) -> None:
+    common = ("eval", "A@sample", "--data", "sample", "--center", "--backend", "onnxruntime")
+    assert '"backend": "onnxruntime"' in vggbench(*common, "--format", "json").out
+    done = vggbench(*common, "-v")
+    assert "ONNX Runtime on cpu" in done.out
+    assert "A@sample center Q=256: ONNX Runtime 1." in done.err
+    assert vggbench("eval", "A@sample", "--data", "sample", "--backend", "tensorrt").code == 2
+
+
+@pytest.mark.slow
+def test_compiled_gives_the_same(pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
+    job = Job(_model("A", peaked("A")), Protocol("tencrop"), 256)
+    (plain,) = evaluate(open_data(pictures), [job], tmp_path, replace(QUICK, backend="pytorch"))
+    (compiled,) = evaluate(open_data(pictures), [job], tmp_path, replace(QUICK, compile=True))
+    assert compiled.signature["backend"] == "pytorch+compile"
+    np.testing.assert_allclose(posteriors(plain), posteriors(compiled), atol=2e-5)
+
+
+def test_the_layers_that_run_are_the_networks_own() -> None:
+    """An ONNX graph has no layer that PyTorch's has not, dropout and nesting aside."""
+    net = VGG(CONFIGS["A-LRN"], 4, 1 / 64).eval()
+    assert [type(layer) for layer in leaves(net.classifier)].count(nn.Dropout) == 0
+    assert len(list(leaves(net.features))) == len(net.features) + 1
+    assert start("onnxruntime", _named(1), CPU, "fp32").name == "ONNX Runtime"

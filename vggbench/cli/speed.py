@@ -1,0 +1,104 @@
+"""The work of `speed`: load one model after another, run it in every way asked for; or read images."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import torch
+
+from vggbench.backends import RUN_NAMES, BackendName, Precision, choose, pick_device, precisions
+from vggbench.cli.options import SpeedOptions
+from vggbench.cli.progress import DownloadProgress, say
+from vggbench.configs import CROP, MAX_WIDTH
+from vggbench.data import open_data
+from vggbench.errors import UsageError
+from vggbench.loading import cores
+from vggbench.protocols import Protocol, resolve_scales
+from vggbench.speed import Effort, Reading, Setup, Timings, measure, read
+from vggbench.tables.speed import reading_table, speed_table
+from vggbench.tables.table import Table
+from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+from vggbench.weights.spec import RANDOM
+
+
+def speed(texts: Sequence[str], options: SpeedOptions) -> Table:
+    """Forward passes of each model."""
+    if not texts:
+        raise UsageError("No model: expected one or more, such as D; or --data-only.")
+    if not 0 < options.width <= MAX_WIDTH or options.seconds < 0 or options.iterations < 1:
+        raise UsageError(
+            f"--width {options.width} --seconds {options.seconds} --iterations {options.iterations}: expected a width "
+            f"up to {MAX_WIDTH:g}, 0 seconds or more, and 1 iteration or more."
+        )
+    device = pick_device(options.device)
+    effort = Effort(options.iterations, options.seconds)
+    specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
+    setups = _setups(options)
+    rows: list[Timings] = []
+    for spec in specs:
+        model = _loaded(spec, options.width)
+        able = list(_able(model, setups, device, tell=spec is specs[0]))
+        for setup in able:
+            say(
+                f"{model.name}: {setup.backend}, {setup.precision}, {setup.batch} x {setup.size} x {setup.size} "
+                f"({len(rows) + 1} of {len(able) * len(specs)}), at least {options.seconds:g} s."
+            )
+            rows.append(measure(model, setup, device, effort))
+    return speed_table(rows)
+
+
+def reading(options: SpeedOptions) -> Table:
+    """How fast images are read, by none to as many workers as there are cores."""
+    data = open_data(options.data)
+    scales = resolve_scales(options.scales or (), None)
+    counts = [0, 1, cores()] if options.workers is None else [options.workers]
+    if counts[0] < 0:
+        raise UsageError(f"--workers {counts[0]}: expected 0 or more.")
+    rows: list[Reading] = []
+    for workers in dict.fromkeys(counts):
+        say(f"{data.name}: {workers} workers, {options.seconds:g} s.")
+        rows.append(read(data, scales, workers, options.seconds))
+    return reading_table(rows)
+
+
+def _setups(options: SpeedOptions) -> list[Setup]:
+    names = options.backend or [name for name in RUN_NAMES if "compile" not in name]
+    kinds = options.precision or ["fp32"]
+    for option, values, allowed in (("--backend", names, RUN_NAMES), ("--precision", kinds, precisions())):
+        for value in values:
+            if value not in allowed:
+                raise UsageError(f"{option} {value}: expected one of {', '.join(allowed)}.")
+    sizes = resolve_scales(options.scales, None) if options.scales else (CROP,)
+    batches = options.batch_size or [1, 32]
+    if min(batches) < 1:
+        raise UsageError(f"--batch-size {min(batches)}: expected a batch of 1 or more.")
+    return [Setup(*each) for each in dict.fromkeys(product(names, kinds, batches, sizes))]  # type: ignore[arg-type]
+
+
+def _able(model: Model, setups: Sequence[Setup], device: torch.device, *, tell: bool) -> Iterator[Setup]:
+    """The setups that exist here; raises UsageError where none does."""
+    refused: dict[tuple[BackendName, Precision], UsageError] = {}
+    for setup in setups:
+        try:
+            _require_possible(model, setup, device)
+        except UsageError as error:
+            refused[setup.backend, setup.precision] = error
+        else:
+            yield setup
+    if len(refused) == len({(setup.backend, setup.precision) for setup in setups}):
+        raise next(iter(refused.values()))
+    for reason in refused.values() if tell else ():
+        say(f"Left out: {reason}")
+
+
+def _require_possible(model: Model, setup: Setup, device: torch.device) -> None:
+    if setup.precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"--precision tf32 exists on CUDA only, and the device is {device}: expected fp32 or bf16.")
+    if setup.backend != "pytorch+compile":
+        choose(setup.backend, model, Protocol("center"), device, setup.precision)
+
+
+def _loaded(spec: ModelSpec, width: float) -> Model:
+    """Random weights where none are named: they are as fast as any."""
+    named = spec if spec.source else ModelSpec(spec.config, RANDOM)
+    with DownloadProgress() as watch:
+        return load_model(named, LoadOptions(input="torchvision", width=width), (), watch)  # any input is as fast

@@ -1,0 +1,183 @@
+"""The benchmark of speed: forward passes by backend, batch, size and precision, and how fast images are read."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vggbench.backends import AUTOCAST, Backend, BackendName, Precision, allow_tf32, device_name, start
+from vggbench.configs import CROP
+from vggbench.cost import cost
+from vggbench.data import DataSet
+from vggbench.errors import UnreadableImages
+from vggbench.loading import Images, Request, from_workers
+from vggbench.scoring import is_out_of_memory
+from vggbench.views import Rescale
+from vggbench.weights import Model
+
+_PRODUCT_SIZE = 4096
+_PRODUCT_TIMES = 2
+_WARM_UP = 2
+_CHUNK = 32
+"""Images between two readings of the clock."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to run a model: `batch` images of `size` x `size`."""
+
+    backend: BackendName
+    precision: Precision
+    batch: int
+    size: int = CROP
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: until there are so many iterations and so many seconds."""
+
+    iterations: int = 10
+    seconds: float = 3.0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What was measured of one model in one setup; `seconds` of each iteration, none where memory did not suffice."""
+
+    model: Model
+    setup: Setup
+    seconds: tuple[float, ...]
+    product_rate: float
+    """MACs a second of a product of two 4096 x 4096 matrices in this precision, by the faster of PyTorch and NumPy."""
+    peak_bytes: int | None
+    device: str
+    version: str
+    threads: int
+
+    @property
+    def quantiles(self) -> tuple[float, float, float]:
+        """Seconds that 10%, half and 90% of the iterations took at most."""
+        low, median, high = np.quantile(self.seconds, (0.1, 0.5, 0.9))
+        return float(low), float(median), float(high)
+
+    @property
+    def images_per_second(self) -> float:
+        """At the median."""
+        return self.setup.batch / self.quantiles[1]
+
+    @property
+    def macs_per_second(self) -> float | None:
+        """At the median; None for a network that is not a VGG."""
+        net = self.model.net
+        return self.images_per_second * cost(net, self.setup.size, self.setup.size).macs if net else None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How fast `workers` processes read, decode and rescale; `rates` in images a second, chunk by chunk."""
+
+    data: DataSet
+    scales: tuple[int, ...]
+    workers: int
+    images: int
+    seconds: float
+    rates: tuple[float, ...]
+
+
+def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | None = None) -> Timings:
+    """Time forward passes, from uint8 images on the device to their score maps there."""
+    effort = effort or Effort()
+    backend = start(setup.backend, model, device, setup.precision)
+    generator = torch.Generator().manual_seed(0)
+    shape = (setup.batch, 3, setup.size, setup.size)
+    before = _product_rates(device, setup.precision)
+    try:
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+        _reset_peak(device)
+        seconds = _timed(lambda: backend(images), device, effort)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        seconds = ()
+    peak = _peak_bytes(backend, device)
+    rates = before + _product_rates(device, setup.precision)
+    return Timings(
+        model, setup, seconds, statistics.median(rates), peak, device_name(device), f"{backend.name} {backend.version}",
+        torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def read(data: DataSet, scales: Sequence[int], workers: int, seconds: float) -> Reading:
+    """Time the reading of images as an evaluation reads them, over and over until `seconds` have passed.
+
+    Raises UnreadableImages.
+    """
+    positions = (position for _ in iter(int, 1) for position in range(len(data)))
+    requests = [Request(position, tuple(scales)) for position in islice(positions, max(len(data), 100_000))]
+    stream = from_workers(Images(data.images, Rescale()), requests, workers)
+    for _ in range(_CHUNK):
+        next(stream)  # workers start
+    started, rates, images = time.perf_counter(), list[float](), 0
+    while (elapsed := time.perf_counter() - started) < seconds or not rates:
+        chunk = time.perf_counter()
+        for loaded in islice(stream, _CHUNK):
+            if loaded.problem:
+                raise UnreadableImages(f"{data.images[loaded.position]} {loaded.problem}: expected an image.")
+            images += 1
+        rates.append(_CHUNK / (time.perf_counter() - chunk))
+    return Reading(data, tuple(scales), workers, images, elapsed, tuple(rates))
+
+
+def _timed(work: Callable[[], object], device: torch.device, effort: Effort) -> tuple[float, ...]:
+    for _ in range(_WARM_UP):
+        work()
+    _wait_for(device)
+    found: list[float] = []
+    while len(found) < effort.iterations or sum(found) < effort.seconds:
+        started = time.perf_counter()
+        work()
+        _wait_for(device)
+        found.append(time.perf_counter() - started)
+    return tuple(found)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _product_rates(device: torch.device, precision: Precision) -> list[float]:
+    """MACs a second of products of large square matrices, in turns of each library, the faster one's."""
+    allow_tf32(precision == "tf32")
+    dtype = AUTOCAST.get(precision, torch.float32)
+    matrix = torch.randn(_PRODUCT_SIZE, _PRODUCT_SIZE).to(device, dtype)
+    products: list[Callable[[], object]] = [lambda: matrix @ matrix]
+    if device.type == "cpu" and dtype == torch.float32:
+        array = matrix.numpy()
+        products.append(lambda: array @ array)
+    effort = Effort(iterations=_PRODUCT_TIMES, seconds=0)
+    shortest = min((_timed(product, device, effort) for product in products), key=statistics.median)
+    return [_PRODUCT_SIZE**3 / seconds for seconds in shortest]
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")  # man proc: resets VmHWM
+
+
+def _peak_bytes(backend: Backend, device: torch.device) -> int | None:
+    """Of the whole process on a CPU (Linux), of PyTorch's allocator on CUDA; None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) if "PyTorch" in backend.name else None
+    status = Path("/proc/self/status")
+    lines: Iterator[str] = iter(status.read_text().splitlines() if device.type == "cpu" and status.exists() else ())
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
