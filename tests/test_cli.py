@@ -131,6 +131,15 @@ def test_a_dry_run_computes_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_forecast_says_what_the_grid_of_eight_saves(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
+) -> None:
+    common = ("eval", f"A@{nets['A']}", *STATED, "--data", pictures, "--dry-run", "--scales", 384)
+    assert "With --grid 8, whose crops share their convolutions: about" in vggbench(*common, "--multicrop").err
+    assert "--grid 8" not in vggbench(*common, "--multicrop", "--grid", 8).err
+    assert "--grid 8" not in vggbench(*common, "--dense").err
+
+
 def test_guessing_is_warned_of(
     vggbench: Callable[..., Result], peaked: Callable[..., dict[str, Tensor]], many_pictures: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.backends import Precision
+from vggbench.backends import Precision, views_that_fit
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
 from vggbench.model import initialise
@@ -36,8 +36,27 @@ def test_cuda_equals_the_cpu(
 ) -> None:
     job = Job(_model(), Protocol.parse(protocol), 256)
     found = []
-    for device, own in (("cpu", "fp32"), ("cuda", precision)):
-        settings = Settings(device=device, precision=own, workers=0)  # type: ignore[arg-type]
+    for device in ("cpu", "cuda"):
+        settings = Settings(device=device, precision=precision if device == "cuda" else "fp32", workers=0)
         (run,) = evaluate(open_data(pictures), [job], tmp_path / device, settings)
         found.append(posteriors(run))
     np.testing.assert_allclose(found[0], found[1], atol=tolerance)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch+compile"])
+def test_other_backends_equal_pytorch_on_the_cpu(backend: str, pictures: Path, tmp_path: Path) -> None:
+    job = Job(_model(), Protocol("center"), 256)
+    kind = {"compile": True} if backend == "pytorch+compile" else {"backend": backend}
+    (expected,) = evaluate(open_data(pictures), [job], tmp_path / "cpu", Settings(device="cpu", workers=0))
+    settings = Settings(device="cuda", workers=0, **kind)
+    (found,) = evaluate(open_data(pictures), [job], tmp_path / "cuda", settings)
+    assert found.signature["backend"] == backend
+    np.testing.assert_allclose(posteriors(expected), posteriors(found), atol=1e-4)
+
+
+def test_the_batch_size_follows_free_memory() -> None:
+    device = torch.device("cuda")
+    free = torch.cuda.mem_get_info(device)[0]
+    views = views_that_fit(device)
+    assert 1 <= views <= 256
+    assert views == 256 or views * 64 * 2**20 <= free

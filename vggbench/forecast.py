@@ -1,7 +1,8 @@
 """How long an evaluation will take here: a short probe of the network, and a forecast."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +17,8 @@ from vggbench.protocols import Protocol, rescaled_size
 from vggbench.shared_crops import CHOICES, crop_maps, in_stages
 
 _PROBE_SECONDS = 1.0
-_PROBE_BATCH = 4
+_PROBE_BATCH = 8
+_WHOLE_PIXELS, _GRID = Protocol("multicrop"), Protocol("multicrop", 8)
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
 
@@ -32,6 +34,8 @@ class Forecast:
     images: int
     """Image evaluations that are still missing, over all jobs."""
     seconds: float
+    seconds_on_grid: float | None
+    """The same with `--grid 8`, where multicrop is on the default grid."""
     disk_bytes: int
     device: str
     threads: int
@@ -42,25 +46,34 @@ class Forecast:
 def forecast(plan: Plan) -> Forecast:
     """Probe each kind of network that still has work to do, for about a second each."""
     rates: dict[object, float] = {}
-    seconds = 0.0
-    for job, work in zip(plan.jobs, plan.missing_work, strict=True):
-        if work:
-            kind = job.model.net.width if job.model.net else id(job.model), plan.settings.backend_for(job)
-            if kind not in rates:
-                rates[kind] = _rate(job, plan.settings)
-            seconds += work * _share_of_work(job, plan) / rates[kind]
+    seconds = _seconds(plan, plan.jobs, rates)
+    rate = max(rates.values(), default=0.0)
+    on_grid = [replace(job, protocol=_GRID) if job.protocol == _WHOLE_PIXELS else job for job in plan.jobs]
     return Forecast(
         views=sum(job.protocol.view_count for job in plan.jobs),
         gmacs=sum(work for job, work in zip(plan.jobs, plan.work_per_image, strict=True) if job.model.net) / 1e9,
         images=sum(plan.missing_images),
         seconds=seconds,
+        seconds_on_grid=_seconds(plan, on_grid, rates) if on_grid != plan.jobs and not plan.settings.compile else None,
         disk_bytes=sum(
             images * (job.model.classes * 4 + 40) for job, images in zip(plan.jobs, plan.missing_images, strict=True)
         ),
         device=str(plan.settings.torch_device),
         threads=torch.get_num_threads(),
-        rate=max(rates.values(), default=0.0) / 1e9,
+        rate=rate / 1e9,
     )
+
+
+def _seconds(plan: Plan, jobs: Sequence[Job], rates: dict[object, float]) -> float:
+    """Of the missing work of `jobs`; `rates` keeps what was probed."""
+    seconds = 0.0
+    for job, work in zip(jobs, plan.missing_work, strict=True):
+        if work:
+            kind = job.model.net.width if job.model.net else id(job.model), plan.settings.backend_for(job)
+            if kind not in rates:
+                rates[kind] = _rate(job, plan.settings)
+            seconds += work * _share_of_work(job, plan) / rates[kind]
+    return seconds
 
 
 def _share_of_work(job: Job, plan: Plan) -> float:

@@ -20,7 +20,7 @@ from vggbench.errors import DataError, first_line
 from vggbench.libjpeg import complaints
 from vggbench.views import NotAnImage, Rescale, decode, rescale
 
-PREFETCH = 8
+PREFETCH = 16
 """Images that each worker is ahead."""
 BATCHES_AHEAD = 2
 """Whole batches that each worker is ahead, where it makes those."""

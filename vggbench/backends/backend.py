@@ -106,6 +106,8 @@ class Backend:
 
     def _pixels(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 on any device -> what the network expects."""
+        if self.device.type == "cuda" and not images.is_cuda:
+            images = images.pin_memory()  # so that it is copied while the device computes
         return self.model.input.normalise(images.to(self.device, non_blocking=True))
 
     def _maps(self, pixels: Tensor) -> Tensor:

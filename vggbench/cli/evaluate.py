@@ -39,6 +39,8 @@ from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default
 from vggbench.weights.released import released
 
 _SIZES_LOOKED_AT = 1000
+_WORTH_SAYING = 0.8
+"""Of the time that another way would take."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,8 @@ def _announce(plan: Plan, options: EvalOptions) -> None:
             f"About {duration(expected.seconds)} on {expected.device} ({expected.threads} threads, "
             f"{expected.rate:.1f} GMAC/s in a short probe), {_size(expected.disk_bytes)} in {options.runs}/."
         )
+        if expected.seconds_on_grid is not None and expected.seconds_on_grid < _WORTH_SAYING * expected.seconds:
+            say(f"With --grid 8, whose crops share their convolutions: about {duration(expected.seconds_on_grid)}.")
         say("Interrupt it at any time: the same command carries on where it was.")
     else:
         say("Nothing is left to compute.")
