@@ -261,11 +261,11 @@ def test_killed_at_random_moments_the_next_run_carries_on(many_pictures: Path, t
     np.testing.assert_array_equal(posteriors(killed), posteriors(whole))
 
 
-@pytest.mark.parametrize(("free", "fits"), [(None, 2), (10**9, 2), (32 * 10**6, 1), (15 * 10**6, 0)])
+@pytest.mark.parametrize(("free", "fits"), [(None, 2), (10**9, 2), (36 * 10**6, 1), (30 * 10**6, 0)])
 def test_a_container_without_shared_memory_is_noticed_beforehand(
     free: int | None, fits: int, many_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that runs out of /dev/shm dies by a bus error; 75 views of about 150 kB, 8 ahead a worker."""
+    """A worker that runs out of /dev/shm dies by a bus error; 400 kB an image, 16 ahead a worker."""
     monkeypatch.setattr("vggbench.loading.shared_memory", lambda: free)
     data, jobs = open_data(many_pictures), [Job(MODEL, CENTER, 240), Job(MODEL, CENTER, 256)]
     monkeypatch.setattr("vggbench.jobs.cores", lambda: 2)
