@@ -23,6 +23,7 @@ from turns import ratio, take_turns
 
 from vggbench.data import DataSet, open_data
 from vggbench.loading import Images, Request
+from vggbench.memory import hold_memory_flat
 from vggbench.views import Rescale
 
 ROUNDS = 15
@@ -86,6 +87,7 @@ def main() -> None:
             print(f"{name}: {ratios} (files: {len(sets['files']) / found['files']:,.0f} images/s)")
 
         torch.set_num_threads(1)
+        hold_memory_flat(varied_sizes=False)  # as in the processes that read images
         works = {"ours": partial(load_all, sets["files"]), "PIL and ToTensor": partial(peer_all, sets["files"])}
         print(f"one thread, against PIL and ToTensor: {ratio(take_turns(works, 5), 'PIL and ToTensor', 'ours')}")
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggbench.backends import Backend, device_name, hold_memory_flat, start
+from vggbench.backends import Backend, device_name, start
 from vggbench.blocks import Block
 from vggbench.data import DataSet
 from vggbench.errors import DataError, StoreError, UnreadableImages
 from vggbench.jobs import Job, Settings, Watch
 from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
+from vggbench.memory import hold_memory_flat
 from vggbench.metrics import ranks
 from vggbench.protocols import rescaled_size
 from vggbench.scores import BLOCK, Run, Store

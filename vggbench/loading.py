@@ -18,6 +18,7 @@ from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
 from vggbench.errors import DataError, first_line
 from vggbench.libjpeg import complaints
+from vggbench.memory import hold_memory_flat
 from vggbench.views import NotAnImage, Rescale, decode, rescale
 
 PREFETCH = 16
@@ -37,7 +38,8 @@ class Loaded(NamedTuple):
     sizes: dict[int, tuple[int, int]]
     """(height, width) at each Q."""
     pixels: Tensor
-    """uint8, all Qs one after the other: each tensor that crosses processes holds a file descriptor."""
+    """uint8, pixel by pixel as decoders give them, all Qs in a row: each tensor that crosses processes holds a file
+    descriptor."""
     problem: str | None = None
     doubt: str | None = None
     """What libjpeg complained of while it decoded on."""
@@ -47,7 +49,7 @@ class Loaded(NamedTuple):
         start = 0
         for other, (height, width) in self.sizes.items():
             if other == scale:
-                return self.pixels[start : start + 3 * height * width].view(3, height, width)
+                return self.pixels[start : start + 3 * height * width].view(height, width, 3).permute(2, 0, 1)
             start += 3 * height * width
         raise KeyError(scale)
 
@@ -74,7 +76,7 @@ class Images(Dataset[Loaded]):
         except NotAnImage as reason:
             return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
         shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
-        flat = torch.cat([rescaled.flatten() for rescaled in at_scale.values()])
+        flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in at_scale.values()])
         return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt="; ".join(heard) or None)
 
 
@@ -159,7 +161,7 @@ def from_workers(
                 dataset,
                 num_workers=workers,
                 prefetch_factor=(BATCHES_AHEAD if batched else PREFETCH) if workers else None,
-                worker_init_fn=_leave_signals_alone,
+                worker_init_fn=_begin,
                 **cast(
                     dict[str, Any],
                     {"batch_sampler": order, "pin_memory": torch.cuda.is_available()}
@@ -187,7 +189,8 @@ def _as_it_is(item: _Item) -> _Item:
     return item
 
 
-def _leave_signals_alone(worker: int) -> None:
+def _begin(worker: int) -> None:
     """Ctrl-C and SIGTERM reach the whole group: the main process answers them, and ends its workers."""
+    hold_memory_flat(varied_sizes=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -7,7 +7,6 @@ from vggbench.backends.devices import (
     Precision,
     allow_tf32,
     device_name,
-    hold_memory_flat,
     pick_device,
     precisions,
     views_that_fit,
@@ -15,5 +14,5 @@ from vggbench.backends.devices import (
 
 __all__ = [
     "AUTOCAST", "BACKENDS", "RUN_NAMES", "Asked", "Backend", "BackendName", "Precision", "allow_tf32", "choose",
-    "device_name", "hold_memory_flat", "pick_device", "precisions", "start", "views_that_fit",
+    "device_name", "pick_device", "precisions", "start", "views_that_fit",
 ]  # fmt: skip

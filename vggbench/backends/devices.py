@@ -1,7 +1,5 @@
-"""Devices: which there are, what they are called, and how their memory and TF32 are set."""
+"""Devices: which there are, what they are called, what fits on them, and how TF32 is set."""
 
-import ctypes
-import sys
 from typing import Literal, get_args
 
 import torch
@@ -14,8 +12,6 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _BLOCK, _MOST_VIEWS = 32, 256
 _BYTES_PER_VIEW = 64 * 2**20
 """Of a net at full width: what goes into its first stage's last convolution, what comes out, and room to work."""
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
-_SMALL, _LARGE = 100_000, 2**25
 
 
 def pick_device(name: str) -> torch.device:
@@ -59,15 +55,3 @@ def allow_tf32(allowed: bool) -> None:
     """TF32 only where it was asked for: cuDNN's own default is on."""
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed
-
-
-def hold_memory_flat(varied_sizes: bool) -> None:
-    """Make glibc give memory back at once while image sizes vary (`dense`); elsewhere it may keep it, which is faster.
-
-    Without this, tensors of hundreds of sizes fragment the heap and memory grows with the number of images.
-    """
-    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if libc is not None and hasattr(libc, "mallopt"):
-        threshold = _SMALL if varied_sizes else _LARGE
-        libc.mallopt(_MMAP_THRESHOLD, threshold)
-        libc.mallopt(_TRIM_THRESHOLD, threshold)
