@@ -18,8 +18,9 @@ from vggbench.data.dataset import ImageFile
 from vggbench.data.imagenet import VAL_IMAGES, val_labels, wnids
 from vggbench.evaluation import Plan, prepare
 from vggbench.jobs import Job, Settings
+from vggbench.judging import ORIGINAL
 from vggbench.protocols import Protocol
-from vggbench.results import model_lines, paired, row
+from vggbench.results import model_lines, paired, rank_together, row
 from vggbench.scores import Store
 from vggbench.tables.errors import Circumstances, eval_table
 from vggbench.tables.table import render
@@ -61,6 +62,7 @@ def tabulate(store: Path) -> None:
     made = plan(store)
     assert not any(made.missing)
     lines = model_lines(made, made.jobs[0].model)
+    rank_together(lines, made.data, ORIGINAL)
     rows = [row(line, made.data, made.settings) for line in lines]
     gain = paired(lines[1], lines[-1], made.data)
     about = Circumstances(made.data, made.settings, [entry for run in made.runs for entry in run.provenance])

@@ -1,7 +1,7 @@
 """Ground truths: ReaL's scores equal a ten-line reference, and what does not count leaves the denominator."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from vggbench.data.imagenet import VAL_IMAGES, val_id, val_labels, wnids
 from vggbench.data.real import read_blacklist, read_real
 from vggbench.errors import DataError, UsageError
 from vggbench.judging import ORIGINAL, GroundTruth, ground_truths
+from vggbench.scores import Scores
 
 REAL = Path(__file__).parents[2] / "shared" / "facts" / "real.json"
 
@@ -25,6 +26,10 @@ class _Made:
 
     def __init__(self, values: NDArray[np.float32], ids: tuple[str, ...]) -> None:
         self.values, self.images, self.title = values, ids, "made"
+        self.sources: tuple[Scores, ...] = (self,)
+
+    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
+        return read[id(self)]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
         for start in range(0, len(self.values), 1000):
@@ -97,13 +102,13 @@ def test_real_does_not_fit_other_images_or_classes(tmp_path: Path) -> None:
     truth = GroundTruth("real", read_real(_file(tmp_path / "real.json")))
     with pytest.raises(DataError, match="--labels real does not fit the image x: it is of the validation images"):
         truth.ranks(
-            _Made(np.ones((1, 1000), np.float32), ("x",)),
+            [_Made(np.ones((1, 1000), np.float32), ("x",))],
             DataSet("x", (ImageFile("x", Path("x"), 1, wnids()[0]),), 1),
             _model(),
         )
     one = DataSet("x", (ImageFile(val_id(1), Path("x"), 1, "cat"),), 1)
     with pytest.raises(DataError, match="--labels real does not fit the classes of made"):
-        truth.ranks(_Made(np.ones((1, 2), np.float32), (val_id(1),)), one, _model(("cat", "dog")))
+        truth.ranks([_Made(np.ones((1, 2), np.float32), (val_id(1),))], one, _model(("cat", "dog")))
 
 
 @pytest.mark.parametrize(

@@ -201,4 +201,4 @@ def test_label_ranks_over_batches(tmp_path: Path) -> None:
     labels = np.arange(1100, dtype=np.int32) % K
     values = _values(1100)
     expected = [(row > row[label]).sum() for row, label in zip(values, labels, strict=True)]
-    assert label_ranks(run, labels).tolist() == expected
+    assert label_ranks([run], labels)[0].tolist() == expected

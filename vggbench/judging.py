@@ -31,12 +31,14 @@ class GroundTruth:
         """Whether figures by it can stand beside published ones."""
         return self.classes is None and not self.left_out
 
-    def ranks(self, scores: Scores, data: DataSet, model: Model) -> NDArray[np.int32]:
+    def ranks(self, several: Sequence[Scores], data: DataSet, model: Model) -> list[NDArray[np.int32]]:
         """For each image that counts, the classes that stand before its best right one: 0 for a correct top-1, (M,).
 
+        One array for each of several scores of the same images, which are read together.
         An image without a right class does not count. Raises DataError for an image that it
         does not know, or if none counts.
         """
+        scores = several[0]
         own = _own_labels(scores, data, model)
         labels, counts = own[:, None], np.ones(len(own), bool)
         if self.classes is not None:
@@ -44,8 +46,7 @@ class GroundTruth:
         counts &= np.array([image not in self.left_out for image in scores.images])
         if not counts.any():
             raise DataError(f"None of the {len(own):,} images has a label by {self.name}: expected one or more.")
-        found: NDArray[np.int32] = label_ranks(scores, labels)[counts]
-        return found
+        return [found[counts] for found in label_ranks(several, labels)]
 
     def _several(self, scores: Scores, model: Model) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """(N, most) labels, the last repeated, and whether there is any."""

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vggbench.configs import Config
 from vggbench.cost import Network, cost, mean_macs
 from vggbench.data import DataSet
@@ -52,6 +55,7 @@ class Line:
     protocol: str
     parts: tuple[Part, ...]
     scores: Scores
+    _ranks: dict[str, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def find(cls, lines: Sequence[Self], protocol: str, scales: Sequence[int]) -> Self | None:
@@ -77,6 +81,12 @@ class Line:
     def scales(self, model: Model) -> tuple[int, ...]:
         """The Qs of one of the nets."""
         return tuple(sorted({part.job.scale for part in self.parts if part.job.model is model}))
+
+    def ranks(self, data: DataSet, truth: GroundTruth) -> NDArray[np.int32]:
+        """`GroundTruth.ranks` of these scores."""
+        if truth.name not in self._ranks:
+            rank_together([self], data, truth)
+        return self._ranks[truth.name]
 
 
 @dataclass(frozen=True)
@@ -130,14 +140,25 @@ class Row:
 
 def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
     """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
-    found = truth.ranks(scores, data, model)
-    return Errors(top_k_error(found, 1), top_k_error(found, 5))
+    return _errors(*truth.ranks([scores], data, model))
+
+
+def rank_together(lines: Sequence[Line], data: DataSet, truth: GroundTruth) -> None:
+    """Find the `ranks` of lines of the same classes and images; each run is read once, whatever it is part of."""
+    assert all(line.scores.images == lines[0].scores.images for line in lines), "rows of a table cover the same images"
+    found = truth.ranks([line.scores for line in lines], data, lines[0].models[0])
+    for line, ranks in zip(lines, found, strict=True):
+        line._ranks[truth.name] = ranks
+
+
+def _errors(ranks: NDArray[np.int32]) -> Errors:
+    return Errors(top_k_error(ranks, 1), top_k_error(ranks, 5))
 
 
 def paired(first: Line, second: Line, data: DataSet, truth: GroundTruth = ORIGINAL) -> Paired:
     """Compare the top-1 errors of two rows on the same images."""
     assert tuple(first.scores.images) == tuple(second.scores.images), "rows of one table cover the same images"
-    wrong = [truth.ranks(line.scores, data, line.models[0]) >= 1 for line in (first, second)]
+    wrong = [line.ranks(data, truth) >= 1 for line in (first, second)]
     mended, spoiled = (int(count.sum()) for count in (wrong[0] & ~wrong[1], wrong[1] & ~wrong[0]))
     return Paired(first.title, second.title, mended, spoiled, len(wrong[0]))
 
@@ -203,7 +224,7 @@ def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIG
         macs=_sum([_part_macs(part) for part in line.parts]),
         images=len(line.scores.images),
         skipped=skipped,
-        errors=error_rates(line.scores, data, models[0], truth),
+        errors=_errors(line.ranks(data, truth)),
         labels=truth.name,
         blacklisted=len(truth.left_out & set(line.scores.images)),
         doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,13 @@ class Scores(Protocol):
     @property
     def title(self) -> str:
         """For messages."""
+
+    @property
+    def sources(self) -> "tuple[Scores, ...]":
+        """What is read from the store for them."""
+
+    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
+        """Posteriors from those of each source, by its `id`."""
 
     def batches(self) -> Iterator[NDArray[np.floating]]:
         """The posteriors, (n, K) at a time, at most 1,024 rows."""
@@ -107,6 +114,15 @@ class Run:
     def provenance(self) -> list[dict[str, Any]]:
         """Versions, device, threads, and the seconds spent under each."""
         return merged(entry for file in self._ordered for entry in file.provenance)
+
+    @property
+    def sources(self) -> tuple[Scores, ...]:
+        """This one."""
+        return (self,)
+
+    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
+        """Its own."""
+        return read[id(self)]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
         """The posteriors, (n, K) at a time; raises StoreError for a file that is damaged inside."""
@@ -230,13 +246,21 @@ class Fusion:
         """Ids, the same in every part."""
         return self.parts[0].images
 
-    def batches(self) -> Iterator[NDArray[np.float64]]:
-        """The mean posteriors, (n, K) at a time, accumulated in float64."""
-        for arrays in zip(*(part.batches() for part in self.parts), strict=True):
-            total = arrays[0].astype(np.float64)
-            for array in arrays[1:]:
-                total += array
-            yield total / len(arrays)
+    @property
+    def sources(self) -> tuple[Scores, ...]:
+        """Those of all parts."""
+        return tuple(source for part in self.parts for source in part.sources)
+
+    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.float64]:
+        """Of the parts, accumulated in float64."""
+        total = self.parts[0].mean(read).astype(np.float64)
+        for part in self.parts[1:]:
+            total += part.mean(read)
+        return total / len(self.parts)
+
+    def batches(self) -> Iterator[NDArray[np.floating]]:
+        """The mean posteriors, (n, K) at a time."""
+        return (found for (found,) in batches_together([self]))
 
 
 def fuse(*parts: Scores) -> Fusion:
@@ -257,19 +281,30 @@ def fuse(*parts: Scores) -> Fusion:
     return Fusion(parts)
 
 
-def label_ranks(scores: Scores, labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """For each image the classes that stand before its label: (N,) -> (N,), 0 for a correct top-1.
+def batches_together(several: Sequence[Scores]) -> Iterator[list[NDArray[np.floating]]]:
+    """The posteriors of each, (n, K) at a time; all cover the same images, and each source is read once."""
+    sources = {id(source): source for scores in several for source in scores.sources}
+    for arrays in zip(*(source.batches() for source in sources.values()), strict=True):
+        read = dict(zip(sources, arrays, strict=True))
+        yield [scores.mean(read) for scores in several]
+
+
+def label_ranks(several: Sequence[Scores], labels: NDArray[np.integer]) -> list[NDArray[np.int32]]:
+    """For each of several scores, and each image, the classes that stand before its label: (N,) -> (N,), 0 for a
+    correct top-1.
 
     Of several labels, (N, L), the one that comes first counts.
     """
-    found, start = [], 0
-    for batch in scores.batches():
-        several = labels[start : start + len(batch)].reshape(len(batch), -1)
-        places = [i for i in range(several.shape[1]) if i == 0 or (several[:, i] != several[:, i - 1]).any()]
-        found.append(np.min([ranks(batch, several[:, place]) for place in places], axis=0))
-        start += len(batch)
+    found: list[list[NDArray[np.int32]]] = [[] for _ in several]
+    start = 0
+    for batches in batches_together(several):
+        own = labels[start : start + len(batches[0])].reshape(len(batches[0]), -1)
+        places = [i for i in range(own.shape[1]) if i == 0 or (own[:, i] != own[:, i - 1]).any()]
+        for ranked, batch in zip(found, batches, strict=True):
+            ranked.append(np.min([ranks(batch, own[:, place]) for place in places], axis=0))
+        start += len(own)
     assert start == len(labels), "one label for every posterior"
-    return np.concatenate(found)
+    return [np.concatenate(ranked) for ranked in found]
 
 
 def posteriors(scores: Scores) -> NDArray[np.floating]:

@@ -116,8 +116,9 @@ def evaluate(
 
     done = evaluation([model], options)
     if done and (loaded := done.entries[0].model):
-        rows = [row for line in done.lines(loaded) for row in done.rows(line)]
-        _print(eval_table(rows, done.about, done.gain(loaded)), options.format, options.output)
+        lines = done.lines(loaded)
+        table = eval_table(done.rows(lines), done.about, done.gain(loaded, lines))
+        _print(table, options.format, options.output)
 
 
 @app.command(cls=SeveralValues)
@@ -142,7 +143,7 @@ def compare(
     for entry in done.entries:
         if entry.model:
             lines = done.lines(entry.model)
-            rows += [row for line in (lines if all else most_complete(lines)) for row in done.rows(line)]
+            rows += done.rows(lines if all else most_complete(lines))
         else:
             rows.append(row_without_weights(done, entry, options))
     _print(nets_table(rows, done.about), options.format, options.output)
@@ -168,7 +169,7 @@ def fuse(models: Models, options: EvalOptions) -> None:
     lines = [most_complete(done.lines(entry.model)) for entry in done.entries if entry.model]
     if any(len(own) > 1 for own in lines):
         raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
-    rows = done.rows(fused_line([own[0] for own in lines]))
+    rows = done.rows([fused_line([own[0] for own in lines])])
     _print(nets_table(rows, done.about), options.format, options.output)
 
 

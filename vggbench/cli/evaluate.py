@@ -27,6 +27,7 @@ from vggbench.results import (
     model_lines,
     paired,
     paper_reference,
+    rank_together,
     require_same_classes,
     row,
     unmeasured_row,
@@ -67,17 +68,18 @@ class Evaluation:
         """The rows of one model."""
         return model_lines(self.plan, model)
 
-    def gain(self, model: Model) -> Paired | None:
+    def gain(self, model: Model, lines: Sequence[Line]) -> Paired | None:
         """The last row of a model against its dense evaluation at one Q, where both are there."""
-        lines = self.lines(model)
         baseline = Line.find(lines, "dense", resolve_scales((), model.train_scale))
         if baseline is None or len(lines[-1].parts) < 2:
             return None
         return paired(baseline, lines[-1], self.plan.data, self.truths[0])
 
-    def rows(self, line: Line) -> list[Row]:
-        """Measure one row by each ground truth."""
-        return [row(line, self.plan.data, self.plan.settings, truth) for truth in self.truths]
+    def rows(self, lines: Sequence[Line]) -> list[Row]:
+        """Measure rows of the same images by each ground truth."""
+        for truth in self.truths:
+            rank_together(lines, self.plan.data, truth)
+        return [row(line, self.plan.data, self.plan.settings, truth) for line in lines for truth in self.truths]
 
 
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
