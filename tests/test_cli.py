@@ -126,7 +126,7 @@ def test_a_dry_run_computes_nothing(
 ) -> None:
     result = vggbench("eval", f"A@{nets['A']}", *STATED, "--data", pictures, "--dry-run")
     assert (result.code, result.out) == (0, "")
-    assert "4 images, 1 runs: 2 views" in result.err
+    assert "4 images, 1 run: 2 views" in result.err
     assert "About" in result.err
     assert not (tmp_path / "runs").exists()
 

@@ -1,6 +1,5 @@
 """The benchmark of speed: forward passes by backend, batch, size and precision, and how fast images are read."""
 
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from vggbench.views import Rescale
 from vggbench.weights import Model
 
 _PRODUCT_SIZE = 4096
-_PRODUCT_TIMES = 2
 _WARM_UP = 2
 _CHUNK = 32
 """Images between two readings of the clock."""
@@ -95,7 +93,7 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
     backend = start(setup.backend, model, device, setup.precision)
     generator = torch.Generator().manual_seed(0)
     shape = (setup.batch, 3, setup.size, setup.size)
-    before = _product_rates(device, setup.precision)
+    before = _product_rate(device, setup.precision)
     try:
         images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
         _reset_peak(device)
@@ -105,9 +103,9 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
             raise
         seconds = ()
     peak = _peak_bytes(backend, device)
-    rates = before + _product_rates(device, setup.precision)
+    rate = (before + _product_rate(device, setup.precision)) / 2
     return Timings(
-        model, setup, seconds, statistics.median(rates), peak, device_name(device), f"{backend.name} {backend.version}",
+        model, setup, seconds, rate, peak, device_name(device), f"{backend.name} {backend.version}",
         torch.get_num_threads(),
     )  # fmt: skip
 
@@ -133,8 +131,10 @@ def read(data: DataSet, scales: Sequence[int], workers: int, seconds: float) -> 
     return Reading(data, tuple(scales), workers, images, elapsed, tuple(rates))
 
 
-def _timed(work: Callable[[], object], device: torch.device, effort: Effort) -> tuple[float, ...]:
-    for _ in range(_WARM_UP):
+def _timed(
+    work: Callable[[], object], device: torch.device, effort: Effort, *, warm_up: int = _WARM_UP
+) -> tuple[float, ...]:
+    for _ in range(warm_up):
         work()
     _wait_for(device)
     found: list[float] = []
@@ -153,8 +153,8 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _product_rates(device: torch.device, precision: Precision) -> list[float]:
-    """MACs a second of products of large square matrices, in turns of each library, the faster one's."""
+def _product_rate(device: torch.device, precision: Precision) -> float:
+    """MACs a second of a product of large square matrices, the faster library's."""
     allow_tf32(precision == "tf32")
     dtype = AUTOCAST.get(precision, torch.float32)
     matrix = torch.randn(_PRODUCT_SIZE, _PRODUCT_SIZE).to(device, dtype)
@@ -162,9 +162,8 @@ def _product_rates(device: torch.device, precision: Precision) -> list[float]:
     if device.type == "cpu" and dtype == torch.float32:
         array = matrix.numpy()
         products.append(lambda: array @ array)
-    effort = Effort(iterations=_PRODUCT_TIMES, seconds=0)
-    shortest = min((_timed(product, device, effort) for product in products), key=statistics.median)
-    return [_PRODUCT_SIZE**3 / seconds for seconds in shortest]
+    once, warm_up = Effort(iterations=1, seconds=0), 0 if device.type == "cpu" else _WARM_UP  # a second each on a CPU
+    return _PRODUCT_SIZE**3 / min(_timed(product, device, once, warm_up=warm_up)[0] for product in products)
 
 
 def _reset_peak(device: torch.device) -> None:

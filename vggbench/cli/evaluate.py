@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vggbench.backends import BACKENDS, precisions
 from vggbench.cli.options import EvalOptions
-from vggbench.cli.progress import DownloadProgress, Progress, say
+from vggbench.cli.progress import DownloadProgress, Progress, counted, say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.errors import UsageError, VggbenchError
@@ -316,7 +316,10 @@ def _announce(plan: Plan, options: EvalOptions) -> None:
     jobs, images = len(plan.jobs), len(plan.data)
     done = plan.stored_results
     kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
-    say(f"{images:,} images, {jobs} runs{kept}: {expected.views} views, {expected.gmacs:,.1f} GMACs per image.")
+    say(
+        f"{counted(images, 'image')}, {counted(jobs, 'run')}{kept}: {counted(expected.views, 'view')}, "
+        f"{expected.gmacs:,.1f} GMACs per image."
+    )
     if expected.images:
         say(
             f"About {duration(expected.seconds)} on {expected.device} ({expected.threads} threads, "

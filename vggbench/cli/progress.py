@@ -28,6 +28,11 @@ def say(sentence: str) -> None:
     print(printable(sentence), file=sys.stderr, flush=True)
 
 
+def counted(number: int, thing: str) -> str:
+    """1 run, 2 runs."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _bar() -> Any:
     """A bar with an estimate, and beside it `said`."""
     from rich.console import Console
@@ -121,7 +126,7 @@ class Progress(_WithBar, Watch):
         if self._plan.images_read:
             runs = sum(1 for blocks in self._plan.missing if blocks)
             say(
-                f"Read and decoded {self._plan.images_read:,} images once for {runs} runs, "
+                f"Read and decoded {self._plan.images_read:,} images once for {counted(runs, 'run')}, "
                 f"in {duration(time.monotonic() - self._started)}."
             )
 

@@ -7,7 +7,7 @@ import torch
 
 from vggbench.backends import RUN_NAMES, BackendName, Precision, choose, pick_device, precisions
 from vggbench.cli.options import SpeedOptions
-from vggbench.cli.progress import DownloadProgress, say
+from vggbench.cli.progress import DownloadProgress, counted, say
 from vggbench.configs import CROP, MAX_WIDTH
 from vggbench.data import open_data
 from vggbench.errors import UsageError
@@ -55,7 +55,7 @@ def reading(options: SpeedOptions) -> Table:
         raise UsageError(f"--workers {counts[0]}: expected 0 or more.")
     rows: list[Reading] = []
     for workers in dict.fromkeys(counts):
-        say(f"{data.name}: {workers} workers, {options.seconds:g} s.")
+        say(f"{data.name}: {counted(workers, 'worker')}, {options.seconds:g} s.")
         rows.append(read(data, scales, workers, options.seconds))
     return reading_table(rows)
 

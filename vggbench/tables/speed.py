@@ -70,12 +70,12 @@ def _notes(rows: Sequence[Timings]) -> list[str]:
     rates = {row.setup.precision: [] for row in rows}  # type: dict[str, list[float]]
     for row in rows:
         rates[row.setup.precision].append(row.product_rate)
-    products = ", ".join(f"{_giga(median(found))} in {precision}" for precision, found in rates.items())
+    products = ", ".join(f"{_giga(median(found))} GMAC/s in {precision}" for precision, found in rates.items())
     fewest = min((len(row.seconds) for row in rows if row.seconds), default=0)
     notes = [
         f"Median of {fewest} or more passes after warming up, from uint8 images on the device to score maps; "
         f"{', '.join(dict.fromkeys(row.version for row in rows))}.",
-        f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {products} GMAC/s, by the faster of "
+        f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {products}, by the faster of "
         "PyTorch and NumPy. 1 MAC = 2 FLOPs.",
     ]
     if any(row.peak_bytes for row in rows):
