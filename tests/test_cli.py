@@ -243,7 +243,7 @@ def test_a_file_must_state_its_input(vggbench: Callable[..., Result], nets: dict
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_says_how_to_go_on(number: int, many_pictures: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "vggbench", "eval", "D@random", "--width", "0.125", "--multicrop", "--scales", "256",
+        sys.executable, "-m", "vggbench", "eval", "D@random", "--width", "0.0625", "--multicrop", "--scales", "256",
         "--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "1",
     ]  # fmt: skip
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit SIG_IGN
