@@ -12,9 +12,12 @@ import pytest
 import torch
 from conftest import Result
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.backends import Asked, Precision, choose, start
+from vggbench.backends import Asked, Backend, BackendName, Precision, choose
+from vggbench.backends import start as start_backend
+from vggbench.backends.choice import _compile, _require_importable
 from vggbench.backends.onnxruntime_layers import OnnxRuntimeLayers, found_shape
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
@@ -135,6 +138,59 @@ def test_scores_that_differ_are_refused(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+def test_each_run_is_checked(
+    pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model's later runs as well, and those that are complete are left alone."""
+    right = OnnxRuntimeLayers.__call__
+    job = Job(_model("A", peaked("A")), Protocol("center"), 256)
+    ours = replace(QUICK, backend="onnxruntime")
+    evaluate(open_data(pictures), [job], tmp_path, ours)
+
+    def wrong_where_large(self: OnnxRuntimeLayers, given: Tensor) -> Tensor:
+        return right(self, given) * (3 if given.ndim == 4 and given.shape[-1] > 224 else 1)
+
+    monkeypatch.setattr(OnnxRuntimeLayers, "__call__", wrong_where_large)
+    evaluate(open_data(pictures), [job], tmp_path, ours)
+    for protocols in (["center", "dense"], ["tencrop", "dense"]):
+        jobs = [Job(job.model, Protocol.parse(name), 256) for name in protocols]
+        with pytest.raises(NumericsError, match="differ from PyTorch's by"):
+            evaluate(open_data(pictures), jobs, tmp_path, ours)
+    assert not list(tmp_path.glob("*dense*/posteriors/*.parquet"))
+
+
+def test_only_runs_that_lack_something_start_a_backend(
+    pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Job(_model(config, peaked(config)), Protocol("center"), 256) for config in ("A", "B"))
+    evaluate(open_data(pictures), [first], tmp_path, QUICK)
+    started = []
+
+    def start(name: BackendName, model: Model, *rest: Any) -> Backend:
+        started.append(model)
+        return start_backend(name, model, *rest)
+
+    monkeypatch.setattr("vggbench.evaluation.start", start)
+    evaluate(open_data(pictures), [first, second], tmp_path, QUICK)
+    assert started == [second.model]
+
+
+def test_a_broken_package_is_no_traceback_and_no_silent_pytorch(
+    vggbench: Callable[..., Result], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise OSError('libcudart.so.13: cannot open')")
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("vggbench.backends.choice._LEAST_WIDTH", 0)
+    _require_importable.cache_clear()
+    common = ("eval", "A@random", "--width", 1 / 64, "--data", pictures, "--center", "--scales", 256)
+    for command in (common, (*common, "--backend", "onnxruntime")):
+        done = vggbench(*command)
+        assert (done.code, done.out) == (2, "")
+        assert "installed and cannot be imported (libcudart.so.13: cannot open)" in done.err
+    assert vggbench(*common, "--backend", "pytorch").code == 0
+
+
 def test_nan_is_called_nan(pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
     weights = peaked("A")
     weights["classifier.6.weight"][1] = torch.nan
@@ -196,9 +252,30 @@ def test_compiled_gives_the_same(pictures: Path, peaked: Callable[..., dict[str,
     np.testing.assert_allclose(posteriors(plain), posteriors(compiled), atol=2e-5)
 
 
+@pytest.mark.slow
+def test_every_size_is_compiled() -> None:
+    """Beyond eight PyTorch goes on uncompiled by default, in silence."""
+    run = _compile(nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
+    counters.clear()
+    for rows in range(2, 14):
+        run(torch.zeros(rows, 8))
+    assert counters["stats"]["unique_graphs"] == 12
+
+
+@pytest.mark.slow
+def test_no_compiler_is_no_traceback(
+    vggbench: Callable[..., Result], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nonexistent/g++",))
+    common = ("eval", "A@random", "--width", 1 / 32, "--data", pictures, "--center", "--scales", 256, "--compile")
+    done = vggbench(*common)
+    assert (done.code, done.out) == (2, "")
+    assert "--compile: PyTorch cannot compile here" in done.err
+
+
 def test_the_layers_that_run_are_the_networks_own() -> None:
     """An ONNX graph has no layer that PyTorch's has not, dropout and nesting aside."""
     net = VGG(CONFIGS["A-LRN"], 4, 1 / 64).eval()
     assert [type(layer) for layer in leaves(net.classifier)].count(nn.Dropout) == 0
     assert len(list(leaves(net.features))) == len(net.features) + 1
-    assert start("onnxruntime", _named(1), CPU, "fp32").name == "ONNX Runtime"
+    assert start_backend("onnxruntime", _named(1), CPU, "fp32").name == "ONNX Runtime"

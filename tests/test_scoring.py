@@ -99,7 +99,7 @@ def test_verbose_says_which_way_was_taken(vggbench: Callable[..., Any]) -> None:
 def test_crops_that_do_not_fit_together_are_plain(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*arguments: object) -> Tensor:
+    def fails(*arguments: object, **options: object) -> Tensor:
         raise NO_MEMORY[0]
 
     monkeypatch.setattr("vggbench.backends.Backend.stages_to_share", lambda *_: 4)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import Result
 
-from vggbench import LoadOptions, ModelSpec, load_model, open_data
+from vggbench import LoadOptions, Model, ModelSpec, load_model, open_data
 from vggbench.cost import cost
-from vggbench.errors import UnreadableImages
+from vggbench.errors import UnreadableImages, UsageError
 from vggbench.speed import Effort, Setup, Timings, measure, read
 from vggbench.tables.speed import reading_table, speed_table
 from vggbench.tables.table import render
@@ -23,24 +23,31 @@ def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vggbench.speed._PRODUCT_SIZE", 128)
 
 
+def _model(config: str = "A") -> Model:
+    return load_model(ModelSpec.parse(f"{config}@random"), LoadOptions(width=1 / 16), ())
+
+
 def _random(config: str = "A") -> Timings:
-    model = load_model(ModelSpec.parse(f"{config}@random"), LoadOptions(width=1 / 16), ())
-    return Timings(model, Setup("pytorch", "fp32", 8, 256), (0.4, 0.2, 0.3, 0.1), 1e9, 5_000_000, "cpu", "PyTorch 2", 2)
+    model = _model(config)
+    return Timings(
+        model.name, model.net, model.classes, Setup("pytorch", "fp32", 8, 256), (0.4, 0.2, 0.3, 0.1), 1e9, 5_000_000,
+        "cpu", "PyTorch 2", 2,
+    )  # fmt: skip
 
 
 def test_rates_are_those_of_the_median() -> None:
     found = _random()
-    assert found.model.net
+    assert found.net
     assert found.quantiles == pytest.approx((0.13, 0.25, 0.37))
     assert found.images_per_second == 8 / 0.25
-    assert found.macs_per_second == 32 * cost(found.model.net, 256, 256).macs
+    assert found.macs_per_second == 32 * cost(found.net, 256, 256).macs
     record = speed_table([found]).record(found)
     assert record["share_of_product"] == found.macs_per_second / 1e9
     assert record["iterations"] == 4
 
 
 def test_it_measures_at_least_as_much_as_asked() -> None:
-    model = _random().model
+    model = _model()
     found = measure(model, Setup("pytorch", "fp32", 1), torch.device("cpu"), Effort(3, 0))
     assert len(found.seconds) == 3
     assert found.product_rate > 0
@@ -72,7 +79,9 @@ def test_what_cannot_run_is_left_out_and_said(vggbench: Callable[..., Result]) -
         (("D", "--backend", "caffe"), "--backend caffe: expected one of pytorch, pytorch+compile, onnxruntime"),
         (("D", "--precision", "fp8"), "--precision fp8: expected one of fp32"),
         (("D", "--precision", "tf32"), "exists on CUDA only"),
-        (("D", "--batch-size", 0), "expected a batch of 1 or more"),
+        (("D", "--batch-size", 0), "--batch-size 0: expected 1 to 65,536 images each"),
+        (("D", "--batch-size", 1, 10**20), "expected 1 to 65,536 images each"),
+        (("--data-only", "D"), "--data-only takes no model and found D: expected --data PATH"),
         (("D", "--scales", 9999), "Q must lie between 224"),
         (("D", "--iterations", 0), "1 iteration or more"),
         (("D", "--device", "cuda:77"), "PyTorch finds no such device"),
@@ -86,24 +95,47 @@ def test_refusals(arguments: tuple[object, ...], says: str, vggbench: Callable[.
 
 
 def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> torch.Tensor:
+    def fails(*_: object, **options: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("x")
 
     monkeypatch.setattr("vggbench.backends.Backend.__call__", fails)
-    found = measure(_random().model, Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
+    found = measure(_model(), Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
     assert found.seconds == ()
     assert "-: memory does not suffice." in render(speed_table([found]), "md")
     assert speed_table([found]).record(found)["images_per_second"] is None
 
 
 def test_reading(vggbench: Callable[..., Result], few_drawn: Path, many_pictures: Path, tmp_path: Path) -> None:
-    found = read(open_data(many_pictures), (240, 256), 0, 0.01)
+    found = read(open_data(many_pictures), (240, 256), 0, 1.0)
     assert found.images % 32 == 0
     assert len(found.rates) == found.images // 32
-    assert "70 images" not in render(reading_table([found]), "md")
+    assert found.images > 70, "over and over"
+    assert f"| 0 | {found.images:,} |" in render(reading_table([found]), "md")
     done = vggbench("speed", "--data-only", "--data", "sample", "--seconds", 0.01, "--format", "json")
     assert [row["workers"] for row in json.loads(done.out)][:2] == [0, 1]
     (tmp_path / "apple").mkdir()
     (tmp_path / "apple" / "x.JPEG").write_bytes(b"no image")
     with pytest.raises(UnreadableImages, match=r"x.JPEG is no image: expected an image"):
         read(open_data(tmp_path), (256,), 0, 0.01)
+
+
+def test_a_setup_that_fails_leaves_the_others(vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = measure
+
+    def fails(model: Model, setup: Setup, device: torch.device, effort: Effort) -> Timings:
+        if setup.backend == "onnxruntime":
+            raise UsageError("no CUDA library")
+        if setup.batch == 3:
+            raise KeyboardInterrupt
+        return right(model, setup, device, effort)
+
+    monkeypatch.setattr("vggbench.cli.speed.measure", fails)
+    quick = ("--width", 1 / 64, "--seconds", 0, "--iterations", 1, "--format", "json")
+    done = vggbench("speed", "A", *quick, "--batch-size", 1)
+    assert ([row["backend"] for row in json.loads(done.out)], done.code) == (["pytorch"], 0)
+    assert "Left out: no CUDA library" in done.err
+    alone = vggbench("speed", "A", *quick, "--backend", "onnxruntime")
+    assert (alone.code, alone.out) == (2, "")
+    stopped = vggbench("speed", "A", *quick, "--backend", "pytorch", "--batch-size", 1, 3, 4)
+    assert ([row["batch_size"] for row in json.loads(stopped.out)], stopped.code) == ([1], 130)
+    assert "carries on" not in stopped.err

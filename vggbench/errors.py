@@ -24,6 +24,12 @@ class UsageError(VggbenchError):
     exit_code = 2
 
 
+class Interrupted(VggbenchError):  # noqa: N818 - not an error of anybody's
+    """Somebody stopped it."""
+
+    exit_code = 130
+
+
 class DataError(VggbenchError):
     """Images or labels are missing, ambiguous or contradictory."""
 

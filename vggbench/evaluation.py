@@ -201,15 +201,17 @@ def _compute(plan: Plan, watch: Watch) -> None:
                 watch.block(job, np.concatenate(seen[index]))
 
 
-def _scorers(plan: Plan) -> list[Scorer]:
-    """One for each job; the jobs of a model share its backend."""
+def _scorers(plan: Plan) -> dict[int, Scorer]:
+    """One for each job that lacks a block, by its index; the jobs of a model share its backend."""
     settings, started = plan.settings, dict[tuple[int, str], Backend]()
-    scorers = []
-    for job, run in zip(plan.jobs, plan.runs, strict=True):
+    scorers = {}
+    for index, (job, run) in enumerate(zip(plan.jobs, plan.runs, strict=True)):
+        if not plan.missing[index]:
+            continue
         name = settings.backend_for(job)
         if (id(job.model), name) not in started:
             started[id(job.model), name] = start(name, job.model, settings.torch_device, settings.precision)
-        scorers.append(Scorer(job, started[id(job.model), name], _batch_size(run, settings)))
+        scorers[index] = Scorer(job, started[id(job.model), name], _batch_size(run, settings))
     return scorers
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,14 @@ class Part:
     run: Run
 
 
+class _Ranked(NamedTuple):
+    """Ranks, and what they are by, which thereby stays itself."""
+
+    data: DataSet
+    truth: GroundTruth
+    ranks: NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class Line:
     """The runs that make one row, and their mean."""
@@ -55,7 +63,7 @@ class Line:
     protocol: str
     parts: tuple[Part, ...]
     scores: Scores
-    _ranks: dict[str, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
+    _ranks: dict[tuple[int, int], _Ranked] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def find(cls, lines: Sequence[Self], protocol: str, scales: Sequence[int]) -> Self | None:
@@ -84,9 +92,9 @@ class Line:
 
     def ranks(self, data: DataSet, truth: GroundTruth) -> NDArray[np.int32]:
         """`GroundTruth.ranks` of these scores."""
-        if truth.name not in self._ranks:
+        if (id(data), id(truth)) not in self._ranks:
             rank_together([self], data, truth)
-        return self._ranks[truth.name]
+        return self._ranks[id(data), id(truth)].ranks
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ def rank_together(lines: Sequence[Line], data: DataSet, truth: GroundTruth) -> N
     assert all(line.scores.images == lines[0].scores.images for line in lines), "rows of a table cover the same images"
     found = truth.ranks([line.scores for line in lines], data, lines[0].models[0])
     for line, ranks in zip(lines, found, strict=True):
-        line._ranks[truth.name] = ranks
+        line._ranks[id(data), id(truth)] = _Ranked(data, truth, ranks)
 
 
 def _errors(ranks: NDArray[np.int32]) -> Errors:

@@ -27,6 +27,7 @@ class Scorer:
         self._job, self.backend, self.batch_size = job, backend, batch_size
         self.shared: int | None = None
         """Stages that the crops of an image share; None until the first image of a grid of 8 decided it."""
+        self._checked = False
 
     def posteriors(self, images: Sequence[Tensor], advance: Callable[[int], None]) -> NDArray[np.float32]:
         """The posteriors (n, K) of (3, H, W) uint8 images: the mean over views of softmax(mean over positions).
@@ -85,12 +86,16 @@ class Scorer:
         try:
             if self.shared is None:
                 self.shared = self.backend.stages_to_share(image, views[: len(views) // 2])
-            return self.backend.grid(image, views, self.shared) if self.shared else None
+            if not self.shared:
+                return None
+            scores = self.backend.grid(image, views, self.shared, check=not self._checked)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             self.shared = 0
             return None
+        self._checked = True
+        return scores
 
     def _batched(self, views: _Batch, images: Sequence[Tensor]) -> Iterator[_Scored]:
         """Views of one size, as many at once as the batch size and memory allow."""
@@ -99,12 +104,14 @@ class Scorer:
             at_once = max(1, self.batch_size * CROP * CROP // area)
             batch = views[start : start + at_once]
             try:
-                scores = self.backend(torch.stack([take(images[index], view) for index, view in batch]))
+                pixels = torch.stack([take(images[index], view) for index, view in batch])
+                scores = self.backend(pixels, check=not self._checked)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or len(batch) == 1:
                     raise
                 self.batch_size = max(1, min(self.batch_size, len(batch) * area // (CROP * CROP)) // 2)
                 continue
+            self._checked = True
             yield [index for index, _ in batch], scores
             start += len(batch)
 

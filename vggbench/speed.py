@@ -11,10 +11,10 @@ import torch
 
 from vggbench.backends import AUTOCAST, Backend, BackendName, Precision, allow_tf32, device_name, start
 from vggbench.configs import CROP
-from vggbench.cost import cost
+from vggbench.cost import Network, cost
 from vggbench.data import DataSet
 from vggbench.errors import UnreadableImages
-from vggbench.loading import Images, Request, from_workers
+from vggbench.loading import Images, Loaded, Request, from_workers
 from vggbench.scoring import is_out_of_memory
 from vggbench.views import Rescale
 from vggbench.weights import Model
@@ -23,6 +23,7 @@ _PRODUCT_SIZE = 4096
 _WARM_UP = 2
 _CHUNK = 32
 """Images between two readings of the clock."""
+_MOST_READ = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Effort:
 class Timings:
     """What was measured of one model in one setup; `seconds` of each iteration, none where memory did not suffice."""
 
-    model: Model
+    network: str
+    net: Network | None
+    classes: int
     setup: Setup
     seconds: tuple[float, ...]
     product_rate: float
@@ -71,8 +74,8 @@ class Timings:
     @property
     def macs_per_second(self) -> float | None:
         """At the median; None for a network that is not a VGG."""
-        net = self.model.net
-        return self.images_per_second * cost(net, self.setup.size, self.setup.size).macs if net else None
+        size = self.setup.size
+        return self.images_per_second * cost(self.net, size, size).macs if self.net else None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
     before = _product_rate(device, setup.precision)
     try:
         images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+        backend(images, check=True)
         _reset_peak(device)
         seconds = _timed(lambda: backend(images), device, effort)
     except RuntimeError as error:
@@ -105,8 +109,8 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
     peak = _peak_bytes(backend, device)
     rate = (before + _product_rate(device, setup.precision)) / 2
     return Timings(
-        model, setup, seconds, rate, peak, device_name(device), f"{backend.name} {backend.version}",
-        torch.get_num_threads(),
+        model.name, model.net, model.classes, setup, seconds, rate, peak, device_name(device),
+        f"{backend.name} {backend.version}", torch.get_num_threads(),
     )  # fmt: skip
 
 
@@ -115,20 +119,26 @@ def read(data: DataSet, scales: Sequence[int], workers: int, seconds: float) -> 
 
     Raises UnreadableImages.
     """
-    positions = (position for _ in iter(int, 1) for position in range(len(data)))
-    requests = [Request(position, tuple(scales)) for position in islice(positions, max(len(data), 100_000))]
-    stream = from_workers(Images(data.images, Rescale()), requests, workers)
-    for _ in range(_CHUNK):
-        next(stream)  # workers start
+    once = [Request(position, tuple(scales)) for position in range(len(data))]
+    stream = from_workers(Images(data.images, Rescale()), once * (1 + _MOST_READ // len(data)), workers)
+    for loaded in islice(stream, _CHUNK):  # workers start
+        _require_readable(data, loaded)
     started, rates, images = time.perf_counter(), list[float](), 0
     while (elapsed := time.perf_counter() - started) < seconds or not rates:
         chunk = time.perf_counter()
-        for loaded in islice(stream, _CHUNK):
-            if loaded.problem:
-                raise UnreadableImages(f"{data.images[loaded.position]} {loaded.problem}: expected an image.")
-            images += 1
+        some = list(islice(stream, _CHUNK))
+        if len(some) < _CHUNK:
+            break
+        for loaded in some:
+            _require_readable(data, loaded)
         rates.append(_CHUNK / (time.perf_counter() - chunk))
+        images += _CHUNK
     return Reading(data, tuple(scales), workers, images, elapsed, tuple(rates))
+
+
+def _require_readable(data: DataSet, loaded: Loaded) -> None:
+    if loaded.problem:
+        raise UnreadableImages(f"{data.images[loaded.position]} {loaded.problem}: expected an image.")
 
 
 def _timed(

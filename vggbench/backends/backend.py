@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -40,7 +40,6 @@ class Backend:
     precision: Precision
     through: Through
     checked_by: Self | None = None
-    _checked: set[str] = field(default_factory=set)
 
     def load(self) -> Self:
         """Make the layers functions now, which else happens with the first images."""
@@ -48,10 +47,10 @@ class Backend:
             _ = self._features, self._classifier
         return self
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, *, check: bool = False) -> Tensor:
         """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32.
 
-        Raises NumericsError where the first two of all differ from PyTorch's.
+        Raises NumericsError where the first two differ from PyTorch's, if it is to `check` them.
         """
         with self._running():
             pixels = self._pixels(images)
@@ -59,23 +58,23 @@ class Backend:
         if scores.ndim == 2:
             scores = scores[:, :, None, None]
         scores = scores.to(torch.float32)
-        if self.checked_by and "views" not in self._checked:
+        if self.checked_by and check:
             some = slice(0, _CHECKED_VIEWS)
-            self._require_equal(scores[some], self.checked_by(images[some]), "views")
+            self._require_equal(scores[some], self.checked_by(images[some]))
         return scores
 
-    def grid(self, image: Tensor, views: Sequence[View], shared: int) -> Tensor:
+    def grid(self, image: Tensor, views: Sequence[View], shared: int, *, check: bool = False) -> Tensor:
         """The scores (views, K, 1, 1) of a grid of crops of one (3, H, W) image, which share so many stages.
 
-        Raises NumericsError where some of the first image's differ from PyTorch's plain crops.
+        Raises NumericsError where some differ from PyTorch's plain crops, if it is to `check` them.
         """
         with self._running():
             maps = crop_maps(self._stages, self._pixels(image[None]), views, shared)
             scores = self._score_map(maps).to(torch.float32)
-        if self.checked_by and "grid" not in self._checked:
+        if self.checked_by and check:
             some = range(0, len(views), max(1, len(views) // _CHECKED_CROPS))
             plain = self.checked_by(torch.stack([take(image, views[place]) for place in some]))
-            self._require_equal(scores[list(some)], plain, "grid")
+            self._require_equal(scores[list(some)], plain)
         return scores
 
     def stages_to_share(self, image: Tensor, views: Sequence[View]) -> int:
@@ -128,15 +127,14 @@ class Backend:
         filled = nn.functional.pad(rows, (0, 0, 0, _FC_ROWS - len(rows)))
         return self._classifier(filled)[: len(rows)]
 
-    def _require_equal(self, scores: Tensor, expected: Tensor, kind: str) -> None:
-        self._checked.add(kind)
+    def _require_equal(self, scores: Tensor, expected: Tensor) -> None:
         finite = expected[expected.isfinite()].abs()
         bound = TOLERANCE * float(finite.max()) if len(finite) else 0.0
         if not torch.allclose(scores, expected, rtol=0, atol=bound, equal_nan=True):
             apart = float((scores - expected).abs().max())
             raise NumericsError(
                 f"{self.name}'s scores for {self.model.name} differ from PyTorch's by {apart:.2g} on the first images: "
-                f"expected at most {bound:.2g}. Nothing of it is stored; run with --backend pytorch."
+                f"expected at most {bound:.2g}. They are not stored; run with --backend pytorch."
             )
 
     @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Which backend runs a model, and how it is started."""
 
+from functools import cache
 from importlib.util import find_spec
 from typing import Literal, get_args
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from vggbench.backends.backend import Backend
 from vggbench.backends.devices import Precision, allow_tf32
 from vggbench.backends.onnxruntime_layers import OnnxRuntimeLayers
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, first_line
 from vggbench.model import VGG
 from vggbench.protocols import Protocol
 from vggbench.shared_crops import Function
@@ -21,6 +22,7 @@ BACKENDS: tuple[str, ...] = get_args(Asked)
 """What --backend takes."""
 RUN_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 """What a run's signature names."""
+_MOST_GRAPHS = 10_000
 _LEAST_WIDTH = 0.5
 """Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
 
@@ -46,9 +48,13 @@ def choose(
     if asked == "onnxruntime":
         if obstacle:
             raise UsageError(f"--backend onnxruntime: {obstacle}")
+        _require_importable()
         return "onnxruntime"
     faster = device.type == "cpu" and model.net and model.net.width >= _LEAST_WIDTH and protocol.grid == 1
-    return "onnxruntime" if faster and obstacle is None else "pytorch"
+    if not faster or obstacle:
+        return "pytorch"
+    _require_importable()
+    return "onnxruntime"
 
 
 def start(name: BackendName, model: Model, device: torch.device, precision: Precision) -> Backend:
@@ -96,6 +102,18 @@ def _obstacle(model: Model, device: torch.device, precision: Precision) -> str |
     return None
 
 
+@cache
+def _require_importable() -> None:
+    """Raise UsageError where the package is there and broken: `auto` must not answer otherwise from day to day."""
+    try:
+        from onnxruntime import InferenceSession, __version__  # noqa: F401
+    except Exception as error:  # a missing library is an OSError or an ImportError, a missing symbol anything
+        raise UsageError(
+            f"The package onnxruntime is installed and cannot be imported ({first_line(error)}): expected it to work. "
+            "Install it again, or run with --backend pytorch."
+        ) from error
+
+
 def _channels_last(layers: nn.Sequential) -> Function:
     def run(given: Tensor) -> Tensor:
         found: Tensor = layers(given.contiguous(memory_format=torch.channels_last) if given.ndim == 4 else given)
@@ -106,6 +124,23 @@ def _channels_last(layers: nn.Sequential) -> Function:
 
 def _compile(layers: nn.Sequential) -> Function:
     """Compiled for each shape it meets, on a CPU with the weights frozen in."""
+    from torch._dynamo import config
+    from torch._dynamo.exc import TorchDynamoException
+
+    # The limit counts over all nets and sizes of the process, and beyond it the layers would run uncompiled.
+    config.recompile_limit = config.accumulated_recompile_limit = _MOST_GRAPHS
+    config.fail_on_recompile_limit_hit = True
     on_cpu = next(layers.parameters()).device.type == "cpu"
     compiled = torch.compile(layers, dynamic=False, options={"freezing": True} if on_cpu else None)
-    return _channels_last(compiled)  # type: ignore[arg-type]
+    run = _channels_last(compiled)  # type: ignore[arg-type]
+
+    def run_or_say(given: Tensor) -> Tensor:
+        try:
+            return run(given)
+        except TorchDynamoException as error:
+            raise UsageError(
+                f"--compile: PyTorch cannot compile here ({first_line(error)}): expected a working C++ compiler on a "
+                "CPU, or Triton on CUDA. Leave --compile out."
+            ) from error
+
+    return run_or_say

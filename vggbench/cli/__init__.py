@@ -216,7 +216,12 @@ def speed(
 
     choose_format(options.format, options.output, is_terminal=False)
     check_output(options.output)
-    _print(reading(options) if options.data_only else speed(models or (), options), options.format, options.output)
+    if options.data_only and models:
+        raise UsageError(f"--data-only takes no model and found {models[0]}: expected --data PATH to say what is read.")
+    if options.data_only:
+        _print(reading(options), options.format, options.output)
+    else:
+        speed(models or (), options, lambda table: _print(table, options.format, options.output))
 
 
 @app.command(cls=SeveralValues)

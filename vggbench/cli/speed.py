@@ -1,6 +1,6 @@
 """The work of `speed`: load one model after another, run it in every way asked for; or read images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import torch
@@ -10,7 +10,7 @@ from vggbench.cli.options import SpeedOptions
 from vggbench.cli.progress import DownloadProgress, counted, say
 from vggbench.configs import CROP, MAX_WIDTH
 from vggbench.data import open_data
-from vggbench.errors import UsageError
+from vggbench.errors import Interrupted, UsageError, VggbenchError
 from vggbench.loading import cores
 from vggbench.protocols import Protocol, resolve_scales
 from vggbench.speed import Effort, Reading, Setup, Timings, measure, read
@@ -19,9 +19,11 @@ from vggbench.tables.table import Table
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 from vggbench.weights.spec import RANDOM
 
+_MOST_IMAGES = 65_536
 
-def speed(texts: Sequence[str], options: SpeedOptions) -> Table:
-    """Forward passes of each model."""
+
+def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], None]) -> None:
+    """Forward passes of each model; interrupted, it shows those that are done."""
     if not texts:
         raise UsageError("No model: expected one or more, such as D; or --data-only.")
     if not 0 < options.width <= MAX_WIDTH or options.seconds < 0 or options.iterations < 1:
@@ -34,6 +36,7 @@ def speed(texts: Sequence[str], options: SpeedOptions) -> Table:
     specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
     setups = _setups(options)
     rows: list[Timings] = []
+    refused: VggbenchError | None = None
     for spec in specs:
         model = _loaded(spec, options.width)
         able = list(_able(model, setups, device, tell=spec is specs[0]))
@@ -42,8 +45,18 @@ def speed(texts: Sequence[str], options: SpeedOptions) -> Table:
                 f"{model.name}: {setup.backend}, {setup.precision}, {setup.batch} x {setup.size} x {setup.size} "
                 f"({len(rows) + 1} of {len(able) * len(specs)}), at least {options.seconds:g} s."
             )
-            rows.append(measure(model, setup, device, effort))
-    return speed_table(rows)
+            try:
+                rows.append(measure(model, setup, device, effort))
+            except VggbenchError as error:  # as where a library for CUDA or a compiler lacks
+                refused = error
+                say(f"Left out: {error}")
+            except KeyboardInterrupt:
+                if rows:
+                    show(speed_table(rows))
+                raise Interrupted("Interrupted: what was measured until then is all there is.") from None
+    if refused and not rows:
+        raise refused
+    show(speed_table(rows))
 
 
 def reading(options: SpeedOptions) -> Table:
@@ -69,8 +82,9 @@ def _setups(options: SpeedOptions) -> list[Setup]:
                 raise UsageError(f"{option} {value}: expected one of {', '.join(allowed)}.")
     sizes = resolve_scales(options.scales, None) if options.scales else (CROP,)
     batches = options.batch_size or [1, 32]
-    if min(batches) < 1:
-        raise UsageError(f"--batch-size {min(batches)}: expected a batch of 1 or more.")
+    if not 1 <= min(batches) <= max(batches) <= _MOST_IMAGES:
+        found = " ".join(map(str, batches))
+        raise UsageError(f"--batch-size {found}: expected 1 to {_MOST_IMAGES:,} images each.")
     return [Setup(*each) for each in dict.fromkeys(product(names, kinds, batches, sizes))]  # type: ignore[arg-type]
 
 

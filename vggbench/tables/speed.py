@@ -50,7 +50,7 @@ def _columns() -> list[Column]:
         return lambda row: cell(row) if row.seconds else NONE
 
     return [
-        Column("Network", lambda row: row.model.name),
+        Column("Network", lambda row: row.network),
         Column("Backend", lambda row: row.setup.backend),
         Column("Prec.", lambda row: row.setup.precision),
         Column("Batch", lambda row: str(row.setup.batch), right=True),
@@ -90,10 +90,10 @@ def _record(row: Timings) -> dict[str, Any]:
     low, middle, high = row.quantiles if row.seconds else (None, None, None)
     rate = row.macs_per_second if row.seconds else None
     return {
-        "network": row.model.name,
-        "config": row.model.net.config.name if row.model.net else None,
-        "width": row.model.net.width if row.model.net else None,
-        "classes": row.model.classes,
+        "network": row.network,
+        "config": row.net.config.name if row.net else None,
+        "width": row.net.width if row.net else None,
+        "classes": row.classes,
         "backend": row.setup.backend,
         "backend_version": row.version,
         "precision": row.setup.precision,
