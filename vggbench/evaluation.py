@@ -151,7 +151,7 @@ def finish(plan: Plan) -> None:
         raise UnreadableImages(_complaint(plan.data, unreadable))
     if len({run.images for run in plan.runs}) > 1:
         raise DataError(
-            f"{len(unreadable)} images could be read for some of these runs and not for others: expected the same "
+            f"{len(unreadable)} of the images could be read for some of these runs alone: expected the same "
             "images in every row. Run the command again, without --skip-bad-images if they are whole now."
         )
     for run in plan.runs:
