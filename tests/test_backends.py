@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.backends import Asked, Backend, BackendName, Precision, choose
+from vggbench.backends import Asked, Backend, BackendName, Precision, choose, views_that_fit
 from vggbench.backends import start as start_backend
-from vggbench.backends.choice import _compile, _require_importable
+from vggbench.backends.choice import _compile
 from vggbench.backends.onnxruntime_layers import OnnxRuntimeLayers, found_shape
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
@@ -83,6 +83,12 @@ def test_other_networks_run_in_pytorch() -> None:
     assert choose("auto", model, Protocol("dense"), CPU, "fp32") == "pytorch"
     with pytest.raises(UsageError, match="mean is no VGG"):
         choose("onnxruntime", model, Protocol("dense"), CPU, "fp32")
+
+
+@pytest.mark.parametrize(("free", "views"), [(0, 1), (200 * 2**20, 1), (16 * 2**30, 128), (100 * 2**30, 256)])
+def test_the_batch_follows_the_memory_of_a_gpu(free: int, views: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 2 * free))
+    assert views_that_fit(torch.device("cuda")) == views
 
 
 def test_it_works_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +188,6 @@ def test_a_broken_package_is_no_traceback_and_no_silent_pytorch(
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("vggbench.backends.choice._LEAST_WIDTH", 0)
-    _require_importable.cache_clear()
     common = ("eval", "A@random", "--width", 1 / 64, "--data", pictures, "--center", "--scales", 256)
     for command in (common, (*common, "--backend", "onnxruntime")):
         done = vggbench(*command)

@@ -1,6 +1,5 @@
 """Which backend runs a model, and how it is started."""
 
-from functools import cache
 from importlib.util import find_spec
 from typing import Literal, get_args
 
@@ -48,17 +47,13 @@ def choose(
     if asked == "onnxruntime":
         if obstacle:
             raise UsageError(f"--backend onnxruntime: {obstacle}")
-        _require_importable()
         return "onnxruntime"
     faster = device.type == "cpu" and model.net and model.net.width >= _LEAST_WIDTH and protocol.grid == 1
-    if not faster or obstacle:
-        return "pytorch"
-    _require_importable()
-    return "onnxruntime"
+    return "onnxruntime" if faster and obstacle is None else "pytorch"
 
 
 def start(name: BackendName, model: Model, device: torch.device, precision: Precision) -> Backend:
-    """Move the network to the device; raises UsageError for a precision that the device lacks."""
+    """Move the network to the device; raises UsageError for a precision or a library that is lacking."""
     if precision == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32 exists on CUDA only, and the device is {device}: expected fp32 or bf16.")
     allow_tf32(precision == "tf32")
@@ -68,10 +63,9 @@ def start(name: BackendName, model: Model, device: torch.device, precision: Prec
         model.network.to(memory_format=torch.channels_last)
     pytorch = Backend("PyTorch", torch.__version__, model, device, precision, _channels_last)
     if name == "onnxruntime":
-        import onnxruntime
-
+        version = _onnxruntime_version()
         through = lambda layers: OnnxRuntimeLayers(layers, device)  # noqa: E731
-        own = Backend("ONNX Runtime", onnxruntime.__version__, model, device, precision, through, checked_by=pytorch)
+        own = Backend("ONNX Runtime", version, model, device, precision, through, checked_by=pytorch)
         return own.load()
     if name == "pytorch+compile":
         return Backend("PyTorch compiled", torch.__version__, model, device, precision, _compile, checked_by=pytorch)
@@ -102,9 +96,8 @@ def _obstacle(model: Model, device: torch.device, precision: Precision) -> str |
     return None
 
 
-@cache
-def _require_importable() -> None:
-    """Raise UsageError where the package is there and broken: `auto` must not answer otherwise from day to day."""
+def _onnxruntime_version() -> str:
+    """Raises UsageError where the package is there and broken: `auto` must not answer otherwise from day to day."""
     try:
         from onnxruntime import InferenceSession, __version__  # noqa: F401
     except Exception as error:  # a missing library is an OSError or an ImportError, a missing symbol anything
@@ -112,6 +105,7 @@ def _require_importable() -> None:
             f"The package onnxruntime is installed and cannot be imported ({first_line(error)}): expected it to work. "
             "Install it again, or run with --backend pytorch."
         ) from error
+    return str(__version__)
 
 
 def _channels_last(layers: nn.Sequential) -> Function:
