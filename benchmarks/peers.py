@@ -1,15 +1,20 @@
 """VGG-16 by one central crop against timm, torchvision and bare ONNX Runtime: `python benchmarks/peers.py FOLDER`.
 
-All run the same random weights at full width over the same JPEGs of FOLDER (class folders), in one process, in turns;
-the start of each (weights, compilation, export) is not timed. timm's loader and model are as its validate.py sets them
-up, but for a batch of 32, so that loading overlaps with computing on as few images as these. Ratios are of medians.
+All run the same random weights at full width over the same JPEGs of FOLDER (class folders), in turns; the start of each
+(weights, compilation, export) is not timed. timm's loader and model are as validate.py sets them up, but for batches
+of 32, so that loading overlaps with computing on as few images as these. timm and torchvision run in a process of their
+own, as they do for those who use them: in ours they would find our way of holding memory. Ratios are of medians.
+After FOLDER may stand the parts to run: `memory` (backends and sessions on tensors), `files` (timm and torchvision),
+`wall` (an evaluation against its forward passes).
 """
 
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,9 +37,11 @@ from vggbench.protocols import CROP, Protocol
 from vggbench.views import take
 from vggbench.weights import Model
 
-ROUNDS, IMAGES, BATCH, WORKERS = 3, 128, 32, 2
+ROUNDS, BATCH, WORKERS = 3, 32, 2
 CENTER = Protocol("center")
 OURS: tuple[Literal["pytorch", "onnxruntime"], ...] = ("pytorch", "onnxruntime")
+PEERS = ("timm", "timm channels_last", "timm channels_last compiled", "torchvision")
+PARTS = ("memory", "files", "wall")
 
 
 class Begun(Watch):
@@ -92,11 +99,30 @@ def torchvision_loader(folder: Path) -> Any:
     return torch.utils.data.DataLoader(dataset, batch_size=BATCH, num_workers=WORKERS)
 
 
-def loop(network: Callable[[Tensor], Tensor], loader: Any, memory_format: torch.memory_format) -> None:
-    """The loop of both peers, without its meters."""
+@cache
+def peer(name: str, folder: Path) -> tuple[Callable[[Tensor], Tensor], Any, torch.memory_format]:
+    """The network, the loader and the memory format of one of PEERS, made once in a process."""
+    network = random_model("D").network
+    assert isinstance(network, VGG)
+    if name == "torchvision":
+        theirs = torchvision.models.vgg16().eval()
+        theirs.load_state_dict(network.state_dict())
+        return theirs, torchvision_loader(folder), torch.contiguous_format
+    if name == "timm":
+        return timm_vgg16(network), timm_loader(folder, 4), torch.contiguous_format
+    last = timm_vgg16(network).to(memory_format=torch.channels_last)
+    run = torch.compile(last) if name.endswith("compiled") else last
+    return run, timm_loader(folder, WORKERS), torch.channels_last
+
+
+def loop(name: str, folder: Path) -> float:
+    """Seconds of the loop of a peer, without its meters."""
+    network, loader, memory_format = peer(name, folder)
+    started = time.perf_counter()
     with torch.inference_mode():
         for images, _ in loader:
             network(images.contiguous(memory_format=memory_format)).topk(5)
+    return time.perf_counter() - started
 
 
 def session(model: Model, images: list[Tensor]) -> Callable[[], None]:
@@ -134,11 +160,15 @@ def report(times: Times, rows: tuple[tuple[str, str], ...]) -> None:
 
 
 def main() -> None:
-    """Print the ratios."""
-    with tempfile.TemporaryDirectory() as target:
-        data = open_data(sys.argv[1])
-        run(linked(data.subset(IMAGES), Path(target) / "some", copies=1))
-        wall(random_model("D"), open_data(linked(data, Path(target) / "twice", copies=2)))
+    """Print the ratios of the parts asked for."""
+    folder, parts = Path(sys.argv[1]), sys.argv[2:] or PARTS
+    if "memory" in parts:
+        in_memory(folder)
+    if "files" in parts:
+        from_files(folder)
+    if "wall" in parts:
+        with tempfile.TemporaryDirectory() as target:
+            wall(random_model("D"), open_data(linked(open_data(folder), Path(target), copies=2)))
 
 
 def linked(data: DataSet, target: Path, copies: int) -> Path:
@@ -151,36 +181,39 @@ def linked(data: DataSet, target: Path, copies: int) -> Path:
     return target / "val"
 
 
-def run(folder: Path) -> None:
-    """Time all over the images of a folder of class folders."""
-    model, data = random_model("D"), open_data(folder)
+def in_memory(folder: Path) -> None:
+    """Time backends and sessions on one batch."""
+    model = random_model("D")
     assert isinstance(model.network, VGG)
     images = pictures(folder, BATCH, [256])[256]
-    memory = {f"backend {name}": forward_passes(model, images, name) for name in OURS}
-    memory |= {"session, fc as convolution": session(model, images)}
-    memory |= {"session, fc as product": gemm_session(model.network, images, model)}
-    times = take_turns(memory, 7)
-    report(times, tuple((other, "backend onnxruntime") for other in memory if other != "backend onnxruntime"))
+    works = {f"backend {name}": forward_passes(model, images, name) for name in OURS}
+    works |= {"session, fc as convolution": session(model, images)}
+    works |= {"session, fc as product": gemm_session(model.network, images, model)}
+    times = take_turns(works, 7)
+    report(times, tuple((other, "backend onnxruntime") for other in works if other != "backend onnxruntime"))
 
-    peer, last = timm_vgg16(model.network), timm_vgg16(model.network).to(memory_format=torch.channels_last)
-    theirs = torchvision.models.vgg16().eval()
-    theirs.load_state_dict(model.network.state_dict())
-    loaders = {workers: timm_loader(folder, workers) for workers in (WORKERS, 4)}
-    plain, by_pixel = torch.contiguous_format, torch.channels_last
-    whole_way = {f"eval {name}": partial(evaluated, model, data, name, CENTER, [256]) for name in OURS} | {
-        "timm": partial(loop, peer, loaders[4], plain),
-        "timm channels_last": partial(loop, last, loaders[WORKERS], by_pixel),
-        "timm channels_last compiled": partial(loop, torch.compile(last), loaders[WORKERS], by_pixel),
-        "torchvision": partial(loop, theirs, torchvision_loader(folder), plain),
-    }
-    times = take_turns(whole_way, ROUNDS)
+
+def from_files(folder: Path) -> None:
+    """Time the whole way over the images of a folder of class folders."""
+    model, data = random_model("D"), open_data(folder)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        works: dict[str, Callable[[], object]] = {
+            f"eval {name}": partial(evaluated, model, data, name, CENTER, [256]) for name in OURS
+        }
+        works |= {name: lambda name=name: process.submit(loop, name, data_folder(data)).result() for name in PEERS}
+        times = take_turns(works, ROUNDS)
     for own in OURS:
-        report(times, tuple((other, f"eval {own}") for other in whole_way if not other.startswith("eval")))
+        report(times, tuple((other, f"eval {own}") for other in PEERS))
+
+
+def data_folder(data: DataSet) -> Path:
+    """The folder of class folders in which the images lie."""
+    return data.images[0].path.parent.parent
 
 
 def wall(model: Model, data: DataSet) -> None:
     """Compare an evaluation of all images with the forward passes of as many, without workers."""
-    images = pictures(data.images[0].path.parent.parent, BATCH, [256])[256]
+    images = pictures(data_folder(data), BATCH, [256])[256]
     for name in OURS:
         passes = forward_passes(model, images, name)
         whole = {"passes": passes, "eval": partial(evaluated, model, data, name, CENTER, [256])}

@@ -25,6 +25,7 @@ _SEVERAL_SETUPS: dict[str, Callable[[str], bool]] = {
 }
 """The same for `speed`."""
 
+MODEL = "CONFIG@SOURCE: D@oxford, D-BN@torchvision, vgg16@FILE, D@sample, D@random; D alone: the data's default."
 _PROTOCOLS = "Protocols (none: --dense)"
 _DATA = "Data and weights"
 _RUNNING = "Running"
@@ -39,6 +40,7 @@ def _flag(text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel)
 
 
+Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL)]
 Scales = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,0 +1,56 @@
+"""The application that the commands belong to, and how it starts and ends."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from vggbench.errors import VggbenchError, printable
+
+_INTERRUPTED = 130
+_ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+"""Read by PyTorch when it starts: large pages are faster, and a small cache keeps memory flat over many image sizes."""
+
+app = typer.Typer(
+    name="vggbench",
+    help="Evaluate VGG networks by the paper's own protocols (arXiv 1409.1556).\n\n"
+    "Example, with no file of your own: vggbench eval D --scales 256 384 512 --dense --multicrop",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options before the command."""
+    if version:
+        from vggbench import __version__
+
+        print(f"vggbench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors for the user become one sentence and an exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except VggbenchError as error:
+        print(f"vggbench: {printable(error)}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # Typer's answer to KeyboardInterrupt
+            print("vggbench: Interrupted. Finished work is kept; the same command carries on.", file=sys.stderr)
+        raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,11 @@
+"""The commands, in the order in which --help lists them."""
+
+from vggbench.cli.commands import params as params  # isort: skip
+from vggbench.cli.commands import eval as eval  # isort: skip
+from vggbench.cli.commands import compare as compare  # isort: skip
+from vggbench.cli.commands import fuse as fuse  # isort: skip
+from vggbench.cli.commands import data as data  # isort: skip
+from vggbench.cli.commands import speed as speed  # isort: skip
+from vggbench.cli.commands import train as train  # isort: skip
+from vggbench.cli.commands import weights as weights  # isort: skip
+from vggbench.cli.commands import export as export  # isort: skip

@@ -1,0 +1,35 @@
+"""`data`: what a data set is."""
+
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import Format, GroundTruthFile, Output, SeveralValues, Workers
+from vggbench.cli.output import put
+
+
+@app.command(cls=SeveralValues)
+def data(
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="As --data; default: sample.", envvar="VGGBENCH_DATA")
+    ] = "sample",
+    verify: Annotated[bool, typer.Option("--verify", help="Decode every image, in parallel.")] = False,
+    classes: Annotated[bool, typer.Option("--classes", help="Images of each class.")] = False,
+    ground_truth: GroundTruthFile = None,
+    workers: Workers = None,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """What a data set is: its layout, classes, sizes and modes; exit 1 where an evaluation would be refused.
+
+    Example: vggbench data ILSVRC2012_img_val.tar --verify
+    """
+    from vggbench.cli.data import look, require_fit, table
+    from vggbench.tables.table import check_output, choose_format
+
+    choose_format(format, output, is_terminal=False)
+    check_output(output)
+    found = look(path, ground_truth, verify=verify, workers=workers)
+    put(table(found, classes=classes), format, output)
+    require_fit(found)

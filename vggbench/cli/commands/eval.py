@@ -1,0 +1,32 @@
+"""`eval`: one model, all its protocols."""
+
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import MODEL, EvalOptions, SeveralValues, with_options
+from vggbench.cli.output import put
+
+
+@app.command(name="eval", cls=SeveralValues)
+@with_options
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help=MODEL),
+    ],
+    options: EvalOptions,
+) -> None:
+    """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.
+
+    Example: vggbench eval D@vgg16.pth --input caffe --train-scale 256-512 --data imagenet --scales 256 384 512 --dense
+    """
+    from vggbench.cli.evaluate import evaluation
+    from vggbench.tables.errors import eval_table
+
+    done = evaluation([model], options)
+    if done and (loaded := done.entries[0].model):
+        lines = done.lines(loaded)
+        table = eval_table(done.rows(lines), done.about, done.gain(loaded, lines))
+        put(table, options.format, options.output)

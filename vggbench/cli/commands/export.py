@@ -1,0 +1,30 @@
+"""`export`: models for other tools."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import MODEL, SeveralValues
+
+
+@app.command(cls=SeveralValues)
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    to: Annotated[str, typer.Option(help="safetensors, torchvision or onnx.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The file; default: CONFIG-SOURCE with the format's ending.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
+    ] = None,
+    train_scale: Annotated[str | None, typer.Option(help="S of a file that does not say it.")] = None,
+) -> None:
+    """Write a model for other tools: our safetensors, torchvision's state dict, or ONNX for images of any size.
+
+    Example: vggbench export D@oxford --to onnx --output d.onnx
+    """
+    from vggbench.cli.weights import export as work
+
+    work(model, to, output, input, train_scale)

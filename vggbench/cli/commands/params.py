@@ -1,0 +1,55 @@
+"""`params`: counts, nothing run."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import Format, Output, Scales, SeveralValues
+from vggbench.cli.output import put
+from vggbench.errors import UsageError
+
+
+@app.command(cls=SeveralValues)
+def params(
+    configs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E, or D-BN and so on; none: the paper's six."),
+    ] = None,
+    scales: Scales = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Layer by layer, for each config.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Recount with fvcore; fail on any difference.")] = False,
+    width: Annotated[float, typer.Option(help="Channels relative to the paper's.")] = 1.0,
+    classes: Annotated[int, typer.Option(help="Outputs of the last layer.")] = 1000,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """Parameters, MACs and FLOPs of the six configurations, at any input size.
+
+    Example: vggbench params D E --scales 224 384 --check
+    """
+    from vggbench.configs import CROP, MAX_WIDTH, PAPER, config_named
+    from vggbench.cost import Network
+    from vggbench.protocols import resolve_scales
+    from vggbench.tables.parameters import layers_table, parameters_table
+
+    if not 0 < width <= MAX_WIDTH or not 1 <= classes <= 1_000_000:
+        raise UsageError(
+            f"--width {width} --classes {classes}: expected a width up to {MAX_WIDTH:g} and 1 to 1,000,000 classes."
+        )
+    sizes = resolve_scales(scales, None) if scales else (CROP,)
+    chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
+    nets = [Network(config, classes, width) for config in chosen]
+    if check:
+        _check(nets, sizes)
+    put(layers_table(nets, sizes) if layers else parameters_table(nets, sizes), format, output)
+
+
+def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg]
+    from vggbench.check import check
+
+    for net in nets:
+        for size in sizes:
+            check(net, size, size)
+    print(f"fvcore agrees on {len(nets) * len(sizes)} counts.", file=sys.stderr)

@@ -1,0 +1,35 @@
+"""`weights`: released and other files."""
+
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import Format, Output, SeveralValues
+from vggbench.cli.output import put
+
+
+@app.command(cls=SeveralValues)
+def weights(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="One file to look at and check; none: all that are released."),
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
+    ] = None,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """The released weights and what each needs at its input; or one file, layer by layer, checked.
+
+    Example: vggbench weights D@VGG_ILSVRC_16_layers.caffemodel
+    """
+    if model is None:
+        from vggbench.tables.weights import released_table
+
+        put(released_table(), format, output)
+    else:
+        from vggbench.cli.weights import show
+
+        put(show(model, input), format, output)
