@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables sample-nets miniature clean
+.PHONY: setup demo test check lint tables docs sample-nets miniature clean
 
 setup: $(INSTALLED)
 
@@ -33,6 +33,9 @@ tables: setup
 	$(BIN)/vggbench eval D --data sample-heldout --scales 256 384 512 --dense --multicrop --output tables/sample.md
 	$(BIN)/python -c "from pathlib import Path; from vggbench.data.sample import contact_sheet as write; \
 	  write(Path('tables/sample.jpg'))"
+
+docs: setup
+	$(BIN)/python -m typer vggbench.cli utils docs --name vggbench --output docs/commands.md
 
 # The six nets in the package, trained on the sample's own pictures: about ten minutes on two cores. First A, by the
 # paper's recipe but for batch, dropout and epochs; then all six start as that A and train alike, at a tenth of the rate.

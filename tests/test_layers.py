@@ -15,9 +15,9 @@ PACKAGE = Path(vggbench.__file__).parent
 # `paper` stands above `protocols`, whose name of the combination it takes.
 FLOORS = (
     "errors", "cache", "matlab", "libjpeg", "memory", "configs", "protocols", "paper", "metrics", "cost", "blocks",
-    "scores", "data", "views", "model", "onnx_graph", "weights", "check", "shared_crops", "backends", "export",
-    "loading", "parallel", "inspection", "jobs", "scoring", "evaluation", "forecast", "speed", "judging", "results",
-    "train", "tables", "plots", "report", "cli", "__main__", "__init__",
+    "scores", "per_image", "data", "views", "model", "onnx_graph", "weights", "check", "shared_crops", "backends",
+    "export", "loading", "parallel", "inspection", "jobs", "scoring", "evaluation", "forecast", "speed", "judging",
+    "results", "stored", "train", "tables", "plots", "report", "cli", "__main__", "__init__",
 )  # fmt: skip
 FREE_NAMES = {"__version__"}
 """What any module may take from the package itself, which stands on top."""
@@ -110,7 +110,9 @@ def test_imports_are_seen() -> None:
     """Were the reader blind, the tests above would pass."""
     assert set(imports(MODULES["check"].read_text(), "check")) == {"configs", "cost", "errors", "model"}
     assert "data.imagenet" in set(imports(MODULES["weights.load"].read_text(), "weights.load"))
-    assert {"check", "tables.parameters"} <= set(imports(MODULES["cli"].read_text(), "cli", is_package=True))
+    assert {"check", "tables.parameters"} <= set(
+        imports(MODULES["cli.commands.params"].read_text(), "cli.commands.params")
+    )
 
 
 @pytest.mark.parametrize(

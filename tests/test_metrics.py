@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats import contingency_tables, multitest, proportion
 
 from vggbench.errors import NumericsError
-from vggbench.metrics import Z95, ErrorRate, at_chance, mcnemar, ranks, top_k_error, wilson
+from vggbench.metrics import Z95, ErrorRate, at_chance, holm, mcnemar, paired_interval, ranks, top_k_error, wilson
 
 patient = settings(deadline=None)
 
@@ -251,3 +253,87 @@ def test_at_chance_by_exact_fractions(case: tuple[int, int], classes: int) -> No
 def test_only_top_1_counts_for_chance() -> None:
     label_ranks = np.array([1] * 32, dtype=np.int32)
     assert at_chance(label_ranks, 1000)
+
+
+# ---------------------------------------------------------------- pairs
+
+Counts = tuple[int, int, int, int]
+"""Images on which both nets err, the first alone, the second alone, neither."""
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> Counts:
+    counts = draw(st.tuples(*[st.integers(0, 60)] * 4).filter(lambda counts: sum(counts) > 0))
+    return counts[0], counts[1], counts[2], counts[3]
+
+
+@patient
+@given(pairs())
+def test_mcnemar_is_statsmodels(counts: Counts) -> None:
+    both, first, second, neither = counts
+    expected = contingency_tables.mcnemar([[neither, second], [first, both]], exact=True).pvalue
+    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+@patient
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_wilson_is_statsmodels_and_scipys(wrong: int, more: int) -> None:
+    found = wilson(wrong, wrong + more)
+    assert found == pytest.approx(proportion.proportion_confint(wrong, wrong + more, method="wilson"), abs=1e-12)
+    assert found == pytest.approx(stats.binomtest(wrong, wrong + more).proportion_ci(method="wilson"), abs=1e-12)
+
+
+@patient
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_holm_is_statsmodels(ps: list[float]) -> None:
+    assert holm(ps) == pytest.approx(multitest.multipletests(ps, method="holm")[1], abs=1e-12)
+
+
+@patient
+@given(pairs())
+def test_swapping_the_nets_flips_the_sign_and_keeps_p(counts: Counts) -> None:
+    both, first, second, _neither = counts
+    low, high = paired_interval(both, first, second, sum(counts))
+    assert paired_interval(both, second, first, sum(counts)) == pytest.approx((-high, -low), abs=1e-12)
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+@patient
+@given(pairs())
+def test_the_interval_holds_the_difference_and_can_be_one(counts: Counts) -> None:
+    both, first, second, _ = counts
+    low, high = paired_interval(both, first, second, sum(counts))
+    assert -1 - 1e-12 <= low <= (second - first) / sum(counts) <= high <= 1 + 1e-12
+
+
+@patient
+@given(pairs())
+def test_the_interval_is_newcombes(counts: Counts) -> None:
+    """By NumPy, from the correlation of the two nets' errors, image by image, and SciPy's limits of each share."""
+    both, first, second, neither = counts
+    one = np.repeat([1, 1, 0, 0], [both, first, second, neither])
+    other = np.repeat([1, 0, 1, 0], [both, first, second, neither])
+    n, p, q = len(one), one.mean(), other.mean()
+    spread = one.std() * other.std()
+    covariance = (one * other).mean() - p * q
+    if covariance > 0:
+        covariance = max(covariance - 1 / (2 * n), 0)
+    phi = covariance / spread if spread > 1e-12 else 0.0
+    l1, u1 = stats.binomtest(int(one.sum()), n).proportion_ci(method="wilson")
+    l2, u2 = stats.binomtest(int(other.sum()), n).proportion_ci(method="wilson")
+    corner = np.array([[1, -phi], [-phi, 1]])
+    below, above = np.array([q - l2, u1 - p]), np.array([u2 - q, p - l1])
+    expected = q - p - np.sqrt(max(below @ corner @ below, 0)), q - p + np.sqrt(max(above @ corner @ above, 0))
+    assert paired_interval(both, first, second, n) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("shares", [(0.2, 0.05, 0.02, 0.73), (0.02, 0.03, 0.03, 0.92), (0.25, 0.01, 0.01, 0.73)])
+def test_the_interval_covers(shares: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(1)
+    drawn = rng.multinomial(400, shares, size=4000)
+    truth = shares[2] - shares[1]
+    covered = 0
+    for both, first, second, _ in drawn.tolist():
+        low, high = paired_interval(both, first, second, 400)
+        covered += low <= truth <= high
+    assert 0.94 <= covered / len(drawn) <= 0.975

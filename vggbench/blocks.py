@@ -60,6 +60,11 @@ class BlockFile:
         for table in self.tables([name]):
             yield _array(table.column(name).combine_chunks())
 
+    @property
+    def images(self) -> list[str]:
+        """Ids of the images that have a posterior."""
+        return [image for table in self.tables(["image"]) for image in table.column(0).to_pylist()]
+
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The row groups, checked against their checksums; a damaged file is set aside, with a StoreError."""
         try:
@@ -75,16 +80,21 @@ class BlockFile:
             ) from error
 
     @classmethod
-    def open(cls, path: Path, expected: tuple[str, ...]) -> Self:
-        """Check that a file is whole and holds the images that its name says; raises what Arrow does, or ValueError."""
+    def open(cls, path: Path, expected: tuple[str, ...] | None = None) -> Self:
+        """Check that a file is whole and, where those are known, holds the images that its name says.
+
+        Raises what Arrow does, or ValueError.
+        """
         match = _BLOCK_NAME.fullmatch(path.name)
         if match is None:
             raise ValueError(path.name)
         first, last = int(match[1]), int(match[2])
         with pq.ParquetFile(path) as parquet:
             notes = json.loads(parquet.schema_arrow.metadata[_METADATA])
-            images = parquet.read(columns=["image"]).column(0).to_pylist()
-        if images != [image for image in expected[first : last + 1] if image not in notes["unreadable"]]:
+            images = parquet.read(columns=["image"]).column(0).to_pylist() if expected is not None else []
+        if expected is not None and images != [
+            image for image in expected[first : last + 1] if image not in notes["unreadable"]
+        ]:
             raise ValueError(f"{path} holds other images")
         return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"])
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vggbench.backends import Backend, device_name, start
 from vggbench.blocks import Block
 from vggbench.data import DataSet
+from vggbench.data.imagenet import wnids
 from vggbench.errors import DataError, StoreError, UnreadableImages
 from vggbench.jobs import Job, Settings, Watch
 from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
@@ -27,6 +28,8 @@ from vggbench.views import NotAnImage, header_of
 
 NUMERICS = 3
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
+ILSVRC_CLASSES = "ILSVRC-2012"
+"""In a run's record, the 1,000 wnids."""
 _SIZE_SAMPLE = 100
 
 
@@ -110,7 +113,7 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
     for job in jobs:
         if id(job.model) not in labels:
             labels[id(job.model)] = data.labels(job.model.class_names, job.model.classes)
-    runs = [store.run(_run_name(job), signature(job, data, settings), ids) for job in jobs]
+    runs = [store.run(_run_name(job), signature(job, data, settings), ids, _about(job, data)) for job in jobs]
     return Plan(data, list(jobs), runs, [labels[id(job.model)] for job in jobs], settings)
 
 
@@ -285,6 +288,21 @@ def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str,
         "batch_size": scorer.batch_size,
         "shared_stages": scorer.shared,
         "seconds": round(seconds, 3),
+    }
+
+
+def _about(job: Job, data: DataSet) -> dict[str, Any]:
+    """What leads from a run back to its model and images, and the words to print it with."""
+    names = job.model.class_names
+    return {
+        "model": job.model.name,
+        "spec": job.model.spec,
+        "train_scale": str(job.model.train_scale) if job.model.train_scale else None,
+        "class_names": ILSVRC_CLASSES if names == wnids() else names and list(names),
+        "data": data.name,
+        "place": data.place,
+        "images_total": data.total,
+        "is_sample": data.is_sample,
     }
 
 

@@ -1,6 +1,7 @@
 """Errors, their intervals, and the comparison of two nets: pure functions of arrays."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,41 @@ def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
     """Whether the top-1 error could well be a guesser's: P(as many correct by chance) above 5%."""
     images, correct = len(label_ranks), int((label_ranks < 1).sum())
     return 1 - sum(_binomial(images, i, 1 / classes) for i in range(correct)) > 0.05
+
+
+def paired_interval(both: int, only_first: int, only_second: int, images: int, z: float = Z95) -> tuple[float, float]:
+    """Interval of the second's error rate minus the first's, on the same images, as shares.
+
+    Of the images `both` nets err on so many, just one of them on the others. Newcombe's square-and-add interval with
+    Wilson's limits for paired shares (Newcombe 1998, method 10).
+    """
+    neither = images - both - only_first - only_second
+    assert min(both, only_first, only_second, neither) >= 0 < images
+    first, second = both + only_first, both + only_second
+    shares = first / images, second / images
+    (low1, high1), (low2, high2) = wilson(first, images, z), wilson(second, images, z)
+    product = first * (images - first) * second * (images - second)
+    covered = both * neither - only_first * only_second
+    corrected = max(covered - images / 2, 0.0) if covered > 0 else float(covered)
+    phi = corrected / math.sqrt(product) if product else 0.0
+    below = _root(shares[1] - low2, high1 - shares[0], phi)
+    above = _root(high2 - shares[1], shares[0] - low1, phi)
+    difference = shares[1] - shares[0]
+    return difference - below, difference + above
+
+
+def _root(one: float, other: float, phi: float) -> float:
+    return math.sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values: of several tests at once, those below 5% are significant together (Holm 1979)."""
+    order = sorted(range(len(ps)), key=lambda place: ps[place])
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 LEAST_SIGNIFICANT = 6

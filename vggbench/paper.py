@@ -98,6 +98,9 @@ RESULTS: tuple[Result, ...] = (
     Result(6, COMBINATION, (_D_JITTERED, _E_JITTERED), 23.7, 6.8, 6.8),
 )
 
+FUSIONS = {"two-net": RESULTS[-1], "seven-net": next(result for result in RESULTS if len(result.members) == 7)}
+"""The fusions of Table 6 by name: the last row, and the submission to ILSVRC-2014."""
+
 TABLE_7: tuple[OtherResult, ...] = (
     #           method               nets  top-1 top-5 top-5 test
     OtherResult("VGG",               2,    23.7,  6.8,  6.8),

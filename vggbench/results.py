@@ -15,7 +15,7 @@ from vggbench.errors import UsageError
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Settings
 from vggbench.judging import ORIGINAL, GroundTruth
-from vggbench.metrics import ErrorRate, mcnemar, top_k_error
+from vggbench.metrics import ErrorRate, mcnemar, paired_interval, top_k_error
 from vggbench.paper import Member, published
 from vggbench.protocols import Protocol, TrainScale
 from vggbench.scores import Run, Scores, fuse
@@ -63,6 +63,8 @@ class Line:
     protocol: str
     parts: tuple[Part, ...]
     scores: Scores
+    shares: Sequence[float] | None = None
+    """Of the nets in a weighted fusion."""
     _ranks: dict[tuple[int, int], _Ranked] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -105,12 +107,20 @@ class Paired:
     second: str
     mended: int
     spoiled: int
+    both: int
+    """Wrong in both."""
     images: int
 
     @property
     def points(self) -> float:
         """The second's top-1 error minus the first's, in points."""
         return 100 * (self.spoiled - self.mended) / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of `points`."""
+        low, high = paired_interval(self.both, self.mended, self.spoiled, self.images)
+        return 100 * low, 100 * high
 
     @property
     def p(self) -> float:
@@ -144,6 +154,10 @@ class Row:
     note: str | None = None
     run_hashes: tuple[str, ...] = ()
     backend: str | None = None
+    images_per_second: float | None = None
+    """Over the forward passes, as they were run; sharing of work shows here."""
+    against: Paired | None = None
+    """This row beside the one that the table compares with, by the same ground truth."""
 
 
 def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
@@ -166,14 +180,23 @@ def _errors(ranks: NDArray[np.int32]) -> Errors:
 def paired(first: Line, second: Line, data: DataSet, truth: GroundTruth = ORIGINAL) -> Paired:
     """Compare the top-1 errors of two rows on the same images."""
     assert tuple(first.scores.images) == tuple(second.scores.images), "rows of one table cover the same images"
-    wrong = [line.ranks(data, truth) >= 1 for line in (first, second)]
-    mended, spoiled = (int(count.sum()) for count in (wrong[0] & ~wrong[1], wrong[1] & ~wrong[0]))
-    return Paired(first.title, second.title, mended, spoiled, len(wrong[0]))
+    wrong, also = (line.ranks(data, truth) >= 1 for line in (first, second))
+    mended, spoiled, both = (int(count.sum()) for count in (wrong & ~also, also & ~wrong, wrong & also))
+    titles = (first.title, second.title) if first.models == second.models else (_names(first), _names(second))
+    return Paired(*titles, mended, spoiled, both, len(wrong))
+
+
+def _names(line: Line) -> str:
+    return " + ".join(model.name for model in line.models)
 
 
 def model_lines(plan: Plan, model: Model) -> list[Line]:
-    """The rows of one model: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
-    parts = [Part(job, run) for job, run in zip(plan.jobs, plan.runs, strict=True) if job.model is model]
+    """The rows of one model in an evaluation."""
+    return lines_of([Part(job, run) for job, run in zip(plan.jobs, plan.runs, strict=True) if job.model is model])
+
+
+def lines_of(parts: Sequence[Part]) -> list[Line]:
+    """The rows of one model's runs: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
     protocols = {part.job.protocol: None for part in parts}
     lines: list[Line] = []
     over_scales: dict[str, Line] = {}
@@ -198,11 +221,15 @@ def most_complete(lines: Sequence[Line]) -> list[Line]:
     return [line for line in lines if line.protocol == lines[-1].protocol]
 
 
-def fused_line(lines: Sequence[Line]) -> Line:
-    """ConvNet fusion (paper, section 4.4): the mean over nets; raises UsageError unless their classes are the same."""
+def fused_line(lines: Sequence[Line], shares: Sequence[float] | None = None) -> Line:
+    """ConvNet fusion (paper, section 4.4): the mean over nets, or a weighted one.
+
+    Raises UsageError unless their classes are the same.
+    """
     require_same_classes([line.models[0] for line in lines])
     parts = tuple(part for line in lines for part in line.parts)
-    return Line(lines[0].protocol, parts, fuse(*(line.scores for line in lines)))
+    protocols = dict.fromkeys(line.protocol for line in lines)
+    return Line(", ".join(protocols), parts, fuse(*(line.scores for line in lines), shares=shares), shares)
 
 
 def require_same_classes(models: Sequence[Model]) -> None:
@@ -222,7 +249,7 @@ def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIG
     known = [scale for scale in train_scales if scale]
     skipped = len({image for part in line.parts for image in part.run.unreadable})
     return Row(
-        network=" + ".join(model.name for model in models),
+        network=_fused_name(models, line.shares),
         models=models,
         protocol=line.protocol,
         scales=line.own_scales,
@@ -236,10 +263,11 @@ def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIG
         labels=truth.name,
         blacklisted=len(truth.left_out & set(line.scores.images)),
         doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},
-        reference=_reference(line, data, settings) if truth.is_original else None,
+        reference=_reference(line, data, settings) if truth.is_original and not line.shares else None,
         config="+".join(model.net.config.name if model.net else "other" for model in models),
         backend=" + ".join(dict.fromkeys(str(part.run.signature["backend"]) for part in line.parts)),
         run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
+        images_per_second=_images_per_second(line),
     )
 
 
@@ -312,9 +340,20 @@ def _mean_macs(net: Network, protocol: Protocol, scale: int, sizes: Sequence[tup
     return total / len(sizes)
 
 
+def _images_per_second(line: Line) -> float | None:
+    seconds = sum(entry.get("seconds", 0.0) for part in line.parts for entry in part.run.provenance)
+    return len(line.scores.images) / seconds if seconds else None
+
+
 def _sum(values: Sequence[Any]) -> Any:
     """The sum, or None where one is unknown."""
     return None if any(value is None for value in values) else sum(values)
+
+
+def _fused_name(models: Sequence[Model], shares: Sequence[float] | None) -> str:
+    if shares is None:
+        return " + ".join(model.name for model in models)
+    return " + ".join(f"{share:g} {model.name}" for share, model in zip(shares, models, strict=True))
 
 
 def _joined(values: Sequence[str]) -> str:

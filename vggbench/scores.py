@@ -62,6 +62,8 @@ class Run:
     folder: Path
     signature: dict[str, Any]
     expected: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    """What reads well or leads back to model and images, and changes no number; kept beside the signature."""
     damaged: list[Path] = field(default_factory=list)
     _files: dict[int, BlockFile] = field(default_factory=dict)
 
@@ -128,6 +130,10 @@ class Run:
         """The posteriors, (n, K) at a time; raises StoreError for a file that is damaged inside."""
         return rechunked((array for file in self._ordered for array in file.column("posterior")), ROW_GROUP)
 
+    def labels(self) -> NDArray[np.int32]:
+        """The label of each image at the time of the run, (N,)."""
+        return np.concatenate([array for file in self._ordered for array in file.column("label")])
+
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each image's original."""
         heights, widths = (
@@ -168,7 +174,8 @@ class Run:
         partial = self.folder / f".run.json.{os.getpid()}.partial"
         try:
             self._blocks.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"signature": self.signature, "images": len(self.expected)}, indent=1) + "\n")
+            kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
+            partial.write_text(json.dumps(kept, indent=1) + "\n")
             partial.replace(record)
         except OSError as error:
             raise StoreError(
@@ -185,9 +192,11 @@ class Run:
         return [self._files[first] for first in sorted(self._files)]
 
     @classmethod
-    def open(cls, folder: Path, signature: dict[str, Any], expected: Sequence[str]) -> Self:
+    def open(
+        cls, folder: Path, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
+    ) -> Self:
         """Find what is stored; leftovers of a kill are removed, damaged files are listed and computed again."""
-        run = cls(folder, signature, tuple(expected))
+        run = cls(folder, signature, tuple(expected), about or {})
         found = []
         for path in sorted(run._blocks.glob("*.parquet")):
             try:
@@ -209,7 +218,9 @@ class Store:
 
     root: Path
 
-    def run(self, name: str, signature: dict[str, Any], expected: Sequence[str]) -> Run:
+    def run(
+        self, name: str, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
+    ) -> Run:
         """The run with this signature for these images, as far as it is stored; raises StoreError."""
         text = json.dumps(signature, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -227,14 +238,15 @@ class Store:
                 f"{record} does not hold the signature that its folder is named after: it was changed by hand. "
                 "Delete its folder, or name another store with --runs."
             )
-        return Run.open(folder, signature, expected)
+        return Run.open(folder, signature, expected, about)
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """The mean of several scores of the same images."""
+    """The mean of several scores of the same images, weighted by `shares` where there are any."""
 
     parts: tuple[Scores, ...]
+    shares: tuple[float, ...] | None = None
 
     @property
     def title(self) -> str:
@@ -253,22 +265,25 @@ class Fusion:
 
     def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.float64]:
         """Of the parts, accumulated in float64."""
-        total = self.parts[0].mean(read).astype(np.float64)
-        for part in self.parts[1:]:
-            total += part.mean(read)
-        return total / len(self.parts)
+        shares = self.shares or (1.0,) * len(self.parts)
+        total = self.parts[0].mean(read).astype(np.float64) * shares[0]
+        for part, share in zip(self.parts[1:], shares[1:], strict=True):
+            total += part.mean(read) if share == 1 else part.mean(read) * np.float64(share)
+        return total / sum(shares)
 
     def batches(self) -> Iterator[NDArray[np.floating]]:
         """The mean posteriors, (n, K) at a time."""
         return (found for (found,) in batches_together([self]))
 
 
-def fuse(*parts: Scores) -> Fusion:
+def fuse(*parts: Scores, shares: Sequence[float] | None = None) -> Fusion:
     """Average posteriors over Qs, over protocols or over models (paper, sections 4.2 to 4.4).
 
-    Raises StoreError unless all parts cover the same images in the same order.
+    `shares` weight the parts; without any all count alike, as in the paper. Raises StoreError unless all parts cover
+    the same images in the same order.
     """
     assert parts
+    assert shares is None or (len(shares) == len(parts) and min(shares) >= 0 and sum(shares) > 0)
     first = parts[0].images
     for part in parts[1:]:
         if part.images != first:
@@ -278,7 +293,7 @@ def fuse(*parts: Scores) -> Fusion:
                 f"{strays[0] if strays else 'in another order'}): expected the same. "
                 "Evaluate both on the same data."
             )
-    return Fusion(parts)
+    return Fusion(parts, tuple(shares) if shares else None)
 
 
 def batches_together(several: Sequence[Scores]) -> Iterator[list[NDArray[np.floating]]]:

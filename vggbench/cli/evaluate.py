@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,11 +75,21 @@ class Evaluation:
             return None
         return paired(baseline, lines[-1], self.plan.data, self.truths[0])
 
-    def rows(self, lines: Sequence[Line]) -> list[Row]:
-        """Measure rows of the same images by each ground truth."""
+    def rows(self, lines: Sequence[Line], baseline: Sequence[Line] = ()) -> list[Row]:
+        """Measure rows of the same images by each ground truth, each beside that of `baseline` which it compares to."""
         for truth in self.truths:
-            rank_together(lines, self.plan.data, truth)
-        return [row(line, self.plan.data, self.plan.settings, truth) for line in lines for truth in self.truths]
+            rank_together([*lines, *baseline], self.plan.data, truth)
+        return [self._row(line, truth, _like(line, baseline)) for line in lines for truth in self.truths]
+
+    def _row(self, line: Line, truth: GroundTruth, baseline: Line | None) -> Row:
+        data = self.plan.data
+        found = row(line, data, self.plan.settings, truth)
+        return found if baseline in (None, line) else replace(found, against=paired(baseline, line, data, truth))
+
+
+def _like(line: Line, others: Sequence[Line]) -> Line | None:
+    """The only one of others, or the one of the same protocol and Qs."""
+    return others[0] if len(others) == 1 else Line.find(others, line.protocol, line.own_scales)
 
 
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
@@ -121,9 +131,17 @@ def _told_apart(entries: list[Entry]) -> list[Entry]:
 
 
 def evaluation(
-    texts: Sequence[str], options: EvalOptions, *, keep_going: bool = False, at_least: int = 1
+    texts: Sequence[str],
+    options: EvalOptions,
+    *,
+    keep_going: bool = False,
+    at_least: int = 1,
+    check: Callable[[Sequence[Model]], None] | None = None,
 ) -> Evaluation | None:
-    """Evaluate models as the options say; None after a dry run, and in all but one of several processes."""
+    """Evaluate models as the options say; None after a dry run, and in all but one of several processes.
+
+    `check` may refuse the models, by an error, before anything is computed.
+    """
     _require(at_least, len(set(texts)), texts)
     protocols = _protocols(options)
     settings = _settings(options)
@@ -141,6 +159,8 @@ def evaluation(
                 say(f"Note: {note}.")
             entries = load(texts, options, data, keep_going=keep_going)
             _require(at_least, len(entries), texts)
+            if check:
+                check([entry.model for entry in entries if entry.model])
             jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
             plan = prepare(data, jobs, Store(options.runs), settings)
             _begin(plan, options)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from vggbench.cli.completion import models
 from vggbench.protocols import is_scale
 
 _SEVERAL: dict[str, Callable[[str], bool]] = {
     "--scales": is_scale,
     "--labels": lambda word: word == "original" or word.startswith("real="),
+    "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
 }
 """Options whose further values follow without repeating the option, and what counts as a further value."""
 _SEVERAL_SETUPS: dict[str, Callable[[str], bool]] = {
@@ -40,7 +43,8 @@ def _flag(text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel)
 
 
-Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL)]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
+Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
 Scales = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,6 +70,7 @@ GroundTruthFile = Annotated[
 Device = Annotated[str, _flag("auto, cpu, cuda, cuda:1 or mps.", _RUNNING)]
 Precision = Annotated[str, _flag("fp32, tf32, bf16 or fp16.", _RUNNING)]
 Workers = Annotated[int | None, _flag("Processes that read images.", _RUNNING)]
+Runs = Annotated[Path, typer.Option(help="The store of posteriors.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING)]
 
 
 @dataclass(frozen=True)
@@ -130,10 +135,7 @@ class EvalOptions:
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say which way each run was computed.", rich_help_panel=_RUNNING)
     ] = False
-    runs: Annotated[
-        Path,
-        typer.Option(help="The store of posteriors.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING),
-    ] = Path("runs")
+    runs: Runs = Path("runs")
     dry_run: Annotated[
         bool, _flag("Print the forecast (views, GMACs, time, disk) and stop.", _RUNNING, "--dry-run")
     ] = False

@@ -28,8 +28,9 @@ def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
     """
     split = sample_split(str(path))
     if split:
-        return _sample(split)
-    return _opened(path, lambda top: open_evaluation(top, ground_truth))
+        return replace(_sample(split), place=str(path))
+    found = _opened(path, lambda top: open_evaluation(top, ground_truth))
+    return replace(found, place=str(Path(path).expanduser().absolute()))
 
 
 def is_sample(path: str | Path) -> bool:

@@ -60,6 +60,8 @@ class DataSet:
     """In which form the images were found."""
     labelled_by: str = ""
     """What says which class each image is of."""
+    place: str = ""
+    """What opens it again: a path, or the name of a split of the sample."""
 
     def __len__(self) -> int:
         return len(self.images)

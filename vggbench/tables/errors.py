@@ -7,7 +7,7 @@ from typing import Any
 from vggbench.data import DataSet
 from vggbench.jobs import Settings
 from vggbench.judging import ORIGINAL
-from vggbench.metrics import LEAST_SIGNIFICANT, ErrorRate
+from vggbench.metrics import LEAST_SIGNIFICANT, ErrorRate, holm
 from vggbench.results import Paired, Reference, Row
 from vggbench.tables.table import NONE, Column, Table
 from vggbench.weights import Model
@@ -40,7 +40,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
             Column("GMACs", _gmacs, right=True, spare=True),
         ],
         markdown=_markdown_columns(rows),
-        record=lambda row: _record(row, about),
+        record=lambda row: error_record(row, about),
         notes=_notes(rows, about, gain),
     )
 
@@ -59,15 +59,17 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("Q", _scales),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
         *_error_columns(rows),
+        *_against_columns(rows, from_width=0),
         Column("Params", _params, right=True, spare=True),
         Column("GMACs", _gmacs, right=True, spare=True),
+        Column("Images/s", _speed, right=True, from_width=100, spare=True),
     ]
     return Table(
         title=f"{_data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
         rows=rows,
         terminal=columns,
-        markdown=_markdown_columns(rows),
-        record=lambda row: _record(row, about),
+        markdown=[*_markdown_columns(rows), *_against_in_full(rows)],
+        record=lambda row: error_record(row, about),
         notes=_notes(rows, about),
     )
 
@@ -80,6 +82,60 @@ def _error_columns(rows: Sequence[Row]) -> list[Column]:
         Column("Published" if _publishers(rows) else "Paper", lambda r: _reference(r.reference, "/"), optional=True),
         Column("Diff", _difference, from_width=100, optional=True),
     ]
+
+
+def _against_columns(rows: Sequence[Row], from_width: int) -> list[Column]:
+    """The difference to the row that the table compares with, with a star where it is significant."""
+    baseline = next((row.against.first for row in rows if row.against), None)
+    if baseline is None:
+        return []
+    starred = _significant(rows)
+    return [Column(f"vs {baseline}", lambda r: _points(r, starred), optional=True, from_width=from_width, spare=True)]
+
+
+def _against_in_full(rows: Sequence[Row]) -> list[Column]:
+    baseline = next((row.against.first for row in rows if row.against), None)
+    if baseline is None:
+        return []
+    starred = _significant(rows)
+    return [
+        Column(f"Top-1 vs {baseline} (points)", lambda r: _points(r, starred)),
+        Column("Paired 95% CI", lambda r: _paired_bounds(r.against) if r.against else NONE),
+        Column("McNemar's p", lambda r: p_value(r.against.p) if r.against else NONE),
+        Column("Images/s", _speed, right=True, optional=True),
+    ]
+
+
+def _significant(rows: Sequence[Row]) -> set[int]:
+    """The rows, by `id`, whose difference stands after Holm's correction for the number of them."""
+    tested = [row for row in rows if row.against]
+    return {
+        id(row)
+        for row, p in zip(tested, holm([row.against.p for row in tested if row.against]), strict=True)
+        if p < 0.05
+    }
+
+
+def _points(row: Row, starred: set[int]) -> str:
+    if row.against is None:
+        return NONE
+    digits = 2 if row.against.images >= _MANY else 1
+    return f"{row.against.points:+.{digits}f}{'*' if id(row) in starred else ''}"
+
+
+def _paired_bounds(against: Paired) -> str:
+    digits = 2 if against.images >= _MANY else 1
+    low, high = against.interval
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
+def p_value(p: float) -> str:
+    """Two digits, or that it is below 0.0001."""
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+
+
+def _speed(row: Row) -> str:
+    return f"{row.images_per_second:,.3g}" if row.images_per_second else NONE
 
 
 def _labels_column(rows: Sequence[Row]) -> list[Column]:
@@ -108,8 +164,8 @@ def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def _record(row: Row, about: Circumstances) -> dict[str, Any]:
-    """TABLES.md's keys; keys may be added, never renamed."""
+def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
+    """One row for JSON and CSV; keys may be added, never renamed."""
     nets = [model.net for model in row.models if model.net]
     top1, top5 = (row.errors.top1, row.errors.top5) if row.errors else (None, None)
     macs = None if row.macs is None else row.macs / 1e9
@@ -148,6 +204,11 @@ def _record(row: Row, about: Circumstances) -> dict[str, Any]:
         "input": "; ".join(dict.fromkeys(_input(model) for model in row.models)) or None,
         "rescale": str(about.settings.rescale),
         "signature": _long_signature(row, about) if row.models else None,
+        "images_per_second": row.images_per_second,
+        "against": row.against.first if row.against else None,
+        "against_points": row.against.points if row.against else None,
+        "against_interval": list(row.against.interval) if row.against else None,
+        "against_p": row.against.p if row.against else None,
         "note": row.note,
     }
 
@@ -163,6 +224,7 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
         notes.append(_grain_note(measured[0].images))
     if gain:
         notes.append(_gain_note(gain, rows[0].labels))
+    notes += _against_note(rows)
     if measured and not about.data.is_full_ilsvrc_val:
         notes.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
     notes.append("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.")
@@ -175,6 +237,7 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
     unnamed = [model.name for model in models if model.class_names is None]
     if unnamed:
         notes.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
+    notes += _inputs_note(models)
     notes += _origins_note(models)
     if any("@random" in model.name for model in models):
         notes.append("Random weights: these errors mean nothing.")
@@ -237,11 +300,23 @@ def _grain_note(images: int) -> str:
 
 
 def _gain_note(gain: Paired, labels: str) -> str:
-    p = f"= {gain.p:.2g}" if gain.p >= 1e-4 else "< 0.0001"
+    p = p_value(gain.p)
     return (
-        f"{gain.second} against {gain.first}: {gain.points:+.1f} points top-1, {gain.mended} images mended and "
-        f"{gain.spoiled} spoiled{'' if labels == ORIGINAL.name else f' by the labels {labels}'}, McNemar's exact p {p}."
+        f"{gain.second} against {gain.first}: {gain.points:+.1f} points top-1 ({_paired_bounds(gain)}), {gain.mended} "
+        f"images mended and {gain.spoiled} spoiled{'' if labels == ORIGINAL.name else f' by the labels {labels}'}, "
+        f"McNemar's exact p {p if p.startswith('<') else f'= {p}'}."
     )
+
+
+def _against_note(rows: Sequence[Row]) -> list[str]:
+    compared = [row for row in rows if row.against]
+    if not compared:
+        return []
+    count = f", Holm's correction for {len(compared)} tests" if len(compared) > 1 else ""
+    return [
+        f"vs {compared[0].against.first if compared[0].against else NONE}: points of top-1 error on the same images; "
+        f"* significant at 5% (McNemar's exact test{count}). Interval, p: --format md."
+    ]
 
 
 def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
@@ -260,6 +335,26 @@ def _paper_note(rows: Sequence[Row], data: DataSet) -> str:
 def _publishers(rows: Sequence[Row]) -> set[str]:
     """The sources of references that are not the paper's."""
     return {row.reference.source for row in rows if row.reference and not row.reference.source.startswith("paper")}
+
+
+def _inputs_note(models: Sequence[Model]) -> list[str]:
+    """How two sources of one config differ in what their weights need."""
+    if len(models) != 2 or not models[0].net or not models[1].net or models[0].net.config != models[1].net.config:
+        return []
+    facts = [
+        (
+            model.input.channels,
+            f"0-{model.input.range}",
+            "mean alone" if set(model.input.std) == {1.0} else "mean and std",
+            f"{'ceil' if model.net.ceil_pool else 'floor'} pooling",
+            f"S {model.train_scale or 'unknown'}",
+        )
+        for model in models
+        if model.net
+    ]
+    differ = [f"{one} against {other}" for one, other in zip(*facts, strict=True) if one != other]
+    names = f"{models[0].name} and {models[1].name}"
+    return [f"{names} differ in what they need: {'; '.join(differ)}." if differ else f"{names} need the same input."]
 
 
 def _origins_note(models: Sequence[Model]) -> list[str]:

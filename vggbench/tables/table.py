@@ -90,10 +90,15 @@ def show(table: Table) -> None:
 def write(table: Table, form: Format, path: Path, command: str) -> None:
     """Write a file, whole or not at all; Markdown and CSV begin with the command that made it. Raises VggbenchError."""
     head = {"md": f"<!-- {command} -->\n\n", "csv": f"# {command}\n"}.get(form, "")
+    write_whole(path, head + render(table, form))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; raises VggbenchError."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(head + render(table, form), encoding="utf-8", newline="")
+        partial.write_text(text, encoding="utf-8", newline="")
         partial.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -20,7 +20,7 @@ from vggbench.weights.files import tensors_hash, write_tensors
 from vggbench.weights.fit import fitted, frozen
 from vggbench.weights.formats import Contents, read_weights
 from vggbench.weights.released import SOURCES, Released, recognise, released, sources_of
-from vggbench.weights.spec import RANDOM, SAMPLE_NETS, ModelSpec
+from vggbench.weights.spec import NAMED_SOURCES, RANDOM, SAMPLE_NETS, ModelSpec
 
 RANDOM_SEED = 0
 _CEIL_POOLED = ("caffe", "matconvnet")
@@ -50,6 +50,15 @@ class Model:
     """The released file that its weights are, with what was published of it."""
     path: Path | None = None
     """The file that it was loaded from."""
+
+    @property
+    def spec(self) -> str | None:
+        """What loads it again, from any folder; None for a network that is not from a file or a named source."""
+        if self.net is None:
+            return None
+        if self.path is None or self.name.partition("@")[2] in NAMED_SOURCES:
+            return self.name
+        return f"{self.net.config.name}@{self.path.absolute()}"
 
     @classmethod
     def wrap(

@@ -11,7 +11,7 @@ from vggbench.weights.released import SOURCES
 RANDOM = "random"
 SAMPLE_NETS = "sample"
 """The six small nets in the package, trained on the built-in sample (`make sample-nets`)."""
-_NAMED = (RANDOM, SAMPLE_NETS, *SOURCES)
+NAMED_SOURCES = (RANDOM, SAMPLE_NETS, *SOURCES)
 _SAMPLE_FOLDER = Path(__file__).parent / "sample"
 
 
@@ -28,9 +28,9 @@ class ModelSpec:
         name, at, source = text.partition("@")
         if at and not source:
             raise UsageError(
-                f"{text!r} names no source after the @: expected {name}@FILE, or one of {', '.join(_NAMED)}."
+                f"{text!r} names no source after the @: expected {name}@FILE, or one of {', '.join(NAMED_SOURCES)}."
             )
-        if source.lower() in _NAMED and not Path(source).exists():
+        if source.lower() in NAMED_SOURCES and not Path(source).exists():
             source = source.lower()  # D@Oxford
         return cls(config_named(name), source or None)
 
@@ -39,11 +39,11 @@ class ModelSpec:
         """As it is printed: a file by its name alone."""
         if self.source is None:
             return self.config.name
-        return f"{self.config.name}@{self.source if self.source in _NAMED else Path(self.source).name}"
+        return f"{self.config.name}@{self.source if self.source in NAMED_SOURCES else Path(self.source).name}"
 
     @property
     def path(self) -> Path | None:
         """The weights file, if the source is one."""
         if self.source == SAMPLE_NETS:
             return _SAMPLE_FOLDER / f"{self.config.name}.safetensors"
-        return Path(self.source).expanduser() if self.source and self.source not in _NAMED else None
+        return Path(self.source).expanduser() if self.source and self.source not in NAMED_SOURCES else None

@@ -16,26 +16,23 @@ def compare(
     models: Models,
     options: EvalOptions,
     all: Annotated[bool, typer.Option("--all", help="Every protocol and Q, not the most complete alone.")] = False,
+    against: Annotated[str, typer.Option(help="The net that the others are tested against: first or best.")] = "first",
+    sort: Annotated[str, typer.Option(help="given, error (lowest first) or cost (fewest GMACs first).")] = "given",
 ) -> None:
     """Several models side by side, one row each, in one pass over the images.
 
-    Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet
-    """
-    from vggbench.cli.evaluate import evaluation, row_without_weights
-    from vggbench.results import most_complete
-    from vggbench.tables.errors import nets_table
+    Each is tested against the first (McNemar's exact test, paired interval): a star marks what is significant.
 
+    Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
+    """
+    from vggbench.cli.compare import comparison, require_choices
+    from vggbench.cli.evaluate import evaluation
+
+    require_choices(against, sort)
     done = evaluation(models, options, keep_going=True)
     if done is None:
         return
-    rows = []
-    for entry in done.entries:
-        if entry.model:
-            lines = done.lines(entry.model)
-            rows += done.rows(lines if all else most_complete(lines))
-        else:
-            rows.append(row_without_weights(done, entry, options))
-    put(nets_table(rows, done.about), options.format, options.output)
+    put(comparison(done, options, every=all, against=against, order=sort), options.format, options.output)
     failed = [entry for entry in done.entries if entry.failed]
     if failed:
         raise VggbenchError(" ".join(str(entry.note) for entry in failed))

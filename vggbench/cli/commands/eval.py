@@ -1,21 +1,14 @@
 """`eval`: one model, all its protocols."""
 
-from typing import Annotated
-
-import typer
-
 from vggbench.cli.app import app
-from vggbench.cli.options import MODEL, EvalOptions, SeveralValues, with_options
+from vggbench.cli.options import EvalOptions, ModelName, SeveralValues, with_options
 from vggbench.cli.output import put
 
 
 @app.command(name="eval", cls=SeveralValues)
 @with_options
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help=MODEL),
-    ],
+    model: ModelName,
     options: EvalOptions,
 ) -> None:
     """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.

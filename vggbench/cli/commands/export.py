@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import MODEL, SeveralValues
+from vggbench.cli.options import ModelName, SeveralValues
 
 
 @app.command(cls=SeveralValues)
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    model: ModelName,
     to: Annotated[str, typer.Option(help="safetensors, torchvision or onnx.")],
     output: Annotated[
         Path | None, typer.Option(help="The file; default: CONFIG-SOURCE with the format's ending.")

@@ -1,0 +1,56 @@
+"""`runs`: what the store holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vggbench.cli import completion
+from vggbench.cli.app import app
+from vggbench.cli.options import Device, Format, Output, Runs, SeveralValues, Workers
+from vggbench.cli.output import put
+from vggbench.errors import UsageError
+
+
+@app.command(cls=SeveralValues)
+def runs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[export] [RUN...]",
+            help="Names, hashes, beginnings, or patterns such as 'D-*'; none: all. After export: see below.",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    finish: Annotated[bool, typer.Option("--finish", help="Compute what these runs, or all, lack.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the runs named, for good.")] = False,
+    runs: Runs = Path("runs"),
+    device: Device = "auto",
+    workers: Workers = None,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """List the store; show one run in full; finish, delete or export runs.
+
+    `vggbench runs export RUN... --output FILE` writes, by FILE's ending, .parquet or .csv with one row an image (its
+    label, the five most probable classes, the rank of the truth, the loss), or .json, a result with its signature and
+    the hash of its posteriors, to hand in. Several runs of one model are averaged as eval does.
+
+    pandas.read_parquet("d.parquet"); in DuckDB: select image from 'd.parquet' where rank > 5
+
+    Example: vggbench runs; vggbench runs export D-oxford-dense-Q384-1f2e3d4c --output d.parquet
+    """
+    from vggbench.cli import runs as work
+    from vggbench.jobs import Settings
+
+    asked = list(names or ())
+    if finish and delete:
+        raise UsageError("--finish and --delete: expected one of the two.")
+    if asked[:1] == ["export"]:
+        work.export(runs, asked[1:], output)
+    elif delete:
+        work.remove(runs, asked)
+    elif finish:
+        work.finish(runs, asked, Settings(device=device, workers=workers))
+    else:
+        put(work.look(runs, asked), format, output)

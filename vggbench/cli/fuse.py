@@ -1,0 +1,101 @@
+"""The work of `fuse`: of models, of stored runs, and the paper's fusions by name."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vggbench.cli.evaluate import evaluation
+from vggbench.cli.options import EvalOptions
+from vggbench.errors import UsageError
+from vggbench.judging import ground_truths, require_val
+from vggbench.paper import FUSIONS, Result
+from vggbench.results import fused_line, most_complete, row
+from vggbench.stored import is_run_name, named_runs, stored_circumstances, stored_lines
+from vggbench.tables.errors import Circumstances, nets_table
+from vggbench.tables.table import Table
+from vggbench.weights import Model
+
+
+def fuse(words: Sequence[str], options: EvalOptions, shares: Sequence[float] | None) -> Table | None:
+    """The row of a fusion; None after a dry run, and in all but one of several processes."""
+    name, texts = (words[0], list(words[1:])) if words[0] in FUSIONS else (None, list(words))
+    stored = [is_run_name(options.runs, text) for text in texts]
+    if any(stored) and not all(stored):
+        raise UsageError(
+            f"{texts[stored.index(True)]} is a stored run and {texts[stored.index(False)]} a model: expected all of "
+            "one kind."
+        )
+    paper = FUSIONS[name] if name else None
+    if any(stored):
+        return _of_runs(texts, options, shares, paper)
+    return _of_models(texts, options, shares, paper)
+
+
+def _of_models(
+    texts: list[str], options: EvalOptions, shares: Sequence[float] | None, paper: Result | None
+) -> Table | None:
+    if paper:
+        texts, options = texts or _default_nets(paper), _as_in(paper, options)
+    done = evaluation(texts, options, at_least=2, check=lambda models: _require_members(models, paper))
+    if done is None:
+        return None
+    lines = [most_complete(done.lines(entry.model)) for entry in done.entries if entry.model]
+    if any(len(own) > 1 for own in lines):
+        raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
+    fused = fused_line([own[0] for own in lines], _checked(shares, len(lines)))
+    return nets_table(done.rows([fused]), done.about)
+
+
+def _of_runs(texts: Sequence[str], options: EvalOptions, shares: Sequence[float] | None, paper: Result | None) -> Table:
+    runs = named_runs(options.runs, texts)
+    if len(runs) < 2:
+        raise UsageError(f"{' '.join(texts)}: expected two or more different runs.")
+    lines = stored_lines(runs)
+    _require_members([line.models[0] for line in lines], paper)
+    data, settings, provenance = stored_circumstances(runs)
+    truths = ground_truths(options.labels or (), options.blacklist)
+    require_val(truths, data)
+    fused = fused_line(lines, _checked(shares, len(lines)))
+    rows = [row(fused, data, settings, truth) for truth in truths]
+    return nets_table(rows, Circumstances(data, settings, provenance))
+
+
+def _checked(shares: Sequence[float] | None, count: int) -> Sequence[float] | None:
+    if not shares:
+        return None
+    if len(shares) != count or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
+        raise UsageError(
+            f"--shares {' '.join(f'{share:g}' for share in shares)}: expected {count} numbers of 0 or more, one a net."
+        )
+    return shares
+
+
+def _as_in(paper: Result, options: EvalOptions) -> EvalOptions:
+    """The paper's protocols and Qs, unless the command line names others."""
+    if not (options.center or options.tencrop or options.dense or options.multicrop):
+        options = replace(options, dense="dense" in paper.protocol, multicrop="multicrop" in paper.protocol)
+    return options if options.scales else replace(options, scales=["multi"])
+
+
+def _default_nets(paper: Result) -> list[str]:
+    """Bare names, where each config is in the fusion once."""
+    configs = [member.config for member in paper.members]
+    if len(set(configs)) < len(configs):
+        raise UsageError(
+            f"This fusion is of {_members(paper)}: expected a MODEL for each, such as D@d-256.safetensors; nobody has "
+            "released them all. `vggbench train --plan CONFIG` prints how they are trained."
+        )
+    return configs
+
+
+def _require_members(models: Sequence[Model], paper: Result | None) -> None:
+    if paper is None:
+        return
+    wanted = sorted((member.config, member.train_scale) for member in paper.members)
+    found = sorted((model.net.config.name if model.net else "other", str(model.train_scale)) for model in models)
+    if found != wanted:
+        have = ", ".join(f"{config} of S={scale}" for config, scale in found)
+        raise UsageError(f"Found {have}: expected {_members(paper)}. Name those, or fuse without the paper's name.")
+
+
+def _members(paper: Result) -> str:
+    return ", ".join(f"{member.config} of S={member.train_scale}" for member in paper.members)
