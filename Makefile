@@ -36,6 +36,7 @@ tables: setup
 
 docs: setup
 	$(BIN)/python -m typer vggbench.cli utils docs --name vggbench --output docs/commands.md
+	$(BIN)/python docs/score_map.py
 
 # The six nets in the package, trained on the sample's own pictures: about ten minutes on two cores. First A, by the
 # paper's recipe but for batch, dropout and epochs; then all six start as that A and train alike, at a tenth of the rate.

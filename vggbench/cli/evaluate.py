@@ -94,7 +94,7 @@ def _like(line: Line, others: Sequence[Line]) -> Line | None:
 
 def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
     """Load the models; `keep_going` turns a missing or unfit file into an entry without weights."""
-    load_options = _load_options(options)
+    load_options = load_options_of(options)
     specs = {_with_default(ModelSpec.parse(text), options.weights, data): "@" in text for text in texts}
     if options.width != 1 and all(spec.source != "random" for spec in specs):
         raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
@@ -143,8 +143,8 @@ def evaluation(
     `check` may refuse the models, by an error, before anything is computed.
     """
     _require(at_least, len(set(texts)), texts)
-    protocols = _protocols(options)
-    settings = _settings(options)
+    protocols = protocols_of(options)
+    settings = settings_of(options)
     choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
     check_output(options.output)
     truths = ground_truths(options.labels or (), options.blacklist)
@@ -219,9 +219,9 @@ def _require(at_least: int, count: int, texts: Sequence[str]) -> None:
 
 def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) -> Row:
     """The row of a net without weights: its cost on these images, and the paper's figure on ILSVRC alone."""
-    train_scale = _load_options(options).train_scale or _expected_scale(entry.spec)
+    train_scale = load_options_of(options).train_scale or _expected_scale(entry.spec)
     kinds = [protocol for protocol in done.protocols if protocol.combines] or done.protocols[-1:]
-    scales = _scales(kinds[-1], options, train_scale)
+    scales = scales_of(kinds[-1], options, train_scale)
     protocol = "+".join(str(kind) for kind in kinds)
     reference = paper_reference(protocol, (Member(entry.spec.config.name, str(train_scale), scales),))  # none without S
     on_ilsvrc = done.plan.data.is_full_ilsvrc_val
@@ -270,7 +270,8 @@ def _is_missing(path: str) -> bool:
         return False  # `open_data` says why
 
 
-def _protocols(options: EvalOptions) -> list[Protocol]:
+def protocols_of(options: EvalOptions) -> list[Protocol]:
+    """What the command line asks for; raises UsageError."""
     if options.grid not in (1, 8):
         raise UsageError(f"--grid {options.grid}: expected 1 or 8.")
     asked = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
@@ -280,7 +281,8 @@ def _protocols(options: EvalOptions) -> list[Protocol]:
     return [Protocol.parse(grid if name == "multicrop" else name) for name in asked or ["dense"]]
 
 
-def _scales(protocol: Protocol, options: EvalOptions, train_scale: TrainScale | None) -> tuple[int, ...]:
+def scales_of(protocol: Protocol, options: EvalOptions, train_scale: TrainScale | None) -> tuple[int, ...]:
+    """The Qs of a protocol; raises UsageError."""
     if not options.scales and not protocol.combines:
         return (MODERN_SCALE,)
     return resolve_scales(options.scales or (), train_scale)
@@ -288,11 +290,14 @@ def _scales(protocol: Protocol, options: EvalOptions, train_scale: TrainScale | 
 
 def _jobs(model: Model, protocols: Sequence[Protocol], options: EvalOptions) -> list[Job]:
     return [
-        Job(model, protocol, scale) for protocol in protocols for scale in _scales(protocol, options, model.train_scale)
+        Job(model, protocol, scale)
+        for protocol in protocols
+        for scale in scales_of(protocol, options, model.train_scale)
     ]
 
 
-def _settings(options: EvalOptions) -> Settings:
+def settings_of(options: EvalOptions) -> Settings:
+    """How networks are run; raises UsageError."""
     choices = {
         "--filter": (options.filter, ("bilinear", "bicubic")),
         "--precision": (options.precision, precisions()),
@@ -325,7 +330,8 @@ def _settings(options: EvalOptions) -> Settings:
     return settings
 
 
-def _load_options(options: EvalOptions) -> LoadOptions:
+def load_options_of(options: EvalOptions) -> LoadOptions:
+    """What the command line states about files."""
     train_scale = TrainScale.parse(options.train_scale) if options.train_scale else None
     return LoadOptions(train_scale, options.input, options.width)
 

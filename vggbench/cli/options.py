@@ -73,16 +73,32 @@ Workers = Annotated[int | None, _flag("Processes that read images.", _RUNNING)]
 Runs = Annotated[Path, typer.Option(help="The store of posteriors.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING)]
 
 
+Center = Annotated[bool, _flag("One central 224 crop (Q=256 unless --scales).", _PROTOCOLS, "--center")]
+Tencrop = Annotated[bool, _flag("4 corners, centre, and their mirrors.", _PROTOCOLS, "--tencrop")]
+Dense = Annotated[bool, _flag("The whole image and its mirror (paper, section 3.2).", _PROTOCOLS, "--dense")]
+Multicrop = Annotated[bool, _flag("5 x 5 crops and their mirrors: 50 views.", _PROTOCOLS, "--multicrop")]
+Grid = Annotated[int, _flag("Pixels that multicrop's offsets are multiples of: 1 or 8.", _PROTOCOLS)]
+InputName = Annotated[
+    str | None,
+    _flag("What files that are not known expect: torchvision, caffe or matconvnet.", _DATA),
+]
+StatedTrainScale = Annotated[str | None, _flag("S of files that do not say it: 256, 384 or 256-512.", _DATA)]
+Filter = Annotated[str, _flag("Rescaling: bilinear or bicubic.", _DATA)]
+Antialias = Annotated[bool, _flag("Antialias when rescaling.", _DATA)]
+BackendName = Annotated[str, _flag("auto (on a CPU ONNX Runtime, else PyTorch), onnxruntime or pytorch.", _RUNNING)]
+BatchSize = Annotated[int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)]
+
+
 @dataclass(frozen=True)
 class EvalOptions:
     """What an evaluation can be told; see each help text."""
 
     scales: Scales = None
-    center: Annotated[bool, _flag("One central 224 crop (Q=256 unless --scales).", _PROTOCOLS, "--center")] = False
-    tencrop: Annotated[bool, _flag("4 corners, centre, and their mirrors.", _PROTOCOLS, "--tencrop")] = False
-    dense: Annotated[bool, _flag("The whole image and its mirror (paper, section 3.2).", _PROTOCOLS, "--dense")] = False
-    multicrop: Annotated[bool, _flag("5 x 5 crops and their mirrors: 50 views.", _PROTOCOLS, "--multicrop")] = False
-    grid: Annotated[int, _flag("Pixels that multicrop's offsets are multiples of: 1 or 8.", _PROTOCOLS)] = 1
+    center: Center = False
+    tencrop: Tencrop = False
+    dense: Dense = False
+    multicrop: Multicrop = False
+    grid: Grid = 1
     data: Annotated[
         str | None,
         typer.Option(
@@ -106,28 +122,21 @@ class EvalOptions:
     ] = None
     limit: Annotated[int | None, _flag("Take every (total/N)-th image only; the row says subset.", _DATA)] = None
     weights: Annotated[str | None, _flag("Source of all models that name none, such as random.", _DATA)] = None
-    input: Annotated[
-        str | None,
-        _flag("What files that are not known expect: torchvision, caffe or matconvnet.", _DATA),
-    ] = None
-    train_scale: Annotated[str | None, _flag("S of files that do not say it: 256, 384 or 256-512.", _DATA)] = None
+    input: InputName = None
+    train_scale: StatedTrainScale = None
     width: Annotated[float, _flag("Width of random nets; 1.0 is the paper's.", _DATA)] = 1.0
-    filter: Annotated[str, _flag("Rescaling: bilinear or bicubic.", _DATA)] = "bilinear"
-    antialias: Annotated[bool, _flag("Antialias when rescaling.", _DATA)] = True
+    filter: Filter = "bilinear"
+    antialias: Antialias = True
     skip_bad_images: Annotated[
         bool, _flag("Leave out unreadable images; every table counts them.", _DATA, "--skip-bad-images")
     ] = False
     device: Device = "auto"
     precision: Precision = "fp32"
-    backend: Annotated[str, _flag("auto (on a CPU ONNX Runtime, else PyTorch), onnxruntime or pytorch.", _RUNNING)] = (
-        "auto"
-    )
+    backend: BackendName = "auto"
     compile: Annotated[bool, _flag("Compile for PyTorch; not for dense, whose sizes vary.", _RUNNING, "--compile")] = (
         False
     )
-    batch_size: Annotated[
-        int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)
-    ] = None
+    batch_size: BatchSize = None
     workers: Workers = None
     share: Annotated[
         str | None, _flag("I/N: one of N processes that share the store; the last to finish prints.", _RUNNING)
@@ -141,6 +150,33 @@ class EvalOptions:
     ] = False
     format: Format = None
     output: Output = None
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What `predict` can be told, a part of `EvalOptions`."""
+
+    scales: Scales = None
+    center: Center = False
+    tencrop: Tencrop = False
+    dense: Dense = False
+    multicrop: Multicrop = False
+    grid: Grid = 1
+    input: InputName = None
+    train_scale: StatedTrainScale = None
+    filter: Filter = "bilinear"
+    antialias: Antialias = True
+    device: Device = "auto"
+    precision: Precision = "fp32"
+    backend: BackendName = "auto"
+    batch_size: BatchSize = None
+    workers: Workers = None
+    format: Format = None
+    output: Output = None
+
+    def for_evaluation(self) -> EvalOptions:
+        """The same, all else being as by default."""
+        return EvalOptions(**{item.name: getattr(self, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True)

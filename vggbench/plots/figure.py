@@ -1,0 +1,45 @@
+"""What all pictures share: colours that the colour-blind tell apart, and how a figure becomes a file."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from vggbench.errors import UsageError, VggbenchError
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's, which are told apart by nearly everybody."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Beside colour, so that it is never the only sign."""
+INK, FAINT = "#1f2328", "#6e7781"
+_ENDINGS = (".png", ".svg", ".pdf")
+STYLE: Any = {
+    "svg.hashsalt": "vggbench", "svg.fonttype": "path", "font.size": 9, "font.family": "DejaVu Sans",
+    "axes.edgecolor": FAINT, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.grid": True,
+    "axes.axisbelow": True, "grid.color": "#d8dee4", "grid.linewidth": 0.6, "text.color": INK, "xtick.color": INK,
+    "ytick.color": INK, "legend.frameon": False, "figure.facecolor": "white", "savefig.facecolor": "white",
+}  # fmt: skip
+"""On white, which reads on a dark page too."""
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a .png, .svg or .pdf, whole or not at all, the same bytes for the same figure; raises VggbenchError."""
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(_ENDINGS)}.")
+    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(STYLE):
+            figure.savefig(partial, format=ending[1:], dpi=150, metadata=metadata)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise VggbenchError(
+            f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write."
+        ) from error
