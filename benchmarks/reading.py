@@ -74,7 +74,7 @@ def load_all(data: DataSet) -> None:
     """What an evaluation does with an image: read, decode, rescale to three Qs."""
     images = Images(data.images, Rescale())
     for position in range(len(data)):
-        assert images[Request(position, SCALES)].problem is None
+        assert images[Request.plain(position, SCALES)].problem is None
 
 
 def main() -> None:

@@ -56,5 +56,5 @@ def pictures(folder: Path, count: int, scales: Sequence[int]) -> dict[int, list[
     """Images spread over the folder, at each Q."""
     data = open_data(folder)
     images = Images(data.images, Rescale())
-    loaded = [images[Request(i * len(data) // count, tuple(scales))] for i in range(count)]
+    loaded = [images[Request.plain(i * len(data) // count, scales)] for i in range(count)]
     return {scale: [image.at(scale) for image in loaded] for scale in scales}

@@ -21,7 +21,6 @@ from vggbench.jobs import Job, Settings, Watch
 from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
 from vggbench.memory import hold_memory_flat
 from vggbench.metrics import ranks
-from vggbench.protocols import rescaled_size
 from vggbench.scores import BLOCK, Run, Store
 from vggbench.scoring import Scorer
 from vggbench.views import NotAnImage, header_of
@@ -78,8 +77,9 @@ class Plan:
     def _bytes_per_image(self) -> float:
         """Of its pixels at every Q, estimated as `work_per_image` is."""
         some = self.some_sizes
-        scales = {job.scale for job in self.jobs}
-        return 3 * sum(math.prod(rescaled_size(*size, scale)) for size in some for scale in scales) / len(some)
+        wanted = {job.wanted for job in self.jobs}
+        usual = self.settings.rescale
+        return 3 * sum(math.prod((how or usual).size(*size, q)) for size in some for q, how in wanted) / len(some)
 
     @property
     def stored_results(self) -> int:
@@ -172,7 +172,7 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
         "input": model.input.as_dict() | {"ceil_pool": model.net.ceil_pool if model.net else False},
         "protocol": str(job.protocol),
         "scale": job.scale,
-        "rescale": settings.rescale.signature(),
+        "rescale": (job.rescale or settings.rescale).signature(),
         "precision": settings.precision,
         "backend": settings.backend_for(job),
         "data": data.fingerprint,
@@ -194,7 +194,7 @@ def _compute(plan: Plan, watch: Watch) -> None:
             hold_memory_flat(varied_sizes=job.protocol.name == "dense")
             started = time.perf_counter()
             view_work = plan.work_per_image[index] / job.protocol.view_count
-            pixels = [image.at(job.scale) for image in images if image.problem is None]
+            pixels = [image.at(*job.wanted) for image in images if image.problem is None]
             computed = scorers[index].posteriors(pixels, partial(_advance, watch, view_work))
             provenance = _provenance(settings, scorers[index], time.perf_counter() - started)
             stored = _block(plan, index, images, computed, provenance)
@@ -205,16 +205,17 @@ def _compute(plan: Plan, watch: Watch) -> None:
 
 
 def _scorers(plan: Plan) -> dict[int, Scorer]:
-    """One for each job that lacks a block, by its index; the jobs of a model share its backend."""
+    """One for each job that lacks a block, by its index; the jobs of a network share its backend."""
     settings, started = plan.settings, dict[tuple[int, str], Backend]()
     scorers = {}
     for index, (job, run) in enumerate(zip(plan.jobs, plan.runs, strict=True)):
         if not plan.missing[index]:
             continue
         name = settings.backend_for(job)
-        if (id(job.model), name) not in started:
-            started[id(job.model), name] = start(name, job.model, settings.torch_device, settings.precision)
-        scorers[index] = Scorer(job, started[id(job.model), name], _batch_size(run, settings))
+        key = (id(job.model.network), name)
+        if key not in started:
+            started[key] = start(name, job.model, settings.torch_device, settings.precision)
+        scorers[index] = Scorer(job, started[key].of(job.model), _batch_size(run, settings))
     return scorers
 
 
@@ -231,7 +232,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
     order = sorted(lacking)
     ranges = {block: plan.runs[0].block_range(block) for block in order}
     requests = [
-        Request(position, tuple(sorted({plan.jobs[index].scale for index in lacking[block]})))
+        Request(position, tuple(dict.fromkeys(plan.jobs[index].wanted for index in lacking[block])))
         for block in order
         for position in ranges[block]
     ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vggbench.backends import Asked, BackendName, Precision, choose, pick_device, views_that_fit
 from vggbench.cost import image_macs
 from vggbench.errors import UsageError
-from vggbench.loading import cores, fitting_workers, no_room
+from vggbench.loading import Wanted, cores, fitting_workers, no_room
 from vggbench.protocols import Protocol, rescaled_size
 from vggbench.views import Rescale
 from vggbench.weights import Model
@@ -23,6 +23,13 @@ class Job:
     model: Model
     protocol: Protocol
     scale: int
+    rescale: Rescale | None = None
+    """Where it differs from that of all other jobs, which the settings name."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """The pixels that it takes of an image."""
+        return Wanted(self.scale, self.rescale)
 
     @property
     def title(self) -> str:
@@ -31,6 +38,7 @@ class Job:
 
     def work(self, height: int, width: int) -> float:
         """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
+        height, width = (1, 1) if self.rescale and self.rescale.square else (height, width)
         if self.model.net:
             return image_macs(self.model.net, self.protocol, self.scale, height, width)
         views = self.protocol.views(*rescaled_size(height, width, self.scale))

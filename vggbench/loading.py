@@ -7,7 +7,7 @@ import signal
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -29,14 +29,21 @@ _SHARED_MEMORY = Path("/dev/shm")
 _Item = TypeVar("_Item")
 
 
+class Wanted(NamedTuple):
+    """An image at Q, rescaled as all images of a data set are or in a way of its own."""
+
+    scale: int
+    how: Rescale | None = None
+
+
 class Loaded(NamedTuple):
     """One image's original size and its pixels at each Q, or why there are none."""
 
     position: int
     height: int
     width: int
-    sizes: dict[int, tuple[int, int]]
-    """(height, width) at each Q."""
+    sizes: dict[Wanted, tuple[int, int]]
+    """(height, width) of each."""
     pixels: Tensor
     """uint8, pixel by pixel as decoders give them, all Qs in a row: each tensor that crosses processes holds a file
     descriptor."""
@@ -44,11 +51,11 @@ class Loaded(NamedTuple):
     doubt: str | None = None
     """What libjpeg complained of while it decoded on."""
 
-    def at(self, scale: int) -> Tensor:
+    def at(self, scale: int, how: Rescale | None = None) -> Tensor:
         """(3, H, W) uint8 at this Q."""
         start = 0
         for other, (height, width) in self.sizes.items():
-            if other == scale:
+            if other == (scale, how):
                 return self.pixels[start : start + 3 * height * width].view(height, width, 3).permute(2, 0, 1)
             start += 3 * height * width
         raise KeyError(scale)
@@ -58,7 +65,12 @@ class Request(NamedTuple):
     """An image, by its place in the data set, and the Qs to rescale it to."""
 
     position: int
-    scales: tuple[int, ...]
+    wanted: tuple[Wanted, ...]
+
+    @classmethod
+    def plain(cls, position: int, scales: Iterable[int]) -> Self:
+        """At several Qs, rescaled as all images of the data set are."""
+        return cls(position, tuple(Wanted(scale) for scale in scales))
 
 
 class Images(Dataset[Loaded]):
@@ -72,11 +84,11 @@ class Images(Dataset[Loaded]):
         try:
             with complaints() as heard:
                 pixels = decode(read_whole(image))
-            at_scale = {scale: rescale(pixels, scale, self._how) for scale in request.scales}
+            found = {want: rescale(pixels, want.scale, want.how or self._how) for want in request.wanted}
         except NotAnImage as reason:
             return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
-        shapes = {scale: (rescaled.shape[1], rescaled.shape[2]) for scale, rescaled in at_scale.items()}
-        flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in at_scale.values()])
+        shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
+        flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
         return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt="; ".join(heard) or None)
 
 

@@ -76,7 +76,7 @@ class Predictor:
         """One for each image, in order; raises what an evaluation does, but not for an image that cannot be read."""
         scorers = [Scorer(job, self._backend(job), self.settings.views_per_batch) for job in self.jobs]
         scales = tuple(sorted({job.scale for job in self.jobs}))
-        requests = [Request(place, scales) for place in range(len(images))]
+        requests = [Request.plain(place, scales) for place in range(len(images))]
         workers = self.settings.workers_for(_IMAGE_BYTES, held=2 * BLOCK, ahead=PREFETCH) if len(images) > BLOCK else 0
         stream = from_workers(Images(images, self.settings.rescale), requests, workers)
         for first in range(0, len(images), BLOCK):

@@ -18,6 +18,7 @@ MAX_SCALE = 2048
 MODERN_SCALE = 256
 """Q of the modern single-crop baseline, and of a network whose S is unknown."""
 COMBINATION = "dense+multicrop"
+_UNMIRRORED, _SOFTMAXED = "-unmirrored", "-softmaxed"
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,18 @@ class View:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Center, tencrop, dense, multicrop or multicrop8, as a value that prints as its name."""
+    """Center, tencrop, dense, multicrop or multicrop8, as a value that prints as its name.
+
+    `explain` also departs from the paper: `dense-unmirrored`, `dense-softmaxed`.
+    """
 
     name: ProtocolName
     grid: Literal[1, 8] = 1
     """Pixels that the offsets of `multicrop` are multiples of."""
+    mirror: bool = True
+    """Whether mirrors are taken as well; of `center` none are."""
+    softmax_first: bool = False
+    """Whether the posteriors of positions are averaged, rather than their scores."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(ProtocolName) or self.grid not in (1, 8):
@@ -58,14 +66,18 @@ class Protocol:
             raise UsageError(f"--grid is for multicrop; {self.name} has no grid.")
 
     def __str__(self) -> str:
-        return self.name if self.grid == 1 else f"{self.name}{self.grid}"
+        grid = "" if self.grid == 1 else str(self.grid)
+        mirror, first = "" if self.mirror else _UNMIRRORED, _SOFTMAXED if self.softmax_first else ""
+        return f"{self.name}{grid}{mirror}{first}"
 
     @classmethod
     def parse(cls, spec: str) -> Self:
         """Read what `str` wrote; raises UsageError."""
+        plain = spec.removesuffix(_SOFTMAXED)
+        bare = plain.removesuffix(_UNMIRRORED)
         for name in get_args(ProtocolName):
-            if spec in (name, f"{name}8"):
-                return cls(name, 8 if spec.endswith("8") else 1)
+            if bare in (name, f"{name}8"):
+                return cls(name, 8 if bare.endswith("8") else 1, bare == plain, plain != spec)
         raise UsageError(f"Unknown protocol {spec!r}: expected {', '.join(get_args(ProtocolName))} or multicrop8.")
 
     @property
@@ -76,12 +88,13 @@ class Protocol:
     @property
     def view_count(self) -> int:
         """Views of one image at one Q."""
-        return {"center": 1, "tencrop": 10, "dense": 2, "multicrop": 50}[self.name]
+        windows = {"center": 1, "tencrop": 5, "dense": 1, "multicrop": 25}[self.name]
+        return windows if self.name == "center" or not self.mirror else 2 * windows
 
     def views(self, height: int, width: int) -> tuple[View, ...]:
         """The views of a rescaled image of this size, in pixels; every mirror follows the unmirrored ones."""
         windows = self._windows(height, width)
-        if self.name == "center":
+        if self.name == "center" or not self.mirror:
             return windows
         mirrors = tuple(View(w.height, w.width, w.top, w.left, mirror=True) for w in windows)
         return windows + mirrors

@@ -306,6 +306,8 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
 
 def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
     """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
+    if any(part.job.rescale for part in line.parts):
+        return None
     if settings.rescale != Rescale() or settings.precision not in ("fp32", "tf32"):
         return None
     if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
@@ -330,8 +332,9 @@ def _publishers_reference(line: Line) -> Reference | None:
 
 
 def _part_macs(part: Part) -> float | None:
-    net = part.job.model.net
-    return _mean_macs(net, part.job.protocol, part.job.scale, part.run.sizes()) if net else None
+    net, how = part.job.model.net, part.job.rescale
+    sizes = [(1, 1)] if how and how.square else part.run.sizes()
+    return _mean_macs(net, part.job.protocol, part.job.scale, sizes) if net else None
 
 
 def _mean_macs(net: Network, protocol: Protocol, scale: int, sizes: Sequence[tuple[int, int]]) -> float:

@@ -40,7 +40,8 @@ class Scorer:
         waiting = list[_Scored]()  # one batch behind: a GPU computes the next while it is fetched
 
         def add(indices: list[int], scores: Tensor) -> None:
-            np.add.at(totals, indices, scores.cpu().double().softmax(1).numpy())
+            found = scores.cpu().double()
+            np.add.at(totals, indices, (found if job.protocol.softmax_first else found.softmax(1)).numpy())
             advance(len(indices))
 
         for indices, scores in self._scores(images):
@@ -49,7 +50,8 @@ class Scorer:
                     f"{job.model.name} gives {scores.shape[1]} scores an image: expected {job.model.classes}, "
                     "one for each of its class names."
                 )
-            waiting.append((indices, scores.mean((2, 3))))
+            averaged = scores.softmax(1) if job.protocol.softmax_first else scores
+            waiting.append((indices, averaged.mean((2, 3))))
             if len(waiting) > 1:
                 add(*waiting.pop(0))
         for batch in waiting:

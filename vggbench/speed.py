@@ -119,7 +119,7 @@ def read(data: DataSet, scales: Sequence[int], workers: int, seconds: float) -> 
 
     Raises UnreadableImages.
     """
-    once = [Request(position, tuple(scales)) for position in range(len(data))]
+    once = [Request.plain(position, scales) for position in range(len(data))]
     stream = from_workers(Images(data.images, Rescale()), once * (1 + _MOST_READ // len(data)), workers)
     for loaded in islice(stream, _CHUNK):  # workers start
         _require_readable(data, loaded)

@@ -328,5 +328,5 @@ def _settings_of(run: StoredRun) -> dict[str, Any]:
         "precision": signature["precision"],
         "backend": asked,
         "compile": bool(compiled),
-        "rescale": Rescale(how["filter"], bool(how["antialias"])),
+        "rescale": Rescale(how["filter"], bool(how["antialias"]), bool(how.get("square"))),
     }

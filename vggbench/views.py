@@ -91,21 +91,29 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Rescale:
-    """How an image is brought to a shorter side of Q."""
+    """How an image is brought to a shorter side of Q or, as `explain` does, warped to a square of Q x Q."""
 
-    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    filter: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     antialias: bool = True
+    square: bool = False
 
     def __str__(self) -> str:
-        return f"{self.filter} {'antialiased' if self.antialias else 'without antialias'}"
+        smooth = "" if self.filter == "nearest" else " antialiased" if self.antialias else " without antialias"
+        return f"{self.filter}{smooth}{', warped to a square' if self.square else ''}"
+
+    def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
+        """(height, width) at Q = `scale` of an image of this size."""
+        return (scale, scale) if self.square else rescaled_size(height, width, scale)
 
     def signature(self) -> dict[str, Any]:
         """Everything about decoding and rescaling that can change a pixel."""
         return {
-            **asdict(self),
+            "filter": self.filter,
+            "antialias": self.antialias,
+            **({"square": True} if self.square else {}),
             "rounding": "longer side truncated",
             "decoder": "torchvision JPEG, else Pillow",
-            "uint8": "native" if _resizes_uint8_natively(self.filter) else "float",
+            "uint8": "native" if self.filter == "nearest" or _resizes_uint8_natively(self.filter) else "float",
         }
 
 
@@ -149,8 +157,8 @@ def header_of(data: bytes) -> Header:
 
 
 def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
-    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`."""
-    height, width = rescaled_size(image.shape[1], image.shape[2], scale)
+    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`, or as `how` says."""
+    height, width = how.size(image.shape[1], image.shape[2], scale)
     interpolation = v2.InterpolationMode(how.filter)
     rescaled: Tensor = v2.functional.resize(image, [height, width], interpolation, antialias=how.antialias)
     return rescaled

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -46,6 +47,16 @@ class Backend:
         if self._network:
             _ = self._features, self._classifier
         return self
+
+    def of(self, model: Model) -> Self:
+        """The same layers for the same network at another input."""
+        assert model.network is self.model.network
+        if model is self.model:
+            return self
+        other = copy(self.load())
+        other.model = model
+        other.checked_by = self.checked_by.of(model) if self.checked_by else None
+        return other
 
     def __call__(self, images: Tensor, *, check: bool = False) -> Tensor:
         """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32.

@@ -137,10 +137,12 @@ def evaluation(
     keep_going: bool = False,
     at_least: int = 1,
     check: Callable[[Sequence[Model]], None] | None = None,
+    jobs_of: Callable[[Model], list[Job]] | None = None,
 ) -> Evaluation | None:
     """Evaluate models as the options say; None after a dry run, and in all but one of several processes.
 
-    `check` may refuse the models, by an error, before anything is computed.
+    `check` may refuse the models, by an error, before anything is computed; `jobs_of` says what is evaluated of each,
+    rather than the options.
     """
     _require(at_least, len(set(texts)), texts)
     protocols = protocols_of(options)
@@ -161,7 +163,8 @@ def evaluation(
             _require(at_least, len(entries), texts)
             if check:
                 check([entry.model for entry in entries if entry.model])
-            jobs = [job for entry in entries if entry.model for job in _jobs(entry.model, protocols, options)]
+            find_jobs = jobs_of or (lambda model: _jobs(model, protocols, options))
+            jobs = [job for entry in entries if entry.model for job in find_jobs(entry.model)]
             plan = prepare(data, jobs, Store(options.runs), settings)
             _begin(plan, options)
             if options.dry_run:

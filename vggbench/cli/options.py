@@ -89,6 +89,28 @@ BackendName = Annotated[str, _flag("auto (on a CPU ONNX Runtime, else PyTorch), 
 BatchSize = Annotated[int | None, _flag("Views of 224 x 224 per forward pass; larger views count for more.", _RUNNING)]
 
 
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="ILSVRC-2012 in any form: class folders, the tar, a flat folder, Kaggle's tree, Parquet or WebDataset "
+        "shards; any folder of class folders; or sample.",
+        envvar="VGGBENCH_DATA",
+        rich_help_panel=_DATA,
+    ),
+]
+Limit = Annotated[int | None, _flag("Take every (total/N)-th image only; the row says subset.", _DATA)]
+SkipBadImages = Annotated[
+    bool, _flag("Leave out unreadable images; every table counts them.", _DATA, "--skip-bad-images")
+]
+Share = Annotated[
+    str | None, _flag("I/N: one of N processes that share the store; the last to finish prints.", _RUNNING)
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say which way each run was computed.", rich_help_panel=_RUNNING)
+]
+DryRun = Annotated[bool, _flag("Print the forecast (views, GMACs, time, disk) and stop.", _RUNNING, "--dry-run")]
+
+
 @dataclass(frozen=True)
 class EvalOptions:
     """What an evaluation can be told; see each help text."""
@@ -99,15 +121,7 @@ class EvalOptions:
     dense: Dense = False
     multicrop: Multicrop = False
     grid: Grid = 1
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="ILSVRC-2012 in any form: class folders, the tar, a flat folder, Kaggle's tree, Parquet or WebDataset "
-            "shards; any folder of class folders; or sample.",
-            envvar="VGGBENCH_DATA",
-            rich_help_panel=_DATA,
-        ),
-    ] = None
+    data: Data = None
     ground_truth: GroundTruthFile = None
     labels: Annotated[
         list[str] | None,
@@ -120,16 +134,14 @@ class EvalOptions:
     blacklist: Annotated[
         Path | None, _flag("File of validation images that do not count, as the 2014 devkit has it.", _DATA)
     ] = None
-    limit: Annotated[int | None, _flag("Take every (total/N)-th image only; the row says subset.", _DATA)] = None
+    limit: Limit = None
     weights: Annotated[str | None, _flag("Source of all models that name none, such as random.", _DATA)] = None
     input: InputName = None
     train_scale: StatedTrainScale = None
     width: Annotated[float, _flag("Width of random nets; 1.0 is the paper's.", _DATA)] = 1.0
     filter: Filter = "bilinear"
     antialias: Antialias = True
-    skip_bad_images: Annotated[
-        bool, _flag("Leave out unreadable images; every table counts them.", _DATA, "--skip-bad-images")
-    ] = False
+    skip_bad_images: SkipBadImages = False
     device: Device = "auto"
     precision: Precision = "fp32"
     backend: BackendName = "auto"
@@ -138,22 +150,47 @@ class EvalOptions:
     )
     batch_size: BatchSize = None
     workers: Workers = None
-    share: Annotated[
-        str | None, _flag("I/N: one of N processes that share the store; the last to finish prints.", _RUNNING)
-    ] = None
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say which way each run was computed.", rich_help_panel=_RUNNING)
-    ] = False
+    share: Share = None
+    verbose: Verbose = False
     runs: Runs = Path("runs")
-    dry_run: Annotated[
-        bool, _flag("Print the forecast (views, GMACs, time, disk) and stop.", _RUNNING, "--dry-run")
-    ] = False
+    dry_run: DryRun = False
+    format: Format = None
+    output: Output = None
+
+
+class _PartOfEval:
+    """Options that are also those of an evaluation."""
+
+    def for_evaluation(self) -> EvalOptions:
+        """The same, all else being as by default."""
+        return EvalOptions(**{item.name: getattr(self, item.name) for item in fields(self)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ExplainOptions(_PartOfEval):
+    """What `explain` can be told: all but what its rows change."""
+
+    data: Data = None
+    ground_truth: GroundTruthFile = None
+    limit: Limit = None
+    input: InputName = None
+    train_scale: StatedTrainScale = None
+    skip_bad_images: SkipBadImages = False
+    device: Device = "auto"
+    precision: Precision = "fp32"
+    backend: BackendName = "auto"
+    batch_size: BatchSize = None
+    workers: Workers = None
+    share: Share = None
+    verbose: Verbose = False
+    runs: Runs = Path("runs")
+    dry_run: DryRun = False
     format: Format = None
     output: Output = None
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(_PartOfEval):
     """What `predict` can be told, a part of `EvalOptions`."""
 
     scales: Scales = None
@@ -173,10 +210,6 @@ class PredictOptions:
     workers: Workers = None
     format: Format = None
     output: Output = None
-
-    def for_evaluation(self) -> EvalOptions:
-        """The same, all else being as by default."""
-        return EvalOptions(**{item.name: getattr(self, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True)

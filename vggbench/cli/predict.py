@@ -117,7 +117,7 @@ def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: st
         raise UsageError(f"--class {of_class}: expected a class of {model.name}, such as {name_of(model, 0)[1]}.")
     place = places[of_class] if of_class is not None else prediction.top(1)[0]
     (scale,) = predictor.scales[Protocol("dense")]
-    image = Images([prediction.image], predictor.settings.rescale)[Request(0, (scale,))].at(scale)
+    image = Images([prediction.image], predictor.settings.rescale)[Request.plain(0, [scale])].at(scale)
     found = predictor.class_map(image, place)
     what = f"{name_of(model, place)[1]}: {100 * found.dense:.1f} %"
     save(score_map(image, found, what, f"{model.name}, dense, Q={scale}"), path)

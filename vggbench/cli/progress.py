@@ -113,8 +113,8 @@ class Progress(_WithBar, Watch):
         top1, top5 = top_k_error(label_ranks, 1), top_k_error(label_ranks, 5)
         self._errors = f"top-1 {top1.percent:.1f} top-5 {top5.percent:.1f} % of {top1.images:,}: {job.title}"
         self.advance(0)
-        first = id(job.model) not in self._warned
-        self._warned.add(id(job.model))
+        first = id(job.model.network) not in self._warned  # at another input, as in `explain`, it may well guess
+        self._warned.add(id(job.model.network))
         if first and "@random" not in job.model.name and at_chance(label_ranks, job.model.classes):
             self._say_above(
                 f"Warning: {job.title} is no better than chance on its first {top1.images} images. Class order or "

@@ -30,14 +30,14 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
     model = rows[0].models[0]
     scale = f", S={model.train_scale}" if model.train_scale else ", S unknown"
     return Table(
-        title=f"{model.name}{scale} | {_data_title(about.data, rows[0])} | error, %",
+        title=f"{model.name}{scale} | {data_title(about.data, rows[0])} | error, %",
         rows=rows,
         terminal=[
             Column("Protocol", lambda r: r.protocol),
             Column("Q", _scales),
             Column("Views", lambda r: str(r.views), right=True, from_width=100),
             *_error_columns(rows),
-            Column("GMACs", _gmacs, right=True, spare=True),
+            Column("GMACs", gmacs, right=True, spare=True),
         ],
         markdown=_markdown_columns(rows),
         record=lambda row: error_record(row, about),
@@ -61,11 +61,11 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         *_error_columns(rows),
         *_against_columns(rows, from_width=0),
         Column("Params", _params, right=True, spare=True),
-        Column("GMACs", _gmacs, right=True, spare=True),
+        Column("GMACs", gmacs, right=True, spare=True),
         Column("Images/s", _speed, right=True, from_width=100, spare=True),
     ]
     return Table(
-        title=f"{_data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
+        title=f"{data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
         rows=rows,
         terminal=columns,
         markdown=[*_markdown_columns(rows), *_against_in_full(rows)],
@@ -77,8 +77,8 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
 def _error_columns(rows: Sequence[Row]) -> list[Column]:
     return [
         *_labels_column(rows),
-        Column("Top-1", lambda r: _error(r.errors.top1) if r.errors else "no weights"),
-        Column("Top-5", lambda r: _error(r.errors.top5) if r.errors else NONE),
+        Column("Top-1", lambda r: error_cell(r.errors.top1) if r.errors else "no weights"),
+        Column("Top-5", lambda r: error_cell(r.errors.top5) if r.errors else NONE),
         Column("Published" if _publishers(rows) else "Paper", lambda r: _reference(r.reference, "/"), optional=True),
         Column("Diff", _difference, from_width=100, optional=True),
     ]
@@ -130,8 +130,8 @@ def _paired_bounds(against: Paired) -> str:
 
 
 def p_value(p: float) -> str:
-    """Two digits, or that it is below 0.0001."""
-    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+    """Two digits, or that it is below a ten-thousandth."""
+    return f"{p:.2g}" if p >= 1e-4 else "<0.0001"
 
 
 def _speed(row: Row) -> str:
@@ -159,7 +159,7 @@ def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
         Column("Ref. top-1 / top-5", lambda r: _reference(r.reference, " / "), optional=True),
         Column("Diff.", _difference, optional=True),
         Column("Params (M)", _params, right=True),
-        Column("GMACs/image", _gmacs, right=True),
+        Column("GMACs/image", gmacs, right=True),
         Column("Reference", lambda r: r.reference.source if r.reference else NONE, optional=True),
     ]
 
@@ -245,6 +245,22 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
     notes += [row.note for row in rows if row.note]
     notes += _signatures(measured, about)
     return notes
+
+
+def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
+    """How rows of one net were made: input, rescaling, decoders, time, signature of the first."""
+    model = rows[0].models[0]
+    seen = _seen(model, about.data)
+    grain = [_grain_note(rows[0].images)] if rows[0].images < _MANY else []
+    random = ["Random weights: these errors mean nothing."] if "@random" in model.name else []
+    return [
+        *grain,
+        f"{_input(model)}, {_made(about)}",
+        _decoded_note(about, rows),
+        *random,
+        *([f"{model.name} {seen}"] if seen else []),
+        _signature(rows[0], about),
+    ]
 
 
 def _seen(model: Model, data: DataSet) -> str | None:
@@ -428,7 +444,8 @@ def _input(model: Model) -> str:
     return f"{model.input}{pooling}{width}"
 
 
-def _data_title(data: DataSet, row: Row) -> str:
+def data_title(data: DataSet, row: Row) -> str:
+    """The images, how many of them, and that the sample is one."""
     name = "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
     if data.is_sample:
         name = data.name.replace("sample", "SAMPLE (drawn pictures)", 1)
@@ -443,7 +460,8 @@ def _scales(row: Row) -> str:
     return ",".join(str(scale) for scale in row.scales)
 
 
-def _gmacs(row: Row) -> str:
+def gmacs(row: Row) -> str:
+    """Per image, to print."""
     if row.macs is None:
         return NONE
     return f"{row.macs / 1e9:.1f}" if row.macs >= 1e10 else f"{row.macs / 1e9:.3f}"
@@ -465,7 +483,8 @@ def _bounds(rate: ErrorRate) -> str:
     return f"{low:.{digits}f}-{high:.{digits}f}"
 
 
-def _error(rate: ErrorRate) -> str:
+def error_cell(rate: ErrorRate) -> str:
+    """An error with its interval, as wide as the number of images makes it."""
     if rate.images < _MANY:
         return f"{_percent(rate)} {_bounds(rate)}"
     low, high = rate.interval

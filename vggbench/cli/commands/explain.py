@@ -1,0 +1,43 @@
+"""`explain`: why one net scores differently from tool to tool."""
+
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import ExplainOptions, ModelName, SeveralValues, with_options
+from vggbench.cli.output import put
+
+
+@app.command(cls=SeveralValues)
+@with_options
+def explain(
+    model: ModelName,
+    options: ExplainOptions,
+    recipes: Annotated[
+        bool, typer.Option("--recipes", help="What torchvision, timm, Keras, MatConvNet and Caffe do instead.")
+    ] = False,
+    multicrop: Annotated[
+        bool, typer.Option("--multicrop", help="Also 50 views an image, which cost more than all other rows.")
+    ] = False,
+) -> None:
+    """The same weights under single changes from the paper's recipe: protocol, Q, mirror, filter, input, pooling.
+
+    One pass over the images; each row is tested against the paper's recipe on the same images.
+
+    Example: vggbench explain D@oxford --data imagenet
+    """
+    from vggbench.cli.evaluate import evaluation
+    from vggbench.explanation import explained, jobs_of
+    from vggbench.tables.explanation import explanation_table
+
+    rows = []
+
+    def jobs(loaded):  # type: ignore[no-untyped-def]
+        rows.extend(jobs_of(loaded, recipes=recipes, costly=multicrop))
+        return [job for _, _, job in rows]
+
+    done = evaluation([model], options.for_evaluation(), jobs_of=jobs)
+    if done:
+        found = explained(done.plan, rows, done.about.settings)
+        put(explanation_table(found, done.about, recipes=recipes), options.format, options.output)
