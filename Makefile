@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables docs sample-nets miniature clean
+.PHONY: setup demo test check lint tables counted-tables docs sample-nets miniature clean
 
 setup: $(INSTALLED)
 
@@ -27,12 +27,19 @@ test: setup
 
 check: lint test
 
-tables: setup
-	$(BIN)/vggbench params --output tables/parameters.md
-	$(BIN)/vggbench params --output tables/parameters.csv
-	$(BIN)/vggbench eval D --data sample-heldout --scales 256 384 512 --dense --multicrop --output tables/sample.md
+# The first four are counts and published figures, which a test compares with what is here; the sample takes a quarter of an hour.
+tables: setup counted-tables
+	for form in md csv; do $(BIN)/vggbench compare A A-LRN B C D E --data sample --scales 256 384 512 --center \
+	  --tencrop --dense --multicrop --all --output tables/sample.$$form || exit 1; done
 	$(BIN)/python -c "from pathlib import Path; from vggbench.data.sample import contact_sheet as write; \
 	  write(Path('tables/sample.jpg'))"
+
+counted-tables: setup
+	for form in md csv; do \
+	  $(BIN)/vggbench reproduce 1 --published --output tables/configurations.$$form && \
+	  $(BIN)/vggbench params --output tables/parameters.$$form && \
+	  $(BIN)/vggbench params --cost --output tables/cost.$$form && \
+	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 --published --output tables/paper.$$form || exit 1; done
 
 docs: setup
 	$(BIN)/python -m typer vggbench.cli utils docs --name vggbench --output docs/commands.md

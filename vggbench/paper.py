@@ -129,3 +129,13 @@ def published(protocol: str, members: tuple[Member, ...]) -> Result | None:
     """
     wanted = sorted(members, key=repr)
     return next((r for r in RESULTS if r.protocol == protocol and sorted(r.members, key=repr) == wanted), None)
+
+
+def own_row(row: OtherResult) -> Result | None:
+    """The row of Table 5 or 6 that a row of Table 7 repeats, but for the test error of one net."""
+    if row.method != "VGG":
+        return None
+    combined = [result for result in RESULTS if result.protocol == COMBINATION or result == FUSIONS["seven-net"]]
+    return next(
+        (r for r in reversed(combined) if (len(r.members), r.top1, r.top5) == (row.nets, row.top1, row.top5)), None
+    )

@@ -17,6 +17,7 @@ from vggbench.protocols import is_scale
 _SEVERAL: dict[str, Callable[[str], bool]] = {
     "--scales": is_scale,
     "--labels": lambda word: word == "original" or word.startswith("real="),
+    "--nets": lambda word: "@" in word,
     "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
 }
 """Options whose further values follow without repeating the option, and what counts as a further value."""
@@ -185,6 +186,28 @@ class ExplainOptions(_PartOfEval):
     verbose: Verbose = False
     runs: Runs = Path("runs")
     dry_run: DryRun = False
+    format: Format = None
+    output: Output = None
+
+
+@dataclass(frozen=True)
+class ReproduceOptions(_PartOfEval):
+    """What `reproduce` can be told: all but what the paper's rows say."""
+
+    data: Data = None
+    ground_truth: GroundTruthFile = None
+    limit: Limit = None
+    skip_bad_images: SkipBadImages = False
+    device: Device = "auto"
+    backend: BackendName = "auto"
+    batch_size: BatchSize = None
+    workers: Workers = None
+    share: Share = None
+    verbose: Verbose = False
+    runs: Runs = Path("runs")
+    dry_run: Annotated[
+        bool, _flag("Print the jobs, the forecast, and what each row lacks, and stop.", _RUNNING, "--plan")
+    ] = False
     format: Format = None
     output: Output = None
 

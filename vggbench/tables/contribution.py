@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vggbench.data.imagenet import VAL_IMAGES
+from vggbench.data.opening import ILSVRC_VAL
+from vggbench.judging import ORIGINAL
 from vggbench.results import Row
 from vggbench.scores import Run
 from vggbench.stored import posteriors_sha256
@@ -37,6 +39,10 @@ def complaints(record: Any) -> list[str]:
         return found
     if record["images"] != VAL_IMAGES:
         found.append(f"images is {record['images']:,}, expected {VAL_IMAGES:,}")
+    if record["data"] != ILSVRC_VAL:
+        found.append(f"data is {record['data']!r}, expected {ILSVRC_VAL!r}")
+    if record.get("labels", ORIGINAL.name) != ORIGINAL.name:
+        found.append(f"labels is {record['labels']!r}, expected {ORIGINAL.name!r}")
     if not 0 <= record["top5_error"] <= record["top1_error"] <= 100:
         found.append("the errors are none")
     if len(record["posteriors_sha256"]) != 64 or set(record["posteriors_sha256"]) - set("0123456789abcdef"):

@@ -444,16 +444,20 @@ def _input(model: Model) -> str:
     return f"{model.input}{pooling}{width}"
 
 
-def data_title(data: DataSet, row: Row) -> str:
-    """The images, how many of them, and that the sample is one."""
-    name = "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
+def data_name(data: DataSet) -> str:
+    """The images' name, and that the sample is one."""
     if data.is_sample:
-        name = data.name.replace("sample", "SAMPLE (drawn pictures)", 1)
+        return data.name.replace("sample", "SAMPLE (drawn pictures)", 1)
+    return "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
+
+
+def data_title(data: DataSet, row: Row) -> str:
+    """The images, and how many of them a row is of."""
     if not row.errors:
-        return name
+        return data_name(data)
     skipped = f" ({row.skipped} unreadable)" if row.skipped else ""
     subset = ", a subset" if len(data) != data.total else ""
-    return f"{name}, {row.images:,} of {data.total:,} images{skipped}{subset}"
+    return f"{data_name(data)}, {row.images:,} of {data.total:,} images{skipped}{subset}"
 
 
 def _scales(row: Row) -> str:

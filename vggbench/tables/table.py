@@ -69,15 +69,15 @@ def check_output(output: Path | None) -> None:
         raise UsageError(f"--output {output}: expected a file, found a folder. Name a file such as table.md.")
 
 
-def render(table: Table, form: Format) -> str:
-    """The table as text; for the terminal use `show`."""
+def render(tables: Table | Sequence[Table], form: Format) -> str:
+    """Tables as text, as CSV and JSON in one; for the terminal use `show`."""
+    several = [tables] if isinstance(tables, Table) else tables
+    records = [table.record(row) for table in several for row in table.rows]
     if form == "json":
-        return json.dumps([table.record(row) for row in table.rows], indent=1) + "\n"
+        return json.dumps(records, indent=1) + "\n"
     if form == "csv":
-        return _csv(table)
-    if form == "md":
-        return _markdown(table)
-    return _plain(table)
+        return _csv(records)
+    return "\n".join(_markdown(table) if form == "md" else _plain(table) for table in several)
 
 
 def show(table: Table) -> None:
@@ -87,10 +87,10 @@ def show(table: Table) -> None:
     _print(table, Console(highlight=False))
 
 
-def write(table: Table, form: Format, path: Path, command: str) -> None:
+def write(tables: Table | Sequence[Table], form: Format, path: Path, command: str) -> None:
     """Write a file, whole or not at all; Markdown and CSV begin with the command that made it. Raises VggbenchError."""
     head = {"md": f"<!-- {command} -->\n\n", "csv": f"# {command}\n"}.get(form, "")
-    write_whole(path, head + render(table, form))
+    write_whole(path, head + render(tables, form))
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -177,8 +177,8 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
 
 
-def _csv(table: Table) -> str:
-    records = [{key: _scalar(value) for key, value in table.record(row).items()} for row in table.rows]
+def _csv(found: Sequence[dict[str, Any]]) -> str:
+    records = [{key: _scalar(value) for key, value in record.items()} for record in found]
     records = [_split_intervals(record) for record in records]
     text = io.StringIO()
     keys = {key: None for record in records for key in record}

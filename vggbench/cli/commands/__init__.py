@@ -4,6 +4,7 @@ from vggbench.cli.commands import params as params  # isort: skip
 from vggbench.cli.commands import eval as eval  # isort: skip
 from vggbench.cli.commands import compare as compare  # isort: skip
 from vggbench.cli.commands import explain as explain  # isort: skip
+from vggbench.cli.commands import reproduce as reproduce  # isort: skip
 from vggbench.cli.commands import fuse as fuse  # isort: skip
 from vggbench.cli.commands import predict as predict  # isort: skip
 from vggbench.cli.commands import runs as runs  # isort: skip

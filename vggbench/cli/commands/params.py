@@ -19,6 +19,9 @@ def params(
     ] = None,
     scales: Scales = None,
     layers: Annotated[bool, typer.Option("--layers", help="Layer by layer, for each config.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Views and GMACs per image by protocol and Q; default: the paper's Qs.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Recount with fvcore; fail on any difference.")] = False,
     width: Annotated[float, typer.Option(help="Channels relative to the paper's.")] = 1.0,
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.")] = 1000,
@@ -32,18 +35,22 @@ def params(
     from vggbench.configs import CROP, MAX_WIDTH, PAPER, config_named
     from vggbench.cost import Network
     from vggbench.protocols import resolve_scales
+    from vggbench.tables.cost import SCALES, cost_table
     from vggbench.tables.parameters import layers_table, parameters_table
 
     if not 0 < width <= MAX_WIDTH or not 1 <= classes <= 1_000_000:
         raise UsageError(
             f"--width {width} --classes {classes}: expected a width up to {MAX_WIDTH:g} and 1 to 1,000,000 classes."
         )
-    sizes = resolve_scales(scales, None) if scales else (CROP,)
+    if layers and cost:
+        raise UsageError("--layers and --cost: expected one of the two.")
+    sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Network(config, classes, width) for config in chosen]
     if check:
         _check(nets, sizes)
-    put(layers_table(nets, sizes) if layers else parameters_table(nets, sizes), format, output)
+    table = layers_table if layers else cost_table if cost else parameters_table
+    put(table(nets, sizes), format, output)
 
 
 def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg]

@@ -1,0 +1,198 @@
+"""The paper's tables as they are printed, and what may stand beside them."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_paper as printed
+from conftest import Result
+
+from vggbench.data import DataSet
+from vggbench.metrics import ErrorRate
+from vggbench.paper import FUSIONS, RESULTS, TABLE_7, own_row
+from vggbench.reproduction import Check, checks_of, results_of, training_command
+from vggbench.results import Errors, Reference, Row
+from vggbench.tables.paper import configurations_table, published_table
+
+ROOT = Path(__file__).parent.parent
+CLI = Callable[..., Result]
+
+
+def cells(markdown: str) -> list[list[str]]:
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+@pytest.mark.parametrize(("number", "text"), [(3, printed.TABLE_3), (4, printed.TABLE_4)])
+def test_tables_3_and_4_cell_by_cell(number: int, text: str, vggbench: CLI) -> None:
+    expected = [line.split() for line in text.strip().splitlines()]
+    assert cells(vggbench("reproduce", number, "--published").out) == expected
+
+
+def test_table_5_cell_by_cell(vggbench: CLI) -> None:
+    expected = [
+        [net, "256-512", "256,384,512", protocol, *figure.split("/")]
+        for net, *figures in (line.split() for line in printed.TABLE_5.strip().splitlines())
+        for protocol, figure in zip(printed.PROTOCOLS, figures, strict=True)
+    ]
+    assert cells(vggbench("reproduce", 5, "--published").out) == expected
+
+
+def test_table_6_cell_by_cell(vggbench: CLI) -> None:
+    found = cells(vggbench("reproduce", 6, "--published").out)
+    expected = [[r.protocol, str(r.top1), str(r.top5), str(r.top5_test or "-")] for r in printed.TABLE_6]
+    assert [row[3:] for row in found] == expected
+    assert found[0][0] == "D/256 + D/384 + D/256-512 + C/256 + C/384 + E/256 + E/384"
+    assert [row[:3] for row in found[1:]] == [["D + E", "256-512", "256,384,512"]] * 3
+
+
+def test_table_7_cell_by_cell(vggbench: CLI) -> None:
+    expected = [line.replace("_", " ").rsplit(" ", 4) for line in printed.OTHERS.strip().splitlines()]
+    found = cells(vggbench("reproduce", 7, "--published").out.replace("&amp;", "&"))
+    assert found == [[cell.strip() for cell in row] for row in expected]
+
+
+def test_table_1_is_the_papers() -> None:
+    """Written out by hand, as the paper prints it, with what it prints in bold."""
+    columns = {name: [row.cells[name] for row in configurations_table().rows] for name in ("A", "A-LRN", "C", "D", "E")}
+    assert columns["A"][:4] == ["11 layers", "conv3-64", "", "maxpool"]
+    assert columns["A-LRN"][2] == "LRN*"
+    third = ["conv{0}-256", "conv{0}-512", "conv{0}-512"]
+    for name, kernel in (("C", 1), ("D", 3)):
+        added = [cell for cell in columns[name] if cell.endswith("*")]
+        assert added == [text.format(kernel) + "*" for text in third]
+    assert [cell for cell in columns["E"] if cell.endswith("*")] == ["conv3-256*", "conv3-512*", "conv3-512*"]
+    assert columns["E"][-4:] == ["FC-4096", "FC-4096", "FC-1000", "softmax"]
+    assert columns["E"].count("maxpool") == 5
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
+def test_every_form_says_its_table(number: int, vggbench: CLI) -> None:
+    rows = json.loads(vggbench("reproduce", number, "--published", "--format", "json").out)
+    assert {row["table"] for row in rows} == {number}
+    assert len(rows) == len(published_table(number).rows)
+    as_csv = vggbench("reproduce", number, "--published", "--format", "csv").out
+    assert len(list(csv.DictReader(io.StringIO(as_csv)))) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("configurations", ["reproduce", "1", "--published"]),
+        ("parameters", ["params"]),
+        ("cost", ["params", "--cost"]),
+        ("paper", ["reproduce", "2", "3", "4", "5", "6", "7", "--published"]),
+    ],
+)
+@pytest.mark.parametrize("form", ["md", "csv"])
+def test_the_committed_tables_are_fresh(
+    name: str, arguments: list[str], form: str, vggbench: CLI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert vggbench(*arguments, "--output", f"tables/{name}.{form}").code == 0
+    assert (ROOT / "tables" / f"{name}.{form}").read_bytes() == Path(f"tables/{name}.{form}").read_bytes(), (
+        "make tables"
+    )
+
+
+# ---------------------------------------------------------------- measured
+
+
+def test_on_the_sample_every_cell_that_can_be_is_filled(vggbench: CLI, few_drawn: Path) -> None:
+    done = vggbench("reproduce", 3, 4, "--data", "sample", "--format", "json")
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)
+    filled = {(row["table"], row["config"]) for row in rows if row["top1_error"] is not None}
+    assert filled == {(table, net) for table in (3, 4) for net in "CDE"}
+    assert all(row["train_scale"] == "256-512" for row in rows if row["top1_error"] is not None)
+    assert not any(row["paper_top1"] or row["reference_top1"] for row in rows if row["top1_error"] is not None)
+    own = {row["network"]: row for row in rows if row["table"] == 4 and row["top1_error"] is not None}
+    table = json.loads(vggbench("eval", "D", "--data", "sample", "--scales", 256, 384, 512, "--format", "json").out)
+    assert own["D"]["top1_error"] == table[-1]["top1_error"]
+
+
+def test_no_figure_of_the_paper_is_in_the_samples_tables(vggbench: CLI, few_drawn: Path) -> None:
+    out = vggbench("reproduce", 3, "--data", "sample").out
+    assert "SAMPLE" in out
+    assert not any(f"| {result.top1} " in out or f"{result.top1} /" in out for result in results_of([3]))
+    assert "--published 3" in out
+    assert "vggbench train D --data sample --train-scale 384" in out
+
+
+def test_a_plan_says_what_can_be_and_computes_nothing(vggbench: CLI, few_drawn: Path, tmp_path: Path) -> None:
+    done = vggbench("reproduce", 3, "--data", "sample", "--plan")
+    assert (done.code, done.out) == (0, "")
+    assert "Table 3, D, S=256-512, dense: can be measured." in done.err
+    assert "Table 3, B, S=256, dense: lacks B of S=256." in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_on_the_whole_set_the_papers_figure_stands_beside(
+    vggbench: CLI, few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the sample were ILSVRC and its nets of full width."""
+    monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
+    monkeypatch.setattr("vggbench.results._reference", lambda *whatever: Reference(25.6, 8.1, "paper, Table 3"))
+    rows = {(row[0], row[1]): row for row in cells(vggbench("reproduce", 3, "--data", "sample").out)}
+    assert rows["D", "256-512"][-2] == "25.6 / 8.1"
+    top1 = float(rows["D", "256-512"][3].split()[0])
+    assert rows["D", "256-512"][-1].startswith(f"{top1 - 25.6:+.1f}"[:4])
+    assert rows["A", "256"][-2:] == ["29.6 / 10.4", "-"]
+
+
+def row_of(wrong: int, images: int, reference: bool) -> Row:
+    return Row(
+        "D@torchvision", (), "center", (256,), None, 1, None, None, images,
+        errors=Errors(ErrorRate(wrong, images), ErrorRate(0, images)),
+        reference=Reference(28.408, 9.618, "torchvision") if reference else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "off"), [(14_204, 0), (14_205, 1), (14_104, -100)])
+def test_a_publishers_figure_agrees_to_the_image(wrong: int, off: int) -> None:
+    ((released, figure),) = [check for check in checks_of("torchvision") if check[0].config.name == "D"]
+    assert Check(released, figure, row_of(wrong, 50_000, True)).images_off == off
+    assert Check(released, figure, row_of(wrong, 50_000, False)).images_off is None
+
+
+def test_torchvisions_nets_are_checked_by_torchvisions_protocol() -> None:
+    checks = checks_of("torchvision")
+    assert [released.config.name for released, _ in checks] == ["A", "B", "D", "E", "A-BN", "B-BN", "D-BN", "E-BN"]
+    assert {(figure.protocol, figure.scales) for _, figure in checks} == {("center", (256,))}
+
+
+def test_without_weights_the_rows_stay(vggbench: CLI, few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggbench.weights.download._SECONDS", 1, raising=False)
+    done = vggbench("reproduce", "torchvision", "--data", "sample", "--format", "json")
+    assert [row["top1_error"] for row in json.loads(done.out)] == [None] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["8"], "expected numbers from 1 to 7"),
+        (["nobody"], "expected table numbers from 1 to 7, or one of"),
+        (["torchvision", "3"], "expected table numbers, or one source alone"),
+        (["3", "x", "--published"], "expected numbers from 1 to 7"),
+    ],
+)
+def test_what_cannot_be_reproduced(arguments: list[str], said: str, vggbench: CLI) -> None:
+    done = vggbench("reproduce", *arguments, "--data", "sample")
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_table_7_repeats_tables_5_and_6() -> None:
+    own = [own_row(row) for row in TABLE_7]
+    assert own[:3] == [RESULTS[-1], next(r for r in RESULTS if (r.table, r.top5) == (5, 7.1)), FUSIONS["seven-net"]]
+    assert set(own[3:]) == {None}
+
+
+def test_the_command_that_trains_what_nobody_has_released() -> None:
+    member = next(m for r in RESULTS for m in r.members if (m.config, m.train_scale) == ("C", "384"))
+    command: Any = training_command(member, "imagenet")
+    assert command.startswith("vggbench train C --data imagenet --train-scale 384")

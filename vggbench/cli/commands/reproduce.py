@@ -1,0 +1,40 @@
+"""`reproduce`: the paper's tables."""
+
+from typing import Annotated
+
+import typer
+
+from vggbench.cli.app import app
+from vggbench.cli.options import ReproduceOptions, SeveralValues, with_options
+from vggbench.cli.output import put_all
+
+
+@app.command(cls=SeveralValues)
+@with_options
+def reproduce(
+    options: ReproduceOptions,
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TABLE...|SOURCE", help="1 to 7, none: all; or torchvision, oxford: its own figures."),
+    ] = None,
+    nets: Annotated[
+        list[str] | None,
+        typer.Option(help="Your nets, CONFIG@FILE, beside the released ones.", metavar="MODEL..."),
+    ] = None,
+    published: Annotated[bool, typer.Option("--published", help="The paper's figures alone; nothing is run.")] = False,
+) -> None:
+    """The paper's Tables 1 to 7 with what is measured here, or a source's own published figures as a first check.
+
+    Runs what is missing and possible, and names what no released weights can give.
+
+    Example: vggbench reproduce torchvision --data imagenet; vggbench reproduce 3 4 5 6 --data imagenet --plan
+    """
+    from vggbench.cli.reproduce import published as as_printed
+    from vggbench.cli.reproduce import reproduce as work
+    from vggbench.tables.table import check_output, choose_format
+
+    choose_format(options.format, options.output, is_terminal=False)
+    check_output(options.output)
+    found = as_printed(tables or ()) if published else work(tables or (), nets or (), options)
+    if found:
+        put_all(found, options.format, options.output)

@@ -1,0 +1,112 @@
+"""The work of `reproduce`: print what is published, or measure it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vggbench.cli.evaluate import Evaluation, evaluation
+from vggbench.cli.options import ReproduceOptions
+from vggbench.cli.progress import say
+from vggbench.configs import CONFIGS, PAPER
+from vggbench.data import is_sample
+from vggbench.errors import UsageError, VggbenchError
+from vggbench.jobs import Job
+from vggbench.reproduction import (
+    ERROR_TABLES,
+    check_jobs,
+    checked,
+    checks_of,
+    jobs_for,
+    lacking_members,
+    parse_tables,
+    reproduced,
+    results_of,
+)
+from vggbench.tables.paper import checks_table, measured_others_table, measured_table, network, published_table
+from vggbench.tables.table import Table
+from vggbench.weights import Model
+from vggbench.weights.released import released
+
+
+def published(texts: Sequence[str]) -> list[Table]:
+    """The paper's own figures."""
+    return [published_table(number) for number in parse_tables(texts)]
+
+
+def reproduce(texts: Sequence[str], nets: Sequence[str], options: ReproduceOptions) -> list[Table]:
+    """Tables of the paper or of a source, with what is measured; none after a plan."""
+    if texts and not texts[0].isdecimal():
+        if len(texts) > 1 or nets:
+            raise UsageError(f"reproduce {' '.join(texts)}: expected table numbers, or one source alone.")
+        return _checks(texts[0], options)
+    numbers = parse_tables(texts)
+    results = results_of(numbers)
+    models: list[Model] = []
+
+    def jobs(model: Model) -> list[Job]:
+        models.append(model)
+        return jobs_for(model, results)
+
+    if not results:
+        return [published_table(number) for number in numbers]
+    done = evaluation(_nets(nets, options), options.for_evaluation(), keep_going=True, jobs_of=jobs)
+    if done is None:
+        if options.dry_run:
+            _say_plan(models, numbers)
+        return []
+    rows = reproduced(done.plan, models, results, done.about.settings)
+    place = str(options.data or "sample")
+    tables = []
+    for number in numbers:
+        if number in ERROR_TABLES:
+            own = [found for found in rows if found.result.table == number]
+            tables.append(measured_table(number, own, done.about, place))
+        elif number == 7:
+            tables.append(measured_others_table(rows, done.about, place))
+        else:
+            tables.append(published_table(number))
+    _say_failures(done)
+    return tables
+
+
+def _nets(named: Sequence[str], options: ReproduceOptions) -> list[str]:
+    """Those named, and bare names of the paper's nets that are not: the sample's six, else what was released."""
+    given = {text.partition("@")[0] for text in named}
+    on_sample = options.data is None or is_sample(options.data)
+    usual = PAPER if on_sample else [name for name in PAPER if released(CONFIGS[name], "oxford")]
+    return [*named, *(name for name in usual if name not in given)]
+
+
+def _say_plan(models: Sequence[Model], numbers: Sequence[int]) -> None:
+    for found in lacking_members(models, results_of(numbers)):
+        result = found.result
+        lacks = ", ".join(f"{member.config} of S={member.train_scale}" for member in found.lacking)
+        what = f"Table {result.table}, {network(result)}, S={result.members[0].train_scale}, {result.protocol}"
+        say(f"{what}: {f'lacks {lacks}' if lacks else 'can be measured'}.")
+
+
+def _say_failures(done: Evaluation) -> None:
+    failed = [str(entry.note) for entry in done.entries if entry.note]
+    for note in failed:
+        say(f"Note: {note}")
+    if any(entry.failed for entry in done.entries) and not any(entry.model for entry in done.entries):
+        raise VggbenchError(" ".join(failed))
+
+
+def _checks(source: str, options: ReproduceOptions) -> list[Table]:
+    checks = checks_of(source)
+    names = list(dict.fromkeys(row.name for row, _ in checks))
+    models: list[Model] = []
+
+    def jobs(model: Model) -> list[Job]:
+        models.append(model)
+        return check_jobs(model, checks)
+
+    done = evaluation(names, options.for_evaluation(), keep_going=True, jobs_of=jobs)
+    if done is None:
+        return []
+    notes = {entry.spec.name: entry.note for entry in done.entries if entry.note}
+    rows = [
+        replace(row, note=notes.get(row.released.name))
+        for row in checked(done.plan, models, checks, done.about.settings)
+    ]
+    return [checks_table(source, rows, done.about)]
