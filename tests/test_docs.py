@@ -3,11 +3,14 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
+from conftest import Result
 
+from vggbench import __version__
 from vggbench.cli import app
 from vggbench.cli.completion import SOURCES, models, runs
 from vggbench.configs import CONFIGS
@@ -60,3 +63,12 @@ def test_runs_are_completed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         (tmp_path / name / "run.json").touch()
     (tmp_path / "D-other").mkdir()
     assert runs("D") == ["D-sample-dense-Q256-00000000"]
+
+
+def test_the_citations_are_of_this_version(vggbench: Callable[..., Result]) -> None:
+    out = vggbench("cite").out
+    assert f"version = {{{__version__}}}" in out
+    assert out.count("@") == 2
+    assert out.count("{") == out.count("}")
+    assert "eprint = {1409.1556}" in out
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

@@ -64,6 +64,11 @@ class Evaluation:
     protocols: list[Protocol]
     truths: tuple[GroundTruth, ...]
 
+    @property
+    def models(self) -> list[Model]:
+        """Those that were evaluated."""
+        return [entry.model for entry in self.entries if entry.model]
+
     def lines(self, model: Model) -> list[Line]:
         """The rows of one model."""
         return model_lines(self.plan, model)

@@ -61,6 +61,10 @@ Format = Annotated[
 Output = Annotated[
     Path | None, typer.Option(help="Write to this file instead of standard output.", rich_help_panel=_OUTPUT)
 ]
+Plot = Annotated[
+    Path | None,
+    typer.Option(help="Also draw what there is data for into this folder, as PNG and SVG.", rich_help_panel=_OUTPUT),
+]
 GroundTruthFile = Annotated[
     str | None,
     _flag(
@@ -155,6 +159,7 @@ class EvalOptions:
     verbose: Verbose = False
     runs: Runs = Path("runs")
     dry_run: DryRun = False
+    plot: Plot = None
     format: Format = None
     output: Output = None
 

@@ -1,6 +1,7 @@
 """What all pictures share: colours that the colour-blind tell apart, and how a figure becomes a file."""
 
 import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ STYLE: Any = {
     "ytick.color": INK, "legend.frameon": False, "figure.facecolor": "white", "savefig.facecolor": "white",
 }  # fmt: skip
 """On white, which reads on a dark page too."""
+
+
+def as_svg(figure: Figure) -> bytes:
+    """The same bytes for the same figure."""
+    file = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:

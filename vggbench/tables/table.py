@@ -109,7 +109,8 @@ def write_whole(path: Path, text: str) -> None:
         ) from error
 
 
-def _shown(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
+def shown_columns(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
+    """Those that appear at this width, None being unlimited, and are not empty."""
     return [
         column
         for column in columns
@@ -123,7 +124,7 @@ def _print(table: Table, console: Any) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    columns = _shown(table.terminal, table.rows, console.width)
+    columns = shown_columns(table.terminal, table.rows, console.width)
     while _natural_width(columns, table.rows) > console.width and any(column.spare for column in columns):
         columns.remove([column for column in columns if column.spare][-1])
     grid = RichTable(box=None, pad_edge=True, header_style="bold", show_edge=False)
@@ -158,7 +159,7 @@ def _plain(table: Table) -> str:
 
 
 def _markdown(table: Table) -> str:
-    columns = _shown(table.markdown, table.rows, None)
+    columns = shown_columns(table.markdown, table.rows, None)
     lines = [
         "| " + " | ".join(column.heading for column in columns) + " |",
         "|" + "|".join("--:" if column.right else "---" for column in columns) + "|",

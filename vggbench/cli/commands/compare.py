@@ -33,6 +33,10 @@ def compare(
     if done is None:
         return
     put(comparison(done, options, every=all, against=against, order=sort), options.format, options.output)
+    if options.plot and done.models:
+        from vggbench.cli.plotting import plot_evaluation
+
+        plot_evaluation(done, options.plot)
     failed = [entry for entry in done.entries if entry.failed]
     if failed:
         raise VggbenchError(" ".join(str(entry.note) for entry in failed))

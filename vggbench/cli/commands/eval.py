@@ -23,3 +23,7 @@ def evaluate(
         lines = done.lines(loaded)
         table = eval_table(done.rows(lines), done.about, done.gain(loaded, lines))
         put(table, options.format, options.output)
+        if options.plot:
+            from vggbench.cli.plotting import plot_evaluation
+
+            plot_evaluation(done, options.plot)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import Format, Output, Scales, SeveralValues
+from vggbench.cli.options import Format, Output, Plot, Scales, SeveralValues
 from vggbench.cli.output import put
 from vggbench.errors import UsageError
 
@@ -25,6 +25,7 @@ def params(
     check: Annotated[bool, typer.Option("--check", help="Recount with fvcore; fail on any difference.")] = False,
     width: Annotated[float, typer.Option(help="Channels relative to the paper's.")] = 1.0,
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.")] = 1000,
+    plot: Plot = None,
     format: Format = None,
     output: Output = None,
 ) -> None:
@@ -51,6 +52,11 @@ def params(
         _check(nets, sizes)
     table = layers_table if layers else cost_table if cost else parameters_table
     put(table(nets, sizes), format, output)
+    if plot:
+        from vggbench.cli.plotting import write
+        from vggbench.plots.layers import parameters_and_macs
+
+        write({f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}, plot)
 
 
 def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg]

@@ -1,0 +1,148 @@
+"""Pictures: what is drawn is what was measured, the same bytes again, nothing half-written."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vggbench.configs import CONFIGS
+from vggbench.cost import Network, cost
+from vggbench.errors import UsageError, VggbenchError
+from vggbench.metrics import ErrorRate
+from vggbench.per_image import PerImage
+from vggbench.plots.evaluation import (
+    class_errors,
+    confusion,
+    error_against_cost,
+    error_against_scale,
+    error_by_class,
+    pareto,
+)
+from vggbench.plots.figure import save
+from vggbench.plots.layers import parameters_and_macs
+from vggbench.results import Errors, Row
+
+
+def row_of(wrong: int, macs: float, scales: Sequence[int] = (256,), network: str = "D", protocol: str = "dense") -> Row:
+    errors = Errors(ErrorRate(wrong, 100), ErrorRate(0, 100))
+    return Row(network, (), protocol, tuple(scales), None, 2, None, macs, 100, errors=errors)
+
+
+ROWS = [
+    row_of(30, 1e9), row_of(20, 2e9, (384,)), row_of(25, 4e9, (512,)), row_of(18, 7e9, (256, 384, 512)),
+    row_of(40, 1e9, network="A"), row_of(35, 2e9, (384,), network="A"),
+]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 9)), min_size=1, max_size=12))
+def test_nothing_on_the_front_is_undercut(points: list[tuple[int, int]]) -> None:
+    rows = [row_of(wrong, macs * 1e9) for wrong, macs in points]
+    front = [(row.errors.top1.wrong, row.macs) for row in pareto(rows) if row.errors and row.macs]
+    for wrong, macs in front:
+        assert not any(w <= wrong and 1e9 * m <= macs and (w, 1e9 * m) != (wrong, macs) for w, m in points)
+    for wrong, macs in points:
+        assert any(w <= wrong and m <= 1e9 * macs for w, m in front)
+
+
+def test_error_against_q_draws_each_line_with_its_interval() -> None:
+    figure = error_against_scale(ROWS, "title")
+    assert figure
+    (axes,) = figure.axes
+    d, a = (container[0] for container in axes.containers)
+    assert np.asarray(d.get_ydata()).tolist() == [30, 20, 25]
+    assert np.asarray(a.get_ydata()).tolist() == [40, 35]
+    np.testing.assert_allclose(np.asarray(d.get_xdata()), [256, 384, 512], atol=3)  # lines stand apart
+    assert "%" in axes.get_ylabel()
+    assert "pixels" in axes.get_xlabel()
+    assert error_against_scale([ROWS[0], ROWS[3]], "one Q") is None
+
+
+def test_error_against_cost_has_every_row_once() -> None:
+    figure = error_against_cost(ROWS, "title")
+    assert figure
+    (axes,) = figure.axes
+    drawn = [line for line in axes.lines if line.get_linestyle() == "None" and len(np.asarray(line.get_xdata())) == 1]
+    found = sorted((float(np.asarray(p.get_xdata())[0]), float(np.asarray(p.get_ydata())[0])) for p in drawn)
+    assert found == sorted((row.macs / 1e9, row.errors.top1.percent) for row in ROWS if row.macs and row.errors)
+    assert axes.get_xscale() == "log"
+    assert error_against_cost(ROWS[:1], "one point") is None
+
+
+LABELS = np.array([0, 0, 0, 1, 1, 2], np.int32)
+SAID = np.array([0, 1, 2, 1, 0, 2], np.int32)
+FOUND = PerImage(
+    tuple(f"i{i}" for i in range(6)), LABELS, SAID[:, None], np.ones((6, 1), np.float32),
+    (SAID != LABELS).astype(np.int32), np.zeros(6),
+)  # fmt: skip
+
+
+def test_classes_and_what_they_are_taken_for() -> None:
+    images, wrong = class_errors(FOUND, 4)
+    assert images.tolist() == [3, 2, 1, 0]
+    assert wrong.tolist() == [2, 1, 0, 0]
+    names = ["a", "b", "c", "never seen"]
+    by_class = error_by_class(FOUND, names, "title")
+    assert [text.get_text() for text in by_class.axes[1].get_yticklabels()] == ["a", "b", "c"]
+    matrix = confusion(FOUND, names, "title")
+    assert matrix
+    shown = np.asarray(matrix.axes[0].images[0].get_array())
+    rows = [text.get_text() for text in matrix.axes[0].get_yticklabels()]
+    columns = [text.get_text() for text in matrix.axes[0].get_xticklabels()]
+    assert shown[rows.index("a"), columns.index("b")] == pytest.approx(100 / 3)
+    assert shown[rows.index("b"), columns.index("a")] == 50
+    right = PerImage(FOUND.images, SAID, SAID[:, None], FOUND.probabilities, FOUND.ranks * 0, FOUND.losses)
+    assert confusion(right, names, "no error") is None
+
+
+def test_a_thousand_classes_stay_readable() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(1000, dtype=np.int32), 5)
+    ranks = rng.integers(0, 2, 5000).astype(np.int32)
+    many = PerImage(("x",) * 5000, labels, labels[:, None], np.ones((5000, 1), np.float32), ranks, np.zeros(5000))
+    figure = error_by_class(many, [f"class {i}" for i in range(1000)], "title")
+    assert len(figure.axes[1].get_yticklabels()) == 15
+    assert figure.get_size_inches()[1] < 6
+
+
+def test_bars_of_layers_add_up() -> None:
+    net = Network(CONFIGS["D"])
+    figure = parameters_and_macs([net], 224)
+    left, right = figure.axes
+    total = cost(net)
+    assert sum(bar.get_height() for bar in left.patches) == pytest.approx(total.parameters / 1e6)  # type: ignore[attr-defined]
+    assert sum(bar.get_height() for bar in right.patches) == pytest.approx(total.macs / 1e9)  # type: ignore[attr-defined]
+
+
+def test_files_are_the_same_again_and_whole(tmp_path: Path) -> None:
+    for ending in ("png", "svg", "pdf"):
+        for name in ("a", "b"):
+            figure = error_against_cost(ROWS, "title")
+            assert figure
+            save(figure, tmp_path / "folder" / f"{name}.{ending}")
+        one, other = (tmp_path / "folder" / f"{name}.{ending}" for name in ("a", "b"))
+        assert one.read_bytes() == other.read_bytes(), ending
+    assert len(list((tmp_path / "folder").iterdir())) == 6
+    figure = error_against_cost(ROWS, "title")
+    assert figure
+    with pytest.raises(UsageError, match="ends in"):
+        save(figure, tmp_path / "x.gif")
+    (tmp_path / "file").touch()
+    with pytest.raises(VggbenchError, match="cannot be written"):
+        save(figure, tmp_path / "file" / "x.png")
+
+
+def test_the_command_draws_what_there_is_data_for(
+    vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plots"
+    done = vggbench("compare", "A", "D", "--data", "sample", "--scales", 256, 288, "--plot", folder)
+    assert done.code == 0, done.err
+    names = {path.name for path in folder.iterdir()}
+    assert {"error-q.png", "error-q.svg", "error-gmacs.png", "classes-A-sample.svg", "classes-D-sample.png"} <= names
+    assert "SAMPLE" in done.out
+    assert vggbench("params", "D", "E", "--plot", folder).code == 0
+    assert (folder / "layers-224.svg").exists()

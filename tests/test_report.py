@@ -1,0 +1,182 @@
+"""The report: one file, everything escaped, nothing fetched, a sort that works; in a browser where there is one."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Result
+
+from vggbench.configs import CONFIGS
+from vggbench.cost import Network
+from vggbench.data import open_data
+from vggbench.per_image import PerImage
+from vggbench.plots.layers import parameters_and_macs
+from vggbench.report import WORST, Gallery, gallery, number, render
+from vggbench.tables.table import Column, Table
+
+HOSTILE = "<script>alert(1)</script>"
+QUOTED = "a\"b'c onerror=alert(2) x.JPEG"
+
+
+class Page(HTMLParser):
+    """Tags, the addresses that they name, and text outside of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.attributes: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def hostile_page(folder: Path) -> str:
+    """A page all of whose names are hostile, with an image that is there and one that is not."""
+    from PIL import Image
+
+    (folder / HOSTILE.replace("/", "")).mkdir(parents=True)
+    Image.new("RGB", (300, 260), "red").save(folder / HOSTILE.replace("/", "") / QUOTED, "JPEG")
+    Image.new("RGB", (300, 260), "red").save(folder / HOSTILE.replace("/", "") / "gone.JPEG")
+    images = open_data(folder).images
+    next(image.path for image in images if image.id == "gone").unlink()
+    found = PerImage(
+        tuple(image.id for image in images), np.zeros(2, np.int32), np.array([[1], [1]], np.int32),
+        np.ones((2, 1), np.float32), np.ones(2, np.int32), np.array([1.0, np.inf]),
+    )  # fmt: skip
+    columns = [Column(HOSTILE, lambda r: r[0]), Column("error", lambda r: r[1], right=True)]
+    rows = [(HOSTILE, "9.5"), ("b", "10.25"), (QUOTED, "-")]
+    table = Table(HOSTILE, rows, columns, columns, lambda r: {}, [QUOTED])
+    figures = {HOSTILE: parameters_and_macs([Network(CONFIGS["A"])], 224)}
+    shown = gallery(HOSTILE, found, [HOSTILE, QUOTED], images)
+    return render(HOSTILE, warning=QUOTED, tables=[table], plots=figures, galleries=[shown])
+
+
+def test_what_data_says_is_text_alone(tmp_path: Path) -> None:
+    page = Page(hostile_page(tmp_path / "images"))
+    assert page.tags.count("script") == 1
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert page.text.count(HOSTILE) >= 5
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert "can no longer be read" in page.text
+    assert "inf" in page.text
+
+
+def test_the_policy_allows_our_own_script_alone(tmp_path: Path) -> None:
+    text = hostile_page(tmp_path / "images")
+    assert "default-src 'none'; img-src data:; style-src 'sha256-" in text.replace("&#39;", "'")
+    assert "unsafe" not in text
+    assert "http://" not in Page(text).text
+    assert not [address for address in Page(text).addresses if "http" in address]
+
+
+def test_it_is_the_same_again_and_of_bounded_size(
+    vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path
+) -> None:
+    arguments = ("report", "A", "D", "--data", "sample", "--scales", 256, 288)
+    for name in ("one.html", "two.html"):
+        done = vggbench(*arguments, "--output", tmp_path / name)
+        assert done.code == 0, done.err
+        assert done.out == ""
+    one, two = ((tmp_path / name).read_text() for name in ("one.html", "two.html"))
+    assert one == two
+    assert len(one) < 3e6
+    page = Page(one)
+    assert page.tags.count("figure") >= 4
+    assert "SAMPLE: these are drawn pictures" in page.text
+    said = json.loads(vggbench("eval", "D", "--data", "sample", "--scales", 256, 288, "--format", "json").out)
+    assert f"{said[-1]['top1_error']:.1f}" in page.text
+    assert said[-1]["signature"].split(" | ")[1] in page.text
+
+
+def test_the_worst_come_first_and_are_few() -> None:
+    class Image:
+        def __init__(self, name: str) -> None:
+            self.id = name
+
+        def read(self) -> bytes:
+            return b""
+
+    count = 40
+    losses = np.arange(count, dtype=np.float64)
+    found = PerImage(
+        tuple(f"i{i}" for i in range(count)), np.zeros(count, np.int32), np.ones((count, 1), np.int32),
+        np.ones((count, 1), np.float32), (np.arange(count) != 39).astype(np.int32), losses,
+    )  # fmt: skip
+    images: Any = [Image(name) for name in found.images]
+    shown: Gallery = gallery("net", found, ["a", "b"], images)
+    assert (shown.wrong, shown.images, len(shown.mistakes)) == (39, 40, WORST)
+    assert [mistake.image for mistake in shown.mistakes[:2]] == ["i38", "i37"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("24.40", "24.4"), ("50,000", "50000.0"), ("-1.5*", "-1.5"), ("6.2 2.9-13.0", "6.2"), ("-", None)],
+)
+def test_cells_are_sorted_as_numbers(text: str, value: str | None) -> None:
+    assert number(Column("x", str), text) == value
+
+
+@pytest.mark.parametrize("arguments", [["--output", "x.txt"], ["--format", "md"]])
+def test_what_is_no_html(arguments: list[str], vggbench: Callable[..., Result], few_drawn: Path) -> None:
+    done = vggbench("report", "A", "--data", "sample", *arguments)
+    assert done.code == 2
+    assert "report writes HTML" in done.err
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Headless Chromium, whose log and requests are kept."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no chromium and chromedriver here (apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    options = Options()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    found = webdriver.Chrome(options=options, service=Service(driver))
+    yield found
+    found.quit()
+
+
+def test_in_chromium(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(hostile_page(tmp_path / "images"))
+    browser.get(path.as_uri())
+    assert browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert browser.execute_script("return document.images.length") == 2
+    cells = "return [...document.querySelectorAll('.sortable tbody tr')].map(r => r.cells[1].textContent)"
+    assert browser.execute_script(cells) == ["9.5", "10.25", "-"]
+    orders = []
+    for _ in range(3):
+        browser.find_elements("css selector", ".sortable th button")[1].click()
+        orders.append(browser.execute_script(cells))
+    assert orders == [["9.5", "10.25", "-"], ["-", "10.25", "9.5"], ["9.5", "10.25", "-"]]
+    from selenium.webdriver.common.keys import Keys
+
+    browser.find_elements("css selector", ".sortable th button")[1].send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.querySelectorAll('.sortable th')[1].ariaSort") == "ascending"
+    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"]
+    assert all(url.startswith(("file:", "data:")) for url in urls)
