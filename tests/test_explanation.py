@@ -19,13 +19,14 @@ from torch import Tensor
 from vggbench import loading
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
-from vggbench.data import open_data
+from vggbench.data import DataSet, open_data
 from vggbench.data.imagenet import wnids
 from vggbench.evaluation import evaluate
 from vggbench.explanation import CHANGES, RECIPES, _mean_reversed, _other_range, _swapped, jobs_of
 from vggbench.jobs import Job, Settings
 from vggbench.model import VGG, initialise
 from vggbench.protocols import TrainScale
+from vggbench.results import Reference
 from vggbench.scores import posteriors
 from vggbench.views import INPUTS, Input, decode
 from vggbench.weights import Model, ModelSpec
@@ -262,6 +263,18 @@ def test_the_table_from_the_command_line(vggbench: Callable[..., Result], few_dr
     said = vggbench("explain", "A", "--data", "sample", "--format", "table")
     assert "SAMPLE" in said.out
     assert "Nothing is left" not in said.err, "a finished table says nothing of work"
+
+
+def test_a_published_figure_is_of_nothing_altered(
+    vggbench: Callable[..., Result], few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the sample were ILSVRC: only rows that are the paper's or a publisher's own way may have one."""
+    monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
+    monkeypatch.setattr("vggbench.results.paper_reference", lambda *whatever: Reference(1.0, 1.0, "paper, Table 0"))
+    monkeypatch.setattr("vggbench.results._is_the_papers", lambda net: True)
+    beside = {row["change"] for row in rows_of(vggbench) if row["reference_top1"] is not None}
+    assert beside == {"paper's recipe", "centre, Q=256", "centre crop", "ten crops", "Q=256", "Q=512", "no mirror",
+                      "227, centre 224", "softmax first"}  # fmt: skip
 
 
 def test_recipes_share_the_baselines_run(vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path) -> None:

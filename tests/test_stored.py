@@ -14,6 +14,7 @@ from conftest import Result
 
 from vggbench.errors import StoreError, UsageError
 from vggbench.judging import ORIGINAL
+from vggbench.scores import Run
 from vggbench.stored import StoredRun, is_run_name, named_runs, posteriors_sha256, stored_lines, stored_runs
 
 CLI = Callable[..., Result]
@@ -285,3 +286,19 @@ def test_unreadable_records_are_errors_when_named(store: Path) -> None:
     (folder / "run.json").write_text("{")
     with pytest.raises(StoreError, match="Delete its folder"):
         named_runs(store, ["A-*"])
+
+
+def test_a_label_that_is_no_class_is_a_sentence(vggbench: CLI, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file that somebody made up could have it."""
+    monkeypatch.setattr(Run, "labels", lambda run: np.full(12, 99, np.int32))
+    refused = vggbench("fuse", *(names(store)[f"{net}-sample-dense-Q256"] for net in "AD"))
+    assert refused.code == 1
+    assert "has labels from 99 to 99: expected those of its 12 classes" in refused.err
+
+
+def test_an_altered_run_stays_altered_in_the_store(vggbench: CLI, few_drawn: Path, tmp_path: Path) -> None:
+    assert vggbench("explain", "A", "--data", "sample").code == 0
+    altered = {run.job.model.name for run in stored_runs(tmp_path / "runs")[0] if run.job.model.altered}
+    assert altered == {
+        "A@sample (channels swapped)", "A@sample (mean reversed)", "A@sample (scale of 255)", "A@sample (ceil)"
+    }  # fmt: skip

@@ -298,6 +298,7 @@ def _about(job: Job, data: DataSet) -> dict[str, Any]:
     return {
         "model": job.model.name,
         "spec": job.model.spec,
+        "altered": job.model.altered,
         "train_scale": str(job.model.train_scale) if job.model.train_scale else None,
         "class_names": ILSVRC_CLASSES if names == wnids() else names and list(names),
         "data": data.name,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -75,9 +75,11 @@ def _single_view(scale: int, how: Rescale | None = None) -> Callable[[Job], Job]
 
 
 def _input(change: Callable[[Input], Input], name: str) -> Callable[[Job], Job | None]:
-    return lambda job: replace(
-        job, model=replace(job.model, name=f"{job.model.name} ({name})", input=change(job.model.input))
-    )
+    return lambda job: replace(job, model=_altered(job.model, name, input=change(job.model.input)))
+
+
+def _altered(model: Model, how: str, **changes: Any) -> Model:
+    return replace(model, name=f"{model.name} ({how})", altered=True, **changes)
 
 
 def _swapped(given: Input) -> Input:
@@ -107,7 +109,7 @@ def _other_pooling(job: Job) -> Job | None:
     other.load_state_dict(network.state_dict(), assign=True)
     way = "ceil" if other.ceil_pool else "floor"
     turned = Network(net.config, net.classes, net.width, other.ceil_pool)
-    return replace(job, model=replace(job.model, name=f"{job.model.name} ({way})", network=frozen(other), net=turned))
+    return replace(job, model=_altered(job.model, way, network=frozen(other), net=turned))
 
 
 CHANGES: tuple[Change, ...] = (

@@ -306,19 +306,22 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
 
 def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
     """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
-    if any(part.job.rescale for part in line.parts):
+    if any(part.job.rescale or part.job.model.altered for part in line.parts):
         return None
     if settings.rescale != Rescale() or settings.precision not in ("fp32", "tf32"):
         return None
     if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
         return None
-    nets = [model.net for model in line.models]
-    if not all(net and net.width == 1 and net.classes == 1000 for net in nets):
+    if not all(_is_the_papers(model.net) for model in line.models):
         return None
     members = tuple(
         Member(model.net.config.name, str(model.train_scale), line.scales(model)) for model in line.models if model.net
     )
     return paper_reference(line.protocol, members) or _publishers_reference(line)
+
+
+def _is_the_papers(net: Network | None) -> bool:
+    return net is not None and net.width == 1 and net.classes == 1000
 
 
 def _publishers_reference(line: Line) -> Reference | None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vggbench.blocks import BlockFile
@@ -78,6 +79,16 @@ class StoredRun(Run):
         """Ids of the images that have a posterior."""
         return self._ids
 
+    def labels(self) -> NDArray[np.int32]:
+        """The label of each image at the time of the run, (N,); raises StoreError for one that is no class."""
+        found = super().labels()
+        if len(found) and not 0 <= found.min() <= found.max() < int(self.signature["classes"]):
+            raise StoreError(
+                f"{self.title} has labels from {found.min()} to {found.max()}: expected those of its "
+                f"{self.signature['classes']} classes. Delete it with --delete, and evaluate again."
+            )
+        return found
+
     @property
     def done(self) -> int:
         """Images that were looked at, readable or not."""
@@ -128,6 +139,7 @@ class StoredRun(Run):
             weights_hash=str(signature["weights"]),
             train_scale=TrainScale.parse(scale) if scale else None,
             net=Network(config, int(signature["classes"]), float(signature["width"]), ceil) if config else None,
+            altered=bool(self.about.get("altered", False)),
         )
         return Job(model, Protocol.parse(signature["protocol"]), int(signature["scale"]))
 

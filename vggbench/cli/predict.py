@@ -17,7 +17,7 @@ from vggbench.plots.figure import save
 from vggbench.plots.score_map import score_map
 from vggbench.prediction import Prediction, Predictor, name_of
 from vggbench.protocols import Protocol
-from vggbench.tables.prediction import prediction_table
+from vggbench.tables.prediction import Guess, guesses, prediction_table
 from vggbench.tables.table import Table
 from vggbench.weights import ModelSpec, default_source, load_model
 
@@ -36,15 +36,15 @@ def predict(
     with _found(places) as images:
         if map_:
             _require_map(predictor, images, map_)
+        rows, wrong = list[Guess](), list[Prediction]()
         with VerifyProgress(len(images)) as progress:
-            found = []
             for done, prediction in enumerate(predictor.predictions(images), start=1):
-                found.append(prediction)
+                rows += guesses(predictor, prediction, count)
+                wrong += [prediction] if prediction.problem else []
                 progress.update(done)
-        if map_ and found[0].problem is None:
-            _draw(predictor, found[0], map_, of_class)
-    wrong = [prediction for prediction in found if prediction.problem]
-    return prediction_table(predictor, found, count), _complaint(wrong, len(found)) if wrong else None
+                if map_ and prediction.posterior is not None:
+                    _draw(predictor, prediction, map_, of_class)
+        return prediction_table(predictor, rows), _complaint(wrong, len(images)) if wrong else None
 
 
 def _predictor(text: str, options: PredictOptions) -> Predictor:

@@ -9,7 +9,9 @@ from vggbench.tables.table import Column, Table
 
 
 @dataclass(frozen=True)
-class _Row:
+class Guess:
+    """One of an image's most probable classes, as the model names it and in words."""
+
     image: str
     rank: int
     own: str
@@ -17,9 +19,8 @@ class _Row:
     probability: float
 
 
-def prediction_table(predictor: Predictor, found: Sequence[Prediction], count: int) -> Table:
-    """`count` rows an image; images without a posterior are left to the caller to name."""
-    rows = [row for prediction in found if prediction.problem is None for row in _rows(predictor, prediction, count)]
+def prediction_table(predictor: Predictor, rows: Sequence[Guess]) -> Table:
+    """The guesses of all images; those without a posterior are left to the caller to name."""
     how = _how(predictor)
     wnids = any(row.own != row.words for row in rows)
     model = predictor.model
@@ -47,15 +48,17 @@ def prediction_table(predictor: Predictor, found: Sequence[Prediction], count: i
     )
 
 
-def _rows(predictor: Predictor, prediction: Prediction, count: int) -> list[_Row]:
-    assert prediction.posterior is not None
+def guesses(predictor: Predictor, prediction: Prediction, count: int) -> list[Guess]:
+    """The most probable classes of one image; none where it has no posterior."""
+    if prediction.posterior is None:
+        return []
     return [
-        _Row(prediction.image.id, rank + 1, *name_of(predictor.model, place), float(prediction.posterior[place]))
+        Guess(prediction.image.id, rank + 1, *name_of(predictor.model, place), float(prediction.posterior[place]))
         for rank, place in enumerate(prediction.top(count))
     ]
 
 
-def _record(row: _Row, predictor: Predictor) -> dict[str, Any]:
+def _record(row: Guess, predictor: Predictor) -> dict[str, Any]:
     model = predictor.model
     return {
         "image": row.image,

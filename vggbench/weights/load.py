@@ -50,6 +50,8 @@ class Model:
     """The released file that its weights are, with what was published of it."""
     path: Path | None = None
     """The file that it was loaded from."""
+    altered: bool = False
+    """Whether it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
 
     @property
     def spec(self) -> str | None:
