@@ -22,7 +22,7 @@ from vggbench.cost import Network
 from vggbench.data import DataSet, open_data
 from vggbench.data.imagenet import wnids
 from vggbench.evaluation import evaluate
-from vggbench.explanation import CHANGES, RECIPES, _mean_reversed, _other_range, _swapped, jobs_of
+from vggbench.explanation import CHANGES, DENSE, RECIPES, _mean_reversed, _other_range, _published, _swapped, jobs_of
 from vggbench.jobs import Job, Settings
 from vggbench.model import VGG, initialise
 from vggbench.protocols import TrainScale
@@ -31,6 +31,7 @@ from vggbench.scores import posteriors
 from vggbench.views import INPUTS, Input, decode
 from vggbench.weights import Model, ModelSpec
 from vggbench.weights.load import LoadOptions, load_model, save_model
+from vggbench.weights.released import released
 
 Q = 256
 
@@ -70,7 +71,9 @@ class Pipeline:
         else:
             size = [self.side * height // width, self.side]
         if self.mode == "nearest":
-            return F.interpolate(pixels[None], size=size, mode="nearest")[0]
+            picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+            resized = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
+            return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
         how: dict[str, Any] = {"size": size, "mode": self.mode, "align_corners": False, "antialias": self.antialias}
         found = F.interpolate(pixels[None], **how)[0]
         exact = F.interpolate(pixels[None].double(), **how)[0].clip(0, 255)
@@ -275,6 +278,26 @@ def test_a_published_figure_is_of_nothing_altered(
     beside = {row["change"] for row in rows_of(vggbench) if row["reference_top1"] is not None}
     assert beside == {"paper's recipe", "centre, Q=256", "centre crop", "ten crops", "Q=256", "Q=512", "no mirror",
                       "227, centre 224", "softmax first"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "source", "expected"),
+    [
+        ("D", "oxford", {"MatConvNet": 28.5}),
+        ("E", "keras", {"MatConvNet": 28.7}),
+        ("D", "torchvision", {"torchvision": 28.408}),
+        ("A", "torchvision", {"torchvision": 30.98}),
+    ],
+)
+def test_a_toolkits_figure_is_of_the_same_weights(config: str, source: str, expected: dict[str, float]) -> None:
+    """And by its recipe; timm's files have no hash on record, and how Keras measured it does not say."""
+    network = VGG(CONFIGS[config], 2, WIDTH)
+    model = replace(Model.wrap("x", network, INPUTS["caffe"], ("a", "b")), released=released(CONFIGS[config], source))
+    job = Job(model, DENSE, Q)
+    found = {recipe.name: _published(recipe.name, recipe.apply(job)) for recipe in RECIPES}
+    figures = {name: figure[0].top1 for name, figure in found.items() if figure and name != "timm"}
+    assert figures == expected
+    assert _published("MatConvNet", Job(replace(model, released=None), DENSE, Q)) is None
 
 
 def test_recipes_share_the_baselines_run(vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path) -> None:

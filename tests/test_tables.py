@@ -417,3 +417,13 @@ def test_a_subset_says_so() -> None:
 )  # fmt: skip
 def test_durations_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("form", ["table", "md", "csv", "json"])
+def test_a_name_from_a_file_moves_no_cursor(form: Format) -> None:
+    """As a class name in a weights file, or a model's in a run's record, may."""
+    hostile = "\x1b[2J\x07evil\x9b"
+    table = Table(hostile, [hostile], [Column("a", str)], [Column("a", str)], lambda row: {"a": row}, [hostile])
+    text = render(table, form)
+    assert "evil" in text
+    assert all(character.isprintable() or character == "\n" for character in text)

@@ -8,7 +8,6 @@ import torch
 
 from vggbench.configs import CROP
 from vggbench.cost import Network
-from vggbench.data import DataSet
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Settings
 from vggbench.judging import ORIGINAL
@@ -141,14 +140,15 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("MatConvNet", "shorter side 256, border 32, bilinear, centre 224", _single_view(256), "matconvnet"),
     Recipe(
         "Keras", "warped to 224 x 224 by nearest neighbour, load_img's default",
-        _single_view(CROP, Rescale("nearest", square=True)), "keras",
+        _single_view(CROP, Rescale("nearest", square=True)), None,
     ),
     Recipe(
         "Caffe", "warped to 256 x 256, centre 224",
         _single_view(_CAFFES_RESIZE, Rescale(antialias=False, square=True)), None,
     ),
 )  # fmt: skip
-"""What each toolkit's code or documentation does with an image; how a published figure was made is not always said."""
+"""What each toolkit's code or documentation does with an image; how a published figure was made is not always said.
+Keras states errors of a single centre crop, which is not what its `load_img` makes: its row stands beside none."""
 
 
 def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
@@ -176,15 +176,29 @@ def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]], settings: Settin
         measured = row(line, data, settings)
         assert measured.errors
         against = None if line is lines[0] else paired(lines[0], line, data)
-        found.append(Explained(name, what, job, measured.errors, measured, against, _published(name, job, data)))
+        figure = _published(name, job) if _may_be_published(plan, job, settings) else None
+        found.append(Explained(name, what, job, measured.errors, measured, against, figure))
     return found
 
 
-def _published(name: str, job: Job, data: DataSet) -> tuple[Published, str] | None:
-    """What a toolkit published for these very weights, beside the whole validation set alone."""
+def _may_be_published(plan: Plan, job: Job, settings: Settings) -> bool:
+    """Beside the whole validation set alone, in fp32, and where every image counted."""
+    own = job.model.net
+    return (
+        plan.data.is_full_ilsvrc_val
+        and settings.precision in ("fp32", "tf32")
+        and settings.rescale == Rescale()
+        and not any(run.unreadable for run in plan.runs)
+        and own is not None
+        and own.width == 1
+    )
+
+
+def _published(name: str, job: Job) -> tuple[Published, str] | None:
+    """What a toolkit published for these very weights by its recipe."""
     recipe = next((recipe for recipe in RECIPES if recipe.name == name and recipe.source), None)
     own = job.model.released
-    if recipe is None or own is None or own.digest is None or not data.is_full_ilsvrc_val:
+    if recipe is None or own is None or own.digest is None:
         return None
     for released in RELEASED:
         if (released.source, released.config, released.origin) == (recipe.source, own.config, own.origin):

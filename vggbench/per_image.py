@@ -1,6 +1,5 @@
 """What a run or a fusion says of each image: the most probable classes, the rank of the truth, the loss."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.errors import VggbenchError
 from vggbench.metrics import ranks
 from vggbench.scores import Scores, batches_together
+from vggbench.writing import written_whole
 
 TOP = 5
 
@@ -81,18 +80,8 @@ def write_per_image(found: PerImage, class_names: Sequence[str], path: Path) -> 
     columns |= {f"top{place + 1}": names[found.classes[:, place]] for place in range(count)}
     columns |= {f"p{place + 1}": found.probabilities[:, place] for place in range(count)}
     frame = pd.DataFrame(columns | {"rank": found.ranks + 1, "loss": found.losses})
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial:
         if path.suffix == ".parquet":
             frame.to_parquet(partial, index=False)
         else:
             frame.to_csv(partial, index=False)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise VggbenchError(
-            f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write. Name "
-            "another with --output."
-        ) from error

@@ -159,7 +159,8 @@ def header_of(data: bytes) -> Header:
 def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
     """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`, or as `how` says."""
     height, width = how.size(image.shape[1], image.shape[2], scale)
-    interpolation = v2.InterpolationMode(how.filter)
+    # torch's plain "nearest" takes other pixels than Pillow
+    interpolation = v2.InterpolationMode("nearest-exact" if how.filter == "nearest" else how.filter)
     rescaled: Tensor = v2.functional.resize(image, [height, width], interpolation, antialias=how.antialias)
     return rescaled
 

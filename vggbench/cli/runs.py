@@ -22,7 +22,8 @@ from vggbench.stored import (
 from vggbench.tables.contribution import result_record
 from vggbench.tables.errors import Circumstances
 from vggbench.tables.runs import run_table, runs_table
-from vggbench.tables.table import Table, write_whole
+from vggbench.tables.table import Table
+from vggbench.writing import written_whole
 
 _EXPORTS = (".parquet", ".csv", ".json")
 
@@ -82,7 +83,8 @@ def export(root: Path, names: Sequence[str], output: Path | None) -> None:
     if output.suffix == ".json":
         data, settings, provenance = stored_circumstances(runs)
         record = result_record(row(line, data, settings), Circumstances(data, settings, provenance), runs)
-        write_whole(output, json.dumps(record, indent=1) + "\n")
+        with written_whole(output) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     else:
         write_per_image(per_image(line.scores, runs[0].labels()), runs[0].names_of_classes, output)
     say(f"{output}: {line.models[0].name}, {line.title}, {counted(len(line.scores.images), 'image')}.")

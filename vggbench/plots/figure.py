@@ -1,6 +1,5 @@
 """What all pictures share: colours that the colour-blind tell apart, and how a figure becomes a file."""
 
-import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError
+from vggbench.writing import written_whole
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which are told apart by nearly everybody."""
@@ -40,15 +40,5 @@ def save(figure: Figure, path: Path) -> None:
     if ending not in _ENDINGS:
         raise UsageError(f"{path}: expected a name that ends in {', '.join(_ENDINGS)}.")
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context(STYLE):
-            figure.savefig(partial, format=ending[1:], dpi=150, metadata=metadata)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise VggbenchError(
-            f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write."
-        ) from error
+    with written_whole(path) as partial, mpl.rc_context(STYLE):
+        figure.savefig(partial, format=ending[1:], dpi=150, metadata=metadata)

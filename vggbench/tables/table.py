@@ -1,6 +1,5 @@
 """A table, and its four forms: the terminal's, Markdown, CSV and JSON."""
 
-import contextlib
 import csv
 import io
 import json
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError, printable
+from vggbench.writing import written_whole
 
 Format = Literal["table", "md", "csv", "json"]
 _SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
@@ -90,23 +90,8 @@ def show(table: Table) -> None:
 def write(tables: Table | Sequence[Table], form: Format, path: Path, command: str) -> None:
     """Write a file, whole or not at all; Markdown and CSV begin with the command that made it. Raises VggbenchError."""
     head = {"md": f"<!-- {command} -->\n\n", "csv": f"# {command}\n"}.get(form, "")
-    write_whole(path, head + render(tables, form))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all; raises VggbenchError."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise VggbenchError(
-            f"{path} cannot be written ({error.strerror}): expected a place where this user may write. "
-            "Name another with --output; nothing needs to be computed again."
-        ) from error
+    with written_whole(path) as partial:
+        partial.write_text(head + render(tables, form), encoding="utf-8", newline="")
 
 
 def shown_columns(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
@@ -136,11 +121,11 @@ def _print(table: Table, console: Any) -> None:
             no_wrap=not column.folds,
         )
     for row in table.rows:
-        grid.add_row(*(Text(column.cell(row)) for column in columns))
-    console.print(Padding(Text(table.title, style="bold"), (0, 0, 0, 1)))
+        grid.add_row(*(Text(printable(column.cell(row))) for column in columns))
+    console.print(Padding(Text(printable(table.title), style="bold"), (0, 0, 0, 1)))
     console.print(grid)
     for note in table.notes:
-        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+        console.print(Padding(Text(printable(note), style="dim"), (0, 0, 0, 1)))
 
 
 def _natural_width(columns: Sequence[Column], rows: Sequence[Any]) -> int:
@@ -164,7 +149,7 @@ def _markdown(table: Table) -> str:
         "| " + " | ".join(column.heading for column in columns) + " |",
         "|" + "|".join("--:" if column.right else "---" for column in columns) + "|",
     ]
-    lines += ["| " + " | ".join(_cell(column.cell(row)) for column in columns) + " |" for row in table.rows]
+    lines += ["| " + " | ".join(_cell(printable(column.cell(row))) for column in columns) + " |" for row in table.rows]
     notes = "".join(f"{_escaped(note)}  \n" for note in table.notes)
     return f"**{_escaped(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{notes}"
 
@@ -175,7 +160,7 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
 
 
 def _csv(found: Sequence[dict[str, Any]]) -> str:
@@ -194,7 +179,7 @@ def _scalar(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, list) and not all(isinstance(item, float) for item in value):
         return " ".join(str(item) for item in value)
-    return value
+    return printable(value) if isinstance(value, str) else value
 
 
 def _split_intervals(record: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ def report(models: Models, options: EvalOptions) -> None:
     from vggbench.cli.evaluate import evaluation
     from vggbench.cli.progress import say
     from vggbench.cli.report import page
-    from vggbench.tables.table import check_output, write_whole
+    from vggbench.tables.table import check_output
+    from vggbench.writing import written_whole
 
     path = options.output or Path("report.html")
     if options.format or path.suffix.lower() not in (".html", ".htm"):
@@ -26,5 +27,6 @@ def report(models: Models, options: EvalOptions) -> None:
     done = evaluation(models, options)
     if done:
         text = page(done)
-        write_whole(path, text)
+        with written_whole(path) as partial:
+            partial.write_text(text, encoding="utf-8")
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")
