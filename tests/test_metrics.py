@@ -283,7 +283,7 @@ def test_wilson_is_statsmodels_and_scipys(wrong: int, more: int) -> None:
     assert found == pytest.approx(stats.binomtest(wrong, wrong + more).proportion_ci(method="wilson"), abs=1e-12)
 
 
-@patient
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holm_is_statsmodels(ps: list[float]) -> None:
     assert holm(ps) == pytest.approx(multitest.multipletests(ps, method="holm")[1], abs=1e-12)

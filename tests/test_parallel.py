@@ -33,6 +33,12 @@ def _blocks(runs: Path) -> list[str]:
     return sorted(path.name for path in runs.glob("*/posteriors/*.parquet"))
 
 
+def row_of(text: str) -> dict[str, Any]:
+    """The row of a table, but for how fast it was."""
+    (row,) = json.loads(text)
+    return {name: value for name, value in row.items() if name != "images_per_second"}
+
+
 def test_two_processes_under_torchrun_equal_one(vggbench: Callable[..., Any], tmp_path: Path) -> None:
     one = vggbench(*EVAL, "--runs", tmp_path / "one")
     torchrun = [
@@ -49,7 +55,7 @@ def test_two_processes_under_torchrun_equal_one(vggbench: Callable[..., Any], tm
         [*torchrun, *EVAL, "--runs", str(tmp_path / "two")], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    both = [json.loads(text)[0] for text in (one.out, done.stdout)]
+    both = [row_of(text) for text in (one.out, done.stdout)]
     assert both[0] == both[1], "one table, the same"
     first, second = (_posteriors(tmp_path / name) for name in ("one", "two"))
     assert list(first) == list(second)
@@ -69,7 +75,7 @@ def test_processes_by_hand_share_a_store(vggbench: Callable[..., Any], tmp_path:
     again = vggbench(*EVAL, "--runs", runs, "--share", "2/2")
     assert again.out == "", "the same share twice is not the last"
     last = vggbench(*EVAL, "--runs", runs, "--share", "1/2")
-    assert json.loads(last.out) == json.loads(alone.out)
+    assert row_of(last.out) == row_of(alone.out)
     assert _blocks(runs) == ["000000-000149.parquet"]
     one, other = _posteriors(runs), _posteriors(tmp_path / "alone")
     assert all((one[image] == other[image]).all() for image in one), "byte for byte with as many threads"

@@ -55,7 +55,7 @@ def test_error_against_q_draws_each_line_with_its_interval() -> None:
     d, a = (container[0] for container in axes.containers)
     assert np.asarray(d.get_ydata()).tolist() == [30, 20, 25]
     assert np.asarray(a.get_ydata()).tolist() == [40, 35]
-    np.testing.assert_allclose(np.asarray(d.get_xdata()), [256, 384, 512], atol=3)  # lines stand apart
+    np.testing.assert_allclose(np.asarray(d.get_xdata(), dtype=float), [256, 384, 512], atol=3)  # lines stand apart
     assert "%" in axes.get_ylabel()
     assert "pixels" in axes.get_xlabel()
     assert error_against_scale([ROWS[0], ROWS[3]], "one Q") is None
