@@ -1,13 +1,15 @@
-"""Fusion, intervals and tables from six stored runs of 50,000 x 1,000 posteriors: `python benchmarks/tables.py`.
+"""Fusion, intervals and tables from stored runs of 50,000 x 1,000 posteriors: `python benchmarks/tables.py`.
 
-The runs are D's by dense and multicrop at Q = 256, 384, 512, with made-up posteriors, 1.2 GB in a temporary folder.
-Timed is all that `vggbench eval` does once everything is stored, in a process of its own, whose peak memory is printed.
+First D by dense and multicrop at Q = 256, 384, 512, with made-up posteriors, 1.2 GB in a temporary folder. Timed is all
+that `vggbench eval` does once everything is stored, in a process of its own, whose peak memory is printed. Then the
+fusion of seven nets by the names of their runs, 1.4 GB, as `vggbench fuse` itself.
 """
 
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +31,17 @@ from vggbench.weights import LoadOptions, ModelSpec, load_model
 PROTOCOLS, SCALES = ("dense", "multicrop"), (256, 384, 512)
 
 
-def plan(store: Path) -> Plan:
-    """Of all validation images and a narrow D, without any file."""
+def plan(store: Path, nets: int = 1) -> Plan:
+    """Of all validation images and a narrow D, or several in name, without any file."""
     names, labels = wnids(), val_labels()
     images = tuple(
         ImageFile(f"ILSVRC2012_val_{i + 1:08d}", store, 100_000, names[labels[i]]) for i in range(VAL_IMAGES)
     )
     model = load_model(ModelSpec.parse("D@random"), LoadOptions(width=1 / 64), names)
     jobs = [Job(model, Protocol(name), scale) for name in PROTOCOLS for scale in SCALES]  # type: ignore[arg-type]
+    if nets > 1:
+        several = [replace(model, name=f"D@{i}", weights_hash=str(i)) for i in range(nets)]
+        jobs = [Job(one, Protocol("dense"), 384) for one in several]
     return prepare(DataSet("val", images, VAL_IMAGES), jobs, Store(store), Settings(device="cpu", backend="pytorch"))
 
 
@@ -82,6 +87,11 @@ def main() -> None:
         started = time.perf_counter()
         subprocess.run([sys.executable, __file__, store], check=True)
         print(f"{time.perf_counter() - started:.1f} s for the whole process")
+    with tempfile.TemporaryDirectory() as store:
+        fill(plan(Path(store), nets=7))
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "vggbench", "fuse", "D-*", "--runs", store], check=True)
+        print(f"{time.perf_counter() - started:.1f} s for the fusion of seven nets, the whole process")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.name)
-def test_what_was_handed_in(path: Path) -> None:
-    assert complaints(json.loads(path.read_text())) == []
+def test_what_was_handed_in() -> None:
+    assert {path.name: complaints(json.loads(path.read_text())) for path in FOLDER.glob("*.json")} == dict.fromkeys(
+        (path.name for path in FOLDER.glob("*.json")), []
+    )
 
 
 def test_a_good_one() -> None:

@@ -18,7 +18,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise VggbenchError(
             f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write. "
-            "Name another; nothing needs to be computed again."
+            "Name another with --output, --plot or --map; nothing needs to be computed again."
         ) from error
     finally:
         with contextlib.suppress(OSError):
