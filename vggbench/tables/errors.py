@@ -248,19 +248,16 @@ def _notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None
 
 
 def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
-    """How rows of one net were made: input, rescaling, decoders, time, signature of the first."""
-    model = rows[0].models[0]
-    seen = _seen(model, about.data)
-    grain = [_grain_note(rows[0].images)] if rows[0].images < _MANY else []
-    random = ["Random weights: these errors mean nothing."] if "@random" in model.name else []
-    return [
-        *grain,
-        f"{_input(model)}, {_made(about)}",
-        _decoded_note(about, rows),
-        *random,
-        *([f"{model.name} {seen}"] if seen else []),
-        _signature(rows[0], about),
-    ]
+    """How rows were made: inputs, rescaling, decoders, time, and the first row's signature."""
+    models = list({id(model): model for row in rows for model in row.models}.values())
+    inputs = _by_input(models)
+    notes = [_grain_note(rows[0].images)] if rows[0].images < _MANY else []
+    notes += [text if len(inputs) == 1 else f"{', '.join(names)}: {text}" for text, names in inputs.items()]
+    notes += [f"{about.settings.rescale}, {_made(about)}", _decoded_note(about, rows)]
+    if any("@random" in model.name for model in models):
+        notes.append("Random weights: these errors mean nothing.")
+    notes += [f"{model.name} {_seen(model, about.data)}" for model in models if _seen(model, about.data)]
+    return [*notes, _signature(rows[0], about)]
 
 
 def _seen(model: Model, data: DataSet) -> str | None:

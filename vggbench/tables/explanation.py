@@ -45,7 +45,7 @@ def _notes(rows: Sequence[Explained], about: Circumstances) -> list[str]:
     notes += [f"{row.name}: {row.what}." for row in rows[1:] if row.what != TEST_SCALE]
     figures = {row.name: row.published for row in rows if row.published}
     notes += [f"Published by {name}: {found[0].how}." for name, found in figures.items() if found]
-    return notes + made_notes([row.row for row in rows], about)
+    return notes + made_notes([rows[0].row], about)
 
 
 def _significant(rows: Sequence[Explained]) -> set[str]:
