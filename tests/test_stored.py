@@ -93,6 +93,12 @@ def test_a_beginning_of_several(store: Path) -> None:
     assert len(named_runs(store, ["D-sample*"])) == 2
 
 
+def test_a_run_that_is_gone_is_no_unknown_model(vggbench: CLI, store: Path) -> None:
+    refused = vggbench("fuse", "D-sample-dense-Q999-00000000", names(store)["A-sample-dense-Q256"])
+    assert refused.code == 2
+    assert "has no run 'D-sample-dense-Q999-00000000'" in refused.err
+
+
 def test_models_are_no_runs(store: Path) -> None:
     assert not any(is_run_name(store, text) for text in ("A", "D", "D@sample", "E"))
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from vggbench.views import INPUTS, Input, Rescale
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 
 _ERRORS = ".errors.json"
+_RUN_NAME = re.compile(r"-Q\d+-[0-9a-f]{8}$")
 _SHOWN = 5
 
 
@@ -195,9 +197,10 @@ def named_runs(root: Path, texts: Sequence[str]) -> list[StoredRun]:
 
 
 def is_run_name(root: Path, text: str) -> bool:
-    """Whether a word on the command line says one of the stored runs, rather than a model."""
+    """Whether a word on the command line says a stored run, be it there or not, rather than a model."""
     names = [record.parent.name for record in root.glob("*/run.json")]
-    return "@" not in text and bool(_candidates(names, text)) and text not in CONFIGS
+    is_meant = bool(_candidates(names, text)) or _RUN_NAME.search(text) is not None
+    return "@" not in text and is_meant and text not in CONFIGS
 
 
 def delete(run: StoredRun) -> None:
