@@ -1,12 +1,16 @@
 """`explain`: why one net scores differently from tool to tool."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import ExplainOptions, ModelName, SeveralValues, with_options
 from vggbench.cli.output import put
+
+if TYPE_CHECKING:
+    from vggbench.jobs import Job
+    from vggbench.weights import Model
 
 
 @app.command(cls=SeveralValues)
@@ -31,9 +35,9 @@ def explain(
     from vggbench.explanation import explained, jobs_of
     from vggbench.tables.explanation import explanation_table
 
-    rows = []
+    rows: list[tuple[str, str, Job]] = []
 
-    def jobs(loaded):  # type: ignore[no-untyped-def]
+    def jobs(loaded: "Model") -> "list[Job]":
         rows.extend(jobs_of(loaded, recipes=recipes, costly=multicrop))
         return [job for _, _, job in rows]
 
