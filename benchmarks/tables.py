@@ -24,7 +24,8 @@ from vggbench.judging import ORIGINAL
 from vggbench.protocols import Protocol
 from vggbench.results import model_lines, paired, rank_together, row
 from vggbench.scores import Store
-from vggbench.tables.errors import Circumstances, eval_table
+from vggbench.tables.errors import eval_table
+from vggbench.tables.notes import Circumstances
 from vggbench.tables.table import render
 from vggbench.weights import LoadOptions, ModelSpec, load_model
 

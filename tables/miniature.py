@@ -14,7 +14,7 @@ from vggbench.paper import Member, published
 from vggbench.protocols import resolve_scales
 from vggbench.results import Line, Paired, model_lines, paired, row
 from vggbench.scores import Store
-from vggbench.tables.errors import duration
+from vggbench.tables.cells import duration
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 from vggbench.weights.files import read_tensors
 

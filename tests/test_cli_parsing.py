@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import vggbench
 from vggbench.cli import app
-from vggbench.cli.options import expand
+from vggbench.cli.parsing import expand
 from vggbench.errors import UsageError
 
 patient = settings(deadline=None)

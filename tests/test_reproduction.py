@@ -3,20 +3,26 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import test_paper as printed
+import torch
 from conftest import Result
 
-from vggbench.data import DataSet
+from vggbench.data import DataSet, open_data
+from vggbench.evaluation import prepare
 from vggbench.metrics import ErrorRate
 from vggbench.paper import FUSIONS, RESULTS, TABLE_7, own_row
-from vggbench.reproduction import Check, checks_of, results_of, training_command
+from vggbench.reproduction import Check, check_jobs, checks_of, results_of, training_command
 from vggbench.results import Errors, Reference, Row
+from vggbench.scores import Store
 from vggbench.tables.paper import configurations_table, published_table
+from vggbench.views import INPUTS
+from vggbench.weights import Model
 
 ROOT = Path(__file__).parent.parent
 CLI = Callable[..., Result]
@@ -144,10 +150,32 @@ def test_on_the_whole_set_the_papers_figure_stands_beside(
     assert rows["A", "256"][-2:] == ["29.6 / 10.4", "-"]
 
 
-def row_of(wrong: int, images: int, reference: bool) -> Row:
+def test_beside_what_does_not_compare_the_papers_figure_is_left_out(
+    vggbench: CLI, few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample's nets are narrow: as if the sample were ILSVRC."""
+    monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
+    done = vggbench("reproduce", 3, 4, "--data", "sample")
+    rows = {(row[0], row[1]): row for row in cells(done.out)}
+    assert rows["D", "256-512"][-2:] == ["-", "-"]
+    assert rows["A", "256"][-2:] == ["29.6 / 10.4", "-"]
+    assert "beside a row that is not of its width" in done.out
+    records = json.loads(vggbench("reproduce", 3, "--data", "sample", "--format", "json").out)
+    papers = {(row["network"], row["train_scale"]): row["paper_top1"] for row in records}
+    assert papers["D", "256-512"] is None
+    assert papers["A", "256"] == 29.6
+
+
+def test_the_nets_of_a_table_are_named_by_their_weights(vggbench: CLI, few_drawn: Path) -> None:
+    out = vggbench("reproduce", 4, "--data", "sample").out
+    (note,) = [line for line in out.splitlines() if "Nets: " in line]
+    assert all(re.search(rf"{net}@sample:[0-9a-f]{{8}}", note) for net in "CDE")
+
+
+def row_of(wrong: int, images: int, reference: bool, top5: int = 4_809) -> Row:
     return Row(
         "D@torchvision", (), "center", (256,), None, 1, None, None, images,
-        errors=Errors(ErrorRate(wrong, images), ErrorRate(0, images)),
+        errors=Errors(ErrorRate(wrong, images), ErrorRate(top5, images)),
         reference=Reference(28.408, 9.618, "torchvision") if reference else None,
     )  # fmt: skip
 
@@ -155,8 +183,32 @@ def row_of(wrong: int, images: int, reference: bool) -> Row:
 @pytest.mark.parametrize(("wrong", "off"), [(14_204, 0), (14_205, 1), (14_104, -100)])
 def test_a_publishers_figure_agrees_to_the_image(wrong: int, off: int) -> None:
     ((released, figure),) = [check for check in checks_of("torchvision") if check[0].config.name == "D"]
-    assert Check(released, figure, row_of(wrong, 50_000, True)).images_off == off
-    assert Check(released, figure, row_of(wrong, 50_000, False)).images_off is None
+    check = Check(released, figure, row_of(wrong, 50_000, True))
+    assert (check.images_off(1), check.images_off(5), check.agrees) == (off, 0, off == 0)
+    other = Check(released, figure, row_of(wrong, 50_000, False))
+    assert (other.images_off(1), other.agrees) == (None, None)
+
+
+def test_a_publishers_top_5_counts_too() -> None:
+    ((released, figure),) = [check for check in checks_of("torchvision") if check[0].config.name == "D"]
+    check = Check(released, figure, row_of(14_204, 50_000, True, top5=4_811))
+    assert (check.agrees, check.images_off(5)) == (False, 2)
+
+
+@pytest.mark.parametrize(("top5", "agrees"), [(3_750, True), (3_774, True), (3_776, False), (3_724, False)])
+def test_a_figure_of_one_decimal_agrees_to_that_decimal(top5: int, agrees: bool) -> None:
+    """Oxford states D's 7.5 over three Qs, and no top-1."""
+    released, figure = next(check for check in checks_of("oxford") if check[1].top5 == 7.5)
+    check = Check(released, figure, row_of(14_204, 50_000, True, top5))
+    assert (check.agrees, check.points(1), check.images_off(5)) == (agrees, None, None)
+
+
+def test_a_q_of_two_publications_is_evaluated_once(tmp_path: Path, few_drawn: Path) -> None:
+    """Oxford's Q=384 is also one of its three: a row over them must not count it twice."""
+    checks = checks_of("oxford")
+    model = Model("D@oxford", torch.clone, INPUTS["caffe"], 12, None, "0" * 64, released=checks[0][0])
+    plan = prepare(open_data("sample"), check_jobs(model, checks), Store(tmp_path))
+    assert [(str(job.protocol), job.scale) for job in plan.jobs] == [("dense", 384), ("dense", 256), ("dense", 512)]
 
 
 def test_torchvisions_nets_are_checked_by_torchvisions_protocol() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import Result
 
@@ -160,6 +162,31 @@ def test_different_labels_are_refused(vggbench: CLI, store: Path, monkeypatch: p
     assert "have different labels for" in refused.err
 
 
+@pytest.mark.parametrize("option", [("--scales", 384), ("--multicrop",), ("--limit", 5), ("--dry-run",)])
+def test_what_stored_runs_cannot_heed_is_refused(option: tuple[Any, ...], vggbench: CLI, store: Path) -> None:
+    named = [names(store)[f"{net}-sample-dense-Q256"] for net in "AD"]
+    refused = vggbench("fuse", *named, *option)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"{option[0]} is for models" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--shares", 1, 2, 3), "expected 2 numbers"),
+        (("--shares", 0, 0), "expected 2 numbers"),
+        (("--center", "--scales", 256, 288), "center and tencrop do not combine several Qs"),
+    ],
+)
+def test_a_fusion_that_cannot_be_is_refused_before_any_forward_pass(
+    options: tuple[Any, ...], said: str, vggbench: CLI, few_drawn: Path, tmp_path: Path
+) -> None:
+    refused = vggbench("fuse", "A", "D", "--data", "sample", *options)
+    assert refused.code == 2
+    assert said in refused.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_models_and_runs_do_not_mix(vggbench: CLI, store: Path) -> None:
     refused = vggbench("fuse", names(store)["A-sample-dense-Q256"], "D@sample", "--data", "sample")
     assert refused.code == 2
@@ -257,6 +284,42 @@ def test_a_damaged_block_is_not_counted(vggbench: CLI, store: Path) -> None:
     run = StoredRun.read(folder)
     assert (run.done, run.damaged, run.errors) == (0, [parquet], None)
     assert "Damaged" in vggbench("runs", folder.name, "--format", "md").out
+
+
+def test_a_block_that_lacks_rows_is_damaged(vggbench: CLI, store: Path) -> None:
+    folder = store / names(store)["A-sample-dense-Q256"]
+    (parquet,) = (folder / "posteriors").glob("*.parquet")
+    pq.write_table(pq.read_table(parquet).slice(1), parquet)
+    run = StoredRun.read(folder)
+    assert (run.done, run.damaged) == (0, [parquet])
+    assert len(Run.open(folder, run.signature, tuple(f"{i}" for i in range(12))).damaged) == 1
+
+
+def test_an_image_that_is_there_twice_is_refused(vggbench: CLI, store: Path) -> None:
+    folder = store / names(store)["A-sample-dense-Q256"]
+    (parquet,) = (folder / "posteriors").glob("*.parquet")
+    table = pq.read_table(parquet)
+    pq.write_table(pa.concat_tables([table.slice(1), table.slice(1, 1)]), parquet)
+    with pytest.raises(StoreError, match="twice: expected every image once"):
+        _ = StoredRun.read(folder).images
+
+
+def test_blocks_that_overlap_count_once(vggbench: CLI, store: Path) -> None:
+    """As a kill leaves them between the joining of blocks and their removal, and as no kill does."""
+    folder = store / names(store)["A-sample-dense-Q256"]
+    (parquet,) = (folder / "posteriors").glob("*.parquet")
+    table = pq.read_table(parquet)
+    pq.write_table(table.slice(0, 8), parquet.with_name("000000-000007.parquet"))
+    pq.write_table(table.slice(8), parquet.with_name("000008-000011.parquet"))
+    ids = tuple(table.column("image").to_pylist())
+    assert StoredRun.read(folder).images == ids
+    parquet.unlink()
+    pq.write_table(table.slice(4), parquet.with_name("000004-000011.parquet"))
+    run = StoredRun.read(folder)
+    assert (run.images, run.done) == (ids, 12)
+    opened = Run.open(folder, run.signature, ids)
+    assert (opened.images, len(opened.missing())) == (ids, 0)
+    assert not parquet.with_name("000004-000011.parquet").exists()
 
 
 def test_a_run_in_full(vggbench: CLI, store: Path) -> None:

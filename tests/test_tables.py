@@ -20,7 +20,9 @@ from vggbench.jobs import Settings
 from vggbench.metrics import ErrorRate
 from vggbench.protocols import TrainScale
 from vggbench.results import Errors, Reference, Row
-from vggbench.tables.errors import Circumstances, duration, eval_table, nets_table
+from vggbench.tables.cells import duration
+from vggbench.tables.errors import eval_table, nets_table
+from vggbench.tables.notes import Circumstances
 from vggbench.tables.parameters import layers_table, parameters_table
 from vggbench.tables.table import Column, Format, Table, choose_format, render, show, write
 from vggbench.views import INPUTS

@@ -81,7 +81,7 @@ class BlockFile:
 
     @classmethod
     def open(cls, path: Path, expected: tuple[str, ...] | None = None) -> Self:
-        """Check that a file is whole and, where those are known, holds the images that its name says.
+        """Check that a file is whole and holds as many images as its name says; where those are known, those images.
 
         Raises what Arrow does, or ValueError.
         """
@@ -91,12 +91,28 @@ class BlockFile:
         first, last = int(match[1]), int(match[2])
         with pq.ParquetFile(path) as parquet:
             notes = json.loads(parquet.schema_arrow.metadata[_METADATA])
+            rows = parquet.metadata.num_rows
             images = parquet.read(columns=["image"]).column(0).to_pylist() if expected is not None else []
+        if rows != last + 1 - first - len(notes["unreadable"]):
+            raise ValueError(f"{path} holds {rows} images")
         if expected is not None and images != [
             image for image in expected[first : last + 1] if image not in notes["unreadable"]
         ]:
             raise ValueError(f"{path} holds other images")
         return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"])
+
+
+def disjoint(files: Iterable[BlockFile]) -> dict[int, BlockFile]:
+    """The files by the position of their first image, without those that repeat images of another.
+
+    A kill may leave blocks beside the file that joins them.
+    """
+    found: dict[int, BlockFile] = {}
+    end = -1
+    for file in sorted(files, key=lambda file: (file.first, -file.last)):
+        if file.first > end:
+            found[file.first], end = file, file.last
+    return found
 
 
 def block_path(folder: Path, first: int, last: int) -> Path:

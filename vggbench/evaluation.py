@@ -34,7 +34,7 @@ _SIZE_SAMPLE = 100
 
 @dataclass
 class Plan:
-    """The runs of some jobs on one data set, and what of them is missing."""
+    """The runs of some jobs on one data set, each run once, and what of them is missing."""
 
     data: DataSet
     jobs: list[Job]
@@ -48,6 +48,11 @@ class Plan:
         """For each job the blocks to compute: of those that lack, this process's share of all."""
         process, processes = self.settings.share
         return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
+
+    def run_of(self, job: Job) -> Run:
+        """The run of a job that was planned; jobs of one signature share it."""
+        wanted = signature(job, self.data, self.settings)
+        return next(run for run in self.runs if run.signature == wanted)
 
     def _lacking(self, run: Run) -> list[int]:
         return run.missing(accept_unreadable=self.settings.skip_unreadable)
@@ -113,8 +118,14 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
     for job in jobs:
         if id(job.model) not in labels:
             labels[id(job.model)] = data.labels(job.model.class_names, job.model.classes)
-    runs = [store.run(_run_name(job), signature(job, data, settings), ids, _about(job, data)) for job in jobs]
-    return Plan(data, list(jobs), runs, [labels[id(job.model)] for job in jobs], settings)
+    planned: dict[Path, tuple[Job, Run]] = {}
+    for job in jobs:
+        run = store.run(_run_name(job), signature(job, data, settings), ids, _about(job, data))
+        planned.setdefault(run.folder, (job, run))
+    distinct = [job for job, _ in planned.values()]
+    return Plan(
+        data, distinct, [run for _, run in planned.values()], [labels[id(job.model)] for job in distinct], settings
+    )
 
 
 def evaluate(
@@ -131,7 +142,7 @@ def evaluate(
     """
     plan = prepare(data, jobs, store if isinstance(store, Store) else Store(Path(store)), settings)
     execute(plan, watch)
-    return plan.runs
+    return [plan.run_of(job) for job in jobs]
 
 
 def execute(plan: Plan, watch: Watch | None = None) -> None:

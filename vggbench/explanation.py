@@ -13,7 +13,7 @@ from vggbench.jobs import Job, Settings
 from vggbench.judging import ORIGINAL
 from vggbench.model import VGG
 from vggbench.protocols import MODERN_SCALE, Protocol, resolve_scales
-from vggbench.results import Errors, Line, Paired, Part, Row, paired, rank_together, row
+from vggbench.results import Line, Part, Row, paired, rank_together, row
 from vggbench.views import Input, Rescale
 from vggbench.weights import Model
 from vggbench.weights.fit import frozen
@@ -46,14 +46,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Explained:
-    """A row: what was changed, the job, its errors, and how it differs from the recipe on the same images."""
+    """What was changed, the job, and its row, which is compared with the recipe's on the same images."""
 
     name: str
     what: str
     job: Job
-    errors: Errors
     row: Row
-    against: Paired | None
     published: tuple[Published, str] | None = None
 
 
@@ -167,17 +165,16 @@ def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> lis
 
 def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]], settings: Settings) -> list[Explained]:
     """Measure the rows of a finished plan of their jobs, in their order; the first is what the others depart from."""
-    by_job = {id(job): run for job, run in zip(plan.jobs, plan.runs, strict=True)}
-    lines = [Line(str(job.protocol), (Part(job, by_job[id(job)]),), by_job[id(job)]) for _, _, job in rows]
+    parts = [Part(job, plan.run_of(job)) for _, _, job in rows]
+    lines = [Line(str(part.job.protocol), (part,), part.run) for part in parts]
     data = plan.data
     rank_together(lines, data, ORIGINAL)
     found = []
     for (name, what, job), line in zip(rows, lines, strict=True):
-        measured = row(line, data, settings)
-        assert measured.errors
         against = None if line is lines[0] else paired(lines[0], line, data)
+        measured = replace(row(line, data, settings), against=against)
         figure = _published(name, job) if _may_be_published(plan, job, settings) else None
-        found.append(Explained(name, what, job, measured.errors, measured, against, figure))
+        found.append(Explained(name, what, job, measured, figure))
     return found
 
 

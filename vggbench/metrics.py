@@ -102,6 +102,11 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def significant(ps: Sequence[float]) -> list[bool]:
+    """Which of several tests stand at 5% after `holm`."""
+    return [p < 0.05 for p in holm(ps)]
+
+
 LEAST_SIGNIFICANT = 6
 """Images that two rows must differ by for McNemar's p to fall below 5%, whatever else they err on."""
 

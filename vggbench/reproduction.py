@@ -18,6 +18,8 @@ from vggbench.weights.released import RELEASED, Published, Released
 
 ERROR_TABLES = (3, 4, 5, 6)
 TABLES = (1, 2, *ERROR_TABLES, 7)
+_ROUNDING = 1e-9
+"""Points by which float64 may miss a decimal figure."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,29 @@ class Check:
     row: Row | None
     note: str | None = None
 
-    @property
-    def images_off(self) -> int | None:
-        """How many images' top-1 the measured error is above the published one; None without both."""
-        if self.row is None or self.row.errors is None or self.row.reference is None or self.published.top1 is None:
+    def points(self, k: int) -> float | None:
+        """The measured top-k error (k 1 or 5) minus the published one; None without both, or if they do not compare."""
+        if self.row is None or self.row.errors is None or self.row.reference is None:
             return None
-        return round((self.row.errors.top1.percent - self.published.top1) * self.row.errors.top1.images / 100)
+        if k == 1:
+            return None if self.published.top1 is None else self.row.errors.top1.percent - self.published.top1
+        return self.row.errors.top5.percent - self.published.top5
+
+    def images_off(self, k: int) -> int | None:
+        """How many more images are wrong by top-k than was published; None as `points`, or if too few digits."""
+        points = self.points(k)
+        if points is None or self.row is None or 100 / self.row.images < 0.1**self.published.digits:
+            return None
+        return round(points * self.row.images / 100)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the errors that were published are those measured, to the digits published; None as `points`."""
+        found = [points for k in (1, 5) if (points := self.points(k)) is not None]
+        return all(map(self._agrees, found)) if found else None
+
+    def _agrees(self, points: float) -> bool:
+        return abs(points) <= 0.5 * 0.1**self.published.digits + _ROUNDING
 
 
 def results_of(numbers: Sequence[int]) -> list[Result]:
@@ -61,15 +80,15 @@ def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def jobs_for(model: Model, results: Sequence[Result]) -> list[Job]:
-    """All that the rows take of one net of its config and S, each once."""
-    jobs: dict[tuple[Protocol, int], Job] = {}
-    for result in results:
-        for member in result.members:
-            if is_member(model, member):
-                for protocol in map(Protocol.parse, result.protocol.split("+")):
-                    for scale in member.scales:
-                        jobs.setdefault((protocol, scale), Job(model, protocol, scale))
-    return list(jobs.values())
+    """All that the rows take of one net of its config and S; rows may take the same."""
+    return [
+        Job(model, Protocol.parse(protocol), scale)
+        for result in results
+        for member in result.members
+        if is_member(model, member)
+        for protocol in result.protocol.split("+")
+        for scale in member.scales
+    ]
 
 
 def is_member(model: Model, member: Member) -> bool:
@@ -137,7 +156,7 @@ def checks_of(source: str) -> list[tuple[Released, Published]]:
 
 
 def check_jobs(model: Model, checks: Sequence[tuple[Released, Published]]) -> list[Job]:
-    """The publisher's own protocols."""
+    """The publisher's own protocols at their Qs."""
     return [
         Job(model, Protocol.parse(str(figure.protocol)), scale)
         for released, figure in checks

@@ -154,6 +154,8 @@ class Row:
     note: str | None = None
     run_hashes: tuple[str, ...] = ()
     backend: str | None = None
+    rescale: str | None = None
+    """How its images were rescaled."""
     images_per_second: float | None = None
     """Over the forward passes, as they were run; sharing of work shows here."""
     against: Paired | None = None
@@ -168,6 +170,9 @@ def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth 
 def rank_together(lines: Sequence[Line], data: DataSet, truth: GroundTruth) -> None:
     """Find the `ranks` of lines of the same classes and images; each run is read once, whatever it is part of."""
     assert all(line.scores.images == lines[0].scores.images for line in lines), "rows of a table cover the same images"
+    lines = list({id(line): line for line in lines if (id(data), id(truth)) not in line._ranks}.values())
+    if not lines:
+        return
     found = truth.ranks([line.scores for line in lines], data, lines[0].models[0])
     for line, ranks in zip(lines, found, strict=True):
         line._ranks[id(data), id(truth)] = _Ranked(data, truth, ranks)
@@ -201,7 +206,7 @@ def lines_of(parts: Sequence[Part]) -> list[Line]:
     lines: list[Line] = []
     over_scales: dict[str, Line] = {}
     for protocol in protocols:
-        own = tuple(part for part in parts if part.job.protocol == protocol)
+        own = tuple(sorted((part for part in parts if part.job.protocol == protocol), key=lambda part: part.job.scale))
         lines += [Line(str(protocol), (part,), part.run) for part in own]
         if protocol.combines:
             over_scales[protocol.name] = Line(str(protocol), own, fuse(*(part.run for part in own)))
@@ -267,6 +272,7 @@ def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIG
         config="+".join(model.net.config.name if model.net else "other" for model in models),
         backend=" + ".join(dict.fromkeys(str(part.run.signature["backend"]) for part in line.parts)),
         run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
+        rescale="; ".join(dict.fromkeys(str(part.job.rescale or settings.rescale) for part in line.parts)),
         images_per_second=_images_per_second(line),
     )
 

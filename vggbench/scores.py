@@ -24,7 +24,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vggbench.blocks import ROW_GROUP, Block, BlockFile, block_path, join_blocks, merged, rechunked, write_block
+from vggbench.blocks import (
+    ROW_GROUP,
+    Block,
+    BlockFile,
+    block_path,
+    disjoint,
+    join_blocks,
+    merged,
+    rechunked,
+    write_block,
+)
 from vggbench.errors import StoreError
 from vggbench.metrics import ranks
 
@@ -203,10 +213,9 @@ class Run:
                 found.append(BlockFile.open(path, run.expected))
             except (pa.ArrowException, OSError, ValueError, KeyError):
                 run.damaged.append(path)
-        whole = [file for file in found if file.first == 0 and file.last == len(run.expected) - 1]
-        run._files = {file.first: file for file in whole or found}
-        for leftover in found if whole else []:
-            if leftover not in whole:
+        run._files = disjoint(found)
+        for leftover in found:
+            if leftover is not run._files.get(leftover.first):
                 with contextlib.suppress(OSError):  # a store that may only be read
                     leftover.path.unlink(missing_ok=True)
         return run

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -17,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vggbench.blocks import BlockFile
+from vggbench.blocks import BlockFile, disjoint
 from vggbench.configs import CONFIGS, config_named
 from vggbench.cost import Network
 from vggbench.data import DataSet, ImageFile, open_data
@@ -60,21 +61,24 @@ class StoredRun(Run):
         return found
 
     def _find_files(self) -> None:
+        found = []
         for path in sorted(self._blocks.glob("*.parquet")):
             try:
-                file = BlockFile.open(path)
+                found.append(BlockFile.open(path))
             except (pa.ArrowException, OSError, ValueError, KeyError):
                 self.damaged.append(path)
-                continue
-            if file.last < self.total:
-                self._files[file.first] = file
-        whole = [file for file in self._files.values() if (file.first, file.last) == (0, self.total - 1)]
-        if whole:  # a kill came before the blocks that it joins were removed
-            self._files = {0: whole[0]}
+        self._files = disjoint(file for file in found if file.last < self.total)
 
     @cached_property
     def _ids(self) -> tuple[str, ...]:
-        return tuple(image for file in self._ordered for image in file.images)
+        found = tuple(image for file in self._ordered for image in file.images)
+        if len(set(found)) < len(found):
+            twice = next(image for image, count in Counter(found).items() if count > 1)
+            raise StoreError(
+                f"{self.title} holds {twice} twice: expected every image once. Delete it with --delete, and evaluate "
+                "again."
+            )
+        return found
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vggbench.backends import BACKENDS, precisions
@@ -33,7 +33,8 @@ from vggbench.results import (
     unmeasured_row,
 )
 from vggbench.scores import Store
-from vggbench.tables.errors import Circumstances, duration
+from vggbench.tables.cells import duration
+from vggbench.tables.notes import Circumstances
 from vggbench.tables.table import check_output, choose_format
 from vggbench.views import INPUTS, Rescale
 from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
@@ -63,6 +64,7 @@ class Evaluation:
     about: Circumstances
     protocols: list[Protocol]
     truths: tuple[GroundTruth, ...]
+    _lines: dict[int, list[Line]] = field(default_factory=dict)
 
     @property
     def models(self) -> list[Model]:
@@ -70,8 +72,8 @@ class Evaluation:
         return [entry.model for entry in self.entries if entry.model]
 
     def lines(self, model: Model) -> list[Line]:
-        """The rows of one model."""
-        return model_lines(self.plan, model)
+        """The rows of one model, the same ones each time, so that its runs are read once."""
+        return self._lines.setdefault(id(model), model_lines(self.plan, model))
 
     def gain(self, model: Model, lines: Sequence[Line]) -> Paired | None:
         """The last row of a model against its dense evaluation at one Q, where both are there."""
@@ -89,7 +91,11 @@ class Evaluation:
     def _row(self, line: Line, truth: GroundTruth, baseline: Line | None) -> Row:
         data = self.plan.data
         found = row(line, data, self.plan.settings, truth)
-        return found if baseline in (None, line) else replace(found, against=paired(baseline, line, data, truth))
+        return (
+            found
+            if baseline is None or baseline is line
+            else replace(found, against=paired(baseline, line, data, truth))
+        )
 
 
 def _like(line: Line, others: Sequence[Line]) -> Line | None:

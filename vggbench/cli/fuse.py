@@ -1,18 +1,24 @@
 """The work of `fuse`: of models, of stored runs, and the paper's fusions by name."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from vggbench.cli.evaluate import evaluation
+from vggbench.cli.evaluate import evaluation, protocols_of, scales_of
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
 from vggbench.judging import ground_truths, require_val
 from vggbench.paper import FUSIONS, Result
 from vggbench.results import fused_line, most_complete, row
 from vggbench.stored import is_run_name, named_runs, stored_circumstances, stored_lines
-from vggbench.tables.errors import Circumstances, nets_table
+from vggbench.tables.errors import nets_table
+from vggbench.tables.notes import Circumstances
 from vggbench.tables.table import Table
 from vggbench.weights import Model
+
+_OF_STORED_RUNS = {
+    "runs", "data", "labels", "blacklist", "device", "workers", "batch_size", "verbose", "format", "output",
+}  # fmt: skip
+"""Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
 
 
 def fuse(words: Sequence[str], options: EvalOptions, shares: Sequence[float] | None) -> Table | None:
@@ -35,38 +41,52 @@ def _of_models(
 ) -> Table | None:
     if paper:
         texts, options = texts or _default_nets(paper), _as_in(paper, options)
-    done = evaluation(texts, options, at_least=2, check=lambda models: _require_members(models, paper))
+
+    def check(models: Sequence[Model]) -> None:
+        _require_members(models, paper)
+        _require_shares(shares, len(models))
+        last = protocols_of(options)[-1]
+        if not last.combines and any(len(scales_of(last, options, model.train_scale)) > 1 for model in models):
+            raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
+
+    done = evaluation(texts, options, at_least=2, check=check)
     if done is None:
         return None
-    lines = [most_complete(done.lines(entry.model)) for entry in done.entries if entry.model]
-    if any(len(own) > 1 for own in lines):
-        raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
-    fused = fused_line([own[0] for own in lines], _checked(shares, len(lines)))
-    return nets_table(done.rows([fused]), done.about)
+    lines = [line for model in done.models for line in most_complete(done.lines(model))]
+    return nets_table(done.rows([fused_line(lines, shares or None)]), done.about)
 
 
 def _of_runs(texts: Sequence[str], options: EvalOptions, shares: Sequence[float] | None, paper: Result | None) -> Table:
+    _refuse_unused(options)
     runs = named_runs(options.runs, texts)
     if len(runs) < 2:
         raise UsageError(f"{' '.join(texts)}: expected two or more different runs.")
     lines = stored_lines(runs)
     _require_members([line.models[0] for line in lines], paper)
+    _require_shares(shares, len(lines))
     data, settings, provenance = stored_circumstances(runs)
     truths = ground_truths(options.labels or (), options.blacklist)
     require_val(truths, data)
-    fused = fused_line(lines, _checked(shares, len(lines)))
+    fused = fused_line(lines, shares or None)
     rows = [row(fused, data, settings, truth) for truth in truths]
     return nets_table(rows, Circumstances(data, settings, provenance))
 
 
-def _checked(shares: Sequence[float] | None, count: int) -> Sequence[float] | None:
-    if not shares:
-        return None
-    if len(shares) != count or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
+def _refuse_unused(options: EvalOptions) -> None:
+    """Raise UsageError for an option that says what is evaluated, since stored runs are what they are."""
+    for item in fields(options):
+        if item.name not in _OF_STORED_RUNS and getattr(options, item.name) != item.default:
+            raise UsageError(
+                f"--{item.name.replace('_', '-')} is for models, and these are stored runs, which keep their own: "
+                "expected it to be left out, or models in their place."
+            )
+
+
+def _require_shares(shares: Sequence[float] | None, count: int) -> None:
+    if shares and (len(shares) != count or min(shares) < 0 or not 0 < sum(shares) < float("inf")):
         raise UsageError(
             f"--shares {' '.join(f'{share:g}' for share in shares)}: expected {count} numbers of 0 or more, one a net."
         )
-    return shares
 
 
 def _as_in(paper: Result, options: EvalOptions) -> EvalOptions:

@@ -1,33 +1,12 @@
 """The options of eval, compare and fuse, those of train, and options that take several values."""
 
-import functools
-import inspect
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from vggbench.cli.completion import models
-from vggbench.protocols import is_scale
-
-_SEVERAL: dict[str, Callable[[str], bool]] = {
-    "--scales": is_scale,
-    "--labels": lambda word: word == "original" or word.startswith("real="),
-    "--nets": lambda word: "@" in word,
-    "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
-}
-"""Options whose further values follow without repeating the option, and what counts as a further value."""
-_SEVERAL_SETUPS: dict[str, Callable[[str], bool]] = {
-    "--scales": is_scale,
-    "--backend": {"pytorch", "pytorch+compile", "onnxruntime"}.__contains__,
-    "--batch-size": str.isdigit,
-    "--precision": {"fp32", "tf32", "bf16", "fp16"}.__contains__,
-}
-"""The same for `speed`."""
 
 MODEL = "CONFIG@SOURCE: D@oxford, D-BN@torchvision, vgg16@FILE, D@sample, D@random; D alone: the data's default."
 _PROTOCOLS = "Protocols (none: --dense)"
@@ -159,7 +138,6 @@ class EvalOptions:
     verbose: Verbose = False
     runs: Runs = Path("runs")
     dry_run: DryRun = False
-    plot: Plot = None
     format: Format = None
     output: Output = None
 
@@ -173,48 +151,41 @@ class _PartOfEval:
 
 
 @dataclass(frozen=True)
-class ExplainOptions(_PartOfEval):
-    """What `explain` can be told: all but what its rows change."""
+class _Stored(_PartOfEval):
+    """What every command that evaluates by protocols of its own can be told."""
 
     data: Data = None
     ground_truth: GroundTruthFile = None
     limit: Limit = None
-    input: InputName = None
-    train_scale: StatedTrainScale = None
     skip_bad_images: SkipBadImages = False
     device: Device = "auto"
-    precision: Precision = "fp32"
     backend: BackendName = "auto"
     batch_size: BatchSize = None
     workers: Workers = None
     share: Share = None
     verbose: Verbose = False
     runs: Runs = Path("runs")
-    dry_run: DryRun = False
     format: Format = None
     output: Output = None
 
 
 @dataclass(frozen=True)
-class ReproduceOptions(_PartOfEval):
+class ExplainOptions(_Stored):
+    """What `explain` can be told: all but what its rows change."""
+
+    input: InputName = None
+    train_scale: StatedTrainScale = None
+    precision: Precision = "fp32"
+    dry_run: DryRun = False
+
+
+@dataclass(frozen=True)
+class ReproduceOptions(_Stored):
     """What `reproduce` can be told: all but what the paper's rows say."""
 
-    data: Data = None
-    ground_truth: GroundTruthFile = None
-    limit: Limit = None
-    skip_bad_images: SkipBadImages = False
-    device: Device = "auto"
-    backend: BackendName = "auto"
-    batch_size: BatchSize = None
-    workers: Workers = None
-    share: Share = None
-    verbose: Verbose = False
-    runs: Runs = Path("runs")
     dry_run: Annotated[
         bool, _flag("Print the jobs, the forecast, and what each row lacks, and stop.", _RUNNING, "--plan")
     ] = False
-    format: Format = None
-    output: Output = None
 
 
 @dataclass(frozen=True)
@@ -353,68 +324,3 @@ class TrainOptions:
         Path,
         typer.Option(help="Where checkpoints and the log are kept.", envvar="VGGBENCH_RUNS", rich_help_panel=_RUNNING),
     ] = Path("runs")
-
-
-class SeveralValues(TyperCommand):
-    """A command whose `--scales 256 384 512` reads like `--scales 256 --scales 384 --scales 512`."""
-
-    several = _SEVERAL
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Expand, then parse as Typer does."""
-        return super().parse_args(ctx, expand(args, self.several))
-
-
-class SeveralSetups(SeveralValues):
-    """The same for what `speed` combines."""
-
-    several = _SEVERAL_SETUPS
-
-
-def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = _SEVERAL) -> list[str]:
-    """Repeat the name of an option of several values before each further value."""
-    expanded: list[str] = []
-    current: str | None = None
-    for position, arg in enumerate(args):
-        if arg == "--":
-            return expanded + args[position:]
-        if arg.startswith("-"):
-            name, equals, _ = arg.partition("=")
-            current = name if name in several else None
-            expanded.append(arg)
-            fresh = current is not None and not equals
-            continue
-        if current and not fresh and several[current](arg):
-            expanded.append(current)
-        elif current and not fresh:
-            current = None
-        expanded.append(arg)
-        fresh = False
-    return expanded
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command(..., options: Options)`, a dataclass, one parameter for each field of Options instead."""
-    own_hints = get_type_hints(command, include_extras=True)
-    kind = own_hints["options"]
-    hints = get_type_hints(kind, include_extras=True)
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
-    shared = [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=item.default,
-            annotation=hints[item.name],
-        )
-        for item in fields(kind)
-    ]
-
-    @functools.wraps(command)
-    def expanded(**values: Any) -> None:
-        options = kind(**{item.name: values.pop(item.name) for item in fields(kind)})
-        command(**values, options=options)
-
-    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    expanded.__signature__ = inspect.Signature(keyword_only + shared)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {p.name: own_hints.get(p.name, hints.get(p.name)) for p in keyword_only + shared}
-    return expanded

@@ -12,7 +12,7 @@ from vggbench.per_image import PerImage, per_image
 from vggbench.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
 from vggbench.plots.figure import save
 from vggbench.results import Line
-from vggbench.tables.errors import data_title
+from vggbench.tables.notes import data_title
 from vggbench.weights import Model
 
 

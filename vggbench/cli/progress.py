@@ -15,7 +15,7 @@ from vggbench.errors import printable
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Watch
 from vggbench.metrics import at_chance, top_k_error
-from vggbench.tables.errors import duration
+from vggbench.tables.cells import duration
 from vggbench.train import Epoch, Recipe, TrainWatch
 from vggbench.weights import DownloadWatch
 

@@ -3,7 +3,8 @@
 from vggbench.cli.evaluate import Evaluation
 from vggbench.cli.plotting import figures, images_of, words
 from vggbench.report import gallery, render
-from vggbench.tables.errors import data_title, eval_table, nets_table
+from vggbench.tables.errors import eval_table, nets_table
+from vggbench.tables.notes import data_title
 from vggbench.tables.table import Table
 
 

@@ -20,7 +20,7 @@ from vggbench.stored import (
     stored_runs,
 )
 from vggbench.tables.contribution import result_record
-from vggbench.tables.errors import Circumstances
+from vggbench.tables.notes import Circumstances
 from vggbench.tables.runs import run_table, runs_table
 from vggbench.tables.table import Table
 from vggbench.writing import written_whole

@@ -18,7 +18,7 @@ from vggbench.jobs import Settings
 from vggbench.loading import no_room
 from vggbench.parallel import World, joined, own_device, share_threads
 from vggbench.protocols import TrainScale
-from vggbench.tables.errors import duration
+from vggbench.tables.cells import duration
 from vggbench.train import Recipe, Running, Trained, train
 from vggbench.train.loop import training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image

@@ -9,7 +9,8 @@ from vggbench.judging import ORIGINAL
 from vggbench.results import Row
 from vggbench.scores import Run
 from vggbench.stored import posteriors_sha256
-from vggbench.tables.errors import Circumstances, error_record
+from vggbench.tables.errors import error_record
+from vggbench.tables.notes import Circumstances
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "network": str, "config": str, "weights_hash": str, "data": str, "train_scale": (str, type(None)),

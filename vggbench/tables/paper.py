@@ -8,7 +8,9 @@ from vggbench.configs import CONFIGS, CROP, PAPER
 from vggbench.cost import Network
 from vggbench.paper import RESULTS, TABLE_7, Member, OtherResult, Result, own_row
 from vggbench.reproduction import Check, Measured, training_command
-from vggbench.tables.errors import Circumstances, data_name, data_title, error_cell, error_record, made_notes
+from vggbench.tables.cells import error_cell
+from vggbench.tables.errors import error_record
+from vggbench.tables.notes import Circumstances, data_name, data_title, made_notes
 from vggbench.tables.parameters import parameters_table
 from vggbench.tables.table import NONE, Column, Table
 from vggbench.weights.released import released
@@ -163,7 +165,7 @@ def measured_table(number: int, rows: Sequence[Measured], about: Circumstances, 
         *_result_columns(rows, lambda found: found.result),
         Column("Top-1 here", lambda f: _here(f, 1)),
         Column("Top-5 here", lambda f: _here(f, 5)),
-        *(_paper_columns(rows) if full else []),
+        *(_paper_columns(rows, about) if full else []),
     ]
     return Table(
         title=f"{_TITLES[number]} | {what} | error, %",
@@ -185,13 +187,25 @@ def measured_others_table(rows: Sequence[Measured], about: Circumstances, place:
         result = own_row(row)
         return _here(by_result[result], k) if result else NONE
 
+    def beside(row: OtherResult) -> bool:
+        result = own_row(row)
+        return result is None or _is_comparable(by_result[result], about)
+
     columns = [
         Column("Method", lambda r: r.method),
         Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
         Column("Top-1 here", lambda r: here(r, 1)),
         Column("Top-5 here", lambda r: here(r, 5)),
-        *([Column("Published", lambda r: f"{_figure(r.top1)} / {_figure(r.top5)}")] if full else []),
-        *([Column("Test, published", lambda r: _figure(r.top5_test), right=True)] if full else []),
+        *(
+            [Column("Published", lambda r: f"{_figure(r.top1)} / {_figure(r.top5)}" if beside(r) else NONE)]
+            if full
+            else []
+        ),
+        *(
+            [Column("Test, published", lambda r: _figure(r.top5_test) if beside(r) else NONE, right=True)]
+            if full
+            else []
+        ),
     ]
     found = [by_result[result] for row in shown if (result := own_row(row))]
     records = {id(row): _measured_record(by_result[result], about) for row in shown if (result := own_row(row))}
@@ -210,11 +224,22 @@ def _what(rows: Sequence[Measured], about: Circumstances) -> str:
     return data_title(about.data, measured[0]) if measured else data_name(about.data)
 
 
-def _paper_columns(rows: Sequence[Measured]) -> list[Column]:
+def _is_comparable(found: Measured, about: Circumstances) -> bool:
+    """Whether the paper's figure may stand beside what is measured, or in place of what is not."""
+    return about.data.is_full_ilsvrc_val and (found.row is None or found.row.reference is not None)
+
+
+def _paper_columns(rows: Sequence[Measured], about: Circumstances) -> list[Column]:
+    def paper(found: Measured) -> str:
+        return f"{found.result.top1:.1f} / {found.result.top5:.1f}" if _is_comparable(found, about) else NONE
+
+    def test(found: Measured) -> str:
+        return _figure(found.result.top5_test) if _is_comparable(found, about) else NONE
+
     return [
-        Column("Paper", lambda f: f"{f.result.top1:.1f} / {f.result.top5:.1f}"),
+        Column("Paper", paper),
         Column("Difference", _difference),
-        Column("Test, paper", lambda f: _figure(f.result.top5_test), right=True, optional=True),
+        Column("Test, paper", test, right=True, optional=True),
         *([Column("Test, here", lambda f: NONE)] if any(found.result.top5_test for found in rows) else []),
     ]
 
@@ -235,10 +260,8 @@ def _difference(found: Measured) -> str:
 
 
 def _measured_record(found: Measured, about: Circumstances) -> dict[str, Any]:
-    result = found.result
-    beside = bool(found.row and found.row.reference)
-    paper = _published_record(result)
-    if not beside:
+    paper = _published_record(found.result)
+    if not _is_comparable(found, about):
         paper |= {"paper_top1": None, "paper_top5": None, "paper_top5_test": None}
     measured = error_record(found.row, about) if found.row else {"data": about.data.name, "top1_error": None}
     return measured | paper | {"lacking": [f"{m.config} S={m.train_scale}" for m in found.lacking]}
@@ -260,6 +283,8 @@ def _measured_notes(number: int, rows: Sequence[Measured], about: Circumstances,
     if number == 6 and about.data.is_full_ilsvrc_val:
         notes.append(_TEST)
     measured = [found.row for found in rows if found.row]
+    if about.data.is_full_ilsvrc_val and not all(row.reference for row in measured):
+        notes.append("Paper: - beside a row that is not of its width, classes, rescaling, precision or all its images.")
     return notes + (made_notes(measured, about) if measured else [])
 
 
@@ -281,12 +306,7 @@ def checks_table(source: str, rows: Sequence[Check], about: Circumstances) -> Ta
         Column("Protocol", lambda c: f"{c.published.protocol}, Q={','.join(map(str, c.published.scales))}"),
         Column("Top-1 here", lambda c: error_cell(c.row.errors.top1) if c.row else "no weights"),
         Column("Top-5 here", lambda c: error_cell(c.row.errors.top5) if c.row else NONE),
-        *(
-            [Column("Published", lambda c: f"{_figure3(c.published.top1)} / {_figure3(c.published.top5)}")]
-            if full
-            else []
-        ),
-        *([Column("Verdict", _verdict)] if full else []),
+        *([Column("Published", _stated), Column("Verdict", _verdict)] if full else []),
     ]
     notes = (
         [f"Published: {', '.join(dict.fromkeys(check.published.how for check in rows))}."]
@@ -304,34 +324,34 @@ def checks_table(source: str, rows: Sequence[Check], about: Circumstances) -> Ta
     )
 
 
-def _verdict_columns() -> list[Column]:
-    return [
-        Column("Published", lambda c: f"{_figure3(c.published.top1)} / {_figure3(c.published.top5)}"),
-        Column("Verdict", _verdict),
-    ]
+def _stated(check: Check) -> str:
+    found = (check.published.top1, check.published.top5)
+    return " / ".join(NONE if value is None else f"{value:.{check.published.digits}f}" for value in found)
 
 
 def _verdict(check: Check) -> str:
-    off = check.images_off
-    if off is None or check.row is None or check.row.errors is None or check.published.top1 is None:
-        return NONE
-    points = check.row.errors.top1.percent - check.published.top1
-    return "agrees" if off == 0 else f"differs by {points:+.3f} points, {abs(off):,} images"
+    if check.agrees is None:
+        return "does not compare" if check.row else NONE
+    if check.agrees:
+        return "agrees"
+    off = {f"top-{k}": (points, check.images_off(k)) for k in (1, 5) if (points := check.points(k)) is not None}
+    return "differs: " + ", ".join(
+        f"{name} {points:+.3f}" + ("" if images is None else f" ({images:+,} images)")
+        for name, (points, images) in off.items()
+    )
 
 
 def _check_record(check: Check, about: Circumstances) -> dict[str, Any]:
-    beside = bool(check.row and check.row.reference)
+    beside = check.agrees is not None
     measured = error_record(check.row, about) if check.row else {"network": check.released.name, "top1_error": None}
     return measured | {
         "published_top1": check.published.top1 if beside else None,
         "published_top5": check.published.top5 if beside else None,
-        "images_off": check.images_off,
+        "agrees": check.agrees,
+        "images_off": check.images_off(1),
+        "images_off_top5": check.images_off(5),
     }
 
 
 def _figure(value: float | None) -> str:
     return NONE if value is None else f"{value:.1f}"
-
-
-def _figure3(value: float | None) -> str:
-    return NONE if value is None else f"{value:g}"

@@ -9,10 +9,8 @@ from typing import Any
 
 from vggbench.metrics import ErrorRate
 from vggbench.stored import StoredRun
-from vggbench.tables.errors import duration
+from vggbench.tables.cells import duration, percent
 from vggbench.tables.table import NONE, Column, Table
-
-_MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _left(run: StoredRun) -> str:
 
 
 def _percent(rate: ErrorRate | None) -> str:
-    return f"{rate.percent:.{2 if rate.images >= _MANY else 1}f}" if rate else NONE
+    return percent(rate) if rate else NONE
 
 
 def _with_interval(rate: ErrorRate) -> str:

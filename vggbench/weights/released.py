@@ -19,6 +19,8 @@ class Published:
     how: str
     protocol: str | None = None
     scales: tuple[int, ...] = ()
+    digits: int = 1
+    """Decimals that are stated."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _torchvision(config: str, stem: str, sha256: str, mib: float, top1: float, t
     """`top1` and `top5` as published: accuracies."""
     file = f"{stem}-{sha256}.pth"
     published = Published(
-        round(100 - top1, 3), round(100 - top5, 3), "resize 256, centre crop", protocol="center", scales=(256,)
+        round(100 - top1, 3), round(100 - top5, 3), "resize 256, centre crop", "center", (256,), digits=3
     )
     return Released(
         "torchvision", CONFIGS[config], file, _TORCHVISION + file, None, mib, "sha256", sha256, "BSD-3-Clause (code)",
@@ -115,7 +117,7 @@ def _timm(config: str, stem: str, top1: float, top5: float) -> Released:
     """`top1` and `top5` as published: accuracies."""
     url = f"https://huggingface.co/timm/{stem}.tv_in1k/resolve/main/model.safetensors"
     published = Published(
-        round(100 - top1, 3), round(100 - top5, 3), "crop_pct 0.875, centre crop", protocol="center", scales=(256,)
+        round(100 - top1, 3), round(100 - top5, 3), "crop_pct 0.875, centre crop", "center", (256,), digits=3
     )
     return Released(
         "timm", CONFIGS[config], "model.safetensors", url, None, None, "sha256", None, "BSD-3-Clause", None,

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import EvalOptions, Models, SeveralValues, with_options
+from vggbench.cli.options import EvalOptions, Models, Plot
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.errors import VggbenchError
 
 
@@ -18,6 +19,7 @@ def compare(
     all: Annotated[bool, typer.Option("--all", help="Every protocol and Q, not the most complete alone.")] = False,
     against: Annotated[str, typer.Option(help="The net that the others are tested against: first or best.")] = "first",
     sort: Annotated[str, typer.Option(help="given, error (lowest first) or cost (fewest GMACs first).")] = "given",
+    plot: Plot = None,
 ) -> None:
     """Several models side by side, one row each, in one pass over the images.
 
@@ -33,10 +35,10 @@ def compare(
     if done is None:
         return
     put(comparison(done, options, every=all, against=against, order=sort), options.format, options.output)
-    if options.plot and done.models:
+    if plot and done.models:
         from vggbench.cli.plotting import plot_evaluation
 
-        plot_evaluation(done, options.plot)
+        plot_evaluation(done, plot)
     failed = [entry for entry in done.entries if entry.failed]
     if failed:
         raise VggbenchError(" ".join(str(entry.note) for entry in failed))

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import Format, GroundTruthFile, Output, SeveralValues, Workers
+from vggbench.cli.options import Format, GroundTruthFile, Output, Workers
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues
 
 
 @app.command(cls=SeveralValues)

@@ -1,8 +1,9 @@
 """`eval`: one model, all its protocols."""
 
 from vggbench.cli.app import app
-from vggbench.cli.options import EvalOptions, ModelName, SeveralValues, with_options
+from vggbench.cli.options import EvalOptions, ModelName, Plot
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues, with_options
 
 
 @app.command(name="eval", cls=SeveralValues)
@@ -10,6 +11,7 @@ from vggbench.cli.output import put
 def evaluate(
     model: ModelName,
     options: EvalOptions,
+    plot: Plot = None,
 ) -> None:
     """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.
 
@@ -23,7 +25,7 @@ def evaluate(
         lines = done.lines(loaded)
         table = eval_table(done.rows(lines), done.about, done.gain(loaded, lines))
         put(table, options.format, options.output)
-        if options.plot:
+        if plot:
             from vggbench.cli.plotting import plot_evaluation
 
-            plot_evaluation(done, options.plot)
+            plot_evaluation(done, plot)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import ExplainOptions, ModelName, SeveralValues, with_options
+from vggbench.cli.options import ExplainOptions, ModelName
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues, with_options
 
 if TYPE_CHECKING:
     from vggbench.jobs import Job

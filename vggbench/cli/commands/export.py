@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import ModelName, SeveralValues
+from vggbench.cli.options import ModelName
+from vggbench.cli.parsing import SeveralValues
 
 
 @app.command(cls=SeveralValues)

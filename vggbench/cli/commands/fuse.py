@@ -6,8 +6,9 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.completion import models_and_runs
-from vggbench.cli.options import EvalOptions, SeveralValues, with_options
+from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues, with_options
 
 
 @app.command(cls=SeveralValues)

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import Format, Output, Plot, Scales, SeveralValues
+from vggbench.cli.options import Format, Output, Plot, Scales
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues
 from vggbench.errors import UsageError
 
 

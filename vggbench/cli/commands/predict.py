@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import ModelName, PredictOptions, SeveralValues, with_options
+from vggbench.cli.options import ModelName, PredictOptions
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues, with_options
 
 
 @app.command(cls=SeveralValues)

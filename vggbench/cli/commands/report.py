@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from vggbench.cli.app import app
-from vggbench.cli.options import EvalOptions, Models, SeveralValues, with_options
+from vggbench.cli.options import EvalOptions, Models
+from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.errors import UsageError
 
 

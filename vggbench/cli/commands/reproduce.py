@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import ReproduceOptions, SeveralValues, with_options
+from vggbench.cli.options import ReproduceOptions
 from vggbench.cli.output import put_all
+from vggbench.cli.parsing import SeveralValues, with_options
 
 
 @app.command(cls=SeveralValues)

@@ -7,8 +7,9 @@ import typer
 
 from vggbench.cli import completion
 from vggbench.cli.app import app
-from vggbench.cli.options import Device, Format, Output, Runs, SeveralValues, Workers
+from vggbench.cli.options import Device, Format, Output, Runs, Workers
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralValues
 from vggbench.errors import UsageError
 
 

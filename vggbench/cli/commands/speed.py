@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import SeveralSetups, SpeedOptions, with_options
+from vggbench.cli.options import SpeedOptions
 from vggbench.cli.output import put
+from vggbench.cli.parsing import SeveralSetups, with_options
 from vggbench.errors import UsageError
 
 

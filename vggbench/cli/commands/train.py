@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import SeveralValues, TrainOptions, with_options
+from vggbench.cli.options import TrainOptions
+from vggbench.cli.parsing import SeveralValues, with_options
 
 
 @app.command(cls=SeveralValues)
