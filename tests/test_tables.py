@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from vggbench import __version__
 from vggbench.configs import CONFIGS, PAPER
 from vggbench.cost import Network
 from vggbench.data import DataSet, ImageFile
@@ -338,6 +339,21 @@ def test_eval_at_80_columns_keeps_error_interval_and_reference(monkeypatch: pyte
     assert "± 95% Wilson, over images. Paper: Table 5, same S, Q, protocol; - none." in notes
     assert "BGR 0-255 minus mean, ceil pooling" in notes
     assert "fp32, PyTorch on cpu, 3 h 20 of forward passes" in notes
+
+
+def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
+    other = model("E")
+    rows = [
+        measured("center", (384,), (10, 5), 96, images_per_second=12.0),
+        measured("dense", (256,), (10, 5), 96),
+        measured("dense", (384,), (10, 5), 96, models=(other,), network=other.name),
+    ]
+    notes = nets_table(rows, circumstances(pets())).notes
+    assert [note for note in notes if note.startswith("vggbench ")] == [
+        f"vggbench {__version__} | D@oxford:9363e1f6 | S256-512 | pets:96 | Q256,384",
+        f"vggbench {__version__} | E@oxford:9363e1f6 | S256-512 | pets:96 | Q384",
+    ]
+    assert "GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs. Images/s: forward passes alone." in notes
 
 
 def test_eval_from_100_columns_shows_views_and_difference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,8 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
     found += _against_note(rows)
     if measured and not about.data.is_full_ilsvrc_val:
         found.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
-    found.append("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.")
+    speeds = " Images/s: forward passes alone." if len({row.network for row in measured}) > 1 else ""
+    found.append(f"GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.{speeds}")
     models = list({id(model): model for row in measured for model in row.models}.values())
     for text, names in _by_input(models).items():
         found.append(text if len(_by_input(models)) == 1 else f"{', '.join(names)}: {text}")
@@ -198,20 +199,23 @@ def _origins_note(models: Sequence[Model]) -> list[str]:
 
 
 def _signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:
-    if not rows:
-        return []
-    widest = max(rows, key=lambda row: len(row.scales))
-    if all(row.models == rows[0].models for row in rows):
-        return [_signature(widest, about)]
-    return [_signature(row, about) for row in rows]
+    """One for each net or fusion, with every Q of its rows."""
+    by_start: dict[str, set[int]] = {}
+    for row in rows:
+        by_start.setdefault(_signature_start(row, about), set()).update(row.scales)
+    return [f"{start} | Q{','.join(map(str, sorted(found)))}" for start, found in by_start.items()]
 
 
 def _signature(row: Row, about: Circumstances) -> str:
+    return f"{_signature_start(row, about)} | Q{scales(row)}"
+
+
+def _signature_start(row: Row, about: Circumstances) -> str:
     from vggbench import __version__
 
     nets = _named(row.models, " + ")
     images = str(row.images) if row.images == about.data.total else f"{row.images}/{about.data.total}"
-    return f"vggbench {__version__} | {nets} | S{row.train_scale or NONE} | {about.data.name}:{images} | Q{scales(row)}"
+    return f"vggbench {__version__} | {nets} | S{row.train_scale or NONE} | {about.data.name}:{images}"
 
 
 def long_signature(row: Row, about: Circumstances) -> str:
