@@ -27,7 +27,7 @@ test: setup
 
 check: lint test
 
-# The first four are counts and published figures, which a test compares with what is here; the sample takes a quarter of an hour.
+# The first four are counts and published figures, which a test compares with what is here; the sample takes half an hour.
 tables: setup counted-tables
 	for form in md csv; do $(BIN)/vggbench compare A A-LRN B C D E --data sample --scales 256 384 512 --center \
 	  --tencrop --dense --multicrop --all --output tables/sample.$$form || exit 1; done

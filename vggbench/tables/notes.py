@@ -142,7 +142,7 @@ def _against_note(rows: Sequence[Row]) -> list[str]:
     count = f", Holm's correction for {len(compared)} tests" if len(compared) > 1 else ""
     return [
         f"vs {compared[0].against.first if compared[0].against else NONE}: points of top-1 error on the same images; "
-        f"* significant at 5% (McNemar's exact test{count}). Interval, p: --format md."
+        f"* significant at 5% (McNemar's exact test{count}). Interval, p: in Markdown, CSV, JSON."
     ]
 
 
