@@ -129,8 +129,8 @@ def _grain_note(images: int) -> str:
 def _gain_note(gain: Paired, labels: str) -> str:
     p = p_value(gain.p)
     return (
-        f"{gain.second} against {gain.first}: {gain.points:+.1f} points top-1 ({paired_bounds(gain)}), {gain.mended} "
-        f"images mended and {gain.spoiled} spoiled{'' if labels == ORIGINAL.name else f' by the labels {labels}'}, "
+        f"{gain.second} against {gain.first}: {gain.points:+.1f} points top-1 ({paired_bounds(gain)}), {gain.mended:,} "
+        f"images mended and {gain.spoiled:,} spoiled{'' if labels == ORIGINAL.name else f' by the labels {labels}'}, "
         f"McNemar's exact p {p if p.startswith('<') else f'= {p}'}."
     )
 
