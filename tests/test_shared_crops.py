@@ -135,3 +135,16 @@ def test_an_evaluation_gives_the_same_whatever_is_shared(
     for one, other in zip(*found, strict=True):
         assert one.max() > 0.4
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_run_that_goes_on_shares_as_it_began(many_pictures: Path, tmp_path: Path) -> None:
+    """The probe may decide otherwise the next time; another number of stages may move the last bits."""
+    names = ("apple", "boat", "fish", "house")
+    model = Model("D@x", VGG(CONFIGS["D"], 4, 1 / 64).eval(), INPUTS["torchvision"], 4, names, "x")
+    data, alone = open_data(many_pictures), Settings(device="cpu", workers=0)
+    for probed, share in ((3, (0, 2)), (4, (1, 2))):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vggbench.backends.backend.quickest", lambda *_, probed=probed: probed)
+            (run,) = evaluate(data, [Job(model, GRID, 230)], tmp_path, replace(alone, share=share))
+    assert not run.missing()
+    assert {entry["shared_stages"] for entry in run.provenance} == {3}

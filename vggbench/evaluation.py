@@ -226,7 +226,7 @@ def _scorers(plan: Plan) -> dict[int, Scorer]:
         key = (id(job.model.network), name)
         if key not in started:
             started[key] = start(name, job.model, settings.torch_device, settings.precision)
-        scorers[index] = Scorer(job, started[key].of(job.model), _batch_size(run, settings))
+        scorers[index] = Scorer(job, started[key].of(job.model), _batch_size(run, settings), _shared_stages(run))
     return scorers
 
 
@@ -280,6 +280,12 @@ def _batch_size(run: Run, settings: Settings) -> int:
     """As asked for; else what the run's stored blocks were computed with, the smallest if memory had run out."""
     before = [entry["batch_size"] for entry in run.provenance]
     return settings.batch_size or min(before, default=settings.views_per_batch)
+
+
+def _shared_stages(run: Run) -> int | None:
+    """As the run's stored blocks: another number may move the last bits. The smallest if memory had run out."""
+    before = [entry.get("shared_stages") for entry in run.provenance]
+    return min((stages for stages in before if stages is not None), default=None)
 
 
 def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str, Any]:

@@ -21,12 +21,13 @@ _Scored = tuple[list[int], Tensor]
 
 
 class Scorer:
-    """One job on one backend; `batch_size` counts 224 x 224 views and is halved where memory does not suffice."""
+    """One job on one backend; `batch_size` counts 224 x 224 views and is halved where memory does not suffice.
 
-    def __init__(self, job: Job, backend: Backend, batch_size: int) -> None:
-        self._job, self.backend, self.batch_size = job, backend, batch_size
-        self.shared: int | None = None
-        """Stages that the crops of an image share; None until the first image of a grid of 8 decided it."""
+    `shared` is the number of stages that the crops of an image share; None until the first image decided it.
+    """
+
+    def __init__(self, job: Job, backend: Backend, batch_size: int, shared: int | None = None) -> None:
+        self._job, self.backend, self.batch_size, self.shared = job, backend, batch_size, shared
         self._checked = False
 
     def posteriors(self, images: Sequence[Tensor], advance: Callable[[int], None]) -> NDArray[np.float32]:
