@@ -3,7 +3,7 @@
 The evaluation of some JPEGs of FOLDER by D with random weights at full width, with reading, store and first check but
 without the start, against the time that a product of two 4096 x 4096 float32 matrices measured beside it implies for
 its MACs, by PyTorch's library and by NumPy's. In turns; ratios of medians, above 1 where the evaluation is faster.
-The first check is one image's by PyTorch at each Q, whatever their number: of 8 it would be a tenth of the time.
+The first check is one image's by PyTorch at each Q, whatever their number: of 8 it would be an eighth of the time.
 """
 
 import sys

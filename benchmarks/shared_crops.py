@@ -1,11 +1,9 @@
 """Multi-crop on a grid of 8, shared against plain: `python benchmarks/shared_crops.py FOLDER [NET...]`.
 
 Both compute the posteriors of the same real images with the same random weights at full width, channels last, fc layers
-and mirrors included, in turns. Printed are ratios of median times and the largest difference of a posterior; where the
-first image's differ, also how far each is from the same net in float64.
+and mirrors included, in turns. Printed are ratios of median times and the largest difference of a posterior.
 """
 
-import copy
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +18,6 @@ from vggbench.backends import start
 from vggbench.jobs import Job
 from vggbench.protocols import Protocol
 from vggbench.scoring import Scorer
-from vggbench.views import take
 from vggbench.weights import Model
 
 SCALES = (256, 384, 512)
@@ -37,18 +34,6 @@ def scorer(model: Model, protocol: Protocol, scale: int, shared: int | None) -> 
 def compute(scorers: Sequence[Scorer], images: Sequence[Tensor]) -> list[np.ndarray]:
     """Posteriors of the images by each."""
     return [each.posteriors(images, lambda views: None) for each in scorers]
-
-
-def in_float64(model: Model, image: Tensor) -> np.ndarray:
-    """The posterior of an image by plain crops in double precision."""
-    network = copy.deepcopy(model.network).double()
-    total = torch.zeros(model.classes, dtype=torch.float64)
-    views = GRID.views(image.shape[1], image.shape[2])
-    with torch.inference_mode():
-        for view in views:
-            scores = network(model.input.normalise(take(image, view)[None]).double())
-            total += scores.flatten(1).softmax(1)[0]
-    return (total / len(views)).numpy()
 
 
 def main() -> None:
@@ -76,13 +61,6 @@ def main() -> None:
                 said = f"{name} {'ceil' if ceil else 'floor'} Q={scale}: {ratio(times, 'plain', 'shared')}"
                 differ = f"{np.abs(first - second).max():.1e} of {first.max():.2f}"
                 print(f"{said}, {own.shared} stages, posteriors differ by {differ}", flush=True)
-                if (first[0] != second[0]).any():
-                    exact = in_float64(model, images[scale][0])
-                    far = [
-                        f"{way} {np.abs(found[0] - exact).max():.1e}"
-                        for way, found in (("plain", first), ("shared", second))
-                    ]
-                    print(f"  from float64: {', '.join(far)}", flush=True)
             together = {
                 way: [a + b for a, b in zip(totals[way], totals["dense"], strict=True)] for way in ("plain", "shared")
             }

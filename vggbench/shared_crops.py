@@ -29,7 +29,8 @@ _POOLED = 3
 """Stages whose pooling the crops on a grid of 8 share."""
 CHOICES = (0, 3)
 """Numbers of stages that are tried: none are plain crops. A fourth saves a tenth more, but its small maps get other
-kernels of oneDNN than the crops' own, whose sums differ in the last bits; with three no bit differed where measured."""
+kernels of oneDNN than the crops' own, whose sums differ in the last bits; with three no bit differed where measured.
+A stored run that began with four goes on with four."""
 _AT_ONCE = 16
 """Crops that go through unshared stages together; a first stage's maps of one have 25 MB."""
 _PROBE_SECONDS = 0.3

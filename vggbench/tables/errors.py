@@ -69,7 +69,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         terminal=columns,
         markdown=[*_markdown_columns(rows), *_against_in_full(rows)],
         record=lambda row: error_record(row, about),
-        notes=notes(rows, about),
+        notes=notes(rows, about, with_speeds=True),
     )
 
 

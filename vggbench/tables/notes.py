@@ -23,8 +23,10 @@ class Circumstances:
     provenance: Sequence[dict[str, Any]]
 
 
-def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> list[str]:
-    """All that a table of errors says under it; `gain` compares two of its rows."""
+def notes(
+    rows: Sequence[Row], about: Circumstances, gain: Paired | None = None, *, with_speeds: bool = False
+) -> list[str]:
+    """All that a table of errors says under it; `gain` compares two of its rows; `with_speeds`: it has Images/s."""
     measured = [row for row in rows if row.errors]
     found = []
     if measured:
@@ -38,7 +40,8 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
     found += _against_note(rows)
     if measured and not about.data.is_full_ilsvrc_val:
         found.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
-    speeds = " Images/s: forward passes alone." if len({row.network for row in measured}) > 1 else ""
+    timed = with_speeds and any(row.images_per_second for row in measured)
+    speeds = " Images/s: forward passes alone." if timed else ""
     found.append(f"GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.{speeds}")
     models = list({id(model): model for row in measured for model in row.models}.values())
     for text, names in _by_input(models).items():
