@@ -102,6 +102,8 @@ def write_mat(path: Path, layers: Layers, *, older: bool) -> None:
     structs: list[dict[str, Any]] = []
     channels = 0
     for name, weight, bias in layers:
+        if structs and (name.endswith("_1") or name == "fc6"):  # a stage begins
+            structs.append(_mat_pool(len(structs)))
         if weight.ndim == 2:
             side = 7 if name == "fc6" else 1
             weight = weight.reshape(len(weight), channels if side == 7 else weight.shape[1], side, side)  # noqa: PLW2901
@@ -110,11 +112,20 @@ def write_mat(path: Path, layers: Layers, *, older: bool) -> None:
         cell = np.empty((1, 2), dtype=object)
         cell[0, 0], cell[0, 1] = pair
         held = {"filters": pair[0], "biases": pair[1]} if older else {"weights": cell}
-        structs += [{"type": CONV, "name": name, **held, "pad": 1.0}, {"type": "relu", "name": f"relu_{name}"}]
+        pad = 0.0 if name.startswith("fc") else float(weight.shape[-1] // 2)
+        structs += [{"type": CONV, "name": name, **held, "pad": pad}, {"type": "relu", "name": f"relu_{name}"}]
+    structs[-1] = {"type": "softmax", "name": "prob"}
     cells = np.empty((1, len(structs)), dtype=object)
     for place, struct_ in enumerate(structs):
         cells[0, place] = struct_
-    scipy.io.savemat(path, {"layers": cells, "meta": {"classes": 1.0}}, do_compression=True)
+    scipy.io.savemat(path, {"layers": cells}, do_compression=True)
+
+
+def _mat_pool(number: int) -> dict[str, Any]:
+    """Padded below and at the right, so that sizes are rounded up as Caffe does."""
+    two = np.array([[2.0, 2.0]])
+    pad = np.array([[0.0, 1.0, 0.0, 1.0]])
+    return {"type": "pool", "name": f"pool{number}", "method": "max", "pool": two, "stride": two, "pad": pad}
 
 
 # ---------------------------------------------------------------- Keras

@@ -36,8 +36,8 @@ from vggbench.scores import Store
 from vggbench.tables.cells import duration
 from vggbench.tables.notes import Circumstances
 from vggbench.tables.table import check_output, choose_format
-from vggbench.views import INPUTS, Rescale
-from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
+from vggbench.views import Rescale
+from vggbench.weights import ASKED, SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
 from vggbench.weights.released import released
 
 _SIZES_LOOKED_AT = 1000
@@ -316,7 +316,7 @@ def settings_of(options: EvalOptions) -> Settings:
         "--filter": (options.filter, ("bilinear", "bicubic")),
         "--precision": (options.precision, precisions()),
         "--backend": (options.backend, BACKENDS),
-        "--input": (options.input, (None, *INPUTS)),
+        "--input": (options.input, (None, *ASKED)),
     }
     for name, (value, allowed) in choices.items():
         if value not in allowed:

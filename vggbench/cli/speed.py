@@ -115,4 +115,4 @@ def _loaded(spec: ModelSpec, width: float) -> Model:
     """Random weights where none are named: they are as fast as any."""
     named = spec if spec.source else ModelSpec(spec.config, RANDOM)
     with DownloadProgress() as watch:
-        return load_model(named, LoadOptions(input="torchvision", width=width), (), watch)  # any input is as fast
+        return load_model(named, LoadOptions(width=width, otherwise="torchvision"), (), watch)  # any input is as fast

@@ -22,8 +22,7 @@ from vggbench.tables.cells import duration
 from vggbench.train import Recipe, Running, Trained, train
 from vggbench.train.loop import training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
-from vggbench.views import INPUTS
-from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_model
+from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model, save_model
 
 
 def training(config: Config, options: TrainOptions) -> None:
@@ -154,8 +153,8 @@ def _output(path: Path | None) -> Path:
 
 
 def _start(options: TrainOptions, folders: tuple[str, ...]) -> Model | None:
-    if options.input not in (None, *INPUTS):
-        raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
+    if options.input not in (None, *ASKED):
+        raise UsageError(f"--input {options.input}: expected one of {', '.join(ASKED)}.")
     if options.start is None:
         return None
     with DownloadProgress() as watch:

@@ -10,8 +10,7 @@ from vggbench.export import EXPORTERS
 from vggbench.protocols import TrainScale
 from vggbench.tables.table import Table
 from vggbench.tables.weights import file_table
-from vggbench.views import INPUTS
-from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model
 
 
 def show(text: str, input: str | None) -> Table:
@@ -39,8 +38,8 @@ def export(text: str, to: str, output: Path | None, input: str | None, train_sca
 
 
 def _loaded(spec: ModelSpec, options: LoadOptions) -> Model:
-    if options.input not in (None, *INPUTS):
-        raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
+    if options.input not in (None, *ASKED):
+        raise UsageError(f"--input {options.input}: expected one of {', '.join(ASKED)}.")
     with DownloadProgress() as watch:
         model = load_model(spec, options, (), watch)
     if model.path is None:

@@ -242,10 +242,11 @@ def _by_input(models: Sequence[Model]) -> dict[str, list[str]]:
 
 
 def input_of(model: Model) -> str:
-    """What a model expects, and where it departs from the paper's width."""
+    """What a model expects, where it departs from the paper's width, and whether its file tells its layers apart."""
     pooling = f", {'ceil' if model.net.ceil_pool else 'floor'} pooling" if model.net else ""
     width = f", {model.net.width:g} of the paper's width" if model.net and model.net.width != 1 else ""
-    return f"{model.input}{pooling}{width}"
+    order = "" if model.is_described else ", layers by order of tensors"
+    return f"{model.input}{pooling}{width}{order}"
 
 
 def data_name(data: DataSet) -> str:

@@ -10,8 +10,9 @@ from torch import Tensor
 from vggbench.configs import Config
 from vggbench.errors import WeightsError
 from vggbench.weights.caffe import read_caffe
+from vggbench.weights.description import StatedInput, require_described
 from vggbench.weights.files import file_hash, is_safetensors, magic_of, read_tensors, tensors_hash
-from vggbench.weights.keras import read_keras
+from vggbench.weights.keras import is_keras_archive, read_keras
 from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
@@ -22,14 +23,19 @@ _LARGEST = 4_000_000_000
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: tensors by torchvision's names, and its own description if it has one."""
+    """What a file holds: tensors by torchvision's names, and all that it says of itself."""
 
     tensors: dict[str, Tensor]
     description: dict[str, Any]
-    ceil_pool: bool | None
-    """How the file itself says that pooled sizes are rounded."""
+    """Of a file that this project wrote; {} of any other."""
     sha256: str
-    """Of the file; of the tensors where other files hold some."""
+    """Of the file; of the tensors where other files hold some, or where its word changed them."""
+    input: StatedInput | None = None
+    ceil_pool: bool | None = None
+    """How the file itself says that pooled sizes are rounded."""
+    class_names: tuple[str, ...] | None = None
+    is_described: bool = False
+    """Whether it lists its layers: else they are taken in the order of its tensors."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,9 @@ class _Format:
 
 # Protobuf has no mark of its own: ONNX writes its version first (field 1, a number), Caffe the net's name (field 1,
 # text) or its layers (field 2 or 100).
+_KERAS = _Format("Keras", (b"\x89HDF\r\n\x1a\n",), read_keras)
 _FORMATS = (
-    _Format("Keras HDF5", (b"\x89HDF\r\n\x1a\n",), read_keras),
+    _KERAS,
     _Format("MatConvNet", (b"MATLAB 5.0 MAT-file",), read_matconvnet),
     _Format("ONNX", (b"\x08",), read_onnx, read_description),
     _Format("Caffe", (b"\x0a", b"\x12", b"\xa2\x06"), read_caffe),
@@ -56,11 +63,17 @@ def read_weights(path: Path, config: Config) -> Contents:
     form = _form(path)
     if form is None:
         tensors, description = read_tensors(path)
-        return Contents(tensors, description, None, file_hash(path))
+        return Contents(tensors, description, file_hash(path))
     net = form.read(path)
     tensors = by_torchvisions_names(config, net, path)
     return Contents(
-        tensors, form.describe(path), net.ceil_pool, tensors_hash(tensors) if form.name == "ONNX" else file_hash(path)
+        tensors,
+        form.describe(path),
+        tensors_hash(tensors) if form.name == "ONNX" or net.turned else file_hash(path),
+        net.input,
+        require_described(config, net.described, path, complete=net.complete),
+        net.class_names,
+        net.complete,
     )
 
 
@@ -76,6 +89,8 @@ def _form(path: Path) -> _Format | None:
         magic_of(path)  # says that it is not there
         raise WeightsError(f"{path} is no file of weights: expected one of up to {_LARGEST / 1e9:g} GB.")
     head = magic_of(path, 32)
+    if head.startswith(b"PK") and is_keras_archive(path):
+        return _KERAS
     if is_safetensors(head[:9], path) or head.startswith((b"PK", b"\x80")):
         return None
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)

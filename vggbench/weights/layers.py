@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vggbench.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.errors import WeightsError, first_line
 from vggbench.model import VGG
+from vggbench.weights.description import Described, StatedInput
 
 MAX_VALUES = 300_000_000
 """Most values of one file that are read: E at width 1 has 144 million."""
@@ -41,18 +42,20 @@ class Weighted(NamedTuple):
 
 @dataclass(frozen=True)
 class Foreign:
-    """A net as another format has it; what the file does not say is None."""
+    """A net as another format has it, and what its file says of it."""
 
     layers: list[Weighted]
-    kinds: tuple[str, ...] | None = None
-    """All layers in order: conv, norm, relu, lrn, pool, fc."""
-    has_lrn: bool | None = None
-    ceil_pool: bool | None = None
+    described: tuple[Described, ...] = ()
+    complete: bool = False
+    """Whether `described` lists every layer of the net in order; else those alone of which the file says something."""
+    input: StatedInput | None = None
+    class_names: tuple[str, ...] | None = None
+    turned: bool = False
+    """Whether the file's word changed the tensors, whose hash then tells more than the file's."""
 
 
 def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str, Tensor]:
     """The layers as a state dict of `config`; raises WeightsError where they are another net's."""
-    _require_same_kinds(config, net, path)
     places, layers = _places(config), net.layers
     normed = {layer.norm is not None for layer in layers[: -len(_FC)]}
     if len(layers) != len(places) or normed != {config.batch_norm}:
@@ -73,38 +76,21 @@ def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str,
         tensors[f"{place}.weight"] = layer.weight.flatten(1) if is_fc and layer.weight.ndim == 4 else layer.weight
         tensors[f"{place}.bias"] = layer.bias.flatten()
         if layer.norm:
+            _require_positive(layer, path)
             stem, _, index = place.rpartition(".")
             keys = ("weight", "bias", "running_mean", "running_var")
             tensors |= {f"{stem}.{int(index) + 1}.{key}": t for key, t in zip(keys, layer.norm, strict=True)}
     return tensors
 
 
-def _require_same_kinds(config: Config, net: Foreign, path: Path) -> None:
-    """Layers without weights count too: LRN, whose presence no tensor shows, and the order of all where it is known."""
-    has_lrn = any(layer.kind == "lrn" for layer in config.layers)
-    if net.has_lrn is not None and net.has_lrn != has_lrn:
-        expected, found = ("with", "without") if has_lrn else ("without", "with")
-        raise WeightsError(
-            f"{path} does not fit config {config.name}: expected a net {expected} local response normalisation, found "
-            f"one {found} it."
-        )
-    kinds = _kinds(config)
-    if net.kinds is not None and net.kinds != kinds and len(net.layers) == len(_places(config)):
-        at = next((i for i, (a, b) in enumerate(zip(net.kinds, kinds, strict=False)) if a != b), -1)
-        raise WeightsError(
-            f"{path} does not fit config {config.name}: expected {len(kinds)} layers, {_near(kinds, at)}; found "
-            f"{len(net.kinds)}, {_near(net.kinds, at)}."
-        )
+def _require_positive(layer: Weighted, path: Path) -> None:
+    if layer.norm and not bool((layer.norm.var + EPSILON > 0).all()):
+        raise WeightsError(f"{path} normalises {layer.name} by a variance that is not positive: expected one.")
 
 
-def _kinds(config: Config) -> tuple[str, ...]:
-    after_conv = ("norm", "relu") if config.batch_norm else ("relu",)
-    kinds = [kind for layer in config.layers for kind in (layer.kind, *(after_conv if layer.kind == "conv" else ()))]
-    return (*kinds, "fc", "relu", "fc", "relu", "fc")
-
-
-def _near(kinds: tuple[str, ...], at: int) -> str:
-    return f"with {' '.join(kinds[at : at + 3]) or 'nothing'} at place {at + 1}" if at >= 0 else "or fewer"
+def for_our_epsilon(var: Tensor, epsilon: float) -> Tensor:
+    """The variance that gives with `EPSILON` what `var` gives with its own, (C,)."""
+    return var + (epsilon - EPSILON)
 
 
 def channels_first(weight: Tensor, channels: int) -> Tensor:

@@ -50,6 +50,8 @@ class Model:
     """The released file that its weights are, with what was published of it."""
     path: Path | None = None
     """The file that it was loaded from."""
+    is_described: bool = True
+    """Whether its file lists the layers, or is known by its hash; else they are taken in the order of its tensors."""
     altered: bool = False
     """Whether it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
 
@@ -99,6 +101,8 @@ class LoadOptions:
     train_scale: TrainScale | None = None
     input: str | None = None
     width: float = 1.0
+    otherwise: str | None = None
+    """The input where neither a file nor `input` states one."""
 
 
 def load_model(
@@ -227,6 +231,7 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Rel
         validation_ids=own.validation_ids,
         released=row,
         path=path,
+        is_described=bool(row or content.is_described or content.description),
     )
 
 
@@ -246,17 +251,21 @@ class _Description:
     @classmethod
     def of(cls, content: Contents, row: Released | None, options: LoadOptions, path: Path) -> Self:
         if content.description:
-            return cls.read(content.description, path)
+            own = cls.read(content.description, path)
+            _require_no_contradiction(own, content, path)
+            return own
         if row:
             return cls(row.input, row.train_scale, ceil_pool=row.ceil_pool)
-        if options.input is None:
+        name = options.input or (None if content.input and content.input.channels else options.otherwise)
+        if content.input is None and name not in INPUTS:
             raise UsageError(
                 f"{path} is not known and does not say what it expects at its input, and a guess could give a wrong "
                 "number: pass --input torchvision (RGB 0-1, mean and std), --input caffe (BGR 0-255, mean; ceil "
                 "pooling) or --input matconvnet (the same in RGB)."
             )
+        input = content.input.agreed(name, path) if content.input else INPUTS[str(name)]
         ceil = options.input in _CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
-        return cls(INPUTS[options.input], options.train_scale, ceil_pool=ceil)
+        return cls(input, options.train_scale, class_names=content.class_names, ceil_pool=ceil)
 
     @classmethod
     def read(cls, fields: dict[str, Any], path: Path) -> Self:
@@ -279,6 +288,17 @@ class _Description:
                 f"{path} describes itself in a way this version cannot read ({type(error).__name__}: {error}): "
                 "expected what `vggbench` writes. Update vggbench, or save the file again."
             ) from error
+
+
+def _require_no_contradiction(own: _Description, content: Contents, path: Path) -> None:
+    """A graph that vggbench wrote and another changed may not say otherwise than its description."""
+    ceil = content.ceil_pool
+    if content.input or (ceil is not None and ceil != own.ceil_pool):
+        what = "rescales its pixels" if content.input else f"rounds pooled sizes {'up' if ceil else 'down'}"
+        raise WeightsError(
+            f"{path} {what}, and describes itself otherwise: expected the same. Export it again, or remove "
+            "its metadata."
+        )
 
 
 def _module_identity(module: nn.Module) -> str | None:

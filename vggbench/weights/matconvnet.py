@@ -1,6 +1,8 @@
-"""MatConvNet's `.mat`: MATLAB's version 5 format, read by SciPy."""
+"""MatConvNet's `.mat`: MATLAB's version 5 format, read by SciPy, with all that its layers and `meta` say."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,48 +11,276 @@ from torch import Tensor
 
 from vggbench.errors import WeightsError
 from vggbench.matlab import load_mat
-from vggbench.weights.layers import Foreign, Weighted, require_affordable, whole
+from vggbench.weights.description import Described, StatedInput, with_fc
+from vggbench.weights.layers import Foreign, Norm, Weighted, for_our_epsilon, require_affordable, whole
 
 _LARGEST = 1_500_000_000
 """Bytes that all compressed elements may hold: E at width 1 has 575 million."""
+_INERT = {"name", "type", "precious", "learningRate", "weightDecay", "momentum", "rate", "size", "rememberOutput"}
+"""Fields of a layer that change no value when a net is evaluated."""
+_OPTIONS = "opts"
+"""Words that are handed to the layer's function: those about cuDNN change no value."""
+_KNOWN = {
+    "conv": {"weights", "filters", "biases", "stride", "pad", "dilate", "dilation"},
+    "relu": {"leak", "weights"},
+    "pool": {"method", "pool", "stride", "pad"},
+    "normalize": {"param"},
+    "lrn": {"param"},
+    "bnorm": {"weights", "epsilon"},
+    "dropout": set(),
+    "softmax": set(),
+    "softmaxloss": {"class"},
+    "loss": {"class", "loss"},
+}
+"""Fields of each type of layer that are read here."""
+_CEIL_PADDING = (0, 0, 1, 1)
+"""At the bottom and at the right: what MatConvNet, which rounds down, needs to round up as Caffe does."""
+_METHODS = {"max": "max", "avg": "average"}
+_NORMALISATION = {
+    "imageSize", "keepAspect", "border", "interpolation", "averageImage", "cropSize", "rgbVariance", "transformation",
+    "numAugments", "brightness", "saturation", "contrast", "jitterBrightness", "jitterLight", "jitterColor",
+    "jitterLocation",
+}  # fmt: skip
+"""Fields of `meta.normalization`: `averageImage` changes pixels, the others say how images are cut and varied."""
+Struct = NDArray[np.void]
 
 
 def read_matconvnet(path: Path) -> Foreign:
-    """Convolutions of a simplenn, with `weights` or the older `filters` and `biases`, in order.
+    """All layers of a simplenn, with `weights` or the older `filters` and `biases`, in order.
 
-    Its fc layers are convolutions. Raises WeightsError.
+    Its fc layers are convolutions. Raises WeightsError for a file that is damaged, or says what no VGG has.
     """
     with whole(path, "MatConvNet model", "`layers`, as simplenn has them"):
         content = load_mat(path.read_bytes(), _LARGEST, path, WeightsError)
-        cells = content["layers"] if "layers" in content else content["net"]["layers"][0, 0]
-        layers = [layer[0, 0] for layer in cells.ravel()]
-        kinds = {str(layer["type"][0]) for layer in layers}
-        found = [_weighted(layer, path) for layer in layers if _filters(layer)]
-    return Foreign(found, has_lrn=bool(kinds & {"normalize", "lrn"}))
+        net = _net(content, path)
+        cells = net("layers")
+        if cells is None:
+            held = ", ".join(sorted(name for name in content if not name.startswith("__")))
+            raise WeightsError(
+                f"{path} holds {held or 'nothing'}: expected `layers`, or `net`, of MatConvNet's simplenn."
+            )
+        layers = [_Layer(cell[0, 0], path) for cell in cells.ravel()]
+        found = _Net()
+        for layer in layers:
+            _READERS[layer.type](found, layer)
+            layer.require_known()
+        meta = _meta(net)
+        told = _input(meta, path), _class_names(meta)
+    return Foreign(found.layers, with_fc(found.described), complete=True, input=told[0], class_names=told[1])
 
 
-def _filters(layer: NDArray[np.void]) -> list[NDArray[np.float32]]:
-    """Weight and bias of a layer, or none."""
-    fields = layer.dtype.names or ()
-    if "weights" in fields and layer["weights"].size:
-        return list(layer["weights"].ravel())
-    return [layer["filters"], layer["biases"]] if {"filters", "biases"} <= set(fields) else []
-
-
-def _weighted(layer: NDArray[np.void], path: Path) -> Weighted:
-    kind, name = str(layer["type"][0]), str(layer["name"][0])[:100]
-    if kind != "conv" or len(_filters(layer)) != 2:
+def _net(content: dict[str, Any], path: Path) -> Callable[[str], Any]:
+    """What yields a field of the net, which lies open in the file or in a struct `net`."""
+    inner = content.get("net") if "layers" not in content else None
+    fields = (inner.dtype.names or ()) if inner is not None else tuple(content)
+    if {"vars", "params"} <= set(fields):
         raise WeightsError(
-            f"{path} has weights in layer {name!r} of type {kind!r}: expected convolutions alone, with filters and "
-            "biases, as Oxford's nets have them."
+            f"{path} is a DagNN of MatConvNet: expected a simplenn, a plain list of layers. Load it in MATLAB, and "
+            "save the simplenn that it was made from."
         )
-    filters, biases = _filters(layer)
-    require_affordable(filters.shape, path, name)
-    shape = (*filters.shape, 1, 1, 1, 1)[:4]  # MATLAB leaves out last sides of 1
-    weight = torch.from_numpy(np.asarray(filters, dtype=np.float32).reshape(shape, order="F").copy())
-    return Weighted(name, _out_first(weight), torch.from_numpy(np.asarray(biases, dtype=np.float32).ravel().copy()))
+    return lambda name: None if name not in fields else content[name] if inner is None else inner[name][0, 0]
 
 
-def _out_first(weight: Tensor) -> Tensor:
-    """(row, column, in, out) -> (out, in, row, column)."""
-    return weight.permute(3, 2, 0, 1).contiguous()
+class _Layer:
+    """One struct of the cell array."""
+
+    def __init__(self, struct: Struct, path: Path) -> None:
+        self._struct, self._path = struct, path
+        self._fields = struct.dtype.names or ()
+        self.type, self.name = self._text("type"), self._text("name") if "name" in self._fields else ""
+        if self.type not in _KNOWN:
+            raise (
+                self.odd()
+                if self.weights()
+                else WeightsError(
+                    f"{path} has layer {self.name!r} of type {self.type!r}: expected a VGG's, {', '.join(_KNOWN)}."
+                )
+            )
+
+    def require_known(self) -> None:
+        """Raise WeightsError where the layer says what is not read here and could change a value."""
+        known = _KNOWN[self.type]
+        strange = next((name for name in self._fields if name not in known | _INERT and self._says(name)), None)
+        if strange:
+            raise WeightsError(
+                f"{self._path} says {strange} of layer {self.name!r} ({self.type}), which is not known here: expected "
+                f"{', '.join(sorted(known)) or 'nothing'}."
+            )
+
+    def _says(self, field: str) -> bool:
+        """Whether a field holds anything that could change a value."""
+        words = [str(word.ravel()[0]) for word in self._struct[field].ravel()] if field == _OPTIONS else []
+        return bool(self._struct[field].size) and not (words and all("cudnn" in word.lower() for word in words))
+
+    def _text(self, field: str) -> str:
+        value = self._struct[field]
+        return str(value[0])[:100] if value.size else ""
+
+    def text(self, field: str, otherwise: str) -> str:
+        """A word that the layer says."""
+        return self._text(field) or otherwise if field in self._fields else otherwise
+
+    def numbers(self, field: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
+        """Numbers that the layer says."""
+        value = self._struct[field] if field in self._fields else np.empty(0)
+        return tuple(float(number) for number in value.ravel()) or otherwise
+
+    def pair(self, field: str, otherwise: tuple[int, int]) -> tuple[float, ...]:
+        """(vertical, horizontal); one number stands for both."""
+        found = self.numbers(field, otherwise)
+        return found * 2 if len(found) == 1 else found
+
+    def padding(self) -> tuple[float, ...]:
+        """(top, left, bottom, right), of (top, bottom, left, right); one number stands for all."""
+        found = self.numbers("pad", (0,))
+        if len(found) == 1:
+            return found * 4
+        top, bottom, left, right = found if len(found) == 4 else (-1, -1, -1, -1)
+        return top, left, bottom, right
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """All arrays of a layer's weights, or none."""
+        if "weights" in self._fields and self._struct["weights"].size:
+            return list(self._struct["weights"].ravel())
+        return [self._struct["filters"], self._struct["biases"]] if {"filters", "biases"} <= set(self._fields) else []
+
+    def tensor(self, values: NDArray[np.float32]) -> Tensor:
+        """Values as PyTorch's, in the shape they have."""
+        require_affordable(values.shape, self._path, self.name)
+        if values.dtype.kind not in "fiu":
+            raise self.odd()
+        return torch.from_numpy(np.array(values, dtype=np.float32, order="F").copy())
+
+    def odd(self) -> WeightsError:
+        """Weights where a VGG has none."""
+        return WeightsError(
+            f"{self._path} has weights in layer {self.name!r} of type {self.type!r}: expected convolutions alone, with "
+            "filters and biases, as Oxford's nets have them, or batch normalisation after one."
+        )
+
+
+class _Net:
+    """What has been read so far."""
+
+    def __init__(self) -> None:
+        self.layers: list[Weighted] = []
+        self.described: list[Described] = []
+
+    def conv(self, layer: _Layer) -> None:
+        """Filters (row, column, in, out); an empty bias is none."""
+        found = layer.weights()
+        if len(found) not in (1, 2):
+            raise layer.odd()
+        filters = layer.tensor(found[0])
+        weight = filters.reshape((*filters.shape, 1, 1, 1, 1)[:4]).permute(3, 2, 0, 1).contiguous()
+        bias = layer.tensor(found[1]).flatten() if len(found) == 2 and found[1].size else torch.zeros(len(weight))
+        self.layers.append(Weighted(layer.name, weight, bias))
+        facts = {
+            "kernel": tuple(weight.shape[2:]), "stride": layer.pair("stride", (1, 1)), "padding": layer.padding(),
+            "dilation": layer.pair("dilate", (1, 1)),
+        }  # fmt: skip
+        if layer.pair("dilation", (1, 1)) != (1, 1):
+            facts["dilation"] = layer.pair("dilation", (1, 1))
+        self.described.append(Described("conv", layer.name, facts))
+
+    def bnorm(self, layer: _Layer) -> None:
+        """Scale, shift, and (C, 2) moments: mean and deviation, which epsilon is part of."""
+        found = layer.weights()
+        if len(found) != 3 or not self.described or self.described[-1].kind != "conv":
+            raise layer.odd()
+        weight, bias, moments = (layer.tensor(values) for values in found)
+        moments = moments.reshape(-1, 2)
+        var = for_our_epsilon(moments[:, 1] ** 2, 0.0)
+        norm = Norm(weight.flatten(), bias.flatten(), moments[:, 0].contiguous(), var)
+        self.layers[-1] = self.layers[-1]._replace(norm=norm)
+        self.described.append(Described("norm", layer.name))
+
+    def relu(self, layer: _Layer) -> None:
+        """Leaky where it says so."""
+        self.described.append(Described("relu", layer.name, {"negative slope": layer.numbers("leak", (0,))[0]}))
+
+    def pool(self, layer: _Layer) -> None:
+        """Sizes are rounded down, after padding."""
+        padding, method = layer.padding(), layer.text("method", "max")
+        ceil = padding == _CEIL_PADDING
+        facts = {
+            "method": _METHODS.get(method, method), "kernel": layer.pair("pool", (0, 0)),
+            "stride": layer.pair("stride", (1, 1)), "padding": (0,) * 4 if ceil else padding,
+            "rounding": "ceil" if ceil else "floor",
+        }  # fmt: skip
+        self.described.append(Described("pool", layer.name, facts))
+
+    def lrn(self, layer: _Layer) -> None:
+        """`param` is [N kappa alpha beta], alpha by the plain sum."""
+        size, k, alpha, beta = layer.numbers("param", ()) or (5, 1, 1, 0.5)
+        self.described.append(Described("lrn", layer.name, {"size": size, "k": k, "alpha": alpha, "beta": beta}))
+
+    def softmax(self, layer: _Layer) -> None:
+        """Over channels; as a loss too."""
+        if layer.type == "loss" and layer.text("loss", "softmaxlog") not in ("softmaxlog", "log"):
+            self.described.append(Described(f"loss {layer.text('loss', '')}", layer.name))
+        else:
+            self.described.append(Described("softmax", layer.name))
+
+    def nothing(self, layer: _Layer) -> None:
+        """Changes no value when a net is evaluated."""
+
+
+_READERS: dict[str, Callable[[_Net, _Layer], None]] = {
+    "conv": _Net.conv, "bnorm": _Net.bnorm, "relu": _Net.relu, "pool": _Net.pool, "normalize": _Net.lrn,
+    "lrn": _Net.lrn, "softmax": _Net.softmax, "softmaxloss": _Net.softmax, "loss": _Net.softmax,
+    "dropout": _Net.nothing,
+}  # fmt: skip
+
+
+def _meta(net: Callable[[str], Any]) -> Callable[[str], Struct | None]:
+    """What yields `normalization` and `classes`, which lie in `meta` or, in older files, beside the layers."""
+
+    def struct(name: str) -> Struct | None:
+        meta = net("meta")
+        inner = _field(meta, name) if meta is not None else None
+        found: Struct | None = net(name) if inner is None else inner
+        return found
+
+    return struct
+
+
+def _field(struct: Struct, name: str) -> Any:
+    names = struct.dtype.names or ()
+    return struct[name][0, 0] if name in names and struct.size else None
+
+
+def _input(meta: Callable[[str], Struct | None], path: Path) -> StatedInput | None:
+    """RGB minus `averageImage`: a value a channel, or an image of that value throughout."""
+    normalisation = meta("normalization")
+    if normalisation is None:
+        return None
+    strange = next((name for name in normalisation.dtype.names or () if name not in _NORMALISATION), None)
+    if strange:
+        raise WeightsError(
+            f"{path} says {strange} of its normalization, which is not known here: expected averageImage and how "
+            "images are cut."
+        )
+    average = _field(normalisation, "averageImage")
+    if average is None:
+        return None
+    values = np.asarray(average, dtype=np.float64)
+    if not values.size:
+        return StatedInput("RGB")
+    by_channel = values.reshape(-1, values.shape[-1]) if values.ndim == 3 else values.reshape(1, -1)
+    if by_channel.shape[1] != 3 or not np.isfinite(values).all():
+        raise WeightsError(f"{path} has an averageImage of shape {values.shape}: expected three channels of RGB.")
+    if np.ptp(by_channel, axis=0).max() > 1e-3:
+        raise WeightsError(
+            f"{path} subtracts a mean image whose pixels differ: expected one value for each channel, since an image "
+            "of another size has no such mean. Save its mean over pixels in its place, and expect other figures."
+        )
+    return StatedInput("RGB", tuple(float(value) for value in by_channel[0]))
+
+
+def _class_names(meta: Callable[[str], Struct | None]) -> tuple[str, ...] | None:
+    classes = meta("classes")
+    names = _field(classes, "name") if classes is not None else None
+    if names is None or not names.size:
+        return None
+    return tuple(str(name.ravel()[0]) for name in names.ravel())

@@ -9,35 +9,63 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vggbench.configs import FC6_KERNEL
+from vggbench.configs import CROP, FC6_KERNEL
 from vggbench.errors import WeightsError
+from vggbench.weights.description import Described, StatedInput, same, with_fc
 from vggbench.weights.files import METADATA_KEY
-from vggbench.weights.layers import EPSILON, MAX_VALUES, Foreign, Norm, Weighted, require_affordable, whole
+from vggbench.weights.layers import (
+    EPSILON,
+    MAX_VALUES,
+    Foreign,
+    Norm,
+    Weighted,
+    channels_first,
+    for_our_epsilon,
+    require_affordable,
+    whole,
+)
+from vggbench.weights.onnx_shapes import Dims, Shapes
 
 _MAX_NODES = 10_000
-_KINDS = {"Conv": "conv", "BatchNormalization": "norm", "Relu": "relu", "LRN": "lrn", "MaxPool": "pool", "Gemm": "fc"}
+_KINDS = {
+    "Conv": "conv", "BatchNormalization": "norm", "Relu": "relu", "LRN": "lrn", "MaxPool": "pool", "Gemm": "fc",
+    "MatMul": "fc",
+}  # fmt: skip
 _ENDING = {"GlobalAveragePool", "ReduceMean", "Softmax"}
 """Operators that may follow the last layer."""
-_PASSING = {"Flatten", "Reshape", "Dropout", "Identity", "AveragePool", *_ENDING}
+_PASSING = {"Flatten", "Reshape", "Transpose", "Dropout", "Identity", "Cast", "AveragePool", *_ENDING}
 """Operators between or after the layers that change no value; AveragePool does not over single pixels."""
 _SHAPES = {"Constant", "Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Cast", "Slice", "Identity", "Reshape"}
 """Operators beside the chain, which work out shapes."""
 _FIXED: dict[str, dict[str, Any]] = {
-    "Conv": {"strides": [1, 1], "dilations": [1, 1], "group": 1, "auto_pad": b"NOTSET"},
-    "MaxPool": {
-        "kernel_shape": [2, 2], "strides": [2, 2], "dilations": [1, 1], "auto_pad": b"NOTSET", "pads": [0, 0, 0, 0],
-    },
+    "Conv": {"strides": [1, 1], "dilations": [1, 1], "group": 1},
+    "MaxPool": {"kernel_shape": [2, 2], "strides": [2, 2], "dilations": [1, 1], "pads": [0, 0, 0, 0]},
     "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
     "AveragePool": {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0, 0, 0, 0]},
-    "LRN": {"size": 5, "beta": 0.75, "bias": 2.0},
-}  # fmt: skip
+    "LRN": {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0},
+    "BatchNormalization": {"training_mode": 0, "spatial": 1},
+    "Flatten": {"axis": 1},
+}
 """Attributes that a VGG's operators have."""
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "MaxPool": {"strides": [1, 1], "kernel_shape": []}, "AveragePool": {"kernel_shape": []},
+    "LRN": {"alpha": 1e-4, "bias": 1.0, "size": 0},
+}  # fmt: skip
+"""What ONNX takes for those that are not stated, where that is not a VGG's."""
+_SAME = (b"SAME_UPPER", b"SAME_LOWER")
+_PADS = (b"NOTSET", b"VALID", *_SAME)
+"""Ways to pad by themselves."""
+_COLOURS = 3
+_AFFINE = ("Add", "Sub", "Mul", "Div")
+_TO_LAST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+_FLOATS = (1, 10, 11, 16)
+"""ONNX's numbers of floating point types."""
 
 
 def read_onnx(path: Path) -> Foreign:
     """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
     with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
-        net = _Chain(_graph(path), path).followed()
+        net = _Chain(_model(path), path).followed()
     return net  # noqa: RET504 - a return inside would look to mypy as if it could be skipped
 
 
@@ -59,73 +87,202 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 class _Chain:
-    """The operators from the images to the scores, one after the other."""
+    """The operators from the images to the scores, one after the other, followed for images of 224 x 224."""
 
-    def __init__(self, graph: Any, path: Path) -> None:
-        self._graph, self._path = graph, path
-        self._values = {tensor.name: tensor for tensor in graph.initializer}
-        inputs = [value.name for value in graph.input if value.name not in self._values]
+    def __init__(self, model: Any, path: Path) -> None:
+        self._graph, self._path = model.graph, path
+        self._values = {tensor.name: tensor for tensor in self._graph.initializer}
+        inputs = [value for value in self._graph.input if value.name not in self._values]
         if len(inputs) != 1:
             raise WeightsError(f"{path} takes {len(inputs)} inputs: expected images alone.")
-        self._data = inputs[0]
+        self._data = inputs[0].name
+        self._dims, self._channels_last = _image_dims(inputs[0], path)  # (N, C, H, W), whatever their order there
+        self._shapes = Shapes(self._values, model.opset_import)
         self._layers: list[Weighted] = []
-        self._kinds: list[str] = []
-        self._ceil: set[bool] = set()
-        self._ended = False
+        self._described: list[Described] = []
+        self._rows_first = False
+        self._affine = (torch.ones(_COLOURS, dtype=torch.float64), torch.zeros(_COLOURS, dtype=torch.float64))
+        self._has_affine, self._has_bias = False, True
+        self._ended: str | None = None
 
     def followed(self) -> Foreign:
         """All layers."""
         for node in self._graph.node:
             attributes = {attribute.name: _attribute(attribute) for attribute in node.attribute}
-            if node.input and node.input[0] == self._data and node.op_type != "Shape":
+            takes = self._data in node.input and (node.input[0] == self._data or node.op_type in _AFFINE)
+            if takes and node.op_type != "Shape":
                 self._take(node, attributes)
                 self._data = node.output[0]
             else:
                 self._note(node, attributes)
-        if len(self._ceil) > 1:
-            raise WeightsError(f"{self._path} rounds some pooled sizes up and others down: expected one rounding.")
-        kinds = self._fc_named()
-        ceil = next(iter(self._ceil), None)
-        return Foreign(self._layers, tuple(kinds), has_lrn="lrn" in kinds, ceil_pool=ceil)
+        if self._data not in {value.name for value in self._graph.output}:
+            raise WeightsError(
+                f"{self._path} yields {', '.join(value.name for value in self._graph.output)[:100]}: expected the last "
+                f"layer's scores, {self._data[:100]}."
+            )
+        if math.prod(self._dims[2:]) != 1:
+            raise WeightsError(
+                f"{self._path} yields maps of {self._dims[2:]} from {CROP} x {CROP}: expected one position."
+            )
+        scale, shift = self._affine
+        stated = StatedInput(None, tuple((-shift / scale).tolist()), tuple((1 / scale).tolist()))
+        return Foreign(
+            self._layers, with_fc(self._described), complete=True, input=stated if self._has_affine else None
+        )
 
     def _take(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node of the chain."""
+        if node.op_type in _AFFINE:
+            self._add_constant(node)
+            return
         _require_usual(node, attributes, self._path)
         if node.op_type in _PASSING:
-            self._ended |= node.op_type in _ENDING
+            self._pass(node, attributes)
             return
         if self._ended:
             raise WeightsError(
                 f"{self._path} goes on with {node.op_type} after an average or softmax: expected no layer."
             )
         kind = _KINDS[node.op_type]
-        self._kinds.append(kind)
+        if self._channels_last and node.op_type not in ("Relu", "MatMul", "Gemm"):
+            raise self._odd(node, f"{node.op_type} on maps with channels last")
+        facts = {"rounding": "ceil" if _rounds_up(node, attributes, self._path) else "floor"} if kind == "pool" else {}
+        self._described.append(Described(kind, node.name or node.op_type, facts))
         if kind in ("conv", "fc"):
-            has_bias = len([name for name in node.input if name]) > 2  # an exporter leaves out one of zeros
-            weight, *biases = self._parameters(node, 1 + has_bias)
-            if kind == "conv":
-                _require_padded(node, weight, attributes.get("pads", [0, 0, 0, 0]), self._path)
-            elif not attributes.get("transB", 0):
-                weight = weight.T.contiguous()
-            bias = biases[0] if biases else torch.zeros(len(weight))
-            self._layers.append(Weighted(node.name or node.input[1], weight, bias))
+            self._weighted(node, attributes)
         elif kind == "norm":
-            if self._kinds[-2:-1] != ["conv"]:
+            if [layer.kind for layer in self._described[-2:-1]] != ["conv"]:
                 raise WeightsError(f"{self._path} normalises elsewhere than after a convolution: expected it there.")
             scale, shift, mean, var = self._parameters(node, 4)
-            var = var + (float(attributes.get("epsilon", EPSILON)) - EPSILON)
+            var = for_our_epsilon(var, float(attributes.get("epsilon", EPSILON)))
             self._layers[-1] = self._layers[-1]._replace(norm=Norm(scale, shift, mean, var))
         elif kind == "pool":
-            self._ceil.add(bool(attributes.get("ceil_mode", 0)))
+            self._dims = (*self._dims[:2], *(side // 2 for side in self._dims[2:]))
+
+    def _weighted(self, node: Any, attributes: dict[str, Any]) -> None:
+        is_conv = node.op_type == "Conv"
+        has_bias = len([name for name in node.input if name]) > 2  # an exporter leaves out one of zeros
+        weight, *biases = self._parameters(node, 1 + has_bias)
+        if is_conv:
+            _require_padded(node, weight, attributes, self._path)
+        elif len(self._dims) != 2 or weight.ndim != 2:
+            raise self._odd(node, f"{node.op_type} on maps")
+        elif not attributes.get("transB", 0):
+            weight = weight.T.contiguous()
+        if self._rows_first and not is_conv and self._layers[-1].weight.ndim == 4:
+            weight = channels_first(weight.T, len(self._layers[-1].weight))
+        bias = biases[0].flatten() if biases else torch.zeros(len(weight))
+        self._layers.append(Weighted(node.name or node.input[1], weight, bias))
+        self._has_bias = bool(biases)
+        sides = tuple(side if weight.shape[-1] != FC6_KERNEL else 1 for side in self._dims[2:])
+        self._dims = (self._dims[0], len(weight), *(sides if is_conv else ()))
+
+    def _add_constant(self, node: Any) -> None:
+        """Of pixels, which it rescales; or of a layer's outputs, whose bias it is."""
+        first = node.input[0] == self._data
+        other = node.input[1] if first else node.input[0]
+        if other not in self._values or node.input[0] == node.input[1]:
+            raise self._odd(node, f"{node.op_type} of two computed values")
+        constant = _tensor(self._values[other], self._path).to(torch.float64)
+        by_channel = _by_channel(constant, self._dims, -1 if self._channels_last else 1)
+        if by_channel is None:
+            raise self._odd(node, f"{node.op_type} with values of shape {tuple(constant.shape)}")
+        if not self._described:
+            self._rescale(node, by_channel, first=first)
+        elif node.op_type == "Add" and not self._has_bias and self._described[-1].kind in ("conv", "fc"):
+            self._layers[-1] = self._layers[-1]._replace(bias=by_channel.to(torch.float32))
+            self._has_bias = True
+        else:
+            raise self._odd(node, node.op_type)
+
+    def _rescale(self, node: Any, by: Tensor, *, first: bool) -> None:
+        scale, shift = self._affine
+        if node.op_type == "Add":
+            shift = shift + by
+        elif node.op_type == "Sub" and first:
+            shift = shift - by
+        elif node.op_type == "Mul":
+            scale, shift = scale * by, shift * by
+        elif node.op_type == "Div" and first:
+            scale, shift = scale / by, shift / by
+        else:
+            raise self._odd(node, f"{node.op_type} from a constant")
+        if not bool((scale > 0).all() and scale.isfinite().all() and shift.isfinite().all()):
+            raise self._odd(node, f"{node.op_type} with values that turn pixels round")
+        self._affine, self._has_affine = (scale, shift), True
+
+    def _pass(self, node: Any, attributes: dict[str, Any]) -> None:
+        """An operator that changes no value, but perhaps the order of values."""
+        kind = node.op_type
+        if kind == "Transpose":
+            self._transpose(node, list(attributes.get("perm", [])))
+        elif kind == "Reshape":
+            self._reshape(node, self._shapes.resolved(node, attributes, self._actual))
+        elif kind == "Flatten":
+            self._reshape(node, (self._dims[0], math.prod(self._dims[1:])))
+        elif kind == "Cast" and attributes.get("to") not in _FLOATS:
+            raise self._odd(node, "Cast to a type that is not floating point")
+        elif kind == "Dropout" and len(node.input) > 2 and self._shapes.numbers(node.input[2]) not in ([0], [False]):
+            raise self._odd(node, "Dropout as in training")
+        elif kind in _ENDING:
+            self._end(node, attributes)
+
+    def _end(self, node: Any, attributes: dict[str, Any]) -> None:
+        """Averaging scores over positions comes before the softmax over classes."""
+        kind, maps = node.op_type, len(self._dims) == 4
+        if kind == "Softmax":
+            axis = attributes.get("axis", -1 if self._shapes.opset >= 13 else 1)  # before, all axes from there on
+            over_classes = (1, -3) if maps and not self._channels_last else (-1, len(self._dims) - 1)
+            if axis not in over_classes and math.prod(self._dims[2:]) == 1:
+                raise self._odd(node, f"Softmax with axis {axis}")
+            if self._ended == kind:
+                raise self._odd(node, "Softmax of a softmax")
+        else:
+            axes = attributes.get("axes") or (self._shapes.numbers(node.input[1]) if len(node.input) > 1 else None)
+            if kind == "ReduceMean" and sorted(axis % 4 for axis in axes or ()) != (
+                [1, 2] if self._channels_last else [2, 3]
+            ):
+                raise self._odd(node, f"ReduceMean with axes {axes}")
+            if self._ended == "Softmax":
+                raise self._odd(node, f"{kind} of posteriors")
+            keeps = kind == "GlobalAveragePool" or attributes.get("keepdims", 1)
+            self._dims = (*self._dims[:2], 1, 1) if keeps else self._dims[:2]
+        self._ended = kind
+
+    def _transpose(self, node: Any, perm: list[int]) -> None:
+        if len(self._dims) != 4 or perm not in (_TO_LAST, _TO_FIRST) or self._channels_last == (perm == _TO_LAST):
+            raise self._odd(node, f"Transpose with perm {perm}")
+        self._channels_last = perm == _TO_LAST
+
+    @property
+    def _actual(self) -> Dims:
+        """The sizes in the order that the graph has them in."""
+        return tuple(self._dims[axis] for axis in _TO_LAST) if self._channels_last else self._dims
+
+    def _reshape(self, node: Any, dims: Dims | None) -> None:
+        """Maps become vectors, in the order that they have; vectors may become maps of one position."""
+        if dims is None or dims[:1] != self._dims[:1] or math.prod(dims) != math.prod(self._dims):
+            raise self._odd(node, f"{node.op_type} to {dims or 'a shape that is not known'}")
+        if len(self._dims) == 4 and len(dims) == 2 and self._described:
+            self._rows_first, self._channels_last = self._channels_last, False
+            self._dims = dims
+        elif dims == (*self._dims, 1, 1):
+            self._dims = dims
+        elif dims != self._actual:
+            raise self._odd(node, f"{node.op_type} to {dims}")
 
     def _note(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node beside the chain: constants and shapes."""
         if node.op_type not in _SHAPES or (self._data in node.input and node.op_type != "Shape"):
-            raise _odd(node, node.op_type, self._path)
+            raise self._odd(node, node.op_type)
         if node.op_type == "Constant" and "value" in attributes:
             self._values[node.output[0]] = attributes["value"]
         elif node.op_type == "Identity" and node.input[0] in self._values:
             self._values[node.output[0]] = self._values[node.input[0]]
+        elif node.op_type == "Shape" and node.input[0] == self._data:
+            self._shapes.keep(node.output[0], self._actual)
+        else:
+            self._shapes.work_out(node)
 
     def _parameters(self, node: Any, count: int) -> list[Tensor]:
         names = list(node.input[1 : count + 1])
@@ -137,20 +294,46 @@ class _Chain:
             )
         return [_tensor(self._values[name], self._path) for name in names]
 
-    def _fc_named(self) -> list[str]:
-        """Convolutions after the last pooling are fc layers."""
-        last = max((place for place, kind in enumerate(self._kinds) if kind == "pool"), default=-1)
-        return self._kinds[: last + 1] + ["fc" if kind == "conv" else kind for kind in self._kinds[last + 1 :]]
+    def _odd(self, node: Any, what: str) -> WeightsError:
+        return _odd(node, what, self._path)
 
 
-def _graph(path: Path) -> Any:
+def _image_dims(value: Any, path: Path) -> tuple[Dims, bool]:
+    """(N, C, H, W) of the images that a graph takes, and whether it takes them with channels last."""
+    sizes = [int(dim.dim_value) for dim in value.type.tensor_type.shape.dim]
+    if value.type.tensor_type.elem_type not in _FLOATS or len(sizes) != 4 or _COLOURS not in (sizes[1], sizes[3]):
+        raise WeightsError(
+            f"{path} takes {value.name!r} of shape {sizes or 'unknown'}: expected images of floating point, three "
+            "channels first or last."
+        )
+    last = sizes[3] == _COLOURS and sizes[1] != _COLOURS
+    high, wide = sizes[1:3] if last else sizes[2:4]
+    if {high, wide} - {0, CROP}:
+        raise WeightsError(
+            f"{path} takes images of {high or 'any'} x {wide or 'any'} alone: expected {CROP} x {CROP} or any size. "
+            "Export it with free sizes."
+        )
+    return (sizes[0] or 2, _COLOURS, CROP, CROP), last
+
+
+def _by_channel(constant: Tensor, dims: Dims, axis: int) -> Tensor | None:
+    """A constant that differs from channel to channel at most, (C,)."""
+    channels = [1] * len(dims)
+    channels[axis] = dims[1]
+    shape = (1,) * (len(dims) - constant.ndim) + tuple(constant.shape)
+    if len(shape) != len(dims) or any(side not in (1, own) for side, own in zip(shape, channels, strict=True)):
+        return None
+    return constant.flatten().expand(dims[1]).clone()
+
+
+def _model(path: Path) -> Any:
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
 
     model = onnx.load(path, load_external_data=False)
     _require_affordable_graph(model.graph, path)
     load_external_data_for_model(model, str(path.absolute().parent))  # refuses a place outside that folder
-    return model.graph
+    return model
 
 
 def _require_affordable_graph(graph: Any, path: Path) -> None:
@@ -172,17 +355,16 @@ def _require_affordable_graph(graph: Any, path: Path) -> None:
 
 
 def _require_usual(node: Any, attributes: dict[str, Any], path: Path) -> None:
-    """Refuse what could change what the weights mean: another layout, pixels rescaled in the graph, other kernels."""
-    if node.op_type not in _KINDS and node.op_type not in _PASSING:
+    """Refuse what could change what the weights mean: another layout, other kernels, operators of other makers."""
+    if (node.op_type not in _KINDS and node.op_type not in _PASSING) or node.domain not in ("", "ai.onnx"):
         raise _odd(node, node.op_type, path)
+    defaults = _DEFAULTS.get(node.op_type, {})
     for name, usual in _FIXED.get(node.op_type, {}).items():
-        value = attributes.get(name, usual)
-        if (isinstance(usual, float) and abs(value - usual) > 1e-6) or (
-            not isinstance(usual, float) and value != usual
-        ):
+        value = attributes.get(name, defaults.get(name, usual))
+        if not same(value, usual):
             raise _odd(node, f"{node.op_type} with {name} {value}", path)
-    if node.op_type == "LRN" and abs(attributes["alpha"] - 5e-4) > 1e-9:
-        raise _odd(node, f"LRN with alpha {attributes['alpha']}", path)
+    if attributes.get("auto_pad", b"NOTSET") not in _PADS:
+        raise _odd(node, f"{node.op_type} with auto_pad {attributes['auto_pad']}", path)
 
 
 def _odd(node: Any, what: str, path: Path) -> WeightsError:
@@ -192,11 +374,27 @@ def _odd(node: Any, what: str, path: Path) -> WeightsError:
     )
 
 
-def _require_padded(node: Any, weight: Tensor, pads: list[int], path: Path) -> None:
+def _rounds_up(node: Any, attributes: dict[str, Any], path: Path) -> bool:
+    """Whether a pooling does: by its mode, or by padding itself at the end."""
+    padding = attributes.get("auto_pad", b"NOTSET")
+    if padding == b"SAME_LOWER" or (padding != b"NOTSET" and attributes.get("ceil_mode")) or len(node.output) > 1:
+        raise _odd(node, f"MaxPool with auto_pad {padding}", path)
+    return padding == b"SAME_UPPER" or bool(attributes.get("ceil_mode", 0))
+
+
+def _require_padded(node: Any, weight: Tensor, attributes: dict[str, Any], path: Path) -> None:
     """A convolution keeps its map's size; one that stands for an fc layer takes its windows unpadded."""
     side = weight.shape[-1]
+    padding = attributes.get("auto_pad", b"NOTSET")
+    pads = attributes.get("pads", [0] * 4) if padding == b"NOTSET" else [side // 2] * 4 if padding in _SAME else [0] * 4
     if pads != [side // 2] * 4 and not (side in (1, FC6_KERNEL) and pads == [0] * 4):
         raise WeightsError(f"{path} pads {node.name or 'a convolution'} by {pads}: expected {[side // 2] * 4}.")
+    kernel = attributes.get("kernel_shape", list(weight.shape[2:]))
+    if kernel != list(weight.shape[2:]):
+        raise WeightsError(
+            f"{path} says kernel_shape {kernel} of {node.name or 'a convolution'} and holds one of "
+            f"{list(weight.shape[2:])}: expected the same."
+        )
 
 
 def _tensor(value: Any, path: Path) -> Tensor:
