@@ -11,6 +11,7 @@ from vggbench.tables.table import NONE, Column, Table
 from vggbench.views import INPUTS, Input
 from vggbench.weights import Model
 from vggbench.weights.download import find, place
+from vggbench.weights.files import file_hash
 from vggbench.weights.formats import format_name
 from vggbench.weights.released import RELEASED, Published, Released
 
@@ -85,19 +86,21 @@ def file_table(model: Model, path: Path) -> Table:
         terminal=columns,
         markdown=columns,
         record=lambda r: {"tensor": r.name, "shape": list(r.shape), "values": r.values, "mean": r.mean, "std": r.std},
-        notes=_file_notes(model, form, rows),
+        notes=_file_notes(model, path, rows),
     )
 
 
-def _file_notes(model: Model, form: str, rows: Sequence[_LayerRow]) -> list[str]:
+def _file_notes(model: Model, path: Path, rows: Sequence[_LayerRow]) -> list[str]:
     released, net = model.released, model.net
     assert net is not None
     notes = [
-        f"sha256 {'of its tensors ' if form == 'ONNX' else ''}{model.weights_hash}",
+        f"sha256 {'' if model.weights_hash == file_hash(path) else 'of its tensors '}{model.weights_hash}",
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
         f"Input {model.input.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
+        "Layers and pooling: as is known of the file, or as it describes them." if model.is_described
+        else "Layers by order of tensors, pooling by --input: the file describes neither.",
     ]  # fmt: skip
     notes += [f"Published: {_stated(figure)}." for figure in released.published] if released else []
     notes += [f"Licence: {released.licence}."] if released else []
