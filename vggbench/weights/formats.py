@@ -10,11 +10,13 @@ from torch import Tensor
 from vggbench.configs import Config
 from vggbench.errors import WeightsError
 from vggbench.weights.caffe import read_caffe
-from vggbench.weights.files import file_hash, is_safetensors, magic_of, read_tensors, tensors_hash
+from vggbench.weights.files import file_hash, magic_of, tensors_hash
 from vggbench.weights.keras import read_keras
 from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
+from vggbench.weights.recognition import refuse
+from vggbench.weights.states import form_name, is_of_tensors, read_state
 
 _LARGEST = 4_000_000_000
 """Bytes."""
@@ -30,6 +32,8 @@ class Contents:
     """How the file itself says that pooled sizes are rounded."""
     sha256: str
     """Of the file; of the tensors where other files hold some."""
+    said: tuple[str, ...] = ()
+    """What was taken of several things, and by what convention."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,15 @@ _FORMATS = (
 )
 
 
-def read_weights(path: Path, config: Config) -> Contents:
-    """The weights of `config` in a file of any format. Raises WeightsError."""
+def read_weights(path: Path, config: Config, *, ema: bool = False) -> Contents:
+    """The weights of `config` in a file of any format; `ema` asks for averaged ones. Raises WeightsError."""
     form = _form(path)
     if form is None:
-        tensors, description = read_tensors(path)
-        return Contents(tensors, description, None, file_hash(path))
+        return Contents(*read_state(path, config, ema=ema))
+    if ema:
+        raise WeightsError(
+            f"{path} holds no averaged weights (--ema): expected a PyTorch checkpoint, found {form.name}."
+        )
     net = form.read(path)
     tensors = by_torchvisions_names(config, net, path)
     return Contents(
@@ -67,21 +74,19 @@ def read_weights(path: Path, config: Config) -> Contents:
 def format_name(path: Path) -> str:
     """What a file is in. Raises WeightsError."""
     form = _form(path)
-    return form.name if form else "safetensors" if is_safetensors(magic_of(path), path) else "PyTorch"
+    return form.name if form else form_name(path)
 
 
 def _form(path: Path) -> _Format | None:
     """The foreign format of a file; None for safetensors and PyTorch's."""
-    if not path.is_file() or path.stat().st_size > _LARGEST:
-        magic_of(path)  # says that it is not there
+    if is_of_tensors(path):
+        return None
+    if not path.is_file() or path.suffix == ".pb":
+        raise refuse(path)
+    if path.stat().st_size > _LARGEST:
         raise WeightsError(f"{path} is no file of weights: expected one of up to {_LARGEST / 1e9:g} GB.")
     head = magic_of(path, 32)
-    if is_safetensors(head[:9], path) or head.startswith((b"PK", b"\x80")):
-        return None
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
     if form is None:
-        raise WeightsError(
-            f"{path} is no weights file: expected safetensors, a PyTorch state dict, Caffe's .caffemodel, MatConvNet's "
-            ".mat (version 5), Keras's .h5 or ONNX, found other bytes."
-        )
+        raise refuse(path)
     return form

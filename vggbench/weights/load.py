@@ -52,6 +52,8 @@ class Model:
     """The file that it was loaded from."""
     altered: bool = False
     """Whether it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
+    said: tuple[str, ...] = ()
+    """What was taken from its file where that has several things, and by what convention."""
 
     @property
     def spec(self) -> str | None:
@@ -99,6 +101,8 @@ class LoadOptions:
     train_scale: TrainScale | None = None
     input: str | None = None
     width: float = 1.0
+    ema: bool = False
+    """Whether weights that were averaged over steps are taken from a checkpoint that has both."""
 
 
 def load_model(
@@ -114,12 +118,12 @@ def load_model(
     if spec.source in SOURCES:
         row = _row(spec)
         _require_of_use(row, row.url)
-        return _model_from_file(spec, fetch(row, watch), options, row)
+        return _model_from_file(spec, fetch(row, watch), options, row, watch)
     if spec.path is None:
         raise UsageError(no_weights(spec.config))
     if spec.source == SAMPLE_NETS and not spec.path.exists():
         raise UsageError(f"The sample has no net {spec.config.name}: expected one of {', '.join(PAPER)}.")
-    return _model_from_file(spec, spec.path, options, _recognised(spec.path))
+    return _model_from_file(spec, spec.path, options, _recognised(spec.path), watch)
 
 
 def no_weights(config: Config) -> str:
@@ -193,7 +197,9 @@ def _recognised(path: Path) -> Released | None:
         return None  # the reader says what is wrong
 
 
-def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Released | None) -> Model:
+def _model_from_file(
+    spec: ModelSpec, path: Path, options: LoadOptions, row: Released | None, watch: DownloadWatch | None
+) -> Model:
     if row:
         _require_of_use(row, path)
     if row and row.config != spec.config:
@@ -201,7 +207,9 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Rel
             f"{path} is {row.source}'s {row.file}, which is {row.config.name}: expected {spec.config.name}. "
             f"Ask for {row.config.name}@{path} instead."
         )
-    content = read_weights(path, spec.config)
+    content = read_weights(path, spec.config, ema=options.ema)
+    for sentence in content.said:
+        (watch or DownloadWatch()).begin(f"{spec.name}: {sentence}.")
     own = _Description.of(content, row, options, path)
     if own.config and own.config != spec.config:
         raise WeightsError(
@@ -227,6 +235,7 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Rel
         validation_ids=own.validation_ids,
         released=row,
         path=path,
+        said=content.said,
     )
 
 
