@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from vggbench.errors import WeightsError
+from vggbench.errors import WeightsError, first_line
 from vggbench.weights.unpickling import Inert, Named, Window, unpickled
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -28,11 +28,11 @@ ITEMSIZES = {
 
 
 class Storage(NamedTuple):
-    """What a persistent id says: `dtype` as torch names it, `count` in its elements; `first` of a view on another."""
+    """What a persistent id says: `dtype` as torch names it, `elements` of it; `first` of a view on another."""
 
     key: str
     dtype: str
-    count: int
+    elements: int
     first: int = 0
 
 
@@ -57,7 +57,7 @@ class Archive:
         """Of one storage, once its check sum is right. Raises WeightsError."""
         place = self.places.get(storage.key)
         size = ITEMSIZES[storage.dtype]
-        if place is None or (storage.first + storage.count) * size > place.size or min(storage[2:]) < 0:
+        if place is None or (storage.first + storage.elements) * size > place.size or min(storage[2:]) < 0:
             raise WeightsError(
                 f"{self.path} lacks the values of a tensor (storage {storage.key[:50]!r}): expected a whole file. Copy "
                 "or download it again."
@@ -69,7 +69,7 @@ class Archive:
                 "again."
             )
         self._right.add(storage.key)
-        return content[storage.first * size : (storage.first + storage.count) * size]
+        return content[storage.first * size : (storage.first + storage.elements) * size]
 
 
 def read_archive(path: Path) -> Archive:
@@ -91,10 +91,9 @@ def _whole(path: Path) -> Iterator[None]:
     except WeightsError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise WeightsError(
-            f"{path} is no whole PyTorch file ({reason}): expected what torch.save(net.state_dict(), PATH) writes. Copy "
-            "or download it again."
+            f"{path} is no whole PyTorch file ({first_line(error)}): expected what "
+            "torch.save(net.state_dict(), PATH) writes. Copy or download it again."
         ) from error
 
 
@@ -105,8 +104,8 @@ def _read_zip(archive: Archive) -> None:
             raise ValueError("two files of one name in it")
         if sum(entry.file_size for entry in entries.values()) > len(archive.buffer):
             raise WeightsError(
-                f"{archive.path} would inflate beyond its size: torch.save compresses nothing. Unpack and save it again, "
-                "by torch.save(torch.load(PATH), PATH), if you trust where it is from."
+                f"{archive.path} would inflate beyond its size: torch.save compresses nothing. Save it again, by "
+                "torch.save(torch.load(PATH), PATH), if you trust where it is from."
             )
         prefix = next(name for name in entries if name.rpartition("/")[2] == "data.pkl").removesuffix("data.pkl")
         for name, entry in entries.items():

@@ -105,8 +105,8 @@ def _tensors(mapping: dict[Any, Any], archive: Archive) -> dict[str, Held]:
             tensors[name] = tensor
         elif tensor is not None or (isinstance(name, str) and name.rpartition(".")[2] in _KINDS):
             raise WeightsError(
-                f"{archive.path} holds {str(name)[:80]!r} as {_kind(value, tensor)}: expected plain tensors in floating "
-                "point, by name; anything else is never executed here."
+                f"{archive.path} holds {str(name)[:80]!r} as {_kind(value, tensor)}: expected plain tensors in "
+                "floating point, by name; anything else is never executed here."
             )
         elif _candidates(value, archive, 0):
             raise WeightsError(

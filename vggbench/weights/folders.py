@@ -48,8 +48,8 @@ def read_shards(index: Path) -> dict[str, Held]:
         if odd:
             where = "lacks" if odd[0] in expected else "also holds"
             raise WeightsError(
-                f"{index.parent / name} {where} {odd[0][:80]!r}: expected exactly what {index.name} lists. Download all "
-                "files of the folder again."
+                f"{index.parent / name} {where} {odd[0][:80]!r}: expected exactly what {index.name} lists. Download "
+                "all files of the folder again."
             )
         tensors |= shard
     return tensors
@@ -58,7 +58,8 @@ def read_shards(index: Path) -> dict[str, Held]:
 def description_of(folder: Path, tensors: dict[str, Held]) -> dict[str, Any]:
     """What `config.json` says of the net, in the words of our own files; {} where it says nothing of its input.
 
-    `tensors` are by torchvision's names. Raises WeightsError for what no VGG here is, and for what the tensors contradict.
+    `tensors` are by torchvision's names. Raises WeightsError for what no VGG here is, and for what
+    the tensors contradict.
     """
     path = folder / "config.json"
     if not path.is_file():

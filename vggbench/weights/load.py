@@ -23,7 +23,7 @@ from vggbench.weights.released import SOURCES, Released, recognise, released, so
 from vggbench.weights.spec import NAMED_SOURCES, RANDOM, SAMPLE_NETS, ModelSpec
 
 RANDOM_SEED = 0
-_CEIL_POOLED = ("caffe", "matconvnet")
+CEIL_POOLED = ("caffe", "matconvnet")
 """The inputs of Oxford's nets, whose pooling rounds up."""
 
 
@@ -264,7 +264,7 @@ class _Description:
                 "number: pass --input torchvision (RGB 0-1, mean and std), --input caffe (BGR 0-255, mean; ceil "
                 "pooling) or --input matconvnet (the same in RGB)."
             )
-        ceil = options.input in _CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
+        ceil = options.input in CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
         return cls(INPUTS[options.input], options.train_scale, ceil_pool=ceil)
 
     @classmethod

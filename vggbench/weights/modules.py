@@ -25,7 +25,8 @@ _SAYS: dict[str, dict[str, Any]] = {
     "BatchNorm2d": {"eps": 1e-5, "affine": True, "track_running_stats": True},
     "SyncBatchNorm": {"eps": 1e-5, "affine": True, "track_running_stats": True},
     "AdaptiveAvgPool2d": {},  # before fc6, whose shape says what it must be; or over one position
-    "Linear": {}, "ReLU": {}, "Dropout": {}, "Dropout2d": {}, "Identity": {}, "Flatten": {"start_dim": 1, "end_dim": -1},
+    "Linear": {}, "ReLU": {}, "Dropout": {}, "Dropout2d": {}, "Identity": {},
+    "Flatten": {"start_dim": 1, "end_dim": -1},
     "Sequential": {}, "ModuleList": {}, "ModuleDict": {}, "DataParallel": {}, "DistributedDataParallel": {},
 }  # fmt: skip
 _PAIRS = ("stride", "dilation", "kernel_size", "padding")
@@ -107,8 +108,8 @@ def _require_usual(name: str, module: Inert, holds: bool, archive: Archive) -> N
     of_torch = module.kind.startswith("torch.nn.")
     if (of_torch and kind not in _SAYS) or (not of_torch and not holds):
         raise WeightsError(
-            f"{archive.path} is a network saved whole whose {name or 'first module'} is a {module.kind}: expected a VGG's "
-            "own layers, convolutions, ReLU, max-pooling and fully connected layers."
+            f"{archive.path} is a network saved whole whose {name or 'first module'} is a {module.kind}: expected a "
+            "VGG's own layers, convolutions, ReLU, max-pooling and fully connected layers."
         )
     usual = dict(_SAYS[kind]) if of_torch else {}
     if kind == "Conv2d":

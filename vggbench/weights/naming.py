@@ -98,10 +98,8 @@ def _require_own_names(stems: dict[str, tuple[str, str]], placed: dict[str, str]
         return
     norms = any(kind == "running_mean" for _, kind in stems.values())
     for other in CONFIGS.values():
-        places = _placed(stems, other)
-        if other.batch_norm == norms and all(
-            name != place or not _row(stems[name][0]) for name, place in places.items()
-        ):
+        unplaced = [name for name, place in _placed(stems, other).items() if name == place and _row(stems[name][0])]
+        if other.batch_norm == norms and not unplaced:
             raise WeightsError(
                 f"{path} does not fit config {config.name}: its layers are named as those of {other.name}. Ask for "
                 f"{other.name}@{path} instead."
@@ -238,7 +236,7 @@ def _with_biases(tensors: dict[str, Held], config: Config) -> tuple[dict[str, He
 
 
 def _refuse_part(tensors: dict[str, Held], stems: dict[str, tuple[str, str]], path: Path) -> None:
-    """Raise PartOfNetError for the convolutions of a config with another head, or none; `tensors` in the net's order."""
+    """Raise PartOfNetError for the convolutions of a config with another head, or none, in its order."""
     weights = [name for name, tensor in tensors.items() if len(tensor.shape) > 1]
     batch_norm = any(kind == "running_mean" for _, kind in stems.values())
     part = part_of([LayerShape(name, tensors[name].shape) for name in weights], batch_norm=batch_norm)
@@ -254,7 +252,7 @@ def _refuse_part(tensors: dict[str, Held], stems: dict[str, tuple[str, str]], pa
 
 
 def _order(stem: str, place: str) -> tuple[object, ...]:
-    """Convolutions of known names by the numbers in them, then fc layers, then what no row knows, in the file's order."""
+    """Convolutions of known names by the numbers in them, then fc layers, then the others as they come."""
     if place.startswith("classifier."):
         return (1, place)
     if _row(stem) is None:

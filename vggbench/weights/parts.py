@@ -34,10 +34,7 @@ class PartOfNetError(WeightsError):
     """A file holds a part of a net: nothing can be evaluated by it, but a training can start from it."""
 
     def __init__(self, path: Path, part: Part, convolutions: dict[str, Tensor]) -> None:
-        super().__init__(
-            f"{path} {part.sentence}: expected a whole net. {_way_out(part)}; `vggbench train {part.config.name} --from "
-            f"{part.config.name}@{path}` starts from the convolutions."
-        )
+        super().__init__(f"{path} {part.sentence}: expected a whole net. {_way_out(part, path)}.")
         self.path, self.part, self.convolutions = path, part, convolutions
 
 
@@ -114,7 +111,12 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _way_out(part: Part) -> str:
-    if part.departs:
-        return "A net with a head of its own is exported whole, as ONNX"
-    return "Save the whole net, or copy the file again"
+def _way_out(part: Part, path: Path) -> str:
+    name = part.config.name
+    whole = (
+        "A net with a head of its own comes in whole, as ONNX"
+        if part.departs
+        else "Save the whole net and name that file"
+    )
+    training = f"; `vggbench train {name} --from {name}@{path}` starts from the convolutions"
+    return whole + ("" if part.config.batch_norm else training)

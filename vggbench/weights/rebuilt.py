@@ -71,7 +71,8 @@ def _view(
 ) -> Held | Odd:
     if dtype not in DTYPES or any(mapping_of(mark) for mark in marks):  # marks of lazily negated or conjugated values
         return Odd(f"{dtype} tensor" if dtype not in DTYPES else "lazily negated or conjugated tensor")
-    (shape, stride), size = map(_integers, layout), ITEMSIZES[dtype]
+    shape, stride = _integers(layout[0]), _integers(layout[1])
+    size = ITEMSIZES[dtype]
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0:
         raise ValueError("a shape that no tensor has")
     last = first + sum((side - 1) * step for side, step in zip(shape, stride, strict=True))
@@ -84,7 +85,7 @@ def _view(
 
 
 def _size(storage: Storage) -> int:
-    return storage.count * ITEMSIZES[storage.dtype]
+    return storage.elements * ITEMSIZES[storage.dtype]
 
 
 def _read(

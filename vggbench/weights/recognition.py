@@ -40,60 +40,57 @@ def _is_graph(head: bytes, path: Path) -> bool:
     return path.suffix == ".pb" and head[:1] == b"\x0a"
 
 
-_FROM_KERAS = (
-    "tf.keras.models.load_model(PATH).save_weights('x.weights.h5')",
-    "tf2onnx.convert.from_keras(tf.keras.models.load_model(PATH), output_path='x.onnx')",
-)
 # fmt: off
+_UNPACK = "Unpack it and name the file within"
+_ORIGIN = "Convert the model that it was made from"
+_CHECKPOINT = (
+    "Write its variables as conv1_1_W, conv1_1_b and on by numpy.savez, from tf.train.load_checkpoint(PATH).get_tensor"
+)
+_FROM_NPY = (
+    "Convert it, if you trust where it is from: d = numpy.load(PATH, allow_pickle=True, encoding='latin1').item(); "
+    "numpy.savez('x.npz', **{f'{k}_{n}': a for k, v in d.items() for n, a in zip('Wb', v)})"
+)
 _FILES = (
-    _Form(lambda head, path: not head,                   "an empty file", "Copy or download it again"),
-    _Form(_starts(b"version https://git-lfs"),           "a Git LFS pointer, not the file that it stands for",
+    _Form(lambda head, path: not head, "an empty file", "Copy or download it again"),
+    _Form(_starts(b"version https://git-lfs"), "a Git LFS pointer, not the file that it stands for",
           "Fetch that by `git lfs pull`"),
-    _Form(_text(b"<html", b"<!doctype", b"<?xml"),       "a web page that was saved in place of a file",
+    _Form(_text(b"<html", b"<!doctype", b"<?xml"), "a web page that was saved in place of a file",
           "Download the file itself, from the address behind the page's download button"),
-    _Form(_starts(b"\x93NUMPY"),                         "NumPy's .npy, one array or a pickled dict of them",
-          "Convert it, if you trust where it is from: d = numpy.load(PATH, allow_pickle=True, encoding='latin1').item(); "
-          "numpy.savez('x.npz', **{f'{k}_{n}': a for k, v in d.items() for n, a in zip('Wb', v)})"),
-    _Form(lambda head, path: head[4:8] == b"TFL3",       "a TensorFlow Lite model, whose weights are folded for phones",
-          "Convert the model that it was made from"),
-    _Form(_starts(b"ftrt", b"ptrt"),                     "a TensorRT engine, built for one GPU",
-          "Convert the ONNX file that it was built from"),
-    _Form(_ends(".engine", ".plan", ".trt"),             "a TensorRT engine, built for one GPU",
-          "Convert the ONNX file that it was built from"),
-    _Form(_ends(".mlmodel", ".mlpackage"),               "a Core ML model", "Convert the model that it was made from"),
-    _Form(_is_graph,                                     "a TensorFlow graph (.pb)",
+    _Form(_starts(b"\x93NUMPY"), "NumPy's .npy, one array or a pickled dict of them", _FROM_NPY),
+    _Form(lambda head, path: head[4:8] == b"TFL3", "a TensorFlow Lite model", _ORIGIN),
+    _Form(_starts(b"ftrt", b"ptrt"), "a TensorRT engine, built for one GPU", _ORIGIN),
+    _Form(_ends(".engine", ".plan", ".trt"), "a TensorRT engine, built for one GPU", _ORIGIN),
+    _Form(_ends(".mlmodel"), "a Core ML model", _ORIGIN),
+    _Form(_is_graph, "a TensorFlow graph (.pb)",
           "Convert it: python -m tf2onnx.convert --graphdef PATH --inputs images:0 --outputs scores:0 --output x.onnx"),
-    _Form(_starts(b"\x1f\x8b"),                          "a gzip archive", "Unpack it (tar -xzf PATH, or gunzip PATH) and name "
-          "the file within"),
-    _Form(_starts(b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd"), "a packed archive",
-          "Unpack it and name the file within"),
-    _Form(lambda head, path: head[257:262] == b"ustar",  "a tar archive", "Unpack it (tar -xf PATH) and name the file within"),
-    _Form(_text(b"layer {", b"layers {", b"layer{", b"layers{", b"input_dim:"), "a Caffe prototxt, which has the net's layers "
-          "and no weights", "Name the .caffemodel"),
-    _Form(_ends(".ckpt", ".index", ".meta", ".data-00000-of-00001"), "a part of a TensorFlow checkpoint",
-          "Read it by tf.train.load_checkpoint(PATH) and write its variables by numpy.savez, as conv1_1_W, conv1_1_b and on"),
-    _Form(_text(b"{"),                                   "a JSON file", "Name the weights beside it, or their folder"),
+    _Form(_starts(b"\x1f\x8b"), "a gzip archive", "Unpack it by `tar -xzf` or `gunzip`, and name the file within"),
+    _Form(_starts(b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd"), "a packed archive", _UNPACK),
+    _Form(lambda head, path: head[257:262] == b"ustar", "a tar archive", _UNPACK),
+    _Form(_text(b"layer {", b"layers {", b"layer{", b"layers{", b"input_dim:"),
+          "a Caffe prototxt, which has a net's layers and no weights", "Name the .caffemodel"),
+    _Form(_ends(".ckpt", ".index", ".meta", ".data-00000-of-00001"), "a part of a TensorFlow checkpoint", _CHECKPOINT),
+    _Form(_text(b"{"), "a JSON file", "Name the weights beside it, or their folder"),
     _Form(lambda head, path: b"\0" not in head and head.isascii(), "a text file", "Name the weights"),
 )
+_FROM_EXPORTED = "Save its tensors: torch.save(torch.export.load(PATH).state_dict, 'x.pth')"
+# What a zip holds -> what it is, and what to do.
 _ZIPS = (
-    ({"code/"},                        "a TorchScript archive, a program of its own",
+    ({"code/"}, "a TorchScript archive, a program of its own",
      "Save its tensors: torch.save(torch.jit.load(PATH).state_dict(), 'x.pth')"),
-    ({"models/", "archive_format"},    "an exported program (.pt2)",
-     "Save its tensors: torch.save(torch.export.load(PATH).state_dict, 'x.pth')"),
-    ({"serialized_exported_program.json"}, "an exported program (.pt2)",
-     "Save its tensors: torch.save(torch.export.load(PATH).state_dict, 'x.pth')"),
-    ({"MAR-INF/"},                     "a TorchServe archive (.mar)", "Unpack it and name the file within"),
-    ({"config.json", "model.weights.h5"}, "a .keras archive", f"Write its weights: {_FROM_KERAS[0]}"),
+    ({"models/", "archive_format"}, "an exported program (.pt2)", _FROM_EXPORTED),
+    ({"serialized_exported_program.json"}, "an exported program (.pt2)", _FROM_EXPORTED),
+    ({"config.json", "model.weights.h5"}, "a .keras archive",
+     "Write its weights: keras.models.load_model(PATH).save_weights('x.weights.h5')"),
+    ({"MAR-INF/"}, "a TorchServe archive (.mar)", _UNPACK),
 )
 _FOLDERS = (
-    (("saved_model.pb",),              "a TensorFlow SavedModel",
+    (("saved_model.pb",), "a TensorFlow SavedModel",
      "Convert it: python -m tf2onnx.convert --saved-model PATH --output x.onnx"),
-    (("*.ckpt*.index", "*.index", "checkpoint"), "a TensorFlow checkpoint",
-     "Read it by tf.train.load_checkpoint(PATH) and write its variables by numpy.savez, as conv1_1_W, conv1_1_b and on"),
-    (("Manifest.json",),               "a Core ML package", "Convert the model that it was made from"),
-    (("data.pkl",),                    "a PyTorch file that was unpacked", "Name the file as it was"),
-    (("*.safetensors", "*.pth", "*.pth.tar", "*.pt", "*.bin", "*.h5", "*.keras", "*.onnx", "*.caffemodel", "*.mat", "*.npz"),
-     "a folder of files", "Name one of its files of weights"),
+    (("*.index", "checkpoint"), "a folder of a TensorFlow checkpoint", _CHECKPOINT),
+    (("Manifest.json",), "a Core ML package", _ORIGIN),
+    (("data.pkl",), "a PyTorch file that was unpacked", "Name the file as it was"),
+    (("*.safetensors", "*.pth", "*.pth.tar", "*.pt", "*.bin", "*.h5", "*.keras", "*.onnx", "*.caffemodel", "*.mat",
+      "*.npz"), "a folder of files", "Name the one that is meant"),
 )
 # fmt: on
 
@@ -104,6 +101,8 @@ def refuse(path: Path) -> WeightsError:
         with path.open("rb") as file:
             head = file.read(1024)
     except OSError as error:
+        if path.with_name(f"{path.name}.index").is_file():
+            return _is(path, "a TensorFlow checkpoint", _CHECKPOINT)
         return WeightsError(f"There is no readable weights file {path} ({error.strerror}): expected a file of weights.")
     form = next((form for form in _FILES if form.is_it(head, path)), None)
     if form is None:

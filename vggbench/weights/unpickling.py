@@ -7,7 +7,7 @@ index and hashes nested tuples in time that doubles with their depth, inside C.
 
 import pickletools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 _MOST_STEPS = 3_000_000
 """Opcodes: a checkpoint of a VGG has some thousands, a whole pickled module some ten thousand."""
@@ -72,7 +72,7 @@ def unpickled(stream: Window, persistent: Callable[[object], object]) -> object:
     Raises ValueError, IndexError, KeyError and the like for a stream that is no pickle.
     """
     machine = _Machine(persistent)
-    for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", stream))):
         if step > _MOST_STEPS:
             raise ValueError(f"more than {_MOST_STEPS:,} steps")
         if opcode.name in _LITERAL:
