@@ -80,7 +80,7 @@ def description_of(folder: Path, tensors: dict[str, Held]) -> dict[str, Any]:
 
 def _described(content: dict[str, Any], own: dict[str, Any], tensors: dict[str, Held], path: Path) -> dict[str, Any]:
     _require_usual(content, own, path)
-    classes = len_of(tensors, "classifier.6.weight")
+    classes = _outputs(tensors, "classifier.6.weight")
     names = content.get("label_names") or own.get("label_names")
     stated = content.get("num_classes", own.get("num_classes", classes))
     if classes and (stated != classes or (names and len(names) != classes)):
@@ -91,7 +91,7 @@ def _described(content: dict[str, Any], own: dict[str, Any], tensors: dict[str, 
     net_input = Input.from_dict({"channels": "RGB", "range": 1, "mean": own["mean"], "std": own["std"]})
     return {
         "config": config_named(_architecture(content, own, path)).name,
-        "width": (len_of(tensors, "features.0.weight") or STAGE_CHANNELS[0]) / STAGE_CHANNELS[0],
+        "width": (_outputs(tensors, "features.0.weight") or STAGE_CHANNELS[0]) / STAGE_CHANNELS[0],
         "classes": [str(name) for name in names] if names else None,
         "train_scale": None,
         "input": net_input.as_dict(),
@@ -99,7 +99,7 @@ def _described(content: dict[str, Any], own: dict[str, Any], tensors: dict[str, 
     }
 
 
-def len_of(tensors: dict[str, Held], name: str) -> int | None:
+def _outputs(tensors: dict[str, Held], name: str) -> int | None:
     """The outputs of a layer, if it is there."""
     found = tensors.get(name)
     return found.shape[0] if found and found.shape else None

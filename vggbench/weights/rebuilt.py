@@ -45,6 +45,8 @@ def mapping_of(value: object) -> dict[Any, Any] | None:
     if not isinstance(value, Inert) or not (value.kind in _DICTS or value.pairs):
         return None
     first = _arguments(value)[:1]
+    if first and isinstance(first[0], dict):
+        return first[0] | value.pairs
     if first and isinstance(first[0], list):  # as Python 2 pickles an OrderedDict
         listed = [tuple(pair) for pair in first[0] if isinstance(pair, list | tuple) and len(pair) == 2]
         return {key: item for key, item in listed if isinstance(key, str)} | value.pairs
@@ -76,7 +78,7 @@ def _view(
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0:
         raise ValueError("a shape that no tensor has")
     last = first + sum((side - 1) * step for side, step in zip(shape, stride, strict=True))
-    if min((first, *stride), default=0) < 0 or (math.prod(shape) and (last + 1) * size > _size(storage)):
+    if min((first, *stride), default=0) < 0 or (0 not in shape and (last + 1) * size > _size(storage)):
         raise WeightsError(
             f"{archive.path} has a tensor of shape {shape} that reaches beyond its storage: expected what torch.save "
             "writes. Do not trust it."
