@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import contextlib
 import pickle
 import random
 import subprocess
@@ -21,6 +22,7 @@ from torch import Tensor
 from vggbench.configs import CONFIGS
 from vggbench.errors import WeightsError
 from vggbench.weights.archives import read_archive
+from vggbench.weights.checkpoints import chosen
 from vggbench.weights.formats import read_weights
 from vggbench.weights.held import Held, Odd
 from vggbench.weights.rebuilt import mapping_of, tensor_of
@@ -57,14 +59,12 @@ def test_each_of_the_pickles_does_harm_where_it_is_unpickled(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("name", harmful(Path("x")))
-def test_none_of_them_does_where_it_is_read_here(
-    name: str, zipped: bool, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
-) -> None:
-    harmed, path, weights = tmp_path / "harmed", tmp_path / "x.pth", peaked("A")
-    spliced({"args": MARK, "state_dict": weights}, harmful(harmed)[name], path, zipped=zipped)
-    found = read_weights(path, A).tensors
+def test_none_of_them_does_where_it_is_read_here(name: str, zipped: bool, tmp_path: Path) -> None:
+    harmed, path, weights = tmp_path / "harmed", tmp_path / "x.pth", {"features.0.bias": torch.rand(3)}
+    spliced({"args": MARK, "state_dict": weights, "epoch": 3}, harmful(harmed)[name], path, zipped=zipped)
+    found = chosen(read_archive(path), ema=False).tensors
     assert not harmed.exists()
-    assert all(torch.equal(found[key], tensor) for key, tensor in weights.items())
+    assert torch.equal(found["features.0.bias"].read(), weights["features.0.bias"])
     spliced({**weights, "features.0.weight": MARK}, harmful(harmed)[name], path, zipped=zipped)
     with pytest.raises(WeightsError, match="never executed"):
         read_weights(path, A)
@@ -124,10 +124,8 @@ def test_persistent_ids_of_odd_kinds_are_nothing_or_refused(name: str, zipped: b
 def test_a_small_pickle_takes_little_memory_and_time(bomb: bytes) -> None:
     tracemalloc.start()
     started = time.perf_counter()
-    try:
+    with contextlib.suppress(ValueError, IndexError):
         unpickled(Window(bomb), lambda saved: saved)
-    except (ValueError, IndexError):
-        pass
     assert time.perf_counter() - started < 3
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
@@ -166,7 +164,8 @@ def _tensors() -> dict[str, Any]:
         "empty": torch.zeros(0, 3), "tied": base, "view": base[1], "parameter": torch.nn.Parameter(base * 2),
         "buffer": torch.nn.Buffer(base * 3), "half": base.half(), "bfloat16": base.bfloat16(), "double": base.double(),
         "int64": base.long(), "int8": base.to(torch.int8), "bool": base > 3, "uint8": base.to(torch.uint8),
-        "array": np.arange(6, dtype=np.float32).reshape(2, 3), "fortran": np.asfortranarray(np.ones((2, 3)) * [1, 2, 3]),
+        "array": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "fortran": np.asfortranarray(np.ones((2, 3)) * [1, 2, 3]),
         "big-endian": np.arange(3, dtype=">f4"),
     }  # fmt: skip
 
@@ -289,4 +288,4 @@ def test_changed_opcodes_are_read_or_refused(seed: str, tmp_path: Path) -> None:
             read_weights(tmp_path / "x", CONFIGS["D"])
         except WeightsError:
             refused += 1
-    assert 50 < refused
+    assert refused > 50
