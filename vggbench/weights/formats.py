@@ -15,7 +15,7 @@ from vggbench.weights.keras import read_keras
 from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
-from vggbench.weights.recognition import refuse
+from vggbench.weights.recognition import is_other, refuse
 from vggbench.weights.states import form_name, is_of_tensors, read_state
 
 _LARGEST = 4_000_000_000
@@ -81,7 +81,7 @@ def _form(path: Path) -> _Format | None:
     """The foreign format of a file; None for safetensors and PyTorch's."""
     if is_of_tensors(path):
         return None
-    if not path.is_file() or path.suffix == ".pb":
+    if not path.is_file() or is_other(path):
         raise refuse(path)
     if path.stat().st_size > _LARGEST:
         raise WeightsError(f"{path} is no file of weights: expected one of up to {_LARGEST / 1e9:g} GB.")

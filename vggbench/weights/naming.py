@@ -62,12 +62,14 @@ _COUNTERS = ("n_averaged", "steps")
 """Numbers beside an average's tensors."""
 
 
-def named(tensors: dict[str, Held], config: Config, path: Path) -> tuple[dict[str, Held], tuple[str, ...]]:
+def named(
+    tensors: dict[str, Held], config: Config, path: Path, *, says_whole: bool = False
+) -> tuple[dict[str, Held], tuple[str, ...]]:
     """The tensors by torchvision's names, as far as the table knows theirs, and what was taken for granted.
 
     A name that it does not know stays as it is, for `fitted` to refuse. Raises WeightsError where
     two names stand for one tensor, an order of axes is ambiguous, or the names are another
-    config's, and PartOfNetError for a part of a net.
+    config's, and PartOfNetError for a part of a net, but for a file that says which net it holds.
     """
     stems = _stems([name for name in tensors if name not in _COUNTERS])
     placed = _placed(stems, config)
@@ -80,7 +82,8 @@ def named(tensors: dict[str, Held], config: Config, path: Path) -> tuple[dict[st
         )
     turned, said = _turned({place: tensors[name] for name, place in placed.items()}, config, path)
     order = sorted(placed, key=lambda name: _order(stems[name][0], placed[name]))
-    _refuse_part({name: turned[placed[name]] for name in order}, stems, path)
+    if not says_whole:
+        _refuse_part({name: turned[placed[name]] for name in order}, stems, path)
     _require_own_names(stems, placed, config, path)
     biased, more = _with_biases(turned, config)
     return biased, (*said, *more)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vggbench.configs import CONFIGS, FC6_KERNEL, FC_SIZE, STAGE_CHANNELS, Config, scaled
+from vggbench.configs import CONFIGS, FC6_KERNEL, FC_SIZE, MAX_WIDTH, Config, scaled
 from vggbench.errors import WeightsError
 
 
@@ -42,15 +42,16 @@ def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part |
     """What the layers, in the net's order, are a part of; None for whole nets, and for those without a VGG's start."""
     if not layers or len(layers[0].shape) != 4:
         return None
-    width = layers[0].shape[0] / STAGE_CHANNELS[0]
-    fitting = [
-        config
+    widths = {
+        config.name: _width(config, layers)
         for config in CONFIGS.values()
-        if config.batch_norm == batch_norm and config.name != "A-LRN" and _begins(config, width, layers)
-    ]
+        if config.batch_norm == batch_norm and config.name != "A-LRN"
+    }
+    fitting = {name: width for name, width in widths.items() if width}
     if not fitting:
         return None
-    config = max(fitting, key=lambda config: len(config.convs))
+    config = max((CONFIGS[name] for name in fitting), key=lambda config: len(config.convs))
+    width = fitting[config.name]
     rest = layers[len(config.convs) :]
     expected = _head(config, width, rest[-1].shape[0] if len(rest) == len(_FC) else None)
     at = next(
@@ -78,12 +79,26 @@ _FC = ("fc6", "fc7", "fc8")
 _Shapes = tuple[tuple[int, ...], ...]
 
 
-def _begins(config: Config, width: float, layers: Sequence[LayerShape]) -> bool:
-    channels, expected = 3, []
+def _width(config: Config, layers: Sequence[LayerShape]) -> float | None:
+    """The width at which the first layers are exactly the config's convolutions; None where there is none.
+
+    Rounded sizes leave it open; the largest, fc6's, says most.
+    """
+    convs, rest = layers[: len(config.convs)], layers[len(config.convs) :]
+    sizes = [(rest[0].shape[0], FC_SIZE)] if rest else []
+    sizes += [(own.shape[0], layer.channels) for own, layer in zip(convs, config.convs, strict=False)]
+    for width in dict.fromkeys(size / channels for size, channels in sizes):
+        if 0 < width <= MAX_WIDTH and [own.shape for own in convs] == _convolutions(config, width):
+            return width
+    return None
+
+
+def _convolutions(config: Config, width: float) -> list[tuple[int, ...]]:
+    channels, shapes = 3, []
     for layer in config.convs:
         inputs, channels = channels, scaled(layer.channels, width)
-        expected.append((channels, inputs, layer.kernel, layer.kernel))
-    return [layer.shape for layer in layers[: len(expected)]] == expected
+        shapes.append((channels, inputs, layer.kernel, layer.kernel))
+    return shapes
 
 
 def _head(config: Config, width: float, classes: int | None) -> list[_Shapes]:

@@ -40,6 +40,8 @@ def _is_graph(head: bytes, path: Path) -> bool:
     return path.suffix == ".pb" and head[:1] == b"\x0a"
 
 
+_ENGINES, _CORE_ML = (".engine", ".plan", ".trt"), ".mlmodel"
+_OTHER_ENDINGS = (*_ENGINES, _CORE_ML)
 # fmt: off
 _UNPACK = "Unpack it and name the file within"
 _ORIGIN = "Convert the model that it was made from"
@@ -59,8 +61,8 @@ _FILES = (
     _Form(_starts(b"\x93NUMPY"), "NumPy's .npy, one array or a pickled dict of them", _FROM_NPY),
     _Form(lambda head, path: head[4:8] == b"TFL3", "a TensorFlow Lite model", _ORIGIN),
     _Form(_starts(b"ftrt", b"ptrt"), "a TensorRT engine, built for one GPU", _ORIGIN),
-    _Form(_ends(".engine", ".plan", ".trt"), "a TensorRT engine, built for one GPU", _ORIGIN),
-    _Form(_ends(".mlmodel"), "a Core ML model", _ORIGIN),
+    _Form(_ends(*_ENGINES), "a TensorRT engine, built for one GPU", _ORIGIN),
+    _Form(_ends(_CORE_ML), "a Core ML model", _ORIGIN),
     _Form(_is_graph, "a TensorFlow graph (.pb)",
           "Convert it: python -m tf2onnx.convert --graphdef PATH --inputs images:0 --outputs scores:0 --output x.onnx"),
     _Form(_starts(b"\x1f\x8b"), "a gzip archive", "Unpack it by `tar -xzf` or `gunzip`, and name the file within"),
@@ -93,6 +95,13 @@ _FOLDERS = (
       "*.npz"), "a folder of files", "Name the one that is meant"),
 )
 # fmt: on
+
+
+def is_other(path: Path) -> bool:
+    """Whether a file is in a form whose first bytes could be taken for those of one that is read."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return path.suffix in _OTHER_ENDINGS or _is_graph(head, path)
 
 
 def refuse(path: Path) -> WeightsError:

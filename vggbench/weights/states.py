@@ -38,7 +38,7 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
     """
     file = _file(path)
     state = _state(file, ema=ema)
-    tensors, said = named(state.tensors, config, path)
+    tensors, said = named(state.tensors, config, path, says_whole=bool(state.description))
     require_places(state.kinds, config, path)
     description = state.description or (description_of(file.parent, tensors) if _is_hugging_face(path) else {})
     read = {name: tensor.read() for name, tensor in tensors.items()}
