@@ -159,7 +159,7 @@ def test_the_fc_layers_are_drawn_as_without_a_start(peaked: Peaked, tmp_path: Pa
 
 def test_a_file_that_says_its_width_is_no_part_however_its_sizes_are_rounded(tmp_path: Path) -> None:
     """At this width the one that fc6's size gives would round the convolutions otherwise."""
-    network = VGG(D, 4, 0.0206)
-    write_tensors(tmp_path / "x.safetensors", network.state_dict(), {"config": "D", "width": 0.0206})
+    network = VGG(D, 4, 0.0224)
+    write_tensors(tmp_path / "x.safetensors", network.state_dict(), {"config": "D", "width": 0.0224})
     assert len(read_weights(tmp_path / "x.safetensors", D).tensors) == 32
     assert part_of([LayerShape(n, tuple(t.shape)) for n, t in network.state_dict().items() if t.ndim > 1])

@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def _bytes(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
 
 
-def _tar(mode: str) -> Callable[[Path], object]:
+def _tar(mode: Literal["w", "w:gz", "w:xz"]) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         with tarfile.open(path, mode) as archive:
             archive.add(Path(__file__))
@@ -50,7 +51,7 @@ def _folder(*names: str) -> Callable[[Path], object]:
 
 
 def _scripted(path: Path) -> None:
-    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), path)
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), path)  # type: ignore[no-untyped-call]
 
 
 def _exported(path: Path) -> None:

@@ -178,18 +178,18 @@ def test_tensors_equal_those_of_torch(form: str, tmp_path: Path) -> None:
         tensors = {name: value for name, value in tensors.items() if isinstance(value, np.ndarray)}
         path.write_bytes(pickle.dumps(tensors, int(form[-1])))
     else:
-        holders = {kind.__name__: kind() for kind in kinds}
+        holders: dict[str, Any] = {kind.__name__: kind() for kind in kinds}
         for holder in holders.values():
             holder.update(tensors)
         torch.save(holders, path, _use_new_zipfile_serialization=form == "zip")
     archive = read_archive(path)
     content = mapping_of(archive.content)
     assert content is not None
-    for holder in [content] if form.startswith("pickle") else [mapping_of(value) for value in content.values()]:
-        assert holder
-        assert set(holder) == set(tensors)
+    for mapping in [content] if form.startswith("pickle") else map(mapping_of, content.values()):
+        assert mapping
+        assert set(mapping) == set(tensors)
         for name, value in tensors.items():
-            found = tensor_of(holder[name], archive)
+            found = tensor_of(mapping[name], archive)
             assert isinstance(found, Held), name
             expected = (
                 torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))

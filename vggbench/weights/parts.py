@@ -94,7 +94,7 @@ def _width(config: Config, layers: Sequence[LayerShape]) -> float | None:
 
 
 def _convolutions(config: Config, width: float) -> list[tuple[int, ...]]:
-    channels, shapes = 3, []
+    channels, shapes = 3, list[tuple[int, ...]]()
     for layer in config.convs:
         inputs, channels = channels, scaled(layer.channels, width)
         shapes.append((channels, inputs, layer.kernel, layer.kernel))
