@@ -219,6 +219,7 @@ def test_which_of_two_networks_is_taken_is_asked_for_and_said(style: str, peaked
 def test_averaged_weights_alone_are_taken_and_none_are_refused(peaked: Peaked, tmp_path: Path) -> None:
     torch.save({"model_ema": peaked("A"), "epoch": 3}, tmp_path / "x.pth")
     assert "the only ones there" in _require_same(tmp_path / "x.pth", peaked("A"), "A")[0]
+    _require_same(tmp_path / "x.pth", peaked("A"), "A", ema=True)
     torch.save({"model": peaked("A"), "epoch": 3}, tmp_path / "y.pth")
     save_file(peaked("A"), tmp_path / "y.safetensors")
     for name in ("y.pth", "y.safetensors"):

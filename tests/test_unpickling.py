@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fuzz import changed
 from pickles import MARK, harmful, rewritten, spliced
 from torch import Tensor
 
@@ -270,13 +272,42 @@ def test_a_file_that_was_saved_without_check_sums_is_read(tmp_path: Path, peaked
     assert len(read_weights(tmp_path / "x.pth", A).tensors) == 22
 
 
+def test_a_view_of_the_older_form_is_a_part_of_its_storage(tmp_path: Path) -> None:
+    path, content = tmp_path / "x.pth", {"a": torch.arange(5.0), "features.0.bias": MARK}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    (key,) = read_archive(path).places
+    view = f"(Vstorage\nctorch\nFloatStorage\nV{key}\nVcpu\nK\x05(Vview\nK\x01K\x02ttQ".encode()
+    tensor = b"ctorch._utils\n_rebuild_tensor\n(" + view + b"K\x00(K\x02t(K\x01ttR"
+    mark = b"X" + len(MARK).to_bytes(4, "little") + MARK.encode()
+    path.write_bytes(path.read_bytes().replace(mark, tensor))
+    found = chosen(read_archive(path), ema=False).tensors
+    assert found["features.0.bias"].read().tolist() == [1, 2]
+    assert found["a"].read().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_other_byte_order_is_read(tmp_path: Path) -> None:
+    torch.save({"a": torch.tensor([1.5, -2.0]), "b": torch.ones(3).bfloat16()}, tmp_path / "x.pth")
+    with zipfile.ZipFile(tmp_path / "x.pth") as archive:
+        files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    swapped = {"x/byteorder": b"big", "x/data/0": np.frombuffer(files["x/data/0"], "<f4").astype(">f4").tobytes()}
+    swapped["x/data/1"] = np.frombuffer(files["x/data/1"], "<u2").astype(">u2").tobytes()
+    rewritten(tmp_path / "x.pth", files | swapped)
+    found = chosen(read_archive(tmp_path / "x.pth"), ema=False).tensors
+    assert found["a"].read().tolist() == [1.5, -2]
+    assert found["b"].read().tolist() == [1, 1, 1]
+
+
+def test_holders_within_holders_without_end_take_no_time(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content |= dict.fromkeys(("model", "net", "state_dict", "ema", "module", "weights"), content)
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="no state dict"):
+        read_weights(tmp_path / "x.pth", A)
+
+
 @pytest.mark.parametrize("seed", ["D.pth", "D-whole.pth"])
 def test_changed_opcodes_are_read_or_refused(seed: str, tmp_path: Path) -> None:
     """With their check sums right, so that the pickle itself is met."""
-    import zipfile
-
-    from fuzz import changed
-
     with zipfile.ZipFile(CORPUS / seed) as archive:
         files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     name = next(name for name in files if name.endswith("data.pkl"))

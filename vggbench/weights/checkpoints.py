@@ -21,7 +21,7 @@ _HOLDERS = (
 )  # fmt: skip
 _KINDS = ("weight", "bias", "running_mean", "running_var", "W", "b", "kernel")
 """How names of what must be a tensor end."""
-_DEEPEST = 4
+_DEEPEST = 2
 _MMENGINE = "message_hub"
 """A key of mmengine's checkpoints, whose `state_dict` is the average, and `ema_state_dict` what it was made from."""
 

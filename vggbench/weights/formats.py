@@ -16,10 +16,7 @@ from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
 from vggbench.weights.recognition import is_other, refuse
-from vggbench.weights.states import form_name, is_of_tensors, read_state
-
-_LARGEST = 4_000_000_000
-"""Bytes."""
+from vggbench.weights.states import LARGEST, form_name, is_of_tensors, read_state
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,8 @@ def _form(path: Path) -> _Format | None:
         return None
     if not path.is_file() or is_other(path):
         raise refuse(path)
-    if path.stat().st_size > _LARGEST:
-        raise WeightsError(f"{path} is no file of weights: expected one of up to {_LARGEST / 1e9:g} GB.")
+    if path.stat().st_size > LARGEST:
+        raise WeightsError(f"{path} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
     head = magic_of(path, 32)
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
     if form is None:

@@ -18,6 +18,9 @@ from vggbench.weights.npz import read_npz
 from vggbench.weights.recognition import refuse, refuse_folder, refuse_zip
 from vggbench.weights.state import State
 
+LARGEST = 4_000_000_000
+"""Bytes of a file that is read."""
+
 
 class Found(NamedTuple):
     """The tensors of a config in a file, and what the file says of them."""
@@ -76,13 +79,16 @@ def _file(path: Path) -> Path:
 
 
 def _state(file: Path, *, ema: bool) -> State:
-    state = _contents(file, ema=ema)
-    if ema and not state.said:
-        raise WeightsError(f"{file} holds no averaged weights (--ema): expected state_dict_ema or model_ema in it.")
-    return state
+    if file.is_file() and file.stat().st_size > LARGEST:
+        raise WeightsError(f"{file} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
+    plain = _plain(file)
+    if plain and ema:
+        raise WeightsError(f"{file} holds no averaged weights (--ema): expected a checkpoint that torch.save wrote.")
+    return plain or _of_torch(file, ema=ema)
 
 
-def _contents(file: Path, *, ema: bool) -> State:
+def _plain(file: Path) -> State | None:
+    """Of a file in which there is one set of tensors; None for what may be PyTorch's."""
     if file.name.endswith(INDEX):
         return State(read_shards(file))
     magic = magic_of(file)
@@ -96,6 +102,10 @@ def _contents(file: Path, *, ema: bool) -> State:
             raise refuse_zip(file, names)
     elif not magic.startswith(b"\x80"):
         raise refuse(file)
+    return None
+
+
+def _of_torch(file: Path, *, ema: bool) -> State:
     state = chosen(read_archive(file), ema=ema)
     if sum(tensor.values * tensor.itemsize for tensor in state.tensors.values()) > file.stat().st_size:
         raise WeightsError(
