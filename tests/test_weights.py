@@ -24,6 +24,8 @@ from vggbench.configs import CONFIGS
 from vggbench.cost import Network
 from vggbench.errors import UsageError, WeightsError
 from vggbench.weights.files import read_tensors
+from vggbench.weights.folders import description_of
+from vggbench.weights.formats import read_weights
 
 TORCHVISION = LoadOptions(input="torchvision")
 
@@ -79,6 +81,8 @@ def test_logits_equal_timms_own(tmp_path: Path) -> None:
     net.head.fc.weight.data *= 100
     timm.models.save_for_hf(net, tmp_path, safe_serialization=True)
     _require_equal_and_peaked(tmp_path / "model.safetensors", net, torch.randn(1, 3, 224, 224))
+    told = description_of(tmp_path, {})
+    assert (told["config"], told["input"]) == ("A", INPUTS["torchvision"].as_dict())
 
 
 @pytest.mark.parametrize("wrapper", ["plain", "module.", "_orig_mod.", "module._orig_mod.", "state_dict", "model"])
@@ -248,6 +252,8 @@ def test_random_bytes_are_one_sentence(tail: bytes, head: bytes, tmp_path: Path)
     path.write_bytes(struct.pack("<Q", len(tail)) + b"{" + tail if head == b"st" else head + tail)
     with pytest.raises(VggbenchError):
         read_tensors(path)
+    with pytest.raises(VggbenchError):
+        read_weights(path, CONFIGS["A"])
 
 
 def test_random_nets_are_seeded_and_take_the_datas_classes() -> None:

@@ -11,7 +11,7 @@ from vggbench.configs import CONFIGS
 
 SOURCES = ("oxford", "torchvision", "timm", "keras", "matconvnet", "onnx", "onnx-12", "sample", "random")
 """What may follow the @; `weights.released` says of which configs."""
-_ENDINGS = (".safetensors", ".pth", ".caffemodel", ".mat", ".h5", ".onnx")
+_ENDINGS = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".npz", ".caffemodel", ".mat", ".h5", ".onnx")
 
 
 def models(incomplete: str) -> list[str]:

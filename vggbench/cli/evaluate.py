@@ -347,7 +347,7 @@ def settings_of(options: EvalOptions) -> Settings:
 def load_options_of(options: EvalOptions) -> LoadOptions:
     """What the command line states about files."""
     train_scale = TrainScale.parse(options.train_scale) if options.train_scale else None
-    return LoadOptions(train_scale, options.input, options.width)
+    return LoadOptions(train_scale, options.input, options.width, options.ema)
 
 
 def _announce(plan: Plan, options: EvalOptions) -> None:

@@ -66,6 +66,7 @@ InputName = Annotated[
     str | None,
     _flag("What files that are not known expect: torchvision, caffe or matconvnet.", _DATA),
 ]
+Ema = Annotated[bool, _flag("Of checkpoints that hold both: the averaged weights (EMA).", _DATA, "--ema")]
 StatedTrainScale = Annotated[str | None, _flag("S of files that do not say it: 256, 384 or 256-512.", _DATA)]
 Filter = Annotated[str, _flag("Rescaling: bilinear or bicubic.", _DATA)]
 Antialias = Annotated[bool, _flag("Antialias when rescaling.", _DATA)]
@@ -121,6 +122,7 @@ class EvalOptions:
     limit: Limit = None
     weights: Annotated[str | None, _flag("Source of all models that name none, such as random.", _DATA)] = None
     input: InputName = None
+    ema: Ema = False
     train_scale: StatedTrainScale = None
     width: Annotated[float, _flag("Width of random nets; 1.0 is the paper's.", _DATA)] = 1.0
     filter: Filter = "bilinear"
@@ -174,6 +176,7 @@ class ExplainOptions(_Stored):
     """What `explain` can be told: all but what its rows change."""
 
     input: InputName = None
+    ema: Ema = False
     train_scale: StatedTrainScale = None
     precision: Precision = "fp32"
     dry_run: DryRun = False
@@ -199,6 +202,7 @@ class PredictOptions(_PartOfEval):
     multicrop: Multicrop = False
     grid: Grid = 1
     input: InputName = None
+    ema: Ema = False
     train_scale: StatedTrainScale = None
     filter: Filter = "bilinear"
     antialias: Antialias = True
@@ -303,6 +307,9 @@ class TrainOptions:
     input: Annotated[
         str | None, _flag("What a --from file that is not known expects: torchvision, caffe or matconvnet.", _START)
     ] = None
+    ema: Annotated[
+        bool, _flag("Of a --from checkpoint that holds both: the averaged weights (EMA).", _START, "--ema")
+    ] = False
     width: Annotated[float, _flag("Channels relative to the paper's.", _START)] = 1.0
     plan: Annotated[
         bool,

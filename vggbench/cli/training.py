@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from vggbench.tables.cells import duration
 from vggbench.train import Recipe, Running, Trained, train
 from vggbench.train.loop import training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
+from vggbench.train.start import convolutions_alone
 from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model, save_model
+from vggbench.weights.parts import PartOfNetError
 
 
 def training(config: Config, options: TrainOptions) -> None:
@@ -51,7 +54,7 @@ def training(config: Config, options: TrainOptions) -> None:
         train_data, val_data = _opened(options.data, world)
         for note in (*train_data.notes, *val_data.notes):
             tell(f"Note: {note}.")
-        start = _start(options, train_data.class_names)
+        start = _start(options, train_data.class_names, tell)
         tell(_announcement(config, recipe, train_data, val_data, world))
         workers = training_workers(recipe, running)
         if workers < running.settings.loader_workers:
@@ -152,10 +155,17 @@ def _output(path: Path | None) -> Path:
     return path
 
 
-def _start(options: TrainOptions, folders: tuple[str, ...]) -> Model | None:
+def _start(options: TrainOptions, folders: tuple[str, ...], tell: Callable[[str], None]) -> Model | None:
     if options.input not in (None, *ASKED):
         raise UsageError(f"--input {options.input}: expected one of {', '.join(ASKED)}.")
     if options.start is None:
         return None
+    spec = ModelSpec.parse(options.start)
     with DownloadProgress() as watch:
-        return load_model(ModelSpec.parse(options.start), LoadOptions(input=options.input), folders, watch)
+        try:
+            return load_model(spec, LoadOptions(input=options.input, ema=options.ema), folders, watch)
+        except PartOfNetError as found:
+            if found.part.config != spec.config:
+                raise
+            tell(f"{spec.name} {found.part.sentence}. Its convolutions start the training; --init draws the fc layers.")
+            return convolutions_alone(found, spec.name, options.input, folders)

@@ -13,15 +13,17 @@ from vggbench.tables.weights import file_table
 from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model
 
 
-def show(text: str, input: str | None) -> Table:
+def show(text: str, input: str | None, *, ema: bool = False) -> Table:
     """One weights file, checked."""
     spec = ModelSpec.parse(text)
-    model = _loaded(spec, LoadOptions(input=input))
+    model = _loaded(spec, LoadOptions(input=input, ema=ema))
     assert model.path is not None
     return file_table(model, model.path)
 
 
-def export(text: str, to: str, output: Path | None, input: str | None, train_scale: str | None) -> None:
+def export(
+    text: str, to: str, output: Path | None, input: str | None, train_scale: str | None, *, ema: bool = False
+) -> None:
     """Write one model in another format."""
     if to not in EXPORTERS:
         raise UsageError(f"--to {to}: expected one of {', '.join(EXPORTERS)}.")
@@ -30,7 +32,8 @@ def export(text: str, to: str, output: Path | None, input: str | None, train_sca
     path = output or Path(f"{spec.config.name}-{Path(spec.source or '').stem}{ending}")
     if path.suffix != ending or path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: expected a file that ends in {ending}, in a folder that exists.")
-    model = _loaded(spec, LoadOptions(TrainScale.parse(train_scale) if train_scale else None, input))
+    stated = TrainScale.parse(train_scale) if train_scale else None
+    model = _loaded(spec, LoadOptions(stated, input, ema=ema))
     if model.path and path.exists() and path.samefile(model.path):
         raise UsageError(f"--output {path} is the file that is read: expected another.")
     said = write(model, path)

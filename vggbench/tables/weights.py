@@ -81,13 +81,17 @@ def file_table(model: Model, path: Path) -> Table:
         Column("Std", lambda r: f"{r.std:.3g}", right=True),
     ]
     return Table(
-        title=f"{model.name} | {path.name} | {form}, {path.stat().st_size:,} bytes",
+        title=f"{model.name} | {path.name} | {form}{_bytes(path)}",
         rows=rows,
         terminal=columns,
         markdown=columns,
         record=lambda r: {"tensor": r.name, "shape": list(r.shape), "values": r.values, "mean": r.mean, "std": r.std},
         notes=_file_notes(model, path, rows),
     )
+
+
+def _bytes(path: Path) -> str:
+    return f", {path.stat().st_size:,} bytes" if path.is_file() else ""
 
 
 def _file_notes(model: Model, path: Path, rows: Sequence[_LayerRow]) -> list[str]:

@@ -3,10 +3,15 @@
 import torch
 from torch import nn
 
-from vggbench.errors import UsageError
+from vggbench.cost import Network
+from vggbench.errors import UsageError, WeightsError
 from vggbench.model import VGG
 from vggbench.train.recipe import Recipe
+from vggbench.views import INPUTS
 from vggbench.weights import Model
+from vggbench.weights.files import tensors_hash
+from vggbench.weights.load import CEIL_POOLED
+from vggbench.weights.parts import PartOfNetError
 
 TRANSFERRED_CONVS = 4
 """Deeper nets take these of a trained A, conv1_1, conv2_1, conv3_1 and conv3_2, and its fc layers (section 3.1)."""
@@ -40,6 +45,28 @@ def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
             f"a trained {network.config.name} in --from."
         )
     return taken
+
+
+def convolutions_alone(found: PartOfNetError, name: str, input: str | None, classes: tuple[str, ...]) -> Model:
+    """The convolutions of a part of a net as a net to start from, whose fc layers have no values (meta tensors).
+
+    Raises UsageError where `input`, by its name, is not stated.
+    """
+    if input not in INPUTS:
+        raise UsageError(
+            f"{found.path} is not known and does not say what it expects at its input: expected --input torchvision, "
+            "caffe or matconvnet, which the trained net keeps."
+        )
+    part, ceil = found.part, input in CEIL_POOLED
+    with torch.device("meta"):
+        network = VGG(part.config, len(classes), part.width, ceil_pool=ceil)
+    tensors = {key: tensor.to(torch.float32, copy=True) for key, tensor in found.convolutions.items()}
+    broken = next((key for key, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    if broken:
+        raise WeightsError(f"{found.path} holds NaN or infinity in {broken}: expected finite weights.")
+    network.load_state_dict(tensors, strict=False, assign=True)
+    net = Network(part.config, len(classes), part.width, ceil)
+    return Model(name, network.eval(), INPUTS[input], len(classes), classes, tensors_hash(tensors), net=net)
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
@@ -98,6 +125,8 @@ def _take(name: str, source: VGG, network: VGG, origins: dict[str, str]) -> list
     for layer, origin in origins.items():
         for kind in ("weight", "bias"):
             target, value = ours[f"{layer}.{kind}"], theirs[f"{origin}.{kind}"]
+            if value.is_meta:  # the fc layers of a start that has convolutions alone
+                continue
             if target.shape != value.shape:
                 raise UsageError(
                     f"{name} has {origin}.{kind} of shape {tuple(value.shape)}: expected {tuple(target.shape)}. "

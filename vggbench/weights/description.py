@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vggbench.configs import FC6_KERNEL, Config
 from vggbench.errors import UsageError, WeightsError
@@ -39,6 +39,12 @@ class StatedInput:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
+    @classmethod
+    def of(cls, input: Input) -> Self:
+        """What another input is, in these words."""
+        mean, std = (tuple(255 / input.range * value for value in values) for values in (input.mean, input.std))
+        return cls(input.channels, mean, std)
+
     def agreed(self, asked: str | None, path: Path) -> Input:
         """The input that the file and `--input` (a name of `ASKED`) agree on.
 
@@ -65,9 +71,9 @@ class StatedInput:
         known = next((known for known in INPUTS.values() if mine._is(known)), None)
         return known or Input("RGB" if order == "RGB" else "BGR", 255, _three(self.mean), _three(self.std))
 
-    def _is(self, other: Input) -> bool:
-        mean, std = (tuple(255 / other.range * value for value in values) for values in (other.mean, other.std))
-        return self.channels in (None, other.channels) and same(self.mean, mean) and same(self.std, std)
+    def _is(self, input: Input) -> bool:
+        other = StatedInput.of(input)
+        return self.channels in (None, other.channels) and same((self.mean, self.std), (other.mean, other.std))
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))

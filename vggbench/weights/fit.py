@@ -45,6 +45,10 @@ def fitted(
     broken = next((name for name, tensor in copies.items() if not tensor.isfinite().all()), None)
     if broken:
         raise WeightsError(f"{path} holds NaN or infinity in {broken}: expected finite weights. Copy the file again.")
+    if not any(tensor.any() for tensor in copies.values()):
+        raise WeightsError(
+            f"{path} holds nothing but zeros: expected trained weights. Copy or download the file again."
+        )
     counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(_COUNTERS)}
     network.load_state_dict(copies | counters, assign=True)
     return frozen(network)

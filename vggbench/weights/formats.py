@@ -11,14 +11,13 @@ from vggbench.configs import Config
 from vggbench.errors import WeightsError
 from vggbench.weights.caffe import read_caffe
 from vggbench.weights.description import StatedInput, require_described
-from vggbench.weights.files import file_hash, is_safetensors, magic_of, read_tensors, tensors_hash
+from vggbench.weights.files import file_hash, magic_of, tensors_hash
 from vggbench.weights.keras import is_keras_archive, read_keras
 from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
-
-_LARGEST = 4_000_000_000
-"""Bytes."""
+from vggbench.weights.recognition import is_other, refuse
+from vggbench.weights.states import LARGEST, form_name, is_of_tensors, read_state
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Contents:
     class_names: tuple[str, ...] | None = None
     is_described: bool = False
     """Whether it lists its layers: else they are taken in the order of its tensors."""
+    said: tuple[str, ...] = ()
+    """What was taken of several things, and by what convention."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,19 @@ _FORMATS = (
 )
 
 
-def read_weights(path: Path, config: Config) -> Contents:
-    """The weights of `config` in a file of any format. Raises WeightsError."""
+def read_weights(path: Path, config: Config, *, ema: bool = False) -> Contents:
+    """The weights of `config` in a file of any format; `ema` asks for averaged ones. Raises WeightsError."""
     form = _form(path)
     if form is None:
-        tensors, description = read_tensors(path)
-        return Contents(tensors, description, file_hash(path))
+        state = read_state(path, config, ema=ema)
+        return Contents(
+            state.tensors, state.description, state.sha256, ceil_pool=state.ceil_pool,
+            is_described=state.ceil_pool is not None, said=state.said,
+        )  # fmt: skip
+    if ema:
+        raise WeightsError(
+            f"{path} holds no averaged weights (--ema): expected a PyTorch checkpoint, found {form.name}."
+        )
     net = form.read(path)
     tensors = by_torchvisions_names(config, net, path)
     return Contents(
@@ -80,23 +88,21 @@ def read_weights(path: Path, config: Config) -> Contents:
 def format_name(path: Path) -> str:
     """What a file is in. Raises WeightsError."""
     form = _form(path)
-    return form.name if form else "safetensors" if is_safetensors(magic_of(path), path) else "PyTorch"
+    return form.name if form else form_name(path)
 
 
 def _form(path: Path) -> _Format | None:
     """The foreign format of a file; None for safetensors and PyTorch's."""
-    if not path.is_file() or path.stat().st_size > _LARGEST:
-        magic_of(path)  # says that it is not there
-        raise WeightsError(f"{path} is no file of weights: expected one of up to {_LARGEST / 1e9:g} GB.")
-    head = magic_of(path, 32)
-    if head.startswith(b"PK") and is_keras_archive(path):
+    if path.is_file() and is_keras_archive(path):
         return _KERAS
-    if is_safetensors(head[:9], path) or head.startswith((b"PK", b"\x80")):
+    if is_of_tensors(path):
         return None
+    if not path.is_file() or is_other(path):
+        raise refuse(path)
+    if path.stat().st_size > LARGEST:
+        raise WeightsError(f"{path} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
+    head = magic_of(path, 32)
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
     if form is None:
-        raise WeightsError(
-            f"{path} is no weights file: expected safetensors, a PyTorch state dict, Caffe's .caffemodel, MatConvNet's "
-            ".mat (version 5), Keras's .h5 or ONNX, found other bytes."
-        )
+        raise refuse(path)
     return form

@@ -53,11 +53,12 @@ def read_keras(path: Path) -> Foreign:
 
 
 def is_keras_archive(path: Path) -> bool:
-    """Whether a file is a `.keras` archive. Raises OSError."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return {"config.json", "model.weights.h5"} <= set(archive.namelist())
+    """Whether a file is a `.keras` archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"config.json", "model.weights.h5"} <= set(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False  # what it is instead, its reader says
 
 
 def _archive(path: Path) -> Foreign:

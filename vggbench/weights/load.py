@@ -15,6 +15,7 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.model import VGG, initialise
 from vggbench.protocols import TrainScale
 from vggbench.views import INPUTS, Input
+from vggbench.weights.description import StatedInput
 from vggbench.weights.download import DownloadWatch, fetch
 from vggbench.weights.files import tensors_hash, write_tensors
 from vggbench.weights.fit import fitted, frozen
@@ -23,7 +24,7 @@ from vggbench.weights.released import SOURCES, Released, recognise, released, so
 from vggbench.weights.spec import NAMED_SOURCES, RANDOM, SAMPLE_NETS, ModelSpec
 
 RANDOM_SEED = 0
-_CEIL_POOLED = ("caffe", "matconvnet")
+CEIL_POOLED = ("caffe", "matconvnet")
 """The inputs of Oxford's nets, whose pooling rounds up."""
 
 
@@ -54,6 +55,8 @@ class Model:
     """Whether its file lists the layers, or is known by its hash; else they are taken in the order of its tensors."""
     altered: bool = False
     """Whether it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
+    said: tuple[str, ...] = ()
+    """What was taken from its file where that has several things, and by what convention."""
 
     @property
     def spec(self) -> str | None:
@@ -101,6 +104,8 @@ class LoadOptions:
     train_scale: TrainScale | None = None
     input: str | None = None
     width: float = 1.0
+    ema: bool = False
+    """Whether weights that were averaged over steps are taken from a checkpoint that has both."""
     otherwise: str | None = None
     """The input where neither a file nor `input` states one."""
 
@@ -118,12 +123,12 @@ def load_model(
     if spec.source in SOURCES:
         row = _row(spec)
         _require_of_use(row, row.url)
-        return _model_from_file(spec, fetch(row, watch), options, row)
+        return _model_from_file(spec, fetch(row, watch), options, row, watch)
     if spec.path is None:
         raise UsageError(no_weights(spec.config))
     if spec.source == SAMPLE_NETS and not spec.path.exists():
         raise UsageError(f"The sample has no net {spec.config.name}: expected one of {', '.join(PAPER)}.")
-    return _model_from_file(spec, spec.path, options, _recognised(spec.path))
+    return _model_from_file(spec, spec.path, options, _recognised(spec.path), watch)
 
 
 def no_weights(config: Config) -> str:
@@ -197,7 +202,9 @@ def _recognised(path: Path) -> Released | None:
         return None  # the reader says what is wrong
 
 
-def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Released | None) -> Model:
+def _model_from_file(
+    spec: ModelSpec, path: Path, options: LoadOptions, row: Released | None, watch: DownloadWatch | None
+) -> Model:
     if row:
         _require_of_use(row, path)
     if row and row.config != spec.config:
@@ -205,7 +212,9 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Rel
             f"{path} is {row.source}'s {row.file}, which is {row.config.name}: expected {spec.config.name}. "
             f"Ask for {row.config.name}@{path} instead."
         )
-    content = read_weights(path, spec.config)
+    content = read_weights(path, spec.config, ema=options.ema)
+    for sentence in content.said:
+        (watch or DownloadWatch()).begin(f"{spec.name}: {sentence}.")
     own = _Description.of(content, row, options, path)
     if own.config and own.config != spec.config:
         raise WeightsError(
@@ -232,6 +241,7 @@ def _model_from_file(spec: ModelSpec, path: Path, options: LoadOptions, row: Rel
         released=row,
         path=path,
         is_described=bool(row or content.is_described or content.description),
+        said=content.said,
     )
 
 
@@ -253,6 +263,8 @@ class _Description:
         if content.description:
             own = cls.read(content.description, path)
             _require_no_contradiction(own, content, path)
+            if "recipe" not in content.description:  # another tool's file, not one of those that need no --input
+                StatedInput.of(own.input).agreed(options.input, path)
             return own
         if row:
             return cls(row.input, row.train_scale, ceil_pool=row.ceil_pool)
@@ -264,7 +276,7 @@ class _Description:
                 "pooling) or --input matconvnet (the same in RGB)."
             )
         input = content.input.agreed(name, path) if content.input else INPUTS[str(name)]
-        ceil = options.input in _CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
+        ceil = options.input in CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
         return cls(input, options.train_scale, class_names=content.class_names, ceil_pool=ceil)
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import ModelName
+from vggbench.cli.options import Ema, ModelName
 from vggbench.cli.parsing import SeveralValues
 
 
@@ -20,6 +20,7 @@ def export(
     input: Annotated[
         str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
     ] = None,
+    ema: Ema = False,
     train_scale: Annotated[str | None, typer.Option(help="S of a file that does not say it.")] = None,
 ) -> None:
     """Write a model for other tools: our safetensors, torchvision's state dict, or ONNX for images of any size.
@@ -28,4 +29,4 @@ def export(
     """
     from vggbench.cli.weights import export as work
 
-    work(model, to, output, input, train_scale)
+    work(model, to, output, input, train_scale, ema=ema)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import Format, Output
+from vggbench.cli.options import Ema, Format, Output
 from vggbench.cli.output import put
 from vggbench.cli.parsing import SeveralValues
 
@@ -19,6 +19,7 @@ def weights(
     input: Annotated[
         str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
     ] = None,
+    ema: Ema = False,
     format: Format = None,
     output: Output = None,
 ) -> None:
@@ -33,4 +34,4 @@ def weights(
     else:
         from vggbench.cli.weights import show
 
-        put(show(model, input), format, output)
+        put(show(model, input, ema=ema), format, output)

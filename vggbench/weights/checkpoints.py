@@ -1,0 +1,137 @@
+"""Which of the objects in a PyTorch file are a network's tensors by name, and what the file says of them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vggbench.errors import WeightsError
+from vggbench.weights.archives import Archive
+from vggbench.weights.held import Held, Odd
+from vggbench.weights.modules import is_module, of_module
+from vggbench.weights.rebuilt import mapping_of, tensor_of
+from vggbench.weights.state import State
+from vggbench.weights.unpickling import Inert
+
+# Under which names checkpoints keep a network: (name, whether it is an average over steps).
+_HOLDERS = (
+    ("state_dict", False), ("model_state_dict", False), ("model", False), ("net", False), ("network", False),
+    ("net_state_dict", False), ("model_state", False), ("network_state_dict", False), ("weights", False),
+    ("params", False), ("module", False), ("checkpoint", False),
+    ("state_dict_ema", True), ("model_ema", True), ("ema_state_dict", True), ("model_ema_state_dict", True),
+    ("ema", True), ("ema_model", True), ("params_ema", True),
+)  # fmt: skip
+_KINDS = ("weight", "bias", "running_mean", "running_var", "W", "b", "kernel")
+"""How names of what must be a tensor end."""
+_DEEPEST = 2
+_MMENGINE = "message_hub"
+"""A key of mmengine's checkpoints, whose `state_dict` is the average, and `ema_state_dict` what it was made from."""
+
+
+class _Candidate(NamedTuple):
+    name: str
+    averaged: bool
+    value: Any
+
+
+def chosen(archive: Archive, *, ema: bool) -> State:
+    """The tensors of the network in a file; `ema` asks for those that were averaged over steps.
+
+    Raises WeightsError where there are none, or several and nothing says which.
+    """
+    candidates = list({id(found.value): found for found in reversed(_candidates(archive.content, archive, 0))}.values())
+    taken, said = _one(list(reversed(candidates)), archive, ema=ema)
+    if is_module(taken.value):
+        return of_module(taken.value, archive)._replace(said=said)
+    mapping = mapping_of(taken.value)
+    assert mapping is not None
+    return State(_tensors(mapping, archive), said)
+
+
+def _candidates(value: object, archive: Archive, depth: int) -> list[_Candidate]:
+    """Modules and state dicts, by the names of what holds them."""
+    if is_module(value):
+        return [_Candidate("", False, value)]
+    mapping = mapping_of(value)
+    if mapping is None or depth > _DEEPEST:
+        return []
+    found = []
+    for name, averaged in _HOLDERS:
+        for inner in _candidates(mapping.get(name), archive, depth + 1):
+            path = f"{name}.{inner.name}" if inner.name else name
+            found.append(_Candidate(path, averaged or inner.averaged, inner.value))
+    if not found and any(_is_weight(tensor_of(item, archive)) for item in mapping.values()):
+        found = [_Candidate("", False, value)]
+    if _MMENGINE in mapping and "ema_state_dict" in mapping:
+        found = [item._replace(averaged=not item.averaged) for item in found]
+    return found
+
+
+def _is_weight(tensor: Held | Odd | None) -> bool:
+    return isinstance(tensor, Odd) or (tensor is not None and len(tensor.shape) > 0)
+
+
+def _one(candidates: list[_Candidate], archive: Archive, *, ema: bool) -> tuple[_Candidate, tuple[str, ...]]:
+    """The candidate that was asked for, and a sentence where there was another."""
+    if not candidates:
+        raise WeightsError(_nothing(archive.content, archive.path))
+    asked = [item for item in candidates if item.averaged == ema]
+    others = [item for item in candidates if item.averaged != ema]
+    if ema and not asked:
+        raise WeightsError(
+            f"{archive.path} holds no averaged weights (--ema): expected state_dict_ema or model_ema in it, found "
+            f"{' and '.join(repr(item.name) for item in others if item.name) or 'a state dict alone'}."
+        )
+    pool = asked or others
+    if len(pool) > 1:
+        names = " and ".join(repr(item.name) for item in pool)
+        raise WeightsError(
+            f"{archive.path} holds several networks, {names}: expected one. Save it alone, by "
+            f"torch.save(torch.load(PATH)[{pool[0].name!r}], 'one.pth')."
+        )
+    (taken,) = pool
+    if taken.averaged and not ema:
+        return taken, (f"{taken.name} of the file, averaged weights, the only ones there",)
+    if others:
+        other = " and ".join(item.name for item in others)
+        return taken, (f"{taken.name} of the file, not {other}" + ("" if ema else "; --ema takes the other"),)
+    return taken, ()
+
+
+def _tensors(mapping: dict[Any, Any], archive: Archive) -> dict[str, Held]:
+    """All tensors of a state dict; other objects beside them are left, but not in a tensor's place."""
+    tensors: dict[str, Held] = {}
+    for name, value in mapping.items():
+        tensor = tensor_of(value, archive)
+        if isinstance(tensor, Held) and isinstance(name, str):
+            tensors[name] = tensor
+        elif tensor is not None or (isinstance(name, str) and name.rpartition(".")[2] in _KINDS):
+            raise WeightsError(
+                f"{archive.path} holds {str(name)[:80]!r} as {_kind(value, tensor)}: expected plain tensors in "
+                "floating point, by name; anything else is never executed here."
+            )
+        elif _candidates(value, archive, 0):
+            raise WeightsError(
+                f"{archive.path} holds more tensors under {str(name)[:80]!r}, beside those of a state dict: expected "
+                "one state dict. Save the network's alone, by torch.save(net.state_dict(), PATH)."
+            )
+    return tensors
+
+
+def _kind(value: object, tensor: Held | Odd | None) -> str:
+    if isinstance(tensor, Odd):
+        return f"a {tensor.kind}"
+    if tensor:
+        return "a tensor without a name"
+    return f"what {value.kind} would make" if isinstance(value, Inert) else type(value).__name__
+
+
+def _nothing(content: object, path: Path) -> str:
+    mapping = mapping_of(content)
+    if mapping is not None:
+        keys = ", ".join(repr(str(key)[:40]) for key in list(mapping)[:5]) or "nothing"
+        held = f"a dict of {keys}"
+    else:
+        held = f"what {content.kind} would make" if isinstance(content, Inert) else type(content).__name__
+    return (
+        f"{path} holds no state dict, but {held}, which is never executed here: expected tensors by name. Save them by "
+        "torch.save(net.state_dict(), PATH)."
+    )

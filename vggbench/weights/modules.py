@@ -1,0 +1,156 @@
+"""A network that was pickled whole: its tensors by the tree of its modules, and what the modules say of themselves."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vggbench.configs import Config
+from vggbench.errors import WeightsError
+from vggbench.model import VGG
+from vggbench.weights.archives import Archive
+from vggbench.weights.held import Held, Odd
+from vggbench.weights.rebuilt import mapping_of, tensor_of
+from vggbench.weights.state import State
+from vggbench.weights.unpickling import Inert
+
+_MOST_MODULES = 10_000
+_DEEPEST = 20
+# What modules of torch must say for a VGG's figures to come out; a class that is not here is refused by name.
+_SAYS: dict[str, dict[str, Any]] = {
+    "Conv2d": {"stride": (1, 1), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros", "transposed": False},
+    "MaxPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "return_indices": False},
+    "BatchNorm2d": {"eps": 1e-5, "affine": True, "track_running_stats": True},
+    "SyncBatchNorm": {"eps": 1e-5, "affine": True, "track_running_stats": True},
+    "AdaptiveAvgPool2d": {},  # before fc6, whose shape says what it must be; or over one position
+    "Linear": {}, "ReLU": {}, "Dropout": {}, "Dropout2d": {}, "Identity": {},
+    "Flatten": {"start_dim": 1, "end_dim": -1},
+    "Sequential": {}, "ModuleList": {}, "ModuleDict": {}, "DataParallel": {}, "DistributedDataParallel": {},
+}  # fmt: skip
+_PAIRS = ("stride", "dilation", "kernel_size", "padding")
+"""Attributes that one number stands for as well as two equal ones."""
+
+
+def is_module(value: object) -> bool:
+    """Whether a value of a pickle would be a network."""
+    return isinstance(value, Inert) and isinstance(value.state, dict) and "_modules" in value.state
+
+
+def of_module(root: Inert, archive: Archive) -> State:
+    """The tensors that its state dict would have, by name.
+
+    Raises WeightsError for layers that no VGG has, and for those that compute something else.
+    """
+    tensors: dict[str, Held] = {}
+    kinds: dict[str, str] = {}
+    roundings: set[bool] = set()
+    for count, (name, module) in enumerate(_walked("", root, 0, archive)):
+        if count > _MOST_MODULES:
+            raise WeightsError(f"{archive.path} holds more than {_MOST_MODULES:,} modules: expected a VGG's.")
+        state = module.state
+        assert isinstance(state, dict)
+        kinds[name] = module.kind.rpartition(".")[2]
+        own = _own_tensors(name, module, archive)
+        _require_usual(name, module, bool(own) or bool(mapping_of(state.get("_modules"))), archive)
+        tensors |= own
+        if kinds[name] == "MaxPool2d":
+            roundings.add(bool(state.get("ceil_mode", False)))
+    if len(roundings) > 1:
+        raise WeightsError(f"{archive.path} rounds some pooled sizes up and others down: expected one way.")
+    return State(tensors, ceil_pool=roundings.pop() if roundings else None, kinds=kinds)
+
+
+def _walked(name: str, module: Inert, depth: int, archive: Archive) -> Iterator[tuple[str, Inert]]:
+    if depth > _DEEPEST:
+        raise WeightsError(f"{archive.path} holds modules within modules without end: expected a VGG's.")
+    yield name, module
+    assert isinstance(module.state, dict)
+    for key, inner in (mapping_of(module.state.get("_modules")) or {}).items():
+        path = f"{name}.{key}" if name else str(key)
+        if is_module(inner):
+            yield from _walked(path, inner, depth + 1, archive)
+        elif inner is not None:
+            raise WeightsError(f"{archive.path} holds {path[:80]!r} in a network, which is no module: expected layers.")
+
+
+def _own_tensors(name: str, module: Inert, archive: Archive) -> dict[str, Held]:
+    state = module.state
+    assert isinstance(state, dict)
+    passing = state.get("_non_persistent_buffers_set")
+    left = set(map(str, _members(passing)))
+    found = {}
+    for part in ("_parameters", "_buffers"):
+        for key, value in (mapping_of(state.get(part)) or {}).items():
+            tensor = tensor_of(value, archive)
+            if value is None or key in left:
+                continue
+            if not isinstance(tensor, Held):
+                kind = tensor.kind if isinstance(tensor, Odd) else "other object"
+                raise WeightsError(f"{archive.path} holds {name}.{key} as a {kind}: expected a plain tensor.")
+            found[f"{name}.{key}" if name else str(key)] = tensor
+    return found
+
+
+def _members(value: object) -> list[Any]:
+    """Of a set, in either way that pickles have it."""
+    if not isinstance(value, Inert):
+        return []
+    listed = value.arguments[0] if isinstance(value.arguments, tuple) and value.arguments else []
+    return [*value.items, *(listed if isinstance(listed, list) else [])]
+
+
+def _require_usual(name: str, module: Inert, holds: bool, archive: Archive) -> None:
+    """Refuse what is known to compute something else, and layers of which nothing is known."""
+    kind, state = module.kind.rpartition(".")[2], module.state
+    assert isinstance(state, dict)
+    of_torch = module.kind.startswith("torch.nn.")
+    if (of_torch and kind not in _SAYS) or (not of_torch and not holds):
+        raise WeightsError(
+            f"{archive.path} is a network saved whole whose {name or 'first module'} is a {module.kind}: expected a "
+            "VGG's own layers, convolutions, ReLU, max-pooling and fully connected layers."
+        )
+    usual = dict(_SAYS[kind]) if of_torch else {}
+    if kind == "Conv2d":
+        usual["padding"] = _padding(state)
+    for attribute, expected in usual.items():
+        found = (
+            _pair(state[attribute]) if attribute in _PAIRS and attribute in state else state.get(attribute, expected)
+        )
+        if found != (_pair(expected) if attribute in _PAIRS else expected):
+            raise WeightsError(
+                f"{archive.path} is a network saved whole whose {name} is a {kind} with {attribute} {found!r:.40}: "
+                f"expected {expected!r}."
+            )
+
+
+def _padding(state: dict[Any, Any]) -> object:
+    """A convolution keeps its map's size; one that stands for fc6 takes 7 x 7 windows unpadded."""
+    kernel = _pair(state.get("kernel_size"))
+    if not (isinstance(kernel, tuple) and len(kernel) == 2 and kernel[0] == kernel[1] and isinstance(kernel[0], int)):
+        return "that of a square kernel"
+    return 0 if kernel[0] == 7 else kernel[0] // 2
+
+
+def _pair(value: object) -> object:
+    return (value, value) if isinstance(value, int) else value
+
+
+def require_places(kinds: dict[str, str], config: Config, path: Path) -> None:
+    """Raise WeightsError where a network that was pickled whole has another kind of layer in a place than `config`."""
+    before = next((name.removesuffix("features.0") for name in kinds if name.endswith("features.0")), None)
+    if before is None:
+        return
+    with torch.device("meta"):
+        network = VGG(config, 1, 1 / 64)
+    own = {name.removeprefix(before): kind for name, kind in kinds.items()}
+    for name, module in network.features.named_children():
+        expected, found = type(module).__name__, own.get(f"features.{name}")
+        if found != expected and (found, expected) != ("SyncBatchNorm", "BatchNorm2d"):
+            raise WeightsError(
+                f"{path} does not fit config {config.name}: expected {expected} at features.{name}, found {found}."
+            )
+    fc = [kind for name, kind in own.items() if re.fullmatch(r"classifier\.\d+", name) and kind in ("Linear", "ReLU")]
+    if fc and fc != ["Linear", "ReLU", "Linear", "ReLU", "Linear"]:
+        raise WeightsError(f"{path} has {' '.join(fc)} in its classifier: expected three Linear with ReLU between.")

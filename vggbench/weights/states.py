@@ -1,0 +1,125 @@
+"""From a file or folder of tensors to a config's tensors by torchvision's names: safetensors, PyTorch, `.npz`."""
+
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from vggbench.configs import Config
+from vggbench.errors import WeightsError
+from vggbench.weights.archives import read_archive
+from vggbench.weights.checkpoints import chosen
+from vggbench.weights.files import description_in, file_hash, held_in, is_safetensors, magic_of, tensors_hash
+from vggbench.weights.folders import INDEX, description_of, read_shards, weights_in
+from vggbench.weights.modules import require_places
+from vggbench.weights.naming import named
+from vggbench.weights.npz import read_npz
+from vggbench.weights.recognition import refuse, refuse_folder, refuse_zip
+from vggbench.weights.state import State
+
+LARGEST = 4_000_000_000
+"""Bytes of a file that is read."""
+
+
+class Found(NamedTuple):
+    """The tensors of a config in a file, and what the file says of them."""
+
+    tensors: dict[str, Tensor]
+    description: dict[str, Any]
+    ceil_pool: bool | None
+    sha256: str
+    """Of the file; of the tensors where several files hold them, or a file holds others as well."""
+    said: tuple[str, ...]
+
+
+def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
+    """The tensors of `config` in a file, or in a folder as Hugging Face has it; `ema` asks for averaged ones.
+
+    Raises WeightsError for what is no whole file, is ambiguous, or holds anything else, and
+    PartOfNetError for a part of a net.
+    """
+    file = _file(path)
+    state = _state(file, ema=ema)
+    tensors, said = named(state.tensors, config, path, says_whole=bool(state.description))
+    require_places(state.kinds, config, path)
+    description = state.description or (description_of(file.parent, tensors) if _is_hugging_face(path) else {})
+    read = {name: tensor.read() for name, tensor in tensors.items()}
+    digest = tensors_hash(read) if ema or file.name.endswith(INDEX) else file_hash(file)
+    return Found(read, description, state.ceil_pool, digest, (*state.said, *said))
+
+
+def is_of_tensors(path: Path) -> bool:
+    """Whether a file or folder is one that `read_state` reads, or refuses by name."""
+    head = magic_of(path) if path.is_file() else b""
+    return path.is_dir() or path.name.endswith(INDEX) or is_safetensors(head, path) or head.startswith((b"PK", b"\x80"))
+
+
+def form_name(path: Path) -> str:
+    """What a file or folder that `read_state` reads is in. Raises WeightsError."""
+    if _is_hugging_face(path):
+        return "Hugging Face"
+    head = magic_of(path)
+    is_npz = head.startswith(b"PK") and all(name.endswith(".npy") for name in _names(path))
+    return "NumPy" if is_npz else "safetensors" if is_safetensors(head, path) else "PyTorch"
+
+
+def _is_hugging_face(path: Path) -> bool:
+    return path.is_dir() or path.name.endswith(INDEX)
+
+
+def _file(path: Path) -> Path:
+    """The file that is meant by a folder."""
+    if not path.is_dir():
+        return path
+    found = weights_in(path)
+    if found is None:
+        raise refuse_folder(path)
+    return found
+
+
+def _state(file: Path, *, ema: bool) -> State:
+    if file.is_file() and file.stat().st_size > LARGEST:
+        raise WeightsError(f"{file} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
+    plain = _plain(file)
+    if plain and ema:
+        raise WeightsError(f"{file} holds no averaged weights (--ema): expected a checkpoint that torch.save wrote.")
+    return plain or _of_torch(file, ema=ema)
+
+
+def _plain(file: Path) -> State | None:
+    """Of a file in which there is one set of tensors; None for what may be PyTorch's."""
+    if file.name.endswith(INDEX):
+        return State(read_shards(file))
+    magic = magic_of(file)
+    if is_safetensors(magic, file):
+        return State(held_in(file), description=description_in(file))
+    if magic.startswith(b"PK"):
+        names = _names(file)
+        if names and all(name.endswith(".npy") for name in names):
+            return read_npz(file)
+        if not any(name.rpartition("/")[2] == "data.pkl" for name in names) or any("/code/" in name for name in names):
+            raise refuse_zip(file, names)
+    elif not magic.startswith(b"\x80"):
+        raise refuse(file)
+    return None
+
+
+def _of_torch(file: Path, *, ema: bool) -> State:
+    state = chosen(read_archive(file), ema=ema)
+    if sum(tensor.values * tensor.itemsize for tensor in state.tensors.values()) > file.stat().st_size:
+        raise WeightsError(
+            f"{file} claims tensors larger than itself: expected a plain state dict. Do not trust this file."
+        )
+    return state
+
+
+def _names(file: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    except Exception as error:  # a damaged zip raises nearly anything
+        raise WeightsError(
+            f"{file} is a zip archive that is cut off or damaged ({type(error).__name__}): expected a whole file, as "
+            "torch.save or numpy.savez writes it. Copy or download it again."
+        ) from error
