@@ -17,9 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
 from vggbench.errors import DataError, first_line
-from vggbench.libjpeg import complaints
 from vggbench.memory import hold_memory_flat
-from vggbench.views import NotAnImage, Rescale, decode, rescale
+from vggbench.views import NotAnImage, Rescale, decode_listening, rescale
 
 PREFETCH = 16
 """Images that each worker is ahead."""
@@ -82,23 +81,22 @@ class Images(Dataset[Loaded]):
     def __getitem__(self, request: Request) -> Loaded:
         image = self._images[request.position]
         try:
-            with complaints() as heard:
-                pixels = decode(read_whole(image))
+            pixels, doubt = decode_listening(read_whole(image))
             found = {want: rescale(pixels, want.scale, want.how or self._how) for want in request.wanted}
         except NotAnImage as reason:
             return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
         shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
         flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
-        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt="; ".join(heard) or None)
+        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt=doubt)
 
 
 def read_whole(image: ImageFile) -> bytes:
     """The encoded image, as it was listed; raises NotAnImage where it cannot be read or has changed."""
     try:
         encoded = image.read()
-    except OSError as error:
-        raise NotAnImage(f"{CANNOT_BE_READ} ({error.strerror or first_line(error)})") from error
-    if len(encoded) != image.length:
+    except Exception as error:  # of shards that have changed, Arrow raises nearly anything
+        raise NotAnImage(f"{CANNOT_BE_READ} ({getattr(error, 'strerror', None) or first_line(error)})") from error
+    if encoded is None or len(encoded) != image.length:
         raise NotAnImage(f"changed since it was listed with {image.length:,} bytes")
     return encoded
 
