@@ -65,7 +65,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         count.append(len(data))
         return original(data)
 
-    monkeypatch.setattr("vggbench.loading.decode", counting)
+    monkeypatch.setattr("vggbench.views.decode", counting)
     return count
 
 

@@ -183,7 +183,9 @@ def test_the_jitter_is_uniform_and_ends_at_both_ends(pictures: Path, monkeypatch
         return torch.zeros(3, 224, 224, dtype=torch.uint8)
 
     monkeypatch.setattr("vggbench.train.crops.rescale", note)
-    monkeypatch.setattr("vggbench.train.crops.decode", lambda data: torch.zeros(3, 224, 224, dtype=torch.uint8))
+    monkeypatch.setattr(
+        "vggbench.train.crops.decode_listening", lambda data: (torch.zeros(3, 224, 224, dtype=torch.uint8), None)
+    )
     images = open_data(pictures).images[:1] * 4000
     recipe = Recipe(train_scale=TrainScale(256, 512))
     crops = Crops(DataSet("d", images, 4000), np.zeros(4000, np.int32), np.zeros((3, 3)), recipe)

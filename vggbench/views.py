@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -256,12 +257,16 @@ def _hear_jpegs_inside(header: Image.Image, data: bytes) -> None:
     tags = getattr(header, "tag_v2", {})
     if header.format != "TIFF" or tags.get(_COMPRESSION) != 7:
         return
-    tables = tags.get(_JPEG_TABLES, b"")[:-2]  # SOI and tables, without EOI
-    offsets, lengths = _STRIPS if _STRIPS[0] in tags else _TILES
-    for offset, length in zip(tags[offsets], tags[lengths], strict=True):
-        part = data[offset : offset + length]
-        with contextlib.suppress(RuntimeError):  # whether it can be decoded is libtiff's to say
-            _decode_jpeg(tables + part[2:] if tables else part, ImageReadMode.UNCHANGED)
+    left = MAX_PIXELS
+    with contextlib.suppress(Exception):  # what can be decoded is libtiff's to say
+        tables = tags.get(_JPEG_TABLES, b"")[:-2]  # SOI and tables, without EOI
+        offsets, lengths = _STRIPS if _STRIPS[0] in tags else _TILES
+        for offset, length in zip(tags[offsets], tags[lengths], strict=True):
+            part = data[offset : offset + length]
+            jpeg = tables + part[2:] if tables else part
+            left -= math.prod(Image.open(io.BytesIO(jpeg)).size)
+            if left >= 0:
+                _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
 
 
 def _resizes_uint8_natively(interpolation: str) -> bool:
