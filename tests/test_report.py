@@ -104,7 +104,7 @@ def test_it_is_the_same_again_and_of_bounded_size(
 def test_the_worst_come_first_and_are_few() -> None:
     class Image:
         def __init__(self, name: str) -> None:
-            self.id = name
+            self.id, self.length = name, 0
 
         def read(self) -> bytes:
             return b""
