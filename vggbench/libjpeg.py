@@ -18,7 +18,7 @@ _OF_TAGS = re.compile(r"[\w.]+: ")
 
 @contextlib.contextmanager
 def complaints() -> Iterator[list[str]]:
-    """A list that holds, after the block, what libjpeg and libtiff complained of in it; anything else goes on to stderr."""
+    """A list that holds, after the block, what the two complained of in it; anything else goes on to stderr."""
     found: list[str] = []
     with tempfile.TemporaryFile() as log:
         _flush()

@@ -26,7 +26,8 @@ _ORIENTATION, _COMPRESSION, _JPEG_TABLES, _STRIPS, _TILES = 0x0112, 259, 347, (2
 """Tags of EXIF and TIFF; strips and tiles by their offsets and lengths."""
 _LIBJPEGS = ("JPEG", "MPO")
 """Pillow's formats whose first picture is a plain JPEG."""
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+"""How a file begins."""
 _BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
 """Chunks of a PNG that Pillow reads without any use for a pixel."""
 MAX_RATIO = 50
@@ -190,7 +191,7 @@ def take(image: Tensor, view: View) -> Tensor:
 def _opened(data: bytes) -> Image.Image:
     """The header, of an image that may be decoded."""
     with _reasons("is no image" if data else "is empty", with_why=False):
-        header = Image.open(io.BytesIO(_pixels_alone(data)))
+        header = _header(data)
     width, height = header.size
     if width * height > MAX_PIXELS:
         raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
@@ -219,17 +220,36 @@ def _reasons(what: str, *, with_why: bool = True) -> Iterator[None]:
         raise NotAnImage(f"{what} ({first_line(error)})" if with_why else what) from error
 
 
-def _pixels_alone(data: bytes) -> bytes:
-    """A PNG without its texts and profiles: of a sound picture they may be broken, or longer than Pillow reads."""
-    if not data.startswith(_PNG):
-        return data
+def _header(data: bytes) -> Image.Image:
+    """As Pillow reads it, without what in a sound picture may be broken, or longer than Pillow reads."""
+    try:
+        return Image.open(io.BytesIO(_without_texts(data) if data.startswith(_PNG) else data))
+    except Exception:
+        if not data.startswith(_JPEG):
+            raise
+        return Image.open(io.BytesIO(_without_applications(data)))
+
+
+def _without_texts(png: bytes) -> bytes:
+    """A PNG without its texts, profiles and EXIF."""
     kept, at = [_PNG], len(_PNG)
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")  # length, name, content, checksum
-        if data[at + 4 : at + 8] not in _BESIDE_THE_PIXELS:
-            kept.append(data[at:end])
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")  # length, name, content, checksum
+        if png[at + 4 : at + 8] not in _BESIDE_THE_PIXELS:
+            kept.append(png[at:end])
         at = end
     return b"".join(kept)
+
+
+def _without_applications(jpeg: bytes) -> bytes:
+    """A JPEG without its EXIF, profiles and lists of further pictures: all of APP1 to APP15 but Adobe's transform."""
+    kept, at = [_JPEG], len(_JPEG)
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] != b"\xda":  # SOS
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if jpeg[at + 1] == 0xEE or not 0xE1 <= jpeg[at + 1] <= 0xEF:
+            kept.append(jpeg[at:end])
+        at = end
+    return b"".join([*kept, jpeg[at:]])
 
 
 def _is_turned(data: bytes) -> bool:
