@@ -242,12 +242,12 @@ def _reading(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
     Raises DataError where they cannot be started.
     """
     stream = _started(loader)
-    end = functools.partial(_end, stream)
+    end, unregister = functools.partial(_end, stream), atexit.unregister  # no global is left where this ends last
     atexit.register(end)
     try:
         yield stream
     finally:
-        atexit.unregister(end)
+        unregister(end)
         end()
 
 
@@ -267,9 +267,10 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
 
 def _end(stream: Any) -> None:
     """End the workers: at exit `multiprocessing` would send them SIGTERM, which they ignore, and wait for ever."""
-    stream._shutdown_workers()  # by no public name, and an exception's traceback may keep the iterator alive
-    for worker in stream._workers:
-        worker.kill()  # one that hangs in a file system
+    if not stream._shutdown:
+        stream._shutdown_workers()  # by no public name, and an exception's traceback may keep the iterator alive
+        for worker in stream._workers:
+            worker.kill()  # one that hangs in a file system
 
 
 def _as_it_is(item: _Item) -> _Item:

@@ -32,6 +32,8 @@ _BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cH
 """Chunks of a PNG that Pillow reads without any use for a pixel."""
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
+_NAMED = 2
+"""Complaints of one image that are passed on."""
 
 
 class NotAnImage(Exception):  # noqa: N818 - a reason, reported by the evaluation for the file it belongs to
@@ -147,10 +149,12 @@ def decode(data: bytes) -> Tensor:
 
 
 def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
-    """What `decode` gives, and what libjpeg complained of meanwhile, if anything. Raises NotAnImage."""
+    """What `decode` gives, and what libjpeg or libtiff complained of meanwhile, if anything. Raises NotAnImage."""
     with complaints() as heard:
         pixels = decode(data)
-    return pixels, "; ".join(dict.fromkeys(heard)) or None
+    different = list(dict.fromkeys(heard))
+    more = f" and {len(different) - _NAMED} more" if len(different) > _NAMED else ""
+    return pixels, "; ".join(different[:_NAMED]) + more or None
 
 
 class Header(NamedTuple):
