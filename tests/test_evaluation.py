@@ -65,7 +65,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         count.append(len(data))
         return original(data)
 
-    monkeypatch.setattr("vggbench.loading.decode", counting)
+    monkeypatch.setattr("vggbench.views.decode", counting)
     return count
 
 
@@ -180,8 +180,21 @@ def test_bad_images_are_named_at_the_end_and_the_rest_is_kept(
 
 def test_only_bad_images_is_an_error_even_when_they_may_be_skipped(pictures: Path, tmp_path: Path) -> None:
     data = _spoiled(pictures, tmp_path / "d", *(f"{n}/picture_{i}.JPEG" for i, n in enumerate(NAMES)))
-    with pytest.raises(UnreadableImages, match="4 of 4"):
+    with pytest.raises(UnreadableImages, match="4 of 4") as caught:
         _run(data, tmp_path / "runs", skip_unreadable=True)
+    assert "skip" not in str(caught.value)
+
+
+def test_an_image_that_cannot_be_opened_may_be_skipped_and_is_tried_again(many_pictures: Path, tmp_path: Path) -> None:
+    data = _spoiled(many_pictures, tmp_path / "d")
+    path = tmp_path / "d" / "apple" / "many_004.JPEG"
+    content = path.read_bytes()
+    path.unlink()
+    run = _run(data, tmp_path / "runs", skip_unreadable=True)
+    assert len(run.images) == 69
+    assert [why.partition(" (")[0] for why in run.unreadable.values()] == ["cannot be read"]
+    path.write_bytes(content)
+    assert len(_run(data, tmp_path / "runs", skip_unreadable=True).images) == 70
 
 
 def test_an_image_that_changes_while_we_look_is_not_counted(pictures: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vggbench import loading
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
 from vggbench.data import DataSet, open_data
@@ -205,7 +204,7 @@ def test_one_decode_an_image_for_the_whole_table(
         decoded.append(len(encoded))
         return decode(encoded)
 
-    monkeypatch.setattr(loading, "decode", counting)
+    monkeypatch.setattr("vggbench.views.decode", counting)
     model = caffe_net(peaked("A"), "A")
     jobs = [job for _, _, job in jobs_of(model)]
     evaluate(open_data(pictures), jobs, tmp_path, Settings(device="cpu", workers=0, backend="pytorch"))

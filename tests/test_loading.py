@@ -1,17 +1,27 @@
 """Images read by worker processes: packed lists, and signals that reach the whole group."""
 
+import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import Dataset
 
-from vggbench.loading import Packed
+from vggbench.data import ImageFile
+from vggbench.errors import DataError
+from vggbench.loading import Packed, from_workers, read_whole
+from vggbench.views import NotAnImage
 
 
 @given(st.lists(st.text() | st.integers() | st.tuples(st.text(), st.none())))
@@ -36,3 +46,101 @@ def test_a_signal_to_the_whole_group_ends_in_one_sentence(command: str, many_pic
     assert process.returncode == 130, told
     assert told.splitlines()[-1].startswith("vggbench: Interrupted.")
     assert "Traceback" not in told
+
+
+class _Item(NamedTuple):
+    place: int
+    pixels: Tensor
+
+
+class _Failing(Dataset[_Item]):
+    """Items of which the fourth does something else."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        self._what = what
+
+    def __getitem__(self, place: int) -> _Item:
+        if place == 3:
+            self._what()
+        return _Item(place, torch.zeros(10_000, dtype=torch.uint8))
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _raise_unpicklable() -> None:
+    class LocalError(Exception):
+        def __init__(self, one: str, two: str) -> None:
+            super().__init__(one)
+
+    raise LocalError("one", "two")
+
+
+def _leave_no_room() -> None:
+    """No file, shared memory among it, may grow: as on a full /dev/shm."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (lambda: _raise(ValueError("no good")), r"ValueError: no good"),
+        (_raise_unpicklable, r"LocalError: one"),
+        (lambda: _raise(MemoryError()), r"\(MemoryError\)"),
+        (lambda: _raise(SystemExit(3)), r"SystemExit: 3"),
+        (lambda: _raise(KeyboardInterrupt()), r"\(KeyboardInterrupt\)"),
+        (_leave_no_room, r"File too large"),
+    ],
+    ids=["error", "unpicklable", "memory", "exit", "interrupt", "no room"],
+)
+def test_whatever_fails_in_a_reading_process_is_one_sentence(
+    what: Callable[[], object], said: str, batched: bool
+) -> None:
+    order = [[0, 1], [2, 3], [4, 5]] if batched else range(6)
+    stream = from_workers(_Failing(what), order, 2, batched=batched)
+    with pytest.raises(DataError, match=rf"^A process that reads images died .*{said}.*--workers 0"):
+        list(stream)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_reading_process_is_met_where_its_images_are_awaited() -> None:
+    """Five seconds, after which PyTorch looks whether its processes live; until then the main process works on."""
+    stream = from_workers(_Failing(lambda: os.kill(os.getpid(), signal.SIGKILL)), range(6), 1)
+    time.sleep(1)  # a handler of SIGCHLD would raise here
+    with pytest.raises(DataError, match=r"^A process that reads images died"):
+        list(stream)
+    assert multiprocessing.active_children() == []
+
+
+def test_in_the_main_process_an_error_keeps_its_traceback() -> None:
+    with pytest.raises(ValueError, match="no good"):
+        list(from_workers(_Failing(lambda: _raise(ValueError("no good"))), range(6), 0))
+
+
+def test_an_error_of_the_main_process_ends_the_program(tmp_path: Path) -> None:
+    """Although a traceback that is kept holds on to reading processes that heed no SIGTERM."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\n"
+        "from vggbench.loading import from_workers\n"
+        "stream = from_workers([torch.zeros(9)] * 90, range(90), 2)\n"
+        "next(stream)\n"
+        "raise ValueError('a bug')\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("ValueError: a bug\n")
+
+
+class _Changed(ImageFile):
+    """One of a shard that has fewer rows than when it was listed."""
+
+    def read(self) -> bytes:
+        raise IndexError("index out of bounds")
+
+
+def test_whatever_reading_a_file_raises_is_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(NotAnImage, match=r"^cannot be read \(index out of bounds\)$"):
+        read_whole(_Changed("a", tmp_path, 1, "c"))

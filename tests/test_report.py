@@ -1,8 +1,10 @@
 """The report: one file, everything escaped, nothing fetched, a sort that works; in a browser where there is one."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Result
+from PIL import Image as Picture
 
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network
-from vggbench.data import open_data
+from vggbench.data import ImageFile, open_data
 from vggbench.per_image import PerImage
 from vggbench.plots.layers import parameters_and_macs
-from vggbench.report import WORST, Gallery, gallery, number, render
+from vggbench.report import WORST, Gallery, _thumbnail, gallery, number, render
 from vggbench.tables.table import Column, Table
 
 HOSTILE = "<script>alert(1)</script>"
@@ -104,7 +107,7 @@ def test_it_is_the_same_again_and_of_bounded_size(
 def test_the_worst_come_first_and_are_few() -> None:
     class Image:
         def __init__(self, name: str) -> None:
-            self.id = name
+            self.id, self.length = name, 0
 
         def read(self) -> bytes:
             return b""
@@ -180,3 +183,20 @@ def test_in_chromium(browser: Any, tmp_path: Path) -> None:
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"]
     assert all(url.startswith(("file:", "data:")) for url in urls)
+
+
+def test_a_thumbnail_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (180, 240, 3), dtype=np.uint8)
+    Picture.fromarray(noise).save(file, "JPEG", quality=90)
+    encoded = bytearray(file.getvalue())
+    encoded[20_000:20_400] = bytes(400)
+    (tmp_path / "damaged.jpg").write_bytes(encoded)
+    (tmp_path / "cut.jpg").write_bytes(encoded[:9000])
+    images = {
+        path.name: ImageFile(path.name, path, path.stat().st_size, "c") for path in sorted(tmp_path.glob("*.jpg"))
+    }
+    assert str(_thumbnail(images["damaged.jpg"])).startswith("data:image/jpeg;base64,")
+    assert _thumbnail(images["cut.jpg"]) is None
+    assert _thumbnail(replace(images["cut.jpg"], path=tmp_path / "gone.jpg")) is None
+    assert capfd.readouterr().err == ""

@@ -183,7 +183,9 @@ def test_the_jitter_is_uniform_and_ends_at_both_ends(pictures: Path, monkeypatch
         return torch.zeros(3, 224, 224, dtype=torch.uint8)
 
     monkeypatch.setattr("vggbench.train.crops.rescale", note)
-    monkeypatch.setattr("vggbench.train.crops.decode", lambda data: torch.zeros(3, 224, 224, dtype=torch.uint8))
+    monkeypatch.setattr(
+        "vggbench.train.crops.decode_listening", lambda data: (torch.zeros(3, 224, 224, dtype=torch.uint8), None)
+    )
     images = open_data(pictures).images[:1] * 4000
     recipe = Recipe(train_scale=TrainScale(256, 512))
     crops = Crops(DataSet("d", images, 4000), np.zeros(4000, np.int32), np.zeros((3, 3)), recipe)
@@ -223,6 +225,25 @@ def test_an_unreadable_image_is_named(tmp_path: Path, many_pictures: Path, worke
     crops = Crops(DataSet("d", images, len(images)), np.zeros(len(images), np.int32), np.zeros((3, 3)), Recipe())
     with pytest.raises(UnreadableImages, match=r"^\S*broken.JPEG is no image: expected an image"):
         list(batches(crops, 0, workers=workers))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_complaint_of_libjpeg_goes_with_the_batch(
+    tmp_path: Path, many_pictures: Path, workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = open_data(many_pictures)
+    content = bytearray(data.images[0].read())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    (tmp_path / "damaged.JPEG").write_bytes(content)
+    images = (*data.images[:5], ImageFile("z", tmp_path / "damaged.JPEG", len(content), data.class_names[0]))
+    few = DataSet("d", images, len(images))
+    crops = Crops(few, np.zeros(len(images), np.int32), np.zeros((3, 3)), Recipe(batch_size=3))
+    first, second = batches(crops, 0, workers=workers)
+    assert [*first.doubt, *second.doubt] == [
+        f"{tmp_path / 'damaged.JPEG'} (Corrupt JPEG data: premature end of data segment)"
+    ]
+    measure(few)
+    assert capfd.readouterr().err == ""
 
 
 # ---------------------------------------------------------------- training
@@ -455,8 +476,11 @@ def test_a_validation_image_that_cannot_be_read_is_named(many_pictures: Path, tm
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
     (tmp_path / "broken.JPEG").write_text("text")
     val = DataSet("val", (ImageFile("z", tmp_path / "broken.JPEG", 4, data.class_names[0]), *data.images[:3]), 4)
-    with pytest.raises(UnreadableImages, match=r"val cannot validate: .*broken.JPEG.* the same command carries on"):
+    with pytest.raises(
+        UnreadableImages, match=r"val cannot validate: .*broken.JPEG.* the same command carries on"
+    ) as caught:
         train(CONFIGS["A"], data, val, recipe, width=1 / 16, running=ALONE)
+    assert "--skip-bad-images" not in str(caught.value), "which train does not have"
 
 
 def test_what_does_not_fit_in_memory_gets_a_sentence(many_pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

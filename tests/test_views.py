@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -10,12 +12,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torchvision.transforms import v2
 
 from vggbench.errors import DataError
 from vggbench.libjpeg import complaints
 from vggbench.protocols import View
-from vggbench.views import INPUTS, MAX_PIXELS, Input, NotAnImage, Rescale, decode, header_of, rescale, take
+from vggbench.views import (
+    INPUTS,
+    MAX_PIXELS,
+    Input,
+    NotAnImage,
+    Rescale,
+    decode,
+    decode_listening,
+    header_of,
+    rescale,
+    take,
+)
 
 
 def _encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -180,3 +194,113 @@ def test_a_header_is_refused_where_decoding_would_be() -> None:
     for data in (_encoded(_noise("L", (1200, 20))), _encoded(Image.fromarray(np.ones((47, 61), np.int32)), "TIFF")):
         with pytest.raises(NotAnImage, match=r"sliver|32 bits"):
             header_of(data)
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def _png_with(*chunks: bytes, mode: str = "RGB", late: bool = False) -> bytes:
+    """A PNG with more chunks before its pixels, or behind them."""
+    png = _encoded(_noise(mode), "PNG")
+    at = len(png) - 12 if late else 33
+    return png[:at] + b"".join(chunks) + png[at:]
+
+
+_LONG = zlib.compress(bytes(3_000_000))
+_NO_TIFF = b"Exif\0\0broken"
+_NO_ENTRIES = b"II*\0\x08\0\0\0\xff\xff"
+
+BROKEN_BESIDE_THE_PIXELS = {
+    "PNG, EXIF": (_encoded(_noise(), "PNG", exif=_NO_TIFF), _encoded(_noise(), "PNG")),
+    "PNG, short EXIF": (_png_with(_chunk(b"eXIf", _NO_ENTRIES)), _encoded(_noise(), "PNG")),
+    "PNG, EXIF at the end": (_png_with(_chunk(b"eXIf", b"xx"), late=True), _encoded(_noise(), "PNG")),
+    "PNG, long text": (_png_with(_chunk(b"zTXt", b"k\0\0" + _LONG)), _encoded(_noise(), "PNG")),
+    "PNG, long XMP": (_png_with(_chunk(b"iTXt", b"k\0\1\0\0\0" + _LONG), late=True), _encoded(_noise(), "PNG")),
+    "PNG, much text": (_png_with(*[_chunk(b"tEXt", b"k\0" + bytes(900_000))] * 80), _encoded(_noise(), "PNG")),
+    "PNG, long profile": (_png_with(_chunk(b"iCCP", b"k\0\0" + _LONG), mode="P"), _encoded(_noise("P"), "PNG")),
+    "PNG, wrong checksum": (_png_with(_chunk(b"tEXt", b"k\0v")[:-1] + b"x"), _encoded(_noise(), "PNG")),
+    "PNG, short gamma": (_png_with(_chunk(b"gAMA", b"x")), _encoded(_noise(), "PNG")),
+    "WebP, EXIF": (_encoded(_noise(), "WEBP", exif=_NO_TIFF), _encoded(_noise(), "WEBP")),
+    "WebP, short EXIF": (_encoded(_noise(), "WEBP", exif=_NO_ENTRIES), _encoded(_noise(), "WEBP")),
+    "JPEG, EXIF": (_encoded(_noise(), exif=_NO_TIFF), _encoded(_noise())),
+    "JPEG, short profile": (
+        _encoded(_noise("CMYK")).replace(b"\xff\xee", b"\xff\xe2\0\x0eICC_PROFILE\0\xff\xee", 1),
+        _encoded(_noise("CMYK")),
+    ),
+    "TIFF, profile": (_encoded(_noise(), "TIFF", icc_profile=b"broken"), _encoded(_noise(), "TIFF")),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_BESIDE_THE_PIXELS)
+def test_what_is_broken_beside_the_pixels_harms_nothing(case: str) -> None:
+    broken, sound = BROKEN_BESIDE_THE_PIXELS[case]
+    assert broken != sound
+    assert torch.equal(decode(broken), decode(sound))
+    assert header_of(broken) == header_of(sound)
+
+
+def test_an_orientation_is_found_in_every_format() -> None:
+    exif, text = Image.Exif(), PngInfo()
+    exif[0x0112] = 6
+    text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>', zip=True)
+    assert all(header_of(_encoded(_noise(), kind, exif=exif)).oriented for kind in ("JPEG", "PNG", "WEBP", "TIFF"))
+    assert header_of(_encoded(_noise(), "PNG", pnginfo=text)).oriented
+
+
+def test_the_header_of_a_png_is_read_without_its_pixels() -> None:
+    png = _encoded(_noise(), "PNG")
+    assert header_of(png[:80]) == header_of(png)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("MPO", "RGB"), ("MPO", "L"), ("TIFF", "RGB"), ("TIFF", "L"), ("TIFF", "CMYK")]
+)
+def test_libjpeg_is_heard_in_whatever_file_it_decodes(kind: str, mode: str) -> None:
+    picture = _noise(mode, (240, 180))
+    options = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {"compression": "jpeg"}
+    sound = _encoded(picture, kind, quality=90, **options)
+    assert header_of(sound).format == kind
+    pixels, complaint = decode_listening(sound)
+    expected = np.asarray(Image.open(io.BytesIO(sound)).convert("RGB")).transpose(2, 0, 1)
+    np.testing.assert_array_equal(pixels.numpy(), expected)
+    assert complaint is None
+    broken = bytearray(sound)
+    place = len(broken) // 4  # in the first picture
+    broken[place : place + 400] = bytes(400)
+    pixels, complaint = decode_listening(bytes(broken))
+    assert not np.array_equal(pixels.numpy(), expected)
+    assert "Corrupt JPEG data" in str(complaint)
+
+
+def test_libtiff_is_heard_and_its_words_on_tags_are_not(capfd: pytest.CaptureFixture[str]) -> None:
+    fax = bytearray(_encoded(_noise("1", (240, 180)), "TIFF", compression="group4", icc_profile=b"any"))
+    assert decode_listening(bytes(fax))[1] is None
+    fax[2000:2040] = b"\xff" * 40
+    complaint = str(decode_listening(bytes(fax))[1])
+    assert complaint.startswith("Fax4Decode: Bad code word at line 29 of strip 0")
+    assert "more" in complaint
+    assert len(complaint) < 200
+    with complaints() as heard:
+        os.write(2, b"TIFFFetchNormalTag: Defined set_get_field_type of custom tag 47030.\n")
+    assert heard == []
+    assert capfd.readouterr().err == ""
+
+
+def test_strips_of_a_tiff_take_no_memory_that_the_image_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiff = bytearray(_encoded(_noise(), "TIFF", compression="jpeg"))
+    place = tiff.index(b"\xff\xc0") + 5
+    tiff[place : place + 4] = (60_000).to_bytes(2, "big") * 2
+    monkeypatch.setattr("vggbench.views.decode_jpeg", lambda data, mode: pytest.fail("it was decoded"))
+    with pytest.raises(NotAnImage, match="cannot be decoded"):
+        decode(bytes(tiff))
+
+
+def test_want_of_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    png = _encoded(_noise(), "PNG")
+    monkeypatch.setattr("PIL.Image.Image.convert", fail)
+    with pytest.raises(NotAnImage, match=r"^cannot be read \(memory does not suffice\)"):
+        decode(png)

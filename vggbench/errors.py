@@ -50,7 +50,7 @@ class NumericsError(VggbenchError):
     """A figure that cannot be true, such as a NaN posterior."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's error says, short enough for a sentence."""
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 

@@ -157,12 +157,17 @@ def finish(plan: Plan) -> None:
     """Join the blocks of runs that are complete. Raises UnreadableImages, and StoreError where blocks are missing."""
     unreadable = {image: why for run in plan.runs for image, why in run.unreadable.items()}
     if unreadable and not plan.settings.skip_unreadable:
-        raise UnreadableImages(_complaint(plan.data, unreadable))
-    missing = sum(len(run.missing(accept_unreadable=True)) for run in plan.runs)
+        raise UnreadableImages(
+            f"{_named(plan.data, unreadable)}. All other images are evaluated and stored. Repair the files, or pass "
+            "--skip-bad-images to leave them out."
+        )
+    missing = sum(len(run.absent) for run in plan.runs)
     if missing:
         raise StoreError(f"{missing} blocks are missing: expected every process to finish its share. Run it again.")
     if any(not run.images for run in plan.runs):
-        raise UnreadableImages(_complaint(plan.data, unreadable))
+        raise UnreadableImages(
+            f"{_named(plan.data, unreadable)}. Expected at least one that can be: repair the files, or name others."
+        )
     if len({run.images for run in plan.runs}) > 1:
         raise DataError(
             f"{len(unreadable)} of the images could be read for some of these runs alone: expected the same "
@@ -342,11 +347,9 @@ def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:
     return found or [(375, 500)]
 
 
-def _complaint(data: DataSet, unreadable: dict[str, str]) -> str:
+def _named(data: DataSet, unreadable: dict[str, str]) -> str:
+    """How many images could not be read, the first of them by name."""
     places = {image.id: str(image) for image in data.images}
     named = [f"{places[image]} {why}" for image, why in list(unreadable.items())[:20]]
     more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
-    return (
-        f"{len(unreadable)} of {len(data):,} images could not be read: {'; '.join(named)}{more}. All other "
-        "images are evaluated and stored. Repair the files, or pass --skip-bad-images to leave them out."
-    )
+    return f"{len(unreadable)} of {len(data):,} images could not be read: {'; '.join(named)}{more}"

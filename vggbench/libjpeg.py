@@ -1,19 +1,24 @@
-"""What libjpeg says of a damaged file: it decodes on, and complains in one line on stderr alone."""
+"""What libjpeg, and libtiff, say of a damaged file: they decode on, and complain in one line on stderr alone."""
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 
-_COMPLAINTS = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Invalid SOS parameters",
-               "Application transferred too many")  # fmt: skip
-"""How libjpeg's warnings begin that may touch a pixel; others pass."""
+_COMPLAINTS = re.compile(
+    r"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS parameters|Application transferred "
+    r"too many|JPEGLib: |\w+Decode\w*: "
+)
+"""How libjpeg's warnings and libtiff's errors begin that may touch a pixel; others pass."""
+_OF_TAGS = re.compile(r"[\w.]+: ")
+"""How libtiff's other errors begin: of tags without use for a pixel, or of a file that is refused for them."""
 
 
 @contextlib.contextmanager
 def complaints() -> Iterator[list[str]]:
-    """A list that holds, after the block, what libjpeg complained of in it; anything else goes on to stderr."""
+    """A list that holds, after the block, what the two complained of in it; anything else goes on to stderr."""
     found: list[str] = []
     with tempfile.TemporaryFile() as log:
         _flush()
@@ -26,11 +31,10 @@ def complaints() -> Iterator[list[str]]:
             log.seek(0)
             for line in log.read().splitlines(keepends=True):
                 text = line.decode("ascii", "replace").strip()
-                at = min((place for begin in _COMPLAINTS if (place := text.find(begin)) >= 0), default=None)
-                if at is None:
+                if complaint := _COMPLAINTS.search(text):  # behind what another thread, such as a bar, left of a line
+                    found.append(text[complaint.start() :])
+                elif not _OF_TAGS.match(text):
                     os.write(stderr, line)
-                else:  # behind what another thread, such as a bar, left of a line
-                    found.append(text[at:])
             os.close(stderr)
 
 

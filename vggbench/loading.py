@@ -1,25 +1,28 @@
 """Images read by worker processes: decoded once, rescaled once for each Q, handed over as uint8."""
 
+import atexit
+import contextlib
+import functools
 import math
 import os
 import pickle
 import signal
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
 from vggbench.errors import DataError, first_line
-from vggbench.libjpeg import complaints
 from vggbench.memory import hold_memory_flat
-from vggbench.views import NotAnImage, Rescale, decode, rescale
+from vggbench.views import NotAnImage, Rescale, decode_listening, rescale
 
 PREFETCH = 16
 """Images that each worker is ahead."""
@@ -82,23 +85,22 @@ class Images(Dataset[Loaded]):
     def __getitem__(self, request: Request) -> Loaded:
         image = self._images[request.position]
         try:
-            with complaints() as heard:
-                pixels = decode(read_whole(image))
+            pixels, doubt = decode_listening(read_whole(image))
             found = {want: rescale(pixels, want.scale, want.how or self._how) for want in request.wanted}
         except NotAnImage as reason:
             return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
         shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
         flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
-        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt="; ".join(heard) or None)
+        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt=doubt)
 
 
 def read_whole(image: ImageFile) -> bytes:
     """The encoded image, as it was listed; raises NotAnImage where it cannot be read or has changed."""
     try:
         encoded = image.read()
-    except OSError as error:
-        raise NotAnImage(f"{CANNOT_BE_READ} ({error.strerror or first_line(error)})") from error
-    if len(encoded) != image.length:
+    except Exception as error:  # of shards that have changed, Arrow raises nearly anything
+        raise NotAnImage(f"{CANNOT_BE_READ} ({getattr(error, 'strerror', None) or first_line(error)})") from error
+    if encoded is None or len(encoded) != image.length:
         raise NotAnImage(f"changed since it was listed with {image.length:,} bytes")
     return encoded
 
@@ -158,43 +160,117 @@ class Packed(Generic[_Item]):
         return item
 
 
+class _Failure(NamedTuple):
+    """What happened to a process that reads images and is no single image's problem."""
+
+    what: str
+
+
+class _Guarded(Dataset[Any]):
+    """Items, or whole batches of them; in a worker whatever goes wrong becomes a `_Failure`, and nothing is lost.
+
+    An error that cannot be pickled, or one while the item is, would never reach the main process, which waits for it.
+    """
+
+    def __init__(self, dataset: Dataset[Any], *, batched: bool) -> None:
+        self._dataset, self._batched = dataset, batched
+
+    def __getitem__(self, wanted: Any) -> Any:
+        if get_worker_info() is None:
+            return self._read(wanted)
+        try:
+            item = self._read(wanted)
+            for part in item:
+                if isinstance(part, Tensor):
+                    part.share_memory_()
+            return item
+        except BaseException as error:
+            return _Failure(type(error).__name__ + (f": {first_line(error)}" if str(error) else ""))
+
+    def _read(self, wanted: Any) -> Any:
+        return default_collate([self._dataset[one] for one in wanted]) if self._batched else self._dataset[wanted]
+
+
 def from_workers(
     dataset: Dataset[_Item], order: Sequence[Any], workers: int, *, batched: bool = False
 ) -> Iterator[Any]:
     """The items of `dataset` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
 
-    Raises DataError where a worker dies, as it does for want of memory.
+    Raises DataError where a worker dies, as it does for want of memory, or fails.
     """
     workers = min(workers, len(order))
+    loader = DataLoader(
+        _Guarded(dataset, batched=batched),
+        batch_size=None,
+        sampler=order,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=(BATCHES_AHEAD if batched else PREFETCH) if workers else None,
+        worker_init_fn=_begin,
+        pin_memory=batched and torch.cuda.is_available(),
+    )
+    if not workers:
+        yield from loader  # its errors have a traceback of their own
+        return
+    with _reading(loader) as stream:
+        while (item := _next(stream)) is not None:
+            yield item
+
+
+def _next(stream: Iterator[Any]) -> Any:
+    """None at the end; raises DataError."""
+    try:
+        item = next(stream, None)
+    except Exception as error:  # sockets, shared memory and the loader's own look after its processes
+        raise _died(first_line(error)) from error
+    if isinstance(item, _Failure):
+        raise _died(item.what)
+    return item
+
+
+def _died(what: str) -> DataError:
+    return DataError(
+        f"A process that reads images died ({what}): expected room in memory and in {_SHARED_MEMORY}. Finished work is "
+        "kept; run again with fewer --workers, or with --workers 0, which shows where it happens."
+    )
+
+
+@contextlib.contextmanager
+def _reading(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """What comes from the loader's processes, which end with the block, or with a program that an error leaves in it.
+
+    Raises DataError where they cannot be started.
+    """
+    stream = _started(loader)
+    end, unregister = functools.partial(_end, stream), atexit.unregister  # no global is left where this ends last
+    atexit.register(end)
+    try:
+        yield stream
+    finally:
+        unregister(end)
+        end()
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    heeded = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
-        stream = iter(
-            DataLoader(
-                dataset,
-                num_workers=workers,
-                prefetch_factor=(BATCHES_AHEAD if batched else PREFETCH) if workers else None,
-                worker_init_fn=_begin,
-                **cast(
-                    dict[str, Any],
-                    {"batch_sampler": order, "pin_memory": torch.cuda.is_available()}
-                    if batched
-                    else {"batch_size": None, "sampler": order, "collate_fn": _as_it_is},
-                ),
-            )
-        )
-    while True:
         try:
-            item = next(stream)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"A process that reads images died ({str(error).splitlines()[0]}): expected room in memory and in "
-                f"{_SHARED_MEMORY}. Finished work is kept; run again with fewer --workers, or --workers 0."
-            ) from error
-        yield item
+            stream = iter(loader)
+        except (OSError, RuntimeError) as error:
+            raise _died(first_line(error)) from error
+    if heeded is not None and threading.current_thread() is threading.main_thread():
+        # PyTorch's own handler raises the death of a worker in whatever line the main process happens to be.
+        signal.signal(signal.SIGCHLD, heeded)
+    return stream
+
+
+def _end(stream: Any) -> None:
+    """End the workers: at exit `multiprocessing` would send them SIGTERM, which they ignore, and wait for ever."""
+    if not stream._shutdown:
+        stream._shutdown_workers()  # by no public name, and an exception's traceback may keep the iterator alive
+        for worker in stream._workers:
+            worker.kill()  # one that hangs in a file system
 
 
 def _as_it_is(item: _Item) -> _Item:

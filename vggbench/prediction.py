@@ -36,6 +36,8 @@ class Prediction:
     image: ImageFile
     posterior: NDArray[np.float64] | None
     problem: str | None = None
+    doubt: str | None = None
+    """What libjpeg complained of while it decoded on."""
 
     def top(self, count: int) -> list[int]:
         """The most probable classes; of equal ones the lower index first."""
@@ -84,7 +86,7 @@ class Predictor:
             posteriors = iter(self._posteriors(scorers, [loaded for loaded in block if loaded.problem is None]))
             for loaded in block:
                 found = None if loaded.problem else next(posteriors)
-                yield Prediction(images[loaded.position], found, loaded.problem)
+                yield Prediction(images[loaded.position], found, loaded.problem, loaded.doubt)
 
     def _posteriors(self, scorers: list[Scorer], block: list[Loaded]) -> NDArray[np.float64]:
         """(n, K): the mean over Q of each protocol, and their mean."""

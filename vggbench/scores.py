@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,12 +93,18 @@ class Run:
 
     def missing(self, *, accept_unreadable: bool = False) -> list[int]:
         """Blocks that are still to be computed; a block with unreadable images counts as missing unless accepted."""
-        there = {
-            position // BLOCK
-            for file in self._files.values()
-            if not file.unreadable or (accept_unreadable and not file.may_pass)
-            for position in range(file.first, file.last + 1, BLOCK)
-        }
+        accepted = [
+            file for file in self._files.values() if not file.unreadable or (accept_unreadable and not file.may_pass)
+        ]
+        return self._not_in(accepted)
+
+    @property
+    def absent(self) -> list[int]:
+        """Blocks of which nothing is stored, not even that their images are unreadable."""
+        return self._not_in(self._files.values())
+
+    def _not_in(self, files: Iterable[BlockFile]) -> list[int]:
+        there = {position // BLOCK for file in files for position in range(file.first, file.last + 1, BLOCK)}
         return [block for block in range(self.block_count) if block not in there]
 
     @property

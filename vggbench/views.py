@@ -1,26 +1,39 @@
 """Pixels: decode, rescale, crop, mirror, normalise."""
 
+import contextlib
 import io
+import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
+from vggbench.blocks import CANNOT_BE_READ
 from vggbench.errors import DataError, first_line
+from vggbench.libjpeg import complaints
 from vggbench.protocols import View, rescaled_size
 
 MAX_PIXELS = 100_000_000
 """Largest image that is decoded; the largest of ILSVRC has 20 million pixels."""
-_ORIENTATION = 0x0112
-"""EXIF's tag."""
+_ORIENTATION, _COMPRESSION, _JPEG_TABLES, _STRIPS, _TILES = 0x0112, 259, 347, (273, 279), (324, 325)
+"""Tags of EXIF and TIFF; strips and tiles by their offsets and lengths."""
+_LIBJPEGS = ("JPEG", "MPO")
+"""Pillow's formats whose first picture is a plain JPEG."""
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+"""How a file begins."""
+_BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
+"""Chunks of a PNG that Pillow reads without any use for a pixel."""
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
+_NAMED = 2
+"""Complaints of one image that are passed on."""
 
 
 class NotAnImage(Exception):  # noqa: N818 - a reason, reported by the evaluation for the file it belongs to
@@ -125,15 +138,23 @@ def decode(data: bytes) -> Tensor:
     `libjpeg.complaints` hears of it. Raises NotAnImage with the reason.
     """
     header = _opened(data)
-    try:
-        if header.format == "JPEG":
+    with _reasons("cannot be decoded"):
+        if header.format in _LIBJPEGS:
             pixels = _decode_jpeg(data, ImageReadMode.RGB if header.mode in ("RGB", "L") else ImageReadMode.UNCHANGED)
             if header.mode in ("RGB", "L"):
                 return pixels
+        _hear_jpegs_inside(header, data)
         converted: Tensor = v2.functional.pil_to_tensor(_eight_bits(header).convert("RGB"))
         return converted
-    except Exception as error:  # Pillow and libjpeg raise nearly anything on damaged files
-        raise NotAnImage(f"cannot be decoded ({first_line(error)})") from error
+
+
+def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
+    """What `decode` gives, and what libjpeg or libtiff complained of meanwhile, if anything. Raises NotAnImage."""
+    with complaints() as heard:
+        pixels = decode(data)
+    different = list(dict.fromkeys(heard))
+    more = f" and {len(different) - _NAMED} more" if len(different) > _NAMED else ""
+    return pixels, "; ".join(different[:_NAMED]) + more or None
 
 
 class Header(NamedTuple):
@@ -151,9 +172,7 @@ class Header(NamedTuple):
 def header_of(data: bytes) -> Header:
     """The header of an encoded image; raises NotAnImage, also where `decode` would by the header alone."""
     header = _opened(data)
-    return Header(
-        header.height, header.width, header.mode, str(header.format), header.getexif().get(_ORIENTATION, 1) != 1
-    )
+    return Header(header.height, header.width, header.mode, str(header.format), _is_turned(data))
 
 
 def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
@@ -175,14 +194,8 @@ def take(image: Tensor, view: View) -> Tensor:
 
 def _opened(data: bytes) -> Image.Image:
     """The header, of an image that may be decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
-            header = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise NotAnImage("is no image" if data else "is empty") from error
+    with _reasons("is no image" if data else "is empty", with_why=False):
+        header = _header(data)
     width, height = header.size
     if width * height > MAX_PIXELS:
         raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
@@ -193,6 +206,64 @@ def _opened(data: bytes) -> Image.Image:
     return header
 
 
+@contextlib.contextmanager
+def _reasons(what: str, *, with_why: bool = True) -> Iterator[None]:
+    """Turn whatever Pillow and libjpeg raise for a file, which is nearly anything, into the reason that it is refused.
+
+    Their warnings are of what touches no pixel.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Image.DecompressionBombError as error:
+        raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
+    except Exception as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise NotAnImage(f"{CANNOT_BE_READ} (memory does not suffice)") from error  # which may pass
+        raise NotAnImage(f"{what} ({first_line(error)})" if with_why else what) from error
+
+
+def _header(data: bytes) -> Image.Image:
+    """As Pillow reads it, without what in a sound picture may be broken, or longer than Pillow reads."""
+    try:
+        return Image.open(io.BytesIO(_without_texts(data) if data.startswith(_PNG) else data))
+    except Exception:
+        if not data.startswith(_JPEG):
+            raise
+        return Image.open(io.BytesIO(_without_applications(data)))
+
+
+def _without_texts(png: bytes) -> bytes:
+    """A PNG without its texts, profiles and EXIF."""
+    kept, at = [_PNG], len(_PNG)
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")  # length, name, content, checksum
+        if png[at + 4 : at + 8] not in _BESIDE_THE_PIXELS:
+            kept.append(png[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _without_applications(jpeg: bytes) -> bytes:
+    """A JPEG without its EXIF, profiles and lists of further pictures: all of APP1 to APP15 but Adobe's transform."""
+    kept, at = [_JPEG], len(_JPEG)
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] != b"\xda":  # SOS
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if jpeg[at + 1] == 0xEE or not 0xE1 <= jpeg[at + 1] <= 0xEF:
+            kept.append(jpeg[at:end])
+        at = end
+    return b"".join([*kept, jpeg[at:]])
+
+
+def _is_turned(data: bytes) -> bool:
+    """Whether EXIF or XMP before the pixels, where it can be read, asks for the image to be turned."""
+    with contextlib.suppress(NotAnImage), _reasons("is no image"):
+        # Pillow's own method of a PNG decodes all of it first.
+        return bool(Image.Image.getexif(Image.open(io.BytesIO(data))).get(_ORIENTATION, 1) != 1)
+    return False
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
     if not image.mode.startswith("I;16"):
@@ -201,12 +272,25 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes, mode: ImageReadMode) -> Tensor:
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    with warnings.catch_warnings():
-        # torchvision 0.29 announces that its decoders move to TorchCodec; Pillow's pixels are the same, but slower
-        warnings.simplefilter("ignore", DeprecationWarning)
-        image: Tensor = decode_jpeg(encoded, mode=mode)
+    image: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
     return image
+
+
+def _hear_jpegs_inside(header: Image.Image, data: bytes) -> None:
+    """Decode the JPEGs that a TIFF is made of, since libtiff keeps libjpeg's complaints to itself."""
+    tags = getattr(header, "tag_v2", {})
+    if header.format != "TIFF" or tags.get(_COMPRESSION) != 7:
+        return
+    left = MAX_PIXELS
+    with contextlib.suppress(Exception):  # what can be decoded is libtiff's to say
+        tables = tags.get(_JPEG_TABLES, b"")[:-2]  # SOI and tables, without EOI
+        offsets, lengths = _STRIPS if _STRIPS[0] in tags else _TILES
+        for offset, length in zip(tags[offsets], tags[lengths], strict=True):
+            part = data[offset : offset + length]
+            jpeg = tables + part[2:] if tables else part
+            left -= math.prod(Image.open(io.BytesIO(jpeg)).size)
+            if left >= 0:
+                _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
 
 
 def _resizes_uint8_natively(interpolation: str) -> bool:

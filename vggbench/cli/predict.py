@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from vggbench.cli.evaluate import load_options_of, protocols_of, scales_of, settings_of
@@ -36,14 +37,19 @@ def predict(
     with _found(places) as images:
         if map_:
             _require_map(predictor, images, map_)
-        rows, wrong = list[Guess](), list[Prediction]()
+        rows, wrong, doubtful = list[Guess](), list[Prediction](), list[Prediction]()
         with VerifyProgress(len(images)) as progress:
             for done, prediction in enumerate(predictor.predictions(images), start=1):
                 rows += guesses(predictor, prediction, count)
                 wrong += [prediction] if prediction.problem else []
+                doubtful += [prediction] if prediction.doubt else []
                 progress.update(done)
                 if map_ and prediction.posterior is not None:
                     _draw(predictor, prediction, map_, of_class)
+        for prediction in doubtful[:_NAMED]:
+            say(f"Note: {prediction.image.id} is decoded with a complaint of libjpeg: {prediction.doubt}.")
+        if len(doubtful) > _NAMED:
+            say(f"Note: so are {len(doubtful) - _NAMED:,} more images.")
         return prediction_table(predictor, rows), _complaint(wrong, len(images)) if wrong else None
 
 
@@ -117,7 +123,10 @@ def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: st
         raise UsageError(f"--class {of_class}: expected a class of {model.name}, such as {name_of(model, 0)[1]}.")
     place = places[of_class] if of_class is not None else prediction.top(1)[0]
     (scale,) = predictor.scales[Protocol("dense")]
-    image = Images([prediction.image], predictor.settings.rescale)[Request.plain(0, [scale])].at(scale)
+    loaded = Images([prediction.image], predictor.settings.rescale)[Request.plain(0, [scale])]
+    if loaded.problem:  # which it had not a moment ago
+        raise _complaint([replace(prediction, problem=loaded.problem)], 1)
+    image = loaded.at(scale)
     found = predictor.class_map(image, place)
     what = f"{name_of(model, place)[1]}: {100 * found.dense:.1f} %"
     save(score_map(image, found, what, f"{model.name}, dense, Q={scale}"), path)

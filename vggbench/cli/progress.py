@@ -197,7 +197,7 @@ class TrainProgress(_WithBar, TrainWatch):
         self._recipe = recipe
         self._images = self._total = 0
         self._measured, self._started = 0, time.monotonic()
-        self._measuring = False
+        self._measuring = self._doubted = False
         self.stops = False
 
     def measured(self, images: int, of: int) -> None:
@@ -218,6 +218,15 @@ class TrainProgress(_WithBar, TrainWatch):
             say(f"Carries on in epoch {len(epochs) + 1} after {images:,} of its images, from the checkpoint.")
         self._start_bar(self._total, self._images)
 
+    def doubted(self, image: str) -> None:
+        """Say it of the first."""
+        if not self._doubted:
+            self._doubted = True
+            self._line(
+                f"Note: trained on as libjpeg decodes it, with a complaint: {image}. "
+                "vggbench data --verify lists all such images."
+            )
+
     def step(self, images: int, loss: float) -> None:
         """Move the bar; raises KeyboardInterrupt if a signal came during the step."""
         self._images, self._measured = self._images + images, self._measured + images
@@ -236,8 +245,12 @@ class TrainProgress(_WithBar, TrainWatch):
             f"Epoch {epoch.number}/{self._recipe.epochs}  rate {epoch.rate:g}  loss {epoch.loss:.3f}  "
             f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}  at most {duration(left)} left"
         )
+        self._line(line)
+
+    def _line(self, line: str) -> None:
+        """Above the bar, if there is one."""
         if self._bar:
-            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(printable(line), markup=False, highlight=False)
         else:
             say(line)
 

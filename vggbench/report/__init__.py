@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vggbench.data import ImageFile
+from vggbench.loading import read_whole
 from vggbench.per_image import PerImage
 from vggbench.plots.figure import as_svg
 from vggbench.tables.table import Column, Table, shown_columns
-from vggbench.views import NotAnImage, decode
+from vggbench.views import NotAnImage, decode_listening
 
 _FOLDER = files("vggbench.report")
 _SIDE = 160
@@ -117,8 +118,8 @@ def gallery(title: str, found: PerImage, names: Sequence[str], images: Sequence[
 
 def _thumbnail(image: ImageFile) -> str | None:
     try:
-        pixels = decode(image.read())
-    except (OSError, NotAnImage):
+        pixels, _ = decode_listening(read_whole(image))
+    except NotAnImage:
         return None  # the page says so in its place
     picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     picture.thumbnail((_SIDE, _SIDE))

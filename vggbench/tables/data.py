@@ -79,7 +79,8 @@ def _facts(found: Inspection) -> Iterator[Fact]:
     yield Fact("Fingerprint", data.fingerprint[:16], data.fingerprint)
     yield from _pixels(found)
     if found.verified:
-        yield Fact("Verified", f"{len(found.looked):,} decoded, {len(found.problems):,} wrong", len(found.looked))
+        whole, wrong = len(found.looked), len(found.problems)
+        yield Fact("Verified", f"{found.decoded:,} of {whole:,} decoded, {wrong:,} wrong", found.decoded)
     for image, problem in found.problems:
         yield Fact("Wrong", printable(f"{image} {problem}"), f"{image} {problem}")
 

@@ -14,7 +14,7 @@ from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
 from vggbench.loading import Packed, from_workers, read_whole
 from vggbench.train.recipe import Recipe
-from vggbench.views import NotAnImage, Rescale, decode, rescale
+from vggbench.views import NotAnImage, Rescale, decode_listening, rescale
 
 
 class Batch(NamedTuple):
@@ -28,6 +28,8 @@ class Batch(NamedTuple):
     """(N,) int64"""
     problem: str | Sequence[str] = ""
     """For an image that cannot be read, what to say; N of them in a batch."""
+    doubt: str | Sequence[str] = ""
+    """For an image that libjpeg decoded with a complaint, what to say; N of them in a batch."""
     own: int = 1
     """Images that count here: 0 where the last batch has fewer images than there are processes."""
     whole: int = 1
@@ -64,14 +66,15 @@ class Crops(Dataset[Batch]):
         rng = np.random.default_rng((recipe.seed, self.epoch, index))
         scale = int(rng.integers(recipe.train_scale.low, recipe.train_scale.high + 1))
         try:
-            pixels = rescale(decoded(self._images[index], self._name), scale, Rescale())
+            whole, doubt = decoded(self._images[index], self._name)
         except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
             return Batch(torch.zeros(3, CROP, CROP, dtype=torch.uint8), torch.zeros(3), label, str(error))
+        pixels = rescale(whole, scale, Rescale())
         top, left = (int(rng.integers(side - CROP + 1)) for side in pixels.shape[1:])
         crop = pixels[:, top : top + CROP, left : left + CROP]
         if rng.random() < 0.5:
             crop = crop.flip(2)
-        return Batch(crop.contiguous(), self._shift(rng), label)
+        return Batch(crop.contiguous(), self._shift(rng), label, doubt=doubt)
 
     def _shift(self, rng: np.random.Generator) -> Tensor:
         """Krizhevsky's: the sum of alpha_i times eigenvalue_i times eigenvector_i, (3,) in units of 0 to 1."""
@@ -98,15 +101,20 @@ def batches(
         problem = next((problem for problem in batch.problem if problem), None)
         if problem:
             raise UnreadableImages(problem)
-        yield Batch(batch.crops, batch.shifts, batch.labels, own=len(share), whole=len(whole))
+        doubts = [doubt for doubt in batch.doubt if doubt]
+        yield Batch(batch.crops, batch.shifts, batch.labels, doubt=doubts, own=len(share), whole=len(whole))
 
 
-def decoded(image: ImageFile, data: str) -> Tensor:
-    """(3, H, W) uint8 of one image of the set called `data`. Raises UnreadableImages."""
+def decoded(image: ImageFile, data: str) -> tuple[Tensor, str]:
+    """(3, H, W) uint8 of one image of the set called `data`, and what to say of it if libjpeg complained.
+
+    Raises UnreadableImages.
+    """
     try:
-        return decode(read_whole(image))
+        pixels, complaint = decode_listening(read_whole(image))
     except NotAnImage as reason:
         raise UnreadableImages(
             f"{image} {reason}: expected an image, since training takes every image once an epoch. "
             f"Repair it or take it out of {data}."
         ) from reason
+    return pixels, f"{image} ({complaint})" if complaint else ""

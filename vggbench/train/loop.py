@@ -40,6 +40,9 @@ class TrainWatch:
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
 
+    def doubted(self, image: str) -> None:
+        """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""
+
     def step(self, images: int, loss: float) -> None:
         """One step more."""
 
@@ -104,6 +107,8 @@ def train(
             crops, len(state.log), skip=state.steps, workers=workers, rank=world.rank,
             processes=world.size,
         ):  # fmt: skip
+            for image in batch.doubt:
+                watch.doubted(image)
             loss = stepper.step(batch, rate)
             try:
                 watch.step(batch.whole, loss)
@@ -184,7 +189,7 @@ def _validate(model: Model, data: DataSet, recipe: Recipe, running: Running) -> 
 
 
 def _unreadable(error: UnreadableImages, data: DataSet) -> str:
-    first = str(error).partition(": expected")[0].splitlines()[0]
+    first = str(error).partition(". All other")[0].splitlines()[0]
     return (
         f"{data.name} cannot validate: {first}. Expected images alone; repair or remove what is named, and the same "
         "command carries on."

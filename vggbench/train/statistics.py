@@ -79,7 +79,7 @@ class _PerImage(Dataset[_Sums]):
 
     def __getitem__(self, index: int) -> _Sums:
         try:
-            pixels = rescale(decoded(self._images[index], self._name), CROP, Rescale())
+            pixels = rescale(decoded(self._images[index], self._name)[0], CROP, Rescale())
         except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
             return _Sums(torch.empty(0), str(error))
         flat = pixels.reshape(3, -1).double() / 255
