@@ -54,6 +54,8 @@ class DataSet:
     notes: tuple[str, ...] = ()
     of_classes: tuple[str, ...] | None = None
     """The classes of the whole set, where this is a subset: labels are places among all of them."""
+    empty_classes: frozenset[str] = frozenset()
+    """Classes that have a place and no image in the whole set."""
     is_sample: bool = False
     """Whether these are the built-in drawn pictures; a user's folder of that name is not."""
     layout: str = ""
@@ -101,17 +103,21 @@ class DataSet:
         """
         if class_names is None:
             if len(self.class_names) != classes:
+                empty = f", {len(self.empty_classes)} of them without an image" if self.empty_classes else ""
                 raise DataError(
                     f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
-                    "classes: expected as many, or a file that names its classes."
+                    f"classes{empty}: expected as many, or a file that names its classes."
                 )
             class_names = self.class_names
         place = {name: index for index, name in enumerate(class_names)}
-        unknown = [name for name in self.class_names if name not in place]
+        unknown = [name for name in self.class_names if name not in place and name not in self.empty_classes]
         if unknown:
+            remedy = "Use a model trained on these classes, or take them out of the data."
+            if all(name.isdecimal() for name in unknown):
+                remedy = "Numbers count as places among its classes only where all of 0 to 999 are met: give names."
             raise DataError(
                 f"{self.name} has {_some(unknown)} that the model's {classes} classes lack: expected names such as "
-                f"{class_names[0]}. Use a model trained on these classes, or take them out of the data."
+                f"{class_names[0]}. {remedy}"
             )
         return np.array([place[image.class_name] for image in self.images], dtype=np.int32)
 

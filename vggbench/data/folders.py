@@ -1,8 +1,7 @@
 """One folder a class, in a folder or a tar: `val/n01440764/*.JPEG`, or any names of one's own."""
 
-from collections import Counter
-
-from vggbench.data.dataset import ImageFile
+from vggbench.data.dataset import ImageFile, sorted_classes
+from vggbench.data.foreign import advice
 from vggbench.data.identity import with_unique_ids
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, Listing
@@ -12,7 +11,7 @@ from vggbench.errors import DataError
 def class_folder_images(listing: Listing) -> list[ImageFile]:
     """Each image, its class the topmost folder that it lies in.
 
-    Raises DataError for a class without an image, an image without a class, and a folder of folders.
+    Raises DataError where no class has an image, for an image without a class, and for a folder of folders.
     """
     stray = next((entry for entry in listing.images if not entry.folders), None)
     if stray:
@@ -20,24 +19,29 @@ def class_folder_images(listing: Listing) -> list[ImageFile]:
             f"{listing.where(stray.name)} lies beside the class folders, which says nothing about its class: expected "
             "every image in the folder of its class. Sort it in, or take it away."
         )
-    counted = Counter(entry.folders[0] for entry in listing.images)
     direct = {entry.folders[0] for entry in listing.images if len(entry.folders) == 1}
     for folder in listing.top_folders:
         if folder not in direct:
             _refuse_nested(listing, folder)
-        if not counted[folder]:
-            raise DataError(
-                f"Class folder {listing.where(folder)} holds no image: expected files ending in "
-                f"{', '.join(EXTENSIONS[:3])}. Fill it or remove it, so that every class is measured."
-            )
+    if not listing.images:
+        folder = listing.top_folders[0]
+        raise DataError(
+            f"Class folder {listing.where(folder)} holds no image, nor does any other: expected files ending in "
+            f"{', '.join(EXTENSIONS[:3])}.{advice([entry.name for entry in listing.files])}"
+        )
     return with_unique_ids([(entry.name, entry.image(entry.folders[0])) for entry in listing.images])
 
 
+def empty_classes(place: Place) -> tuple[str, ...]:
+    """The folders that hold no image, in order."""
+    return sorted_classes(set(place.listing.top_folders) - {entry.folders[0] for entry in place.listing.images})
+
+
 def _refuse_nested(listing: Listing, folder: str) -> None:
-    """A folder of folders, such as `train` beside `test`, is no class."""
+    """A folder of folders, such as `photos` beside `drawings`, is no class."""
     prefix = f"{folder}/"
     inner = {name[len(prefix) :].partition("/")[0] for name in listing.folders if name.startswith(prefix)}
-    if len(inner) > 1:
+    if len(inner) > 1 and any(entry.name.startswith(prefix) for entry in listing.images):
         where = listing.where(folder)
         raise DataError(
             f"{where} holds {len(inner)} folders and no image: expected the images of one class."
@@ -47,8 +51,18 @@ def _refuse_nested(listing: Listing, folder: str) -> None:
 
 def _images(place: Place) -> list[ImageFile]:
     if not place.listing.top_folders:
-        raise DataError(f"{place.path} holds no images: expected one folder of images per class, such as n01440764/.")
+        raise DataError(
+            f"{place.path} holds no images: expected one folder of images per class, such as n01440764/."
+            f"{advice([entry.name for entry in place.listing.files])}"
+        )
     return class_folder_images(place.listing)
 
 
-CLASS_FOLDERS = Layout("class folders", "val/n01440764/*.JPEG", lambda place: True, _images)
+def _all_classes(place: Place) -> tuple[str, ...] | None:
+    """Empty ones too, since they have a place among a network's outputs as the others have."""
+    return sorted_classes(set(place.listing.top_folders)) if empty_classes(place) else None
+
+
+CLASS_FOLDERS = Layout(
+    "class folders", "val/n01440764/*.JPEG", lambda place: True, _images, _all_classes, empty_classes
+)

@@ -13,7 +13,7 @@ from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, require_text
 from vggbench.data.numbers import class_of_number
-from vggbench.data.shards import require_all, shards
+from vggbench.data.shards import other_shards, require_all, require_split, shards
 from vggbench.data.tar import is_tar, members
 from vggbench.errors import DataError
 
@@ -27,8 +27,12 @@ def _shards(place: Place) -> list[Path]:
     return [place.path] if place.path.is_file() else shards(place.path, ".tar", place.split)
 
 
+def _others(place: Place) -> list[Path]:
+    return [] if place.path.is_file() else other_shards(place.path, ".tar", place.split)
+
+
 def _recognises(place: Place) -> bool:
-    found = _shards(place)
+    found = _shards(place) or _others(place)
     try:
         if not found or not is_tar(found[0]):
             return False
@@ -41,6 +45,7 @@ def _recognises(place: Place) -> bool:
 
 def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
+    require_split(_others(place), place.split, place.path)
     for shard in require_all(_shards(place), place.path):
         rows = indexed(shard, "webdataset", 4, lambda shard=shard: list(_samples(shard)))  # type: ignore[misc]
         for name, number, length, offset in rows:
