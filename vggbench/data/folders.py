@@ -1,5 +1,7 @@
 """One folder a class, in a folder or a tar: `val/n01440764/*.JPEG`, or any names of one's own."""
 
+from typing import NoReturn
+
 from vggbench.data.dataset import ImageFile, sorted_classes
 from vggbench.data.foreign import advice
 from vggbench.data.identity import with_unique_ids
@@ -19,10 +21,12 @@ def class_folder_images(listing: Listing) -> list[ImageFile]:
             f"{listing.where(stray.name)} lies beside the class folders, which says nothing about its class: expected "
             "every image in the folder of its class. Sort it in, or take it away."
         )
-    direct = {entry.folders[0] for entry in listing.images if len(entry.folders) == 1}
-    for folder in listing.top_folders:
-        if folder not in direct:
-            _refuse_nested(listing, folder)
+    places: dict[str, set[str]] = {}
+    for entry in listing.images:
+        places.setdefault(entry.folders[0], set()).add(entry.name.rpartition("/")[0])
+    for folder, inner in places.items():
+        if folder not in inner and len(inner) > 1:
+            _refuse_nested(listing, folder, len(inner))
     if not listing.images:
         folder = listing.top_folders[0]
         raise DataError(
@@ -37,16 +41,13 @@ def empty_classes(place: Place) -> tuple[str, ...]:
     return sorted_classes(set(place.listing.top_folders) - {entry.folders[0] for entry in place.listing.images})
 
 
-def _refuse_nested(listing: Listing, folder: str) -> None:
+def _refuse_nested(listing: Listing, folder: str, count: int) -> NoReturn:
     """A folder of folders, such as `photos` beside `drawings`, is no class."""
-    prefix = f"{folder}/"
-    inner = {name[len(prefix) :].partition("/")[0] for name in listing.folders if name.startswith(prefix)}
-    if len(inner) > 1 and any(entry.name.startswith(prefix) for entry in listing.images):
-        where = listing.where(folder)
-        raise DataError(
-            f"{where} holds {len(inner)} folders and no image: expected the images of one class."
-            + ("" if listing.top.is_file() else f" If it holds a whole set, pass --data {where}.")
-        )
+    where = listing.where(folder)
+    raise DataError(
+        f"{where} holds {count} folders and no image: expected the images of one class."
+        + ("" if listing.top.is_file() else f" If it holds a whole set, pass --data {where}.")
+    )
 
 
 def _images(place: Place) -> list[ImageFile]:

@@ -9,7 +9,7 @@ from vggbench.data.dataset import ImageFile
 from vggbench.data.imagenet import is_ilsvrc_class, val_labels, val_number, wnids
 from vggbench.data.layout import UNLABELLED, Place
 from vggbench.data.listing import KNOWN_TRUTHS
-from vggbench.data.splits import KAGGLE_TOP, split_of_folder
+from vggbench.data.splits import KAGGLE_TOP, is_part
 from vggbench.data.truth import Truth, read_truth
 from vggbench.errors import DataError
 
@@ -38,7 +38,7 @@ def beside(top: Path, place: Place) -> list[Truth]:
     inner = place.path if place.path.is_dir() else place.path.parent
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(top)] or [inner]
     folders += [top] if top.is_dir() else []
-    if split_of_folder(top.name):  # /data/imagenet/val: the kit lies in /data/imagenet
+    if is_part(top):  # /data/imagenet/val: the kit lies in /data/imagenet
         folders.append(top.absolute().parent)
     if place.path.parent.name == KAGGLE_TOP:  # ILSVRC/Data/CLS-LOC/val: the solution lies beside ILSVRC
         folders += place.path.absolute().parents[1:4]

@@ -77,9 +77,7 @@ def _rows(path: Path) -> Iterator[Labelled]:
     if head is None:
         return
     columns = _headed(head[1], path)
-    if columns is None:
-        numbered = itertools.chain([head], numbered)
-    for number, text in numbered:
+    for number, text in itertools.chain(() if columns else (head,), numbered):
         pair = columns.of(text) if columns else _pair(text)
         if pair is None and number == head[0]:
             continue  # headings of unknown words

@@ -81,7 +81,7 @@ def _notes_of_files(place: Place) -> tuple[str, ...]:
     if "whole_listing" not in vars(place):
         return ()
     litter = place.listing.litter
-    notes = ()
+    notes: tuple[str, ...] = ()
     if litter:
         more = f"{len(litter):,} folders of thumbnails or a system's own were" if len(litter) > 1 else "a folder was"
         notes = (f"{more} left alone, {'the first ' if len(litter) > 1 else ''}{place.listing.where(litter[0])}",)

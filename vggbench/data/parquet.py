@@ -174,7 +174,7 @@ def _columns(shard: Path, asked: str | None) -> _Columns:
 
 def _image_column(schema: Any, shard: Path) -> str:
     """The one column of embedded images."""
-    found = [field.name for field in schema if _is_image(field.type)]
+    found: list[str] = [field.name for field in schema if _is_image(field.type)]
     if len(set(schema.names)) < len(schema.names) or len(found) != 1:
         shown = ", ".join(f"{field.name}: {field.type}"[:60] for field in list(schema)[:10])
         raise DataError(
@@ -199,7 +199,7 @@ def _label_column(schema: Any, shard: Path, asked: str | None, image: str) -> st
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema if field.name != image}
-    found = [name for name in types if name in _LABELS or _class_names(schema, name, shard)]
+    found: list[str] = [name for name in types if name in _LABELS or _class_names(schema, name, shard)]
     if asked or _LABELS[0] in found:
         found = [asked or _LABELS[0]]
     choices = " or ".join(found or types)

@@ -55,6 +55,11 @@ class Spot(NamedTuple):
     """Paths of other splits, where there are such and none of this."""
 
 
+def is_part(folder: Path) -> bool:
+    """Whether a folder's name says that it is a part of the set above it: `val/`, `images/`."""
+    return bool(split_of_folder(folder.name) or _OF_IMAGES.fullmatch(folder.name))
+
+
 def split_of_folder(name: str) -> str | None:
     """The split that a folder's name says, if any."""
     return next((split for split, words in WORDS.items() if _word_of(name) in words), None)
@@ -173,12 +178,9 @@ def _is_set(look: Look, path: str, name: str, *, is_asked: bool) -> bool:
         return True
     if not level.folders:
         return False
-    return (
-        of_images
-        or bool(split_of_folder(name))
-        or all(map(is_wnid, level.folders))
-        or bool(_wrapped(look, path, is_asked=False))
-    )
+    if of_images or split_of_folder(name) or all(map(is_wnid, level.folders)):
+        return True
+    return _wrapped(look, path, is_asked=False) is not None
 
 
 def _holds_images(look: Look, path: str, depth: int = 3) -> bool:

@@ -32,8 +32,7 @@ def read_truth(path: Path) -> Truth:
     that agree with the labels shipped here. Raises DataError and OSError.
     """
     if is_devkit(path):
-        classes = dict(enumerate(devkit_classes(path), start=1))
-        return Truth(path, {val_id(number): wnid for number, wnid in classes.items()})
+        return Truth(path, {val_id(number): wnid for number, wnid in enumerate(devkit_classes(path), start=1)})
     if path.is_dir():
         raise DataError(f"{path} is no devkit: expected a folder with data/meta.mat in it, or a file of labels.")
     found = labelled_names(path)
