@@ -65,6 +65,18 @@ def test_every_layout_of_the_table_is_one_of_those_forms(flat: Path, tmp_path: P
     assert met == {layout.name for layout in LAYOUTS} - {"folders 0 to 999"}
 
 
+@pytest.mark.parametrize("form", forms.ELSEWHERE)
+def test_the_same_files_elsewhere_are_the_same_images(
+    form: str, flat: Path, expected: tuple[str, np.ndarray], tmp_path: Path
+) -> None:
+    """Ids, labels, order and bytes decide a run; these are compared, and no network runs."""
+    data = open_data(forms.ELSEWHERE[form](flat, tmp_path / "data"))
+    assert [image.id for image in data.images] == list(forms.IDS)
+    assert data.labels(wnids(), 1000).tolist() == list(forms.LABELS)
+    assert (data.name, data.total, data.fingerprint) == ("ilsvrc12-val", 50_000, expected[0])
+    assert all(image.read() == (flat / f"{image.id}.JPEG").read_bytes() for image in data.images[::13])
+
+
 def _encoded(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

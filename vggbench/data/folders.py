@@ -5,8 +5,10 @@ from typing import NoReturn
 from vggbench.data.dataset import ImageFile, sorted_classes
 from vggbench.data.foreign import advice
 from vggbench.data.identity import with_unique_ids
+from vggbench.data.imagenet import is_wnid
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, Listing
+from vggbench.data.splits import split_of_folder
 from vggbench.errors import DataError
 
 
@@ -25,7 +27,7 @@ def class_folder_images(listing: Listing) -> list[ImageFile]:
     for entry in listing.images:
         places.setdefault(entry.folders[0], set()).add(entry.name.rpartition("/")[0])
     for folder, inner in places.items():
-        if folder not in inner and len(inner) > 1:
+        if folder not in inner and (len(inner) > 1 or _names_a_set(inner, folder)):
             _refuse_nested(listing, folder, len(inner))
     if not listing.images:
         folder = listing.top_folders[0]
@@ -41,11 +43,17 @@ def empty_classes(place: Place) -> tuple[str, ...]:
     return sorted_classes(set(place.listing.top_folders) - {entry.folders[0] for entry in place.listing.images})
 
 
+def _names_a_set(inner: set[str], folder: str) -> bool:
+    """Whether the one path of images below a folder has a split or a class of ILSVRC in it, as `photos/val/`."""
+    (path,) = inner
+    return any(split_of_folder(name) or is_wnid(name) for name in path.removeprefix(f"{folder}/").split("/"))
+
+
 def _refuse_nested(listing: Listing, folder: str, count: int) -> NoReturn:
     """A folder of folders, such as `photos` beside `drawings`, is no class."""
     where = listing.where(folder)
     raise DataError(
-        f"{where} holds {count} folders and no image: expected the images of one class."
+        f"{where} holds {count} folder{'s' if count > 1 else ''} and no image: expected the images of one class."
         + ("" if listing.top.is_file() else f" If it holds a whole set, pass --data {where}.")
     )
 

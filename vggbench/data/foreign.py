@@ -33,7 +33,7 @@ FOREIGN = (
     Foreign("a zip", re.compile(r".*\.zip"), "unpack it: python -m zipfile -e FILE.zip FOLDER"),
     Foreign("one tar for each class", re.compile(r"n\d{8}\.tar"),
             "unpack each into a folder of its name",
-            'for t in pathlib.Path().glob("n*.tar"): tarfile.open(t).extractall(t.stem, filter="data")'),
+            'for t in pathlib.Path().glob("n*.tar"): shutil.unpack_archive(t, t.stem, filter="data")'),
     Foreign("a compressed tar", re.compile(r".*\.(tar\.(gz|bz2|xz|zst)|tgz|tbz2?|txz)"), "unpack it: tar -xf FILE"),
     Foreign("an archive", re.compile(r".*\.(7z|rar)"), "unpack it with the program it is from"),
     Foreign("an Arrow data set of `datasets`", re.compile(r".*\.arrow"),

@@ -150,6 +150,8 @@ def _blank_parted(text: str) -> tuple[str, str] | None:
         return head, last
     if any(not _is_word(word) for word in words[1:-1]):
         return _parted(words)
+    if is_image(words[0]):
+        return words[0], text.removeprefix(words[0]).strip()
     return None if _is_word(last) else (head, last)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from vggbench.data.dataset import ImageFile
 from vggbench.data.foreign import advice
 from vggbench.data.listing import Listing, list_folder
-from vggbench.data.splits import Spot, look_into_listing, spot_of
+from vggbench.data.splits import Spot, look_into_listing, split_of_folder, spot_of
 from vggbench.data.tar import is_tar, list_tar
 from vggbench.errors import DataError
 
@@ -68,16 +68,16 @@ class Layout:
 
 def require_split_of(top: Path, spot: Spot, split: str) -> None:
     """Raise DataError where `top` names other splits and not this one."""
-    if spot.others:
-        named = " and ".join(f"{path}/" for path in spot.others)
-        where = " or ".join(str(top / path) for path in spot.others[:3])
-        choice = (
-            "Unpack the one that is meant." if top.is_file() else f"To measure on one of them, pass --data {where}."
-        )
-        raise DataError(
-            f"{top} holds {named} and no {split} images: expected a folder called val/, valid/ or validation/ beside "
-            f"them. {choice}"
-        )
+    if not spot.others:
+        return
+    named = " and ".join(f"{path}/" for path in spot.others)
+    apart = [path for path in spot.others if split_of_folder(path.rpartition("/")[2]) != "train"]
+    where = " or ".join(str(top / path) for path in apart or spot.others)
+    choice = "Unpack the one that is meant." if top.is_file() else f"To measure on others, pass --data {where}."
+    raise DataError(
+        f"{top} holds {named} and no {split} images: expected a folder called val/, valid/ or validation/ beside them. "
+        f"{choice}"
+    )
 
 
 EXPECTED = (

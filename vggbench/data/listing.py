@@ -17,7 +17,7 @@ KNOWN_TRUTHS = (
 )  # fmt: skip
 """Names by which a ground truth is found where it lies beside the images."""
 EXTENSIONS = (
-    ".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+    ".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".jpe",
 )  # fmt: skip
 _OF_SYSTEMS = frozenset(
     ("@eadir", "#recycle", "#snapshot", "__macosx", "__pycache__", "$recycle.bin", "lost+found",

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from vggbench.data.listing import is_litter
-from vggbench.data.splits import WORDS
+from vggbench.data.splits import WORDS, split_of_folder
 from vggbench.errors import DataError
 
 _OF = re.compile(r"(\d+)[-_.]of[-_.](\d+)")
@@ -16,18 +16,18 @@ _LAST = re.compile(r"(\d+)(?:-[0-9a-f]{16}|-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a
 def shards(folder: Path, ending: str, split: str) -> list[Path]:
     """The files of one split in a folder or its `data/`, in order: those that name it, or all where none names any.
 
-    Raises OSError.
+    A folder called test/ stands for its test files where there are none of the split. Raises OSError.
     """
     splits = _splits(folder, ending)
     if not any(splits.values()):
         return list(splits)
-    return [path for path, own in splits.items() if own == split]
+    wanted = split if split in splits.values() else split_of_folder(folder.name)
+    return [path for path, own in splits.items() if own and own == wanted]
 
 
 def other_shards(folder: Path, ending: str, split: str) -> list[Path]:
-    """The files of other splits, where there are none of this one; raises OSError."""
-    splits = _splits(folder, ending)
-    return [] if split in splits.values() else [path for path, own in splits.items() if own]
+    """The files of other splits, where there is none to take; raises OSError."""
+    return [] if shards(folder, ending, split) else [path for path, own in _splits(folder, ending).items() if own]
 
 
 def split_of(name: str) -> str | None:
@@ -72,8 +72,8 @@ def require_split(others: list[Path], split: str, place: Path) -> None:
         told = " and ".join(f"{own} ({count:,})" for own, count in counted.items() if count)
         raise DataError(
             f"{place} has files of the split {told} and none of {split}: expected names such as "
-            f"{_EXAMPLE[split]}-00000-of-00014{others[0].suffix}. Fetch that split, or pass one file as --data to "
-            "measure on it."
+            f"{_EXAMPLE[split]}-00000-of-00014{others[0].suffix}. Fetch that split, or pass a file or a folder "
+            "called as its split as --data."
         )
 
 

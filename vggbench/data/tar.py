@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from vggbench.data.imagenet import is_wnid
 from vggbench.data.index import indexed, told_if_large
 from vggbench.data.listing import Entry, Listing, is_litter, require_text
+from vggbench.data.splits import split_of_folder
 from vggbench.errors import DataError, first_line
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -133,13 +134,14 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _without_common_folders(listing: Listing) -> Listing:
-    """The listing below the folders that hold everything, such as the `imagenet/val/` of a packed folder.
+    """The listing below the folders that hold everything, such as the `imagenet/` of a packed folder.
 
+    A folder called as a split stays, since it says which images these are.
     Where all images lie in one folder it is their class, unless they are validation images, whose folder says nothing.
     """
     folders = [entry.folders for entry in listing.images] or [()]
     pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(min(folders), max(folders), strict=False))
-    common = tuple(name for name, _ in pairs)
+    common = tuple(itertools.takewhile(lambda name: not split_of_folder(name), (name for name, _ in pairs)))
     holds_classes = all(len(entry.folders) > len(common) for entry in listing.images)
     if common and (holds_classes or (listing.is_unsorted_val and not is_wnid(common[-1]))):
         return listing.below("/".join(common))
