@@ -6,6 +6,7 @@ Columns are parted by tabs, commas, semicolons or blanks; names may hold blanks,
 import codecs
 import csv
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -79,12 +80,16 @@ def _rows(path: Path) -> Iterator[Labelled]:
     columns = _headed(head[1], path)
     for number, text in itertools.chain(() if columns else (head,), numbered):
         pair = columns.of(text) if columns else _pair(text)
-        if pair is None and number == head[0]:
+        if pair is None and number == head[0] and not _has_data(text):
             continue  # headings of unknown words
         row = Labelled(*(pair or ("", "")), number, text)
         if pair is None:
             row.refuse(path)
         yield row
+
+
+def _has_data(text: str) -> bool:
+    return any(is_image(word) or not _is_word(word) for word in re.split(rf"[{_DELIMITERS}\s]+", text) if word)
 
 
 class _Columns(NamedTuple):

@@ -60,10 +60,9 @@ def _is_order(names: tuple[str, ...]) -> bool:
 
 
 def _same(name: str, words: str) -> bool:
-    """Whether a name such as 'crane', 'maillot, tank suit' or 'tench, Tinca tinca' begins as the class's words do."""
-    one, other = (re.findall(r"[a-z]+", text.lower()) for text in (name, words))
-    shorter = min(len(one), len(other))
-    return bool(shorter) and one[:shorter] == other[:shorter]
+    """Whether the first synonym of a name such as 'crane' or 'tench, Tinca tinca' is how the class's words begin."""
+    first, own = (re.findall(r"[a-z]+", text.lower()) for text in (name.partition(",")[0], words))
+    return bool(first) and own[: len(first)] == first
 
 
 def _is_ilsvrc(file_name: str) -> bool:
