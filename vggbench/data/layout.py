@@ -24,7 +24,7 @@ class Place:
     split: str
     """val or train."""
     label_column: str | None = None
-    """Of Parquet, where somebody named it."""
+    """Of shards, where somebody named it."""
 
     @cached_property
     def listing(self) -> Listing:

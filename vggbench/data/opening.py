@@ -15,8 +15,10 @@ from vggbench.data.numbers import is_thousand
 from vggbench.data.parquet import PARQUET
 from vggbench.data.splits import WORDS
 from vggbench.data.truth import Truth, read_truth
+from vggbench.data.webdataset import WEBDATASET
 from vggbench.errors import DataError
 
+_INDICES = ("the labels are numbers, taken as places among the model's classes, 0 being the first",)
 ILSVRC_VAL = "ilsvrc12-val"
 """The name of the validation images of ILSVRC-2012, in whatever form, and of every part of them."""
 
@@ -29,11 +31,11 @@ def open_evaluation(top: Path, ground_truth: str | None) -> DataSet:
 def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: bool = False) -> DataSet:
     """The images at `place`, a part of `top`; `ground_truth` is a file, `none`, or None for those beside the images.
 
-    Of Parquet shards it may also be the column that holds the labels; what only trains reads no file that it
+    Of shards it may also be the column that holds the labels; what only trains reads no file that it
     does not need. Raises DataError and OSError.
     """
     layout = recognised(place)
-    if layout is PARQUET and ground_truth not in (None, NO_FILE) and not Path(str(ground_truth)).expanduser().exists():
+    if layout in (PARQUET, WEBDATASET) and _is_column(ground_truth):
         place, ground_truth = replace(place, label_column=ground_truth), None
     found = _in_order_of_numbers(layout.images(place))
     if not found:
@@ -42,16 +44,22 @@ def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: boo
     images, labelled_by = labelled(found, truths)
     images.sort(key=lambda image: image.id)
     is_val = all(val_number(image.id) for image in images)
+    by_index = bool(truths or place.label_column) and all(image.class_name.isdecimal() for image in images)
     return DataSet(
         name=ILSVRC_VAL if is_val else _name(top),
         images=tuple(images),
         total=VAL_IMAGES if is_val else len(images),
-        notes=(*_notes_of_files(place), *_notes_of_classes(images, layout, place, is_val=is_val)),
+        notes=(*_notes_of_files(place), *_notes_of_classes(images, layout, place, is_val=is_val), *_INDICES[:by_index]),
         of_classes=None if is_val else layout.class_names(place),
         empty_classes=frozenset(layout.empty_classes(place)),
+        by_index=by_index,
         layout=layout.name + (" in a tar" if "whole_listing" in vars(place) and place.path.is_file() else ""),
         labelled_by=labelled_by,
     )
+
+
+def _is_column(ground_truth: str | None) -> bool:
+    return ground_truth not in (None, NO_FILE) and not Path(str(ground_truth)).expanduser().exists()
 
 
 def _truths(

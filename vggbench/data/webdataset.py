@@ -46,6 +46,10 @@ def _recognises(place: Place) -> bool:
 
 def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
+    if place.label_column not in (None, "cls"):
+        raise DataError(
+            f"There is no file {place.label_column}, and shards have no such labels: expected a ground truth, or cls."
+        )
     require_split(_others(place), place.split, place.path)
     found = require_all(_shards(place), place.path)
     for shard in found:
@@ -64,11 +68,11 @@ def _require_count(notice: Path, count: int, what: str, place: Place) -> None:
     if not notice.is_file() or notice.stat().st_size > _LONGEST_NOTE:
         return
     stated = None
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
         said = json.loads(notice.read_text(encoding="utf-8"))
         if isinstance(said, dict):
-            of_split = (info for name, info in said["splits"].items() if split_of(name) == place.split)
-            said = next(of_split, {})["num_samples"]
+            of_split = [info for name, info in said["splits"].items() if split_of(name) == place.split]
+            said = of_split[0]["num_samples"]
         stated = int(said)
     if stated is not None and stated != count:
         raise DataError(
