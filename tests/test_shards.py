@@ -286,6 +286,20 @@ def test_shards_of_other_splits_are_named(inner: str, ending: str, tmp_path: Pat
     assert [image.id for image in open_data(tmp_path / "test").images] == ["test0"], "the folder says which"
 
 
+def test_an_archive_of_another_split_is_named(tmp_path: Path) -> None:
+    _webdataset(tmp_path / "ILSVRC2012_img_train.tar", ("n01440764_1.JPEG", b"x"))
+    with pytest.raises(DataError, match=r"has files of the split train \(1\) and none of val"):
+        open_data(tmp_path)
+
+
+def test_shards_of_another_split_beside_class_folders_are_left_alone(tmp_path: Path) -> None:
+    _webdataset(tmp_path / "train-0.tar", ("1.jpg", b"x"), ("1.cls", b"1"))
+    _parquet(tmp_path / "train-0.parquet", ("1.png", b"1", 0))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "2.JPEG").write_bytes(b"x")
+    assert [image.id for image in open_data(tmp_path).images] == ["2"]
+
+
 def test_images_in_memory_are_told_apart_by_their_content(tmp_path: Path) -> None:
     names = ("cat", "dog", "eel")
     path = forms.in_memory_parquet(tmp_path / "test-00000-of-00001.parquet", {"img": None, "label": names})

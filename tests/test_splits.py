@@ -4,6 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vggbench.data import open_data, open_training_data
 from vggbench.errors import DataError
@@ -96,6 +98,34 @@ def test_what_is_a_class_and_what_holds_classes(
 def test_a_folder_of_sets_is_no_class(names: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds \d folders? and no image: expected the images of one class"):
         open_data(_tree(tmp_path, *names))
+
+
+NAMES = st.sampled_from(
+    ["train", "val", "valid", "test", "images", "a", "b", "n01440764", "n01443537", "ILSVRC2012_img_val"]
+)
+TREES = st.sets(st.lists(NAMES, max_size=4).map(tuple), min_size=1, max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tree=TREES)
+def test_whatever_the_tree_an_image_is_of_a_folder_it_lies_in_and_of_no_other_split(
+    tree: set[tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    names = [f"{'/'.join(folders)}/{number}.png" for number, folders in enumerate(sorted(tree))]
+    _tree(root, *names)
+    try:
+        data = open_data(root)
+    except DataError:
+        return
+    tops = {folders[0].lower() for folders in tree if folders}
+    for image in data.images:
+        folders = image.path.relative_to(root).parts[:-1]
+        assert image.class_name in folders
+        assert image.path.read_bytes() == image.read()
+        if tops & {"val", "valid"} and folders[0] in ("train", "test"):
+            assert len(tops) > len(tops & {"train", "test", "val", "valid"}), "it may be a class beside others"
+    assert len({image.path for image in data.images}) == len(data)
 
 
 def test_folders_that_lead_in_a_circle_end(tmp_path: Path) -> None:

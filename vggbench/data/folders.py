@@ -8,6 +8,7 @@ from vggbench.data.identity import with_unique_ids
 from vggbench.data.imagenet import is_wnid
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, Listing
+from vggbench.data.shards import other_shards, require_split
 from vggbench.data.splits import split_of_folder
 from vggbench.errors import DataError
 
@@ -60,6 +61,8 @@ def _refuse_nested(listing: Listing, folder: str, count: int) -> NoReturn:
 
 def _images(place: Place) -> list[ImageFile]:
     if not place.listing.top_folders:
+        if place.path.is_dir():
+            require_split(other_shards(place.path, ".tar", place.split), place.split, place.path)
         raise DataError(
             f"{place.path} holds no images: expected one folder of images per class, such as n01440764/."
             f"{advice([entry.name for entry in place.listing.files])}"

@@ -75,6 +75,8 @@ def image_id(file_name: str) -> str:
     A validation image of ILSVRC keeps its id whatever a tool made of its case and its endings.
     """
     stem = _stem(file_name)
+    if _VAL_ID.fullmatch(stem):
+        return stem
     match = _VAL_FILE.fullmatch(stem)
     return f"{VAL_PREFIX}{match[1][-8:]}" if match else _WNID_SUFFIX.sub("", stem)
 
@@ -82,6 +84,8 @@ def image_id(file_name: str) -> str:
 def named_wnid(file_name: str) -> str | None:
     """The wnid that a file's name itself states: as n01440764_10026 of the training set, or at its end."""
     stem = _stem(file_name)
+    if _VAL_ID.fullmatch(stem):
+        return None
     if validation := _VAL_FILE.fullmatch(stem):
         return validation[2] and validation[2].lower()
     match = _TRAIN_FILE.fullmatch(stem) or _WNID_SUFFIX.search(stem)

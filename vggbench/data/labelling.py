@@ -62,7 +62,8 @@ def _of(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]], asked: 
             "folder per class, or --ground-truth FILE with a name and a label on each line."
         )
     first, *others = said if is_ilsvrc_class(said[0][1]) else [(name, label) for name, label in said if name != SHIPPED]
-    asked.update(name for name, _ in (first, *others))
+    for name, _ in (first, *others):
+        asked[name] += 1
     for name, other in others:
         if other != first[1]:
             by = "its place" if first[0] == _PLACE else first[0]

@@ -159,7 +159,7 @@ def _walk(
             if entry.is_dir():
                 path = Path(entry.path)
                 first = met.setdefault(_place(path), path)
-                if first != path:
+                if first != path and first.resolve() == path.resolve():  # some file systems number nothing
                     raise DataError(
                         f"{path} is the same folder as {first}: expected each image once. Take the link away."
                     )

@@ -21,13 +21,17 @@ def shards(folder: Path, ending: str, split: str) -> list[Path]:
     splits = _splits(folder, ending)
     if not any(splits.values()):
         return list(splits)
-    wanted = split if split in splits.values() else split_of_folder(folder.name)
+    wanted = split if split in splits.values() else split_of_folder(folder.resolve().name)
     return [path for path, own in splits.items() if own and own == wanted]
 
 
 def other_shards(folder: Path, ending: str, split: str) -> list[Path]:
-    """The files of other splits, where there is none to take; raises OSError."""
-    return [] if shards(folder, ending, split) else [path for path, own in _splits(folder, ending).items() if own]
+    """The files of other splits, where there is nothing else to take; raises OSError."""
+    if shards(folder, ending, split) or any(
+        path.is_dir() and path.name != "data" and not is_litter(path.name) for path in folder.iterdir()
+    ):
+        return []
+    return [path for path, own in _splits(folder, ending).items() if own]
 
 
 def split_of(name: str) -> str | None:
