@@ -230,7 +230,8 @@ def test_an_image_under_two_of_its_names_stands_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["n01440764_1.JPEG.jpg", "N01440764_1.jpeg", "ilsvrc2012_val_00000009_n01440764.jpeg.jpg"]
+    "name",
+    ["n01440764_1.JPEG.jpg", "N01440764_1.jpeg", "ilsvrc2012_val_00000009_n01440764.jpeg.jpg", "x_n01440764.JPEG.webp"],
 )
 def test_a_renamed_image_still_states_its_class(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is n01443537 by its place and n01440764 by its own name"):

@@ -316,6 +316,12 @@ def test_images_in_memory_are_told_apart_by_their_content(tmp_path: Path) -> Non
     assert [image.class_name for image in other.images] == [image.class_name for image in data.images]
 
 
+def test_names_that_are_numbers_are_names(tmp_path: Path) -> None:
+    path = _parquet(tmp_path / "x.parquet", ("a.png", b"1", 0), ("b.png", b"2", 1), names=["7", "3"])
+    assert [image.class_name for image in open_data(path, "label").images] == ["7", "3"]
+    assert open_data(path, "label").labels(None, 2).tolist() == [0, 1]
+
+
 def test_equal_images_in_memory_count_each(tmp_path: Path) -> None:
     data = open_data(_parquet(tmp_path / "x.parquet", (None, b"1", 0), (None, b"1", 1), ("", b"2", 2)))
     assert sorted((image.read(), image.class_name) for image in data.images) == [(b"1", "0"), (b"1", "1"), (b"2", "2")]

@@ -73,6 +73,7 @@ def test_the_advice_is_never_the_training_images_where_there_are_others(tmp_path
         (("airplane/1.jpg", "bus/2.jpg", "train/3.jpg"), ("airplane", "bus", "train")),
         (("valid/1.jpg", "invalid/2.jpg"), ("invalid", "valid")),
         (("val/train/1.jpg", "val/bus/2.jpg", "train/train/3.jpg", "train/bus/4.jpg"), ("bus", "train")),
+        (("val/val/1.jpg", "val/cat/2.jpg"), ("cat", "val")),
         (("cat/images/1.jpg",), ("cat",)),
         (("images/1.jpg", "drawings/2.jpg"), ("drawings", "images")),
         (("thumbs/1.jpg", "fingers/2.jpg"), ("fingers", "thumbs")),

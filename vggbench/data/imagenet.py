@@ -20,6 +20,7 @@ _VAL_FILE = re.compile(rf"({VAL_PREFIX}\d{{8}})(?:_(n\d{{8}}))?(?:\.\w{{2,5}})*"
 """As tools rename the validation images: in lower case, or with an ending of their own after the old one."""
 _WNID = re.compile(r"n\d{8}")
 _WNID_SUFFIX = re.compile(r"_(n\d{8})$")
+_STATED_SUFFIX = re.compile(r"_(n\d{8})(?:\.\w{2,5})*$")
 _TRAIN_FILE = re.compile(r"(n\d{8})_\d+(?:\.\w{2,5})*", re.IGNORECASE)
 
 
@@ -88,7 +89,7 @@ def named_wnid(file_name: str) -> str | None:
         return None
     if validation := _VAL_FILE.fullmatch(stem):
         return validation[2] and validation[2].lower()
-    match = _TRAIN_FILE.fullmatch(stem) or _WNID_SUFFIX.search(stem)
+    match = _TRAIN_FILE.fullmatch(stem) or _STATED_SUFFIX.search(stem)
     return match[1].lower() if match else None
 
 

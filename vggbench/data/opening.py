@@ -44,13 +44,15 @@ def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: boo
     images, labelled_by = labelled(found, truths)
     images.sort(key=lambda image: image.id)
     is_val = all(val_number(image.id) for image in images)
-    by_index = bool(truths or place.label_column) and all(image.class_name.isdecimal() for image in images)
+    of_classes = None if is_val else layout.class_names(place)
+    is_told = bool(truths or place.label_column) and of_classes is None
+    by_index = is_told and all(image.class_name.isdecimal() for image in images)
     return DataSet(
         name=ILSVRC_VAL if is_val else _name(top),
         images=tuple(images),
         total=VAL_IMAGES if is_val else len(images),
         notes=(*_notes_of_files(place), *_notes_of_classes(images, layout, place, is_val=is_val), *_INDICES[:by_index]),
-        of_classes=None if is_val else layout.class_names(place),
+        of_classes=of_classes,
         empty_classes=frozenset(layout.empty_classes(place)),
         by_index=by_index,
         layout=layout.name + (" in a tar" if "whole_listing" in vars(place) and place.path.is_file() else ""),

@@ -75,7 +75,7 @@ def spot_of(look: Look, split: str) -> Spot:
     spot = Spot()
     for _ in range(_DEEPEST):
         named = _named(look, spot.inner)
-        if split in named:
+        if split in named and (not spot.is_named or _holds_all(look, spot.inner, named)):
             spot = Spot(_only(named[split], split, look), is_named=True)
         elif named and not spot.is_named:
             return spot._replace(others=tuple(sorted(path for paths in named.values() for path in paths)))
@@ -127,6 +127,12 @@ def _named(look: Look, at: str) -> dict[str, list[str]]:
         if found and not _are_classes(look, here, level, found):
             return {split: [_join(here, name) for name in _exact(names)] for split, names in found.items()}
     return {}
+
+
+def _holds_all(look: Look, at: str, named: dict[str, list[str]]) -> bool:
+    """Whether no folder beside the named ones holds images; within `val/`, those would be its classes."""
+    within = {path.removeprefix(f"{at}/").partition("/")[0] for paths in named.values() for path in paths}
+    return not any(_holds_images(look, _join(at, name)) for name in look(at).folders if name not in within)
 
 
 def _exact(names: list[str]) -> list[str]:
