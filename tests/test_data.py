@@ -75,7 +75,7 @@ def test_the_fingerprint_knows_ids_and_lengths_but_no_labels(tmp_path: Path) -> 
         (("1.JPEG", "2.JPEG"), r"1.JPEG has no class: .* --ground-truth FILE"),
         (("a/1.JPEG", "2.JPEG"), "2.JPEG lies beside the class folders"),
         (("a/b/1.JPEG", "a/c/1.JPEG"), "a holds 2 folders and no image: .* --data"),
-        (("a/1.JPEG", "b/readme.txt"), "b holds no image"),
+        (("a/readme.txt", "b/readme.txt"), "a holds no image, nor does any other"),
     ],
 )
 def test_refusals(names: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_one_clash_of_names_does_not_hide_what_the_others_say(tmp_path: Path) ->
 
 
 def test_a_text_file_does_not_make_a_class_of_a_folder_of_folders(tmp_path: Path) -> None:
-    _tree(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "train/labels.csv", "test/a/3.jpg", "test/b/4.jpg")
-    with pytest.raises(DataError, match="test holds 2 folders and no image"):
+    _tree(tmp_path, "old/a/1.jpg", "old/b/2.jpg", "old/labels.csv", "new/a/3.jpg", "new/b/4.jpg")
+    with pytest.raises(DataError, match="new holds 2 folders and no image"):
         open_data(tmp_path)
 
 

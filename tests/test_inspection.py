@@ -135,6 +135,22 @@ def test_a_strange_wnid_among_ilsvrcs_fails(vggbench: Callable[..., Any], tmp_pa
     assert "1 classes, the first 'n99999999', are none of ILSVRC-2012's 1,000" in result.err
 
 
+def test_an_empty_folder_among_ilsvrcs_is_said_and_fits(vggbench: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "n01440764").mkdir()
+    (tmp_path / "n01440764" / "1.JPEG").write_bytes(_jpeg())
+    (tmp_path / "annotations").mkdir()
+    result = vggbench("data", tmp_path, "--format", "table")
+    assert result.code == 0
+    said = " ".join(result.out.split())
+    assert "1 of ILSVRC's 1,000, and 1 without an image" in said
+    assert "class annotations has no image" in said
+    listed = {
+        row["class"]: row["images"]
+        for row in json.loads(vggbench("data", tmp_path, "--classes", "--format", "json").out)
+    }
+    assert listed == {"annotations": 0, "n01440764": 1}
+
+
 def test_what_cannot_be_opened_fails_in_a_sentence(vggbench: Callable[..., Any], tmp_path: Path) -> None:
     for arguments in ((tmp_path / "nowhere",), (tmp_path,), (tmp_path, "--workers", -1)):
         result = vggbench("data", *arguments)

@@ -181,3 +181,15 @@ def test_binary_labels_are_refused(tmp_path: Path) -> None:
         read_truth(path)
     with pytest.raises(DataError, match="is no devkit"):
         read_truth(tmp_path)
+
+
+def test_labels_by_index_are_places_among_the_models_classes(pictures: Path, tmp_path: Path) -> None:
+    for path in pictures.glob("*/*"):
+        shutil.copy(path, tmp_path / path.name)
+    truth = _write(tmp_path / "truth.csv", *(f"picture_{i},{i * 7}" for i in range(4)))
+    data = open_data(tmp_path, str(truth))
+    assert data.labels(wnids(), 1000).tolist() == data.labels(None, 22).tolist() == [0, 7, 14, 21]
+    assert data.labels(("0", "7", "14", "21"), 4).tolist() == [0, 1, 2, 3], "names stand before places"
+    assert any("numbers, taken as places among the model's classes, 0 being the first" in note for note in data.notes)
+    with pytest.raises(DataError, match=r"has the label 21 and the model has 21 classes: expected 0 to 20"):
+        data.labels(None, 21)

@@ -67,7 +67,8 @@ class Inspection:
     def unknown_wnids(self) -> list[str]:
         """Classes that are none of ILSVRC's, in a set where others are: every net of its 1,000 classes refuses them."""
         known = set(wnids())
-        return [name for name in self.per_class if name not in known] if known & set(self.per_class) else []
+        full = [name for name, count in self.per_class.items() if count]
+        return [name for name in full if name not in known] if known & set(full) else []
 
 
 class _Files(Dataset[Looked]):

@@ -54,6 +54,10 @@ class DataSet:
     notes: tuple[str, ...] = ()
     of_classes: tuple[str, ...] | None = None
     """The classes of the whole set, where this is a subset: labels are places among all of them."""
+    empty_classes: frozenset[str] = frozenset()
+    """Classes that have a place and no image in the whole set."""
+    by_index: bool = False
+    """Whether somebody said that the classes are numbers of a model's outputs."""
     is_sample: bool = False
     """Whether these are the built-in drawn pictures; a user's folder of that name is not."""
     layout: str = ""
@@ -82,7 +86,7 @@ class DataSet:
     @cached_property
     def has_ilsvrc_classes(self) -> bool:
         """Whether every class is one of the 1,000 wnids of ILSVRC-2012."""
-        return set(self.class_names) <= set(wnids())
+        return set(self.class_names) - self.empty_classes <= set(wnids())
 
     @cached_property
     def is_full_ilsvrc_val(self) -> bool:
@@ -96,24 +100,42 @@ class DataSet:
     def labels(self, class_names: tuple[str, ...] | None, classes: int) -> NDArray[np.int32]:
         """The label of each image, (N,): the place of its class among the model's `class_names`.
 
-        Without names the data's classes count in sorted order, if there are as many as `classes`.
-        Raises DataError for a class that the model does not know.
+        Without names the data's classes count in sorted order, if there are as many as `classes`; those that
+        are known to be numbers of outputs are that. Raises DataError for a class that the model does not know.
         """
+        if self.by_index and not set(self.class_names) <= set(class_names or ()):
+            return self._indices(classes)
         if class_names is None:
             if len(self.class_names) != classes:
+                empty = f", {len(self.empty_classes)} of them without an image" if self.empty_classes else ""
                 raise DataError(
                     f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
-                    "classes: expected as many, or a file that names its classes."
+                    f"classes{empty}: expected as many, or a file that names its classes."
                 )
             class_names = self.class_names
         place = {name: index for index, name in enumerate(class_names)}
-        unknown = [name for name in self.class_names if name not in place]
+        unknown = [name for name in self.class_names if name not in place and name not in self.empty_classes]
         if unknown:
+            remedy = "Use a model trained on these classes, or take them out of the data."
+            if all(name.isdecimal() for name in unknown):
+                remedy = (
+                    "Numbers count as outputs by themselves only where all of 0 to 999 are met; say that they are with "
+                    "--ground-truth: a file of names and numbers or, of shards, the column label or cls."
+                )
             raise DataError(
                 f"{self.name} has {_some(unknown)} that the model's {classes} classes lack: expected names such as "
-                f"{class_names[0]}. Use a model trained on these classes, or take them out of the data."
+                f"{class_names[0]}. {remedy}"
             )
         return np.array([place[image.class_name] for image in self.images], dtype=np.int32)
+
+    def _indices(self, classes: int) -> NDArray[np.int32]:
+        beyond = next((name for name in self.class_names if not name.isdecimal() or int(name) >= classes), None)
+        if beyond is not None:
+            raise DataError(
+                f"{self.name} has the label {beyond} and the model has {classes} classes: expected 0 to "
+                f"{classes - 1}, the number of an output. Numbers that begin with 1 must be lowered by 1."
+            )
+        return np.array([int(image.class_name) for image in self.images], dtype=np.int32)
 
     def subset(self, limit: int) -> Self:
         """Every (total / limit)-th image in order of class, so that as many classes as possible are met."""

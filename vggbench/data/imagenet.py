@@ -16,9 +16,12 @@ VAL_PREFIX = "ILSVRC2012_val_"
 
 _PACKAGE = files("vggbench.data")
 _VAL_ID = re.compile(rf"{VAL_PREFIX}(\d{{8}})")
+_VAL_FILE = re.compile(rf"({VAL_PREFIX}\d{{8}})(?:_(n\d{{8}}))?(?:\.\w{{2,5}})*", re.IGNORECASE)
+"""As tools rename the validation images: in lower case, or with an ending of their own after the old one."""
 _WNID = re.compile(r"n\d{8}")
 _WNID_SUFFIX = re.compile(r"_(n\d{8})$")
-_TRAIN_ID = re.compile(r"(n\d{8})_\d+")
+_STATED_SUFFIX = re.compile(r"_(n\d{8})(?:\.\w{2,5})*$")
+_TRAIN_FILE = re.compile(r"(n\d{8})_\d+(?:\.\w{2,5})*", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1)
@@ -68,15 +71,26 @@ def is_wnid(name: str) -> bool:
 
 
 def image_id(file_name: str) -> str:
-    """A file's name without folders, extension, and the `_n01440764` that some distributions append."""
-    return _WNID_SUFFIX.sub("", _stem(file_name))
+    """A file's name without folders, extension, and the `_n01440764` that some distributions append.
+
+    A validation image of ILSVRC keeps its id whatever a tool made of its case and its endings.
+    """
+    stem = _stem(file_name)
+    if _VAL_ID.fullmatch(stem):
+        return stem
+    match = _VAL_FILE.fullmatch(stem)
+    return f"{VAL_PREFIX}{match[1][-8:]}" if match else _WNID_SUFFIX.sub("", stem)
 
 
 def named_wnid(file_name: str) -> str | None:
     """The wnid that a file's name itself states: as n01440764_10026 of the training set, or at its end."""
     stem = _stem(file_name)
-    match = _WNID_SUFFIX.search(stem) or _TRAIN_ID.fullmatch(stem)
-    return match[1] if match else None
+    if _VAL_ID.fullmatch(stem):
+        return None
+    if validation := _VAL_FILE.fullmatch(stem):
+        return validation[2] and validation[2].lower()
+    match = _TRAIN_FILE.fullmatch(stem) or _STATED_SUFFIX.search(stem)
+    return match[1].lower() if match else None
 
 
 def require_stated_class(class_name: str, file_name: str, where: object) -> None:

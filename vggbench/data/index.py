@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from vggbench.cache import cache_folder
 from vggbench.errors import DataError
 
-VERSION = 1
+VERSION = 2
 """Raised whenever what is kept changes, so that an index of before is not read."""
 _WORTH_SAYING = 200_000_000
 """Bytes of a file from which its reader says that it is being indexed."""

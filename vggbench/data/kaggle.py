@@ -5,12 +5,9 @@
 
 from vggbench.data.dataset import ImageFile
 from vggbench.data.flat import flat_images, is_flat
-from vggbench.data.folders import class_folder_images
+from vggbench.data.folders import class_folder_images, empty_classes
 from vggbench.data.layout import Layout, Place
-
-TOP = "CLS-LOC"
-BELOW = (f"ILSVRC/Data/{TOP}", f"Data/{TOP}", TOP)
-"""Where the splits lie below what people call the data's folder."""
+from vggbench.data.splits import KAGGLE_TOP
 
 
 def _images(place: Place) -> list[ImageFile]:
@@ -18,6 +15,9 @@ def _images(place: Place) -> list[ImageFile]:
 
 
 KAGGLE = Layout(
-    "Kaggle's tree", f"ILSVRC/Data/{TOP}/val/ILSVRC2012_val_00000001.JPEG", lambda place: place.path.parent.name == TOP,
+    "Kaggle's tree",
+    f"ILSVRC/Data/{KAGGLE_TOP}/val/ILSVRC2012_val_00000001.JPEG",
+    lambda place: place.path.parent.name == KAGGLE_TOP,
     _images,
-)  # fmt: skip
+    empty_classes=lambda place: () if is_flat(place) else empty_classes(place),
+)

@@ -1,17 +1,19 @@
 """Give each image its class, and refuse sources that disagree: its place, a ground truth, the labels shipped here."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from vggbench.data.dataset import ImageFile
-from vggbench.data.imagenet import val_labels, val_number, wnids
-from vggbench.data.kaggle import TOP as KAGGLE_TOP
+from vggbench.data.imagenet import is_ilsvrc_class, val_labels, val_number, wnids
 from vggbench.data.layout import UNLABELLED, Place
 from vggbench.data.listing import KNOWN_TRUTHS
+from vggbench.data.splits import KAGGLE_TOP, is_part
 from vggbench.data.truth import Truth, read_truth
 from vggbench.errors import DataError
 
+_PLACE = "where the images lie"
 SHIPPED = "the labels of ILSVRC-2012 val that vggbench ships"
 NO_FILE = "none"
 """Asks that no ground truth that lies beside the images is looked at."""
@@ -21,18 +23,23 @@ def labelled(images: Sequence[ImageFile], truths: Sequence[Truth]) -> tuple[list
     """The images with their classes, and what said them; raises DataError where two sources disagree."""
     for truth in truths:
         _require_same_images(images, truth)
-    sources = _sources(images, truths)
-    found = [_of(image, sources) for image in images]
-    said = ["where the images lie"] if any(image.class_name != UNLABELLED for image in images) else []
-    said += [name for name, classes in sources if classes]
-    return found, ", ".join(said)
+    sources, asked = _sources(images, truths), Counter[str]()
+    found = [_of(image, sources, asked) for image in images]
+    of_all = len(images)
+    return found, ", ".join(
+        name if count == of_all else f"{name} ({count:,} of {of_all:,} images)"
+        for name in (_PLACE, *(name for name, _ in sources))
+        if (count := asked[name])
+    )
 
 
 def beside(top: Path, place: Place) -> list[Truth]:
-    """The ground truths that lie with the images, by their usual names; raises DataError and OSError."""
-    folders = [top if top.is_dir() else top.parent, place.path if place.path.is_dir() else place.path.parent]
-    if place.path.name == place.split:  # /data/imagenet/val: the kit lies in /data/imagenet
-        folders.append(place.path.absolute().parent)
+    """The ground truths that lie with the images or above, by their usual names; raises DataError and OSError."""
+    inner = place.path if place.path.is_dir() else place.path.parent
+    folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(top)] or [inner]
+    folders += [top] if top.is_dir() else []
+    if is_part(top):  # /data/imagenet/val: the kit lies in /data/imagenet
+        folders.append(top.absolute().parent)
     if place.path.parent.name == KAGGLE_TOP:  # ILSVRC/Data/CLS-LOC/val: the solution lies beside ILSVRC
         folders += place.path.absolute().parents[1:4]
     found = {(folder / name).resolve(): folder / name for folder in folders for name in KNOWN_TRUTHS}
@@ -44,20 +51,24 @@ def _sources(images: Sequence[ImageFile], truths: Sequence[Truth]) -> list[tuple
     return [*((truth.name, truth.classes) for truth in truths), (SHIPPED, shipped)]
 
 
-def _of(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]]) -> ImageFile:
+def _of(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]], asked: Counter[str]) -> ImageFile:
+    """The image with its class; `asked` counts the sources that had a say in it."""
     said = [(name, classes[image.id]) for name, classes in sources if image.id in classes]
     if image.class_name != UNLABELLED:
-        said.insert(0, ("its place", image.class_name))
+        said.insert(0, (_PLACE, image.class_name))
     if not said:
         raise DataError(
             f"{image} has no class: its place says none, and its name is not one of ILSVRC-2012 val's. Expected one "
             "folder per class, or --ground-truth FILE with a name and a label on each line."
         )
-    first, *others = said
+    first, *others = said if is_ilsvrc_class(said[0][1]) else [(name, label) for name, label in said if name != SHIPPED]
+    for name, _ in (first, *others):
+        asked[name] += 1
     for name, other in others:
-        if other != first[1] and not (name == SHIPPED and first[1] not in wnids()):
+        if other != first[1]:
+            by = "its place" if first[0] == _PLACE else first[0]
             raise DataError(
-                f"{image} is {first[1]} by {first[0]} and {other} by {name}: expected the same. Find out which is "
+                f"{image} is {first[1]} by {by} and {other} by {name}: expected the same. Find out which is "
                 f"right and mend the other; --ground-truth {NO_FILE} leaves files beside the images unread."
             )
     return replace(image, class_name=first[1]) if image.class_name == UNLABELLED else image

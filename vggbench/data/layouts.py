@@ -4,11 +4,12 @@ from pathlib import Path
 
 from vggbench.data.flat import FLAT
 from vggbench.data.folders import CLASS_FOLDERS
-from vggbench.data.kaggle import BELOW, KAGGLE
-from vggbench.data.layout import Layout, Place
+from vggbench.data.kaggle import KAGGLE
+from vggbench.data.layout import Layout, Place, require_split_of
 from vggbench.data.numbered import NUMBERED
 from vggbench.data.parquet import PARQUET
 from vggbench.data.shards import shards, split_of
+from vggbench.data.splits import Spot, look_into_folder, spot_of
 from vggbench.data.tar import is_tar
 from vggbench.data.webdataset import WEBDATASET
 
@@ -23,15 +24,34 @@ def recognised(place: Place) -> Layout:
 
 def split_place(top: Path, split: str) -> Place | None:
     """Where `top` holds the images of a split under its name; None where it names no splits."""
-    for folder in (split, *(f"{below}/{split}" for below in BELOW)):
-        if (top / folder).is_dir():
-            return Place(top / folder, split)
     if top.is_file():
         place = Place(top, split)
-        return place if is_tar(top) and split in place.whole_listing.top_folders else None
-    if (tar := top / f"ILSVRC2012_img_{split}.tar").is_file():
+        return place if is_tar(top) and place.spot.is_named else None
+    return _named_place(top, split, spot_of(look_into_folder(top), split))
+
+
+def place_of(top: Path, split: str) -> Place:
+    """Where `top` holds the images of a split, or all its images where it names no splits.
+
+    Raises DataError where it names other splits alone, and OSError.
+    """
+    if top.is_file():
+        return Place(top, split)  # in a tar, a place finds its split by itself
+    spot = spot_of(look_into_folder(top), split)
+    if named := _named_place(top, split, spot):
+        return named
+    require_split_of(top, spot, split)
+    return Place(top / spot.inner, split)
+
+
+def _named_place(top: Path, split: str, spot: Spot) -> Place | None:
+    """A folder, a tar or shards that the split's name stands on."""
+    folder = top / spot.inner
+    if spot.is_named:
+        return Place(folder, split)
+    if (tar := folder / f"ILSVRC2012_img_{split}.tar").is_file():
         return Place(tar, split)
     for ending in (".parquet", ".tar"):
-        if any(split_of(path.name) == split for path in shards(top, ending, split)):
-            return Place(top, split)
+        if any(split_of(path.name) == split for path in shards(folder, ending, split)):
+            return Place(folder, split)
     return None

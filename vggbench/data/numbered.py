@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from vggbench.data.dataset import ImageFile
-from vggbench.data.folders import class_folder_images
+from vggbench.data.folders import class_folder_images, empty_classes
 from vggbench.data.imagenet import require_stated_class, wnids
 from vggbench.data.layout import Layout, Place
+from vggbench.data.numbers import is_thousand
 
 
 def _recognises(place: Place) -> bool:
-    return set(place.listing.top_folders) == {str(number) for number in range(len(wnids()))}
+    return is_thousand(place.listing.top_folders)
 
 
 def _images(place: Place) -> list[ImageFile]:
@@ -21,4 +22,14 @@ def _images(place: Place) -> list[ImageFile]:
     return found
 
 
-NUMBERED = Layout("folders 0 to 999", "imagenetv2-matched-frequency-format-val/0/*.jpeg", _recognises, _images)
+def _empty(place: Place) -> tuple[str, ...]:
+    return tuple(wnids()[int(number)] for number in empty_classes(place))
+
+
+NUMBERED = Layout(
+    "folders 0 to 999",
+    "imagenetv2-matched-frequency-format-val/0/*.jpeg",
+    _recognises,
+    _images,
+    empty_classes=_empty,
+)

@@ -1,9 +1,21 @@
-"""Labels that are numbers, as Parquet and WebDataset shards have them: which class each number is."""
+"""Labels that are numbers: which class each number is."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from vggbench.data.imagenet import image_id, is_ilsvrc_class, named_wnid, require_stated_class, val_number, wnids
+from vggbench.data.imagenet import (
+    class_names,
+    image_id,
+    is_ilsvrc_class,
+    named_wnid,
+    require_stated_class,
+    val_number,
+    wnids,
+)
 from vggbench.errors import DataError
+
+_THOUSAND = frozenset(map(str, range(1000)))
 
 
 def class_of_number(number: object, file_name: str, names: Sequence[str] | None, where: str) -> str:
@@ -13,7 +25,7 @@ def class_of_number(number: object, file_name: str, names: Sequence[str] | None,
     """
     if isinstance(number, bool) or not isinstance(number, int):
         raise DataError(f"{where} has the label {str(number)[:40]!r}: expected a whole number, the place of its class.")
-    known: Sequence[str] | None = wnids() if _is_ilsvrc(file_name) else names
+    known: Sequence[str] | None = wnids() if _is_ilsvrc(file_name) or is_ilsvrc_order(names) else names
     if not 0 <= number < (len(known) if known else number + 1):
         raise DataError(
             f"{where} has the label {number}: expected 0 to {len(known) - 1 if known else '...'}, the place of its "
@@ -26,6 +38,31 @@ def class_of_number(number: object, file_name: str, names: Sequence[str] | None,
         )
     require_stated_class(class_name, file_name, where)
     return class_name
+
+
+def is_thousand(classes: Iterable[str]) -> bool:
+    """Whether classes are exactly the numbers 0 to 999, which are places in the order of every ILSVRC network.
+
+    Fewer than all could be numbers of anything, and numbers from 1 on are another order.
+    """
+    return frozenset(classes) == _THOUSAND
+
+
+def is_ilsvrc_order(names: Sequence[str] | None) -> bool:
+    """Whether 1,000 names are ILSVRC's classes, each at its place: by wnid, or by its words, such as 'tench, ...'."""
+    return names is not None and len(names) == len(wnids()) and _is_order(tuple(names))
+
+
+@lru_cache(maxsize=4)
+def _is_order(names: tuple[str, ...]) -> bool:
+    own = zip(names, wnids(), class_names().values(), strict=True)
+    return all(name.startswith(wnid) or _same(name, words) for name, wnid, words in own)
+
+
+def _same(name: str, words: str) -> bool:
+    """Whether the first synonym of a name such as 'crane' or 'tench, Tinca tinca' is how the class's words begin."""
+    first, own = (re.findall(r"[a-z]+", text.lower()) for text in (name.partition(",")[0], words))
+    return bool(first) and own[: len(first)] == first
 
 
 def _is_ilsvrc(file_name: str) -> bool:

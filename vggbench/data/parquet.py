@@ -1,6 +1,10 @@
-"""Parquet shards as Hugging Face publishes ILSVRC: columns `image` (its bytes and file name) and `label` (a number)."""
+"""Parquet shards as Hugging Face publishes ILSVRC: columns `image` (its bytes and file name) and `label` (a number).
+
+An image in memory that `datasets` wrote has no file name: its content says which it is.
+"""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +19,14 @@ from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import require_text
 from vggbench.data.numbers import class_of_number
-from vggbench.data.shards import require_all, shards
+from vggbench.data.shards import other_shards, require_all, require_split, shards
 from vggbench.errors import DataError, first_line
 
 _ENDING = ".parquet"
 _LARGEST_GROUP = 1 << 30
 """Bytes of one row group, which is read as a whole."""
+_LABELS = ("label", "labels", "fine_label", "coarse_label", "class", "target", "cls")
+"""What a column of labels is called; the first stands before all others."""
 _ROWS = 4
 """Rows that are read at a time while the index is made, since each may be large."""
 
@@ -31,28 +37,31 @@ class ParquetImage(ImageFile):
 
     group: int = 0
     row: int = 0
+    column: str = "image"
+    is_named: bool = True
 
     def __str__(self) -> str:
-        return f"{self.id} in {self.path}"
+        name = self.id if self.is_named else f"Row {self.row} of row group {self.group}"
+        return f"{name} in {self.path}"
 
     def read(self) -> bytes:
         """The encoded image; raises OSError."""
         import pyarrow as pa
 
         try:
-            encoded: bytes = _group(self.path, self.group)[self.row].as_py()
+            encoded: bytes = _group(self.path, self.column, self.group)[self.row].as_py()
         except pa.ArrowException as error:
             raise OSError(0, f"Parquet is damaged: {first_line(error)}", str(self.path)) from error
         return encoded
 
 
 @lru_cache(maxsize=2)
-def _group(path: Path, group: int) -> Any:
+def _group(path: Path, column: str, group: int) -> Any:
     """The encoded images of one row group."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as parquet:
-        return parquet.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks().field("bytes")
+        return parquet.read_row_group(group, columns=[f"{column}.bytes"]).column(column).combine_chunks().field("bytes")
 
 
 def _shards(place: Place) -> list[Path]:
@@ -62,40 +71,63 @@ def _shards(place: Place) -> list[Path]:
 
 
 def _recognises(place: Place) -> bool:
-    """Shards of images; other Parquet, such as features beside class folders, is left alone."""
-    found = _shards(place)
+    """Shards of images, of whatever split; other Parquet, such as features beside class folders, is left alone."""
+    found = _shards(place) or _others(place)
     if (
         not found
         or place.path.is_file()
         or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir())
     ):
         return bool(found)
-    with contextlib.suppress(DataError), _opened(found[0]) as parquet:
-        _require_columns(parquet.schema_arrow, found[0])
+    with contextlib.suppress(DataError):
+        _columns(found[0], place.label_column)
         return True
     return False
 
 
+def _others(place: Place) -> list[Path]:
+    return [] if place.path.is_file() else other_shards(place.path, _ENDING, place.split)
+
+
 def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
+    require_split(_others(place), place.split, place.path)
+    first = None
     for shard in require_all(_shards(place), place.path):
-        names = _class_names(shard)
-        for name, number, length, group, row in indexed(shard, "parquet", 5, lambda shard=shard: _found(shard)):  # type: ignore[misc]
-            class_name = class_of_number(number, name, names, f"{name} in {shard}")
-            images.append((name, ParquetImage(image_id(name), shard, length, class_name, group=group, row=row)))
+        columns = _columns(shard, place.label_column)
+        first = first or (shard, columns)
+        if columns.class_names != first[1].class_names:
+            raise DataError(
+                f"{shard} and {first[0].name} name different classes: expected the same in all files of a set. Take "
+                "away those of the other set."
+            )
+        kind = f"parquet {columns.image} {columns.label}"
+        for name, number, length, group, row, content in indexed(
+            shard,
+            kind,
+            6,
+            lambda shard=shard, columns=columns: _found(shard, columns),  # type: ignore[misc]
+        ):
+            where = f"{name or f'Row {row} of row group {group}'} in {shard}"
+            class_name = class_of_number(number, name, columns.class_names, where)
+            image = ParquetImage(
+                image_id(name or content), shard, length, class_name,
+                group=group, row=row, column=columns.image, is_named=bool(name),
+            )  # fmt: skip
+            images.append((name or f"{shard.stem}-{group}-{row}", image))
     return with_unique_ids(images)
 
 
-def _found(shard: Path) -> list[list[Any]]:
-    """[name, label, length, group, row] of each image. Raises DataError."""
+def _found(shard: Path, columns: "_Columns") -> list[list[Any]]:
+    """[name, label, length, group, row, digest of an image without a name] of each image. Raises DataError."""
     with _opened(shard) as parquet:
-        _require_columns(parquet.schema_arrow, shard)
         bytes_per_row = shard.stat().st_size / max(parquet.metadata.num_rows, 1)
-        numbered = enumerate(row for group in range(parquet.num_row_groups) for row in _rows(parquet, group, shard))
+        groups = range(parquet.num_row_groups)
+        numbered = enumerate(row for group in groups for row in _rows(parquet, group, shard, columns))
         return [row for _, row in told_if_large(shard, numbered, lambda found: found[0] * bytes_per_row)]
 
 
-def _rows(parquet: Any, group: int, shard: Path) -> Iterator[list[Any]]:
+def _rows(parquet: Any, group: int, shard: Path, columns: "_Columns") -> Iterator[list[Any]]:
     import pyarrow.compute as pc
 
     described = parquet.metadata.row_group(group)
@@ -105,49 +137,98 @@ def _rows(parquet: Any, group: int, shard: Path) -> Iterator[list[Any]]:
             f"image: expected at most {_LARGEST_GROUP:,}. Write it again with a row_group_size of 100."
         )
     place = total = 0
-    for batch in parquet.iter_batches(_ROWS, row_groups=[group], columns=["image", "label"]):
-        image, labels = batch.column("image"), batch.column("label").to_pylist()
+    for batch in parquet.iter_batches(_ROWS, row_groups=[group], columns=[columns.image, columns.label]):
+        image, labels = batch.column(columns.image), batch.column(columns.label).to_pylist()
         lengths = pc.binary_length(image.field("bytes")).to_pylist()
-        for name, label, length in zip(image.field("path").to_pylist(), labels, lengths, strict=True):
-            if not name or length is None or label is None:
-                lacks = "no name" if not name else "no bytes" if length is None else "no label"
+        for at, (name, label, length) in enumerate(zip(image.field("path").to_pylist(), labels, lengths, strict=True)):
+            if length is None or label is None:
+                lacks = "no bytes" if length is None else "no label"
                 raise DataError(
-                    f"Row {place} of row group {group} in {shard} has {lacks}: expected a file name, its bytes and a "
-                    "label, as `datasets` writes them when it embeds the files."
+                    f"Row {place} of row group {group} in {shard} has {lacks}: expected an image's bytes and a label, "
+                    "as `datasets` writes them when it embeds the files."
                 )
             total += length
             if total > _LARGEST_GROUP:  # values that stand once in the file and many times in the group
                 raise DataError(f"{shard} inflates beyond {_LARGEST_GROUP:,} bytes a row group. Do not trust it.")
-            yield [name, label, length, group, place]
+            content = "" if name else hashlib.sha256(image.field("bytes")[at].as_buffer()).hexdigest()[:32]
+            yield [name or "", label, length, group, place, content]
             place += 1
 
 
-def _require_columns(schema: Any, shard: Path) -> None:
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns hold the images and their labels, and the names that `datasets` keeps of these."""
+
+    image: str
+    label: str
+    class_names: list[str] | None
+
+
+def _columns(shard: Path, asked: str | None) -> _Columns:
+    """Raises DataError where they are not to be told."""
+    with _opened(shard) as parquet:
+        schema = parquet.schema_arrow
+    label = _label_column(schema, shard, asked, _image_column(schema, shard))
+    return _Columns(_image_column(schema, shard), label, _class_names(schema, label, shard))
+
+
+def _image_column(schema: Any, shard: Path) -> str:
+    """The one column of embedded images."""
+    found: list[str] = [field.name for field in schema if _is_image(field.type)]
+    if len(set(schema.names)) < len(schema.names) or len(found) != 1:
+        shown = ", ".join(f"{field.name}: {field.type}"[:60] for field in list(schema)[:10])
+        raise DataError(
+            f"{shard} has the columns {shown or 'none'}: expected one column of images (bytes: binary, path: string), "
+            "such as image or img, and a label, as Hugging Face's imagenet-1k has them."
+        )
+    return found[0]
+
+
+def _is_image(kind: Any) -> bool:
     import pyarrow as pa
 
-    types = {field.name: field.type for field in schema}
-    image, label = types.get("image"), types.get("label")
-    fields = [(inner.name, inner.type) for inner in image] if image is not None and pa.types.is_struct(image) else []
-    kinds = {name: str(kind).removeprefix("large_") for name, kind in fields}
-    if len(types) < len(schema.names) or len(fields) != 2 or kinds != {"bytes": "binary", "path": "string"}:
-        found = ", ".join(f"{field.name}: {field.type}"[:60] for field in list(schema)[:10])
-        raise DataError(
-            f"{shard} has the columns {found or 'none'}: expected image (bytes: binary, path: string) and label, as "
-            "Hugging Face's imagenet-1k has them."
-        )
-    if label is None or not pa.types.is_integer(label):
-        raise DataError(
-            f"{shard} has {'no label' if label is None else f'a label of type {label}'}: expected whole numbers, the "
-            "places of the classes."
-        )
+    if not pa.types.is_struct(kind) or len(list(kind)) != 2:
+        return False
+    fields = {inner.name: inner.type for inner in kind}
+    path = fields.get("path")
+    is_path = path is not None and (pa.types.is_null(path) or str(path).removeprefix("large_") == "string")
+    return is_path and str(fields.get("bytes")).removeprefix("large_") == "binary"
 
 
-def _class_names(shard: Path) -> list[str] | None:
-    """The names that `datasets` keeps of the labels, if any."""
-    with _opened(shard) as parquet:
-        kept = (parquet.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+def _label_column(schema: Any, shard: Path, asked: str | None, image: str) -> str:
+    import pyarrow as pa
+
+    types = {field.name: field.type for field in schema if field.name != image}
+    found: list[str] = [name for name in types if name in _LABELS or _class_names(schema, name, shard)]
+    if asked or _LABELS[0] in found:
+        found = [asked or _LABELS[0]]
+    choices = " or ".join(found or types)
+    if len(found) > 1:
+        raise DataError(
+            f"{shard} has several columns of labels, {choices}: expected to be told which. Pass its name as "
+            "--ground-truth, or write the file again without the others."
+        )
+    if asked and asked not in types:
+        raise DataError(
+            f"There is no file {asked} and no such column in {shard}: expected a ground truth, or a column of labels: "
+            f"{', '.join(types) or 'none'}."
+        )
+    if not found or found[0] not in types:
+        raise DataError(
+            f"{shard} has no {found[0] if found else _LABELS[0]}: expected a column of labels, whole numbers, and it "
+            f"has {choices or 'none'} beside its images."
+        )
+    kind = types[found[0]]
+    if not pa.types.is_integer(kind):
+        raise DataError(f"{shard} has a {found[0]} of type {kind}: expected whole numbers, the places of the classes.")
+    return found[0]
+
+
+def _class_names(schema: Any, label: str, shard: Path) -> list[str] | None:
+    """The names that `datasets` keeps of a column's labels, if any."""
+    kept = (schema.metadata or {}).get(b"huggingface", b"{}")
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-        names = json.loads(kept)["info"]["features"]["label"]["names"]
+        names = json.loads(kept)["info"]["features"][label]["names"]
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             for name in names:
                 require_text(name, shard)
@@ -157,7 +238,7 @@ def _class_names(shard: Path) -> list[str] | None:
 
 def _own_names(place: Place) -> tuple[str, ...] | None:
     """The classes in the order of their numbers, unless they are ILSVRC's."""
-    names = _class_names(_shards(place)[0])
+    names = _columns(_shards(place)[0], place.label_column).class_names
     used = {image.class_name for image in _images(place)} if names else set()
     return tuple(names) if names and used <= set(names) else None
 

@@ -60,7 +60,7 @@ def _text(path: Path) -> str:
         size = path.stat().st_size
         if size > _LARGEST:
             raise DataError(f"{path} has {size:,} bytes: expected at most {_LARGEST:,}.")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): expected a file.") from error
     except UnicodeDecodeError as error:

@@ -10,7 +10,8 @@ from typing import IO, Any, cast
 
 from vggbench.data.imagenet import is_wnid
 from vggbench.data.index import indexed, told_if_large
-from vggbench.data.listing import Entry, Listing, require_text
+from vggbench.data.listing import Entry, Listing, is_litter, require_text
+from vggbench.data.splits import split_of_folder
 from vggbench.errors import DataError, first_line
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -50,10 +51,12 @@ def list_tar(path: Path) -> Listing:
                 f"{path} has the member {one.name!a} twice: expected each image once. Pack the images again; "
                 "tar -r and -u add to an archive without replacing."
             )
-    folders = {name for name, _, offset in rows if offset is None}
+    named = {name for name, _, offset in rows if offset is None}
+    pruned = {name for name in named if is_litter(name.rpartition("/")[2])}
+    folders = named - pruned
     for entry in files:
         folders |= {"/".join(entry.folders[: i + 1]) for i in range(len(entry.folders))}
-    return _without_common_folders(Listing(path, tuple(files), frozenset(folders)))
+    return _without_common_folders(Listing(path, tuple(files), frozenset(folders), tuple(sorted(pruned))))
 
 
 def members(path: Path) -> Iterator[tuple[str, int, int]]:
@@ -82,9 +85,11 @@ def _of(window: "_Window", path: Path, prefix: str) -> Iterator[tuple[str, int, 
                     continue
                 if not 0 <= member.offset_data <= member.offset_data + member.size <= window.length:
                     raise DataError(_damaged(path, f"{name} ends beyond it"))
-                if any(part.startswith(".") for part in PurePosixPath(name).parts):
-                    continue
-                if member.isdir():
+                parts = PurePosixPath(name).parts
+                if at := next((i for i, part in enumerate(parts, 1) if is_litter(part)), 0):
+                    if not parts[at - 1].startswith(".") and (at < len(parts) or member.isdir()):
+                        yield prefix + "/".join(parts[:at]), 0, None  # a folder, so that it can be named
+                elif member.isdir():
                     yield prefix + name, 0, None
                 elif not prefix and _CLASS_TAR.fullmatch(name):
                     inner = window.part(member.offset_data, member.size)
@@ -129,13 +134,14 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _without_common_folders(listing: Listing) -> Listing:
-    """The listing below the folders that hold everything, such as the `imagenet/val/` of a packed folder.
+    """The listing below the folders that hold everything, such as the `imagenet/` of a packed folder.
 
+    A folder called as a split stays, since it says which images these are.
     Where all images lie in one folder it is their class, unless they are validation images, whose folder says nothing.
     """
     folders = [entry.folders for entry in listing.images] or [()]
     pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(min(folders), max(folders), strict=False))
-    common = tuple(name for name, _ in pairs)
+    common = tuple(itertools.takewhile(lambda name: not split_of_folder(name), (name for name, _ in pairs)))
     holds_classes = all(len(entry.folders) > len(common) for entry in listing.images)
     if common and (holds_classes or (listing.is_unsorted_val and not is_wnid(common[-1]))):
         return listing.below("/".join(common))

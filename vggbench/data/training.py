@@ -4,8 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vggbench.data.dataset import DataSet
-from vggbench.data.layout import Place
-from vggbench.data.layouts import split_place
+from vggbench.data.layouts import place_of, split_place
 from vggbench.data.opening import ILSVRC_VAL, open_place
 from vggbench.errors import DataError
 
@@ -20,13 +19,21 @@ def open_training(top: Path) -> tuple[DataSet, DataSet]:
     """
     train, val = split_place(top, "train"), split_place(top, "val")
     if train and val:
-        opened = open_place(top, train)
-        return replace(opened, name=f"{top.resolve().name}-train"), open_place(top, val)
+        opened = _of_full_classes(open_place(top, train, None, trains=True))
+        return replace(opened, name=f"{top.resolve().name}-train"), open_place(top, val, None, trains=True)
     if train or val:
         raise DataError(
             f"{top} holds only one of train/ and val/: expected both, or one folder per class to hold out images from."
         )
-    return _divided(open_place(top, Place(top, "train")))
+    return _divided(_of_full_classes(open_place(top, place_of(top, "train"), None, trains=True)))
+
+
+def _of_full_classes(data: DataSet) -> DataSet:
+    """Without the classes that have no image, which nothing could be learnt of."""
+    if not data.empty_classes:
+        return data
+    full = tuple(name for name in data.class_names if name not in data.empty_classes)
+    return replace(data, of_classes=full, empty_classes=frozenset())
 
 
 def _divided(data: DataSet) -> tuple[DataSet, DataSet]:

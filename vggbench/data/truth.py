@@ -1,18 +1,14 @@
 """Which class each image is of, as files say it: a devkit, Kaggle's solution, Caffe's val.txt, a list of wnids."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vggbench.data.devkit import devkit_classes, is_devkit
-from vggbench.data.imagenet import image_id, is_wnid, val_id, val_number, wnids
+from vggbench.data.imagenet import VAL_IMAGES, image_id, is_wnid, val_id, val_labels, val_number, wnids
+from vggbench.data.labels_file import Labelled, labelled_names
+from vggbench.data.numbers import is_thousand
 from vggbench.errors import DataError
-
-_LONGEST_LINE = 20_000
-"""Characters; Kaggle's longest line lists a few dozen boxes."""
-_MOST_LINES = 20_000_000
-_SEPARATOR = re.compile(r"[,;\s]+")
 
 
 @dataclass(frozen=True)
@@ -31,58 +27,55 @@ class Truth:
 def read_truth(path: Path) -> Truth:
     """The ground truth at `path`: a devkit's folder or `.tar.gz`, or a text file of names and labels.
 
-    A text file has a name and a wnid, or a name and a model index, on each line, separated by
-    commas or blanks; or a wnid alone, in order of the validation images. Raises DataError and OSError.
+    A text file has a name and a label on each line, as `labels_file` reads them; a label is a wnid, a model
+    index or a class's own name. Or it has a label alone, in order of the validation images: wnids, or numbers
+    that agree with the labels shipped here. Raises DataError and OSError.
     """
     if is_devkit(path):
-        classes = dict(enumerate(devkit_classes(path), start=1))
-        return Truth(path, {val_id(number): wnid for number, wnid in classes.items()})
+        return Truth(path, {val_id(number): wnid for number, wnid in enumerate(devkit_classes(path), start=1)})
     if path.is_dir():
         raise DataError(f"{path} is no devkit: expected a folder with data/meta.mat in it, or a file of labels.")
-    return Truth(path, dict(_classes(path)))
+    found = labelled_names(path)
+    if found and all(not row.name and row.label.isdecimal() for row in found):
+        return Truth(path, _in_order([int(row.label) for row in found], path))
+    classes = dict(_classes(found, path))
+    if is_thousand(classes.values()):
+        classes = {image: wnids()[int(number)] for image, number in classes.items()}
+    return Truth(path, classes)
 
 
-def _classes(path: Path) -> Iterator[tuple[str, str]]:
+def _in_order(numbers: list[int], path: Path) -> dict[str, str]:
+    """The wnids of the validation images by numbers in their order, which do not say themselves what they number.
+
+    As model indices they must be those shipped here; as ILSVRC2012_IDs they must name the same classes by other
+    numbers, one for one, over all 50,000 images. Raises DataError.
+    """
+    shipped = val_labels()[: len(numbers)].tolist()
+    renumbered = len(numbers) == VAL_IMAGES and len(set(zip(numbers, shipped, strict=True))) == len(wnids())
+    if shipped != numbers and not (renumbered and set(numbers) == set(range(1, len(wnids()) + 1))):
+        raise DataError(
+            f"{path} has one number a line, which are ILSVRC2012_IDs and no model indices: expected the whole devkit, "
+            "whose data/meta.mat says what they mean. Pass its folder or .tar.gz."
+        )
+    return {val_id(place): wnids()[label] for place, label in enumerate(shipped, start=1)}
+
+
+def _classes(found: list[Labelled], path: Path) -> Iterator[tuple[str, str]]:
     """(id, class) of each line, each id once."""
     seen: set[str] = set()
-    for number, (name, label) in enumerate(_pairs(path), start=1):
-        image = image_id(name) if name else val_id(number)
+    for number, row in enumerate(found, start=1):
+        image = image_id(row.name) if row.name else val_id(number)
         if image in seen:
             raise DataError(f"{path} names {image} twice: expected each image once. Remove one of its lines.")
         seen.add(image)
-        yield image, _class(label, image, path)
+        yield image, _class(row, image, path)
     if not seen:
         raise DataError(f"{path} holds no labels: expected a name and a label on each line.")
 
 
-def _pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """(name, label) of each line; the name is empty where a line is a wnid alone."""
-    for number, line in enumerate(_lines(path)):
-        words = [word for word in _SEPARATOR.split(line.strip().replace('"', "")) if word]
-        if not words or (number == 0 and len(words) > 1 and not _is_label(words[1])):
-            continue  # an empty line, or the headings
-        if len(words) == 1 and is_wnid(words[0]):
-            yield "", words[0]
-        elif len(words) > 1 and _is_label(words[1]):
-            yield words[0], words[1]
-        elif len(words) == 1 and words[0].isdecimal():
-            raise DataError(
-                f"{path} has one number a line, which are ILSVRC2012_IDs and no model indices: expected the whole "
-                "devkit, whose data/meta.mat says what they mean. Pass its folder or .tar.gz."
-            )
-        else:
-            raise DataError(
-                f"Line {number + 1} of {path} is {line.strip()[:60]!r}: expected an image's name and its wnid or model "
-                "index, such as ILSVRC2012_val_00000001.JPEG n01751748."
-            )
-
-
-def _is_label(word: str) -> bool:
-    return is_wnid(word) or word.isdecimal()
-
-
-def _class(label: str, image: str, path: Path) -> str:
+def _class(row: Labelled, image: str, path: Path) -> str:
     """Of a wnid itself; of a number, for the images of ILSVRC, the wnid at that place."""
+    label = row.label
     if not val_number(image):
         return label
     if label.isdecimal():
@@ -91,23 +84,8 @@ def _class(label: str, image: str, path: Path) -> str:
                 f"{path} gives {image} the label {label[:20]}: expected a model index from 0 to {len(wnids()) - 1}."
             )
         return wnids()[int(label)]
+    if not is_wnid(label):
+        row.refuse(path)
     if label not in wnids():
         raise DataError(f"{path} gives {image} the wnid {label}: expected one of the 1,000 of ILSVRC-2012.")
     return label
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, none of them longer than any label is. Raises DataError."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for count, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), "")):
-                if len(line) == _LONGEST_LINE and not line.endswith("\n"):
-                    raise DataError(
-                        f"Line {count + 1} of {path} has more than {_LONGEST_LINE:,} characters: expected a name and "
-                        "a label on each line."
-                    )
-                if count == _MOST_LINES:
-                    raise DataError(f"{path} has more than {_MOST_LINES:,} lines: expected one for each image.")
-                yield line
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text: expected a name and a label on each line.") from error

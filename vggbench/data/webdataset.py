@@ -1,5 +1,6 @@
 """WebDataset shards as timm publishes ILSVRC: tars in which each image has a `.cls` and perhaps a `.json`."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, require_text
 from vggbench.data.numbers import class_of_number
-from vggbench.data.shards import require_all, shards
+from vggbench.data.shards import other_shards, require_all, require_split, shards, split_of
 from vggbench.data.tar import is_tar, members
 from vggbench.errors import DataError
 
@@ -27,8 +28,12 @@ def _shards(place: Place) -> list[Path]:
     return [place.path] if place.path.is_file() else shards(place.path, ".tar", place.split)
 
 
+def _others(place: Place) -> list[Path]:
+    return [] if place.path.is_file() else other_shards(place.path, ".tar", place.split)
+
+
 def _recognises(place: Place) -> bool:
-    found = _shards(place)
+    found = _shards(place) or _others(place)
     try:
         if not found or not is_tar(found[0]):
             return False
@@ -41,12 +46,39 @@ def _recognises(place: Place) -> bool:
 
 def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
-    for shard in require_all(_shards(place), place.path):
+    if place.label_column not in (None, "cls"):
+        raise DataError(
+            f"There is no file {place.label_column}, and shards have no such labels: expected a ground truth, or cls."
+        )
+    require_split(_others(place), place.split, place.path)
+    found = require_all(_shards(place), place.path)
+    for shard in found:
         rows = indexed(shard, "webdataset", 4, lambda shard=shard: list(_samples(shard)))  # type: ignore[misc]
         for name, number, length, offset in rows:
             class_name = class_of_number(number, name, None, f"{name} in {shard}")
             images.append((name, ImageFile(image_id(name), shard, length, class_name, offset)))
+    if place.path.is_dir() and found:
+        _require_count(found[0].parent / "nshards.txt", len(found), "files", place)
+        _require_count(found[0].parent / "_info.json", len(images), "samples", place)
     return with_unique_ids(images)
+
+
+def _require_count(notice: Path, count: int, what: str, place: Place) -> None:
+    """Raise DataError where a file beside the shards, as CLIP's benchmark and timm put it, says another number."""
+    if not notice.is_file() or notice.stat().st_size > _LONGEST_NOTE:
+        return
+    stated = None
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        said = json.loads(notice.read_text(encoding="utf-8"))
+        if isinstance(said, dict):
+            of_split = [info for name, info in said["splits"].items() if split_of(name) == place.split]
+            said = of_split[0]["num_samples"]
+        stated = int(said)
+    if stated is not None and stated != count:
+        raise DataError(
+            f"{place.path} has {count:,} {what} and {notice.name} says {stated:,}: expected as many, since its images "
+            "would be missing or count twice. Download it again."
+        )
 
 
 def _samples(shard: Path) -> Iterator[list[Any]]:

@@ -64,12 +64,13 @@ def classes_table(found: Inspection) -> Table:
 
 
 def _facts(found: Inspection) -> Iterator[Fact]:
-    data, counts = found.data, found.per_class
+    data, counts = found.data, {name: count for name, count in found.per_class.items() if count}
     yield Fact("Layout", data.layout, data.layout)
     yield Fact("Labels from", data.labelled_by, data.labelled_by)
     yield Fact("Images", _images(found), len(data))
     ilsvrc = " of ILSVRC's 1,000" if data.has_ilsvrc_classes else ""
-    yield Fact("Classes", f"{len(counts):,}{ilsvrc}", len(counts))
+    empty = f", and {len(data.empty_classes):,} without an image" if data.empty_classes else ""
+    yield Fact("Classes", f"{len(counts):,}{ilsvrc}{empty}", len(counts))
     fewest, most = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     spread = f"{counts[fewest]:,} each"
     if counts[fewest] != counts[most]:
