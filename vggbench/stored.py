@@ -26,7 +26,7 @@ from vggbench.data.imagenet import wnids
 from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
 from vggbench.evaluation import ILSVRC_CLASSES, Plan, prepare
 from vggbench.jobs import Job, Settings
-from vggbench.metrics import ErrorRate, top_k_error
+from vggbench.metrics import ErrorRate
 from vggbench.protocols import Protocol, TrainScale
 from vggbench.results import Errors, Line, Part, lines_of, most_complete
 from vggbench.scores import Run, Scores, Store, fuse, label_ranks
@@ -175,8 +175,8 @@ class StoredRun(Run):
 
     def _counted(self, key: list[list[Any]]) -> Errors:
         (found,) = label_ranks([self], self.labels())
-        errors = Errors(top_k_error(found, 1), top_k_error(found, 5))
-        counts = [errors.top1.wrong, errors.top5.wrong, errors.top1.images]
+        errors = Errors.of(found, int(self.signature["classes"]))
+        counts = [errors.top1.wrong, errors.top5.wrong if errors.top5 else None, errors.top1.images]
         with contextlib.suppress(OSError):  # a store that may only be read
             (self.folder / _ERRORS).write_text(json.dumps({"files": key, "counts": counts}))
         return errors

@@ -13,7 +13,7 @@ from PIL import Image
 from vggbench.data import ImageFile
 from vggbench.per_image import PerImage
 from vggbench.plots.figure import as_svg
-from vggbench.tables.table import Column, Table, shown_columns
+from vggbench.tables.table import Column, Table, shown_columns, shown_notes
 from vggbench.views import NotAnImage, decode
 
 _FOLDER = files("vggbench.report")
@@ -69,11 +69,12 @@ def render(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    shown = [(table, shown_columns(table.markdown, table.rows, None)) for table in tables]
     style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.from_string(_FOLDER.joinpath("report.html.j2").read_text(encoding="utf-8")).render(
         title=title,
         warning=warning,
-        tables=[(table, shown_columns(table.markdown, table.rows, None)) for table in tables],
+        tables=[(table, columns, shown_notes(table, columns)) for table, columns in shown],
         plots=[Plot(name, _data_uri("image/svg+xml", as_svg(figure))) for name, figure in plots.items()],
         galleries=galleries,
         style=style,
