@@ -369,6 +369,33 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
     assert "GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs. Images/s: forward passes alone." in notes
 
 
+def test_a_note_goes_with_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [measured("dense", (384,), (10, 5), 96, images_per_second=12.0, network="a-net-of-a-long-name" * n)
+            for n in (1, 2)]  # fmt: skip
+    table = nets_table(rows, circumstances(pets()))
+    narrow = "\n".join(at_80(table, monkeypatch))
+    monkeypatch.setenv("COLUMNS", "140")
+    wide = render(table, "table")
+    for heading, note in (("GMACs", "GMACs per image"), ("Images/s", "Images/s: forward passes alone.")):
+        assert (heading in wide, note in wide) == (True, True)
+        assert heading not in narrow
+    layers = layers_table(NETS[:2], [224])
+    assert "Stride" not in "\n".join(at_80(layers, monkeypatch))
+    assert "MiB" not in "\n".join(at_80(parameters_table(NETS, [224, 256]), monkeypatch))
+
+
+def test_forty_columns_show_one_record_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = render(eval_table([measured("dense", (256, 384, 512), (24, 12), 96)], circumstances(pets())), "table")
+    assert lines.splitlines()[2:7] == [
+        " Protocol  dense",
+        " Q         256,384,512",
+        " Top-1     25.0 17.4-34.5",
+        " Top-5     12.5 7.3-20.6",
+        " GMACs     2778.4",
+    ]
+
+
 def test_eval_from_100_columns_shows_views_and_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     lines = render(eval_table(*full()), "table").splitlines()

@@ -34,7 +34,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
         rows=rows,
         terminal=[
             Column("Protocol", lambda r: r.protocol),
-            Column("Q", scales),
+            Column("Q", scales, folds=True),
             Column("Views", lambda r: str(r.views), right=True, from_width=100),
             *_error_columns(rows),
             Column("GMACs", gmacs, right=True, spare=True),
@@ -56,7 +56,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("Network", lambda r: r.network, folds=True),
         *([] if len(protocols) == 1 else [Column("Protocol", lambda r: r.protocol, folds=True)]),
         Column("S", lambda r: r.train_scale or NONE),
-        Column("Q", scales),
+        Column("Q", scales, folds=True),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
         *_error_columns(rows),
         *_against_columns(rows),

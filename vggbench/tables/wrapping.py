@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 _PIECE = re.compile(r"(?:(?<!\w)[-+±<])?[^\W_]+(?:(?<=\d)[.,:/-](?=\d)[^\W_]+)*[%*]?|\S")
-"""What is never broken: 24.40, +0.0, 256,384,512, 0.7-20.2, a word, a part of a path."""
-_READABLE = 12
-"""Characters of a word that is not broken where lines can be longer."""
+"""What stays whole: 24.40, +0.0, 256,384,512, 0.7-20.2, a word, a part of a path."""
+_PART = re.compile(r"\d+(?:\.\d+)?[,:/-]?|.")
+"""Where a piece that is longer than a line is broken: beside the numbers of a list or of a hash."""
+_READABLE, _LONG = 12, 17
+"""Characters of a word, and of a piece, that are not broken where lines can be longer."""
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -35,12 +37,16 @@ def widest(texts: Iterable[str]) -> int:
 
 def narrowest(texts: Iterable[str]) -> int:
     """The fewest characters that break no number, nor a short word."""
-    words = [word for text in texts for word in text.split()]
-    pieces = max((cell_len(piece) for word in words for piece in _PIECE.findall(word)), default=1)
-    return max(pieces, min(widest(words), _READABLE))
+    words = {word for text in texts for word in text.split()}
+    return max(min(widest(words), _READABLE), widest(piece for word in words for piece in _pieces(word, _LONG)))
 
 
 def _pieces(word: str, width: int) -> list[str]:
+    """What may stand in lines of its own."""
     if cell_len(word) <= width:
         return [word]
-    return [part for piece in _PIECE.findall(word) for part in chop_cells(piece, width)]
+    pieces: list[str] = []
+    for piece in _PIECE.findall(word):
+        parts = [piece] if cell_len(piece) <= width else _PART.findall(piece)
+        pieces += [short for part in parts for short in ([part] if cell_len(part) <= width else part)]
+    return pieces
