@@ -60,6 +60,8 @@ class Plot:
 
     name: str
     address: str
+    dark: str
+    """The address of the same picture for a dark page."""
 
 
 def render(
@@ -75,7 +77,7 @@ def render(
         title=title,
         warning=warning,
         tables=[(table, columns, shown_notes(table, columns)) for table, columns in shown],
-        plots=[Plot(name, _data_uri("image/svg+xml", as_svg(figure))) for name, figure in plots.items()],
+        plots=[Plot(name, *(_drawn(figure, dark=dark) for dark in (False, True))) for name, figure in plots.items()],
         galleries=galleries,
         style=style,
         script=script,
@@ -126,6 +128,10 @@ def _thumbnail(image: ImageFile) -> str | None:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=80)
     return _data_uri("image/jpeg", file.getvalue())
+
+
+def _drawn(figure: Figure, *, dark: bool) -> str:
+    return _data_uri("image/svg+xml", as_svg(figure, dark=dark))
 
 
 def _data_uri(kind: str, content: bytes) -> str:
