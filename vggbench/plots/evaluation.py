@@ -152,9 +152,7 @@ def confusion(found: PerImage, names: Sequence[str], title: str) -> Figure | Non
     ])  # fmt: skip
     share = np.where(np.equal.outer(rows, columns), np.nan, share)
     with mpl.rc_context(STYLE):
-        figure, axes = _cells(
-            [_short(names[row]) for row in rows], [_short(names[column]) for column in columns], title
-        )
+        figure, axes = _cells(*([_short(names[place]) for place in places] for places in (rows, columns)), title)
         most = max(_FULL, float(np.nanmax(share, initial=0)))
         shades = LinearSegmentedColormap.from_list("share", [(COLOURS[0], 0), (COLOURS[0], 1)])
         axes.imshow(share, cmap=shades, aspect="auto", vmin=0, vmax=most)
@@ -169,7 +167,7 @@ def _cells(rows: Sequence[str], columns: Sequence[str], title: str) -> tuple[Fig
     """A figure as large as its cells and names ask for, so that few cells are not stretched over it."""
     width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
     slant = max(_wide(name) for name in columns)
-    left = 0.25 + max(0, max(_wide(name) for name in rows), 0.82 * slant - _CELL[0] / 2)
+    left = 0.25 + max(0, *(_wide(name) for name in rows), 0.82 * slant - _CELL[0] / 2)
     bottom = 0.45 + 0.58 * slant
     figure = Figure(figsize=(max(left + width + 0.3, 7.5), bottom + height + 0.4))
     lines = titled(figure, title)
