@@ -53,6 +53,7 @@ class BlockFile:
     unreadable: dict[str, str]
     doubtful: dict[str, str]
     provenance: list[dict[str, Any]]
+    schema: pa.Schema
 
     @property
     def may_pass(self) -> bool:
@@ -112,7 +113,8 @@ class BlockFile:
             raise ValueError("its name is no block's")
         first, last = int(match[1]), int(match[2])
         with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-            notes = _notes(parquet.schema_arrow)
+            schema = parquet.schema_arrow
+            notes = _notes(schema)
             rows = sum(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups))
             images = parquet.read(columns=["image"]).column("image").to_pylist() if expected is not None else []
         if rows != last + 1 - first - len(notes["unreadable"]):
@@ -121,7 +123,7 @@ class BlockFile:
             image for image in expected[first : last + 1] if image not in notes["unreadable"]
         ]:
             raise ValueError("it holds other images")
-        return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"])
+        return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"], schema)
 
 
 def disjoint(files: Iterable[BlockFile]) -> dict[int, BlockFile]:
@@ -152,7 +154,7 @@ def join_blocks(path: Path, files: Sequence[BlockFile]) -> None:
     """Store what several files hold as one; raises StoreError."""
     doubtful = {image: why for file in files for image, why in file.doubtful.items()}
     notes = _metadata({}, doubtful, merged(entry for file in files for entry in file.provenance))
-    _write(path, _grouped(files), pq.read_schema(files[0].path).with_metadata(notes))
+    _write(path, _grouped(files), files[0].schema.with_metadata(notes))
 
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
@@ -168,11 +170,12 @@ def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         partial.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or first_line(error)
         raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}): expected room and permission in "
-            f"{folder}. Finished blocks are kept; run the command again when there is room."
+            f"{path} cannot be written ({why}): expected room and permission in {folder}. Finished blocks are kept; "
+            "run the command again when there is room."
         ) from error
 
 
