@@ -167,12 +167,16 @@ def test_check_recounts_and_says_so_beside_the_table() -> None:
 
 
 def test_output_begins_with_the_command(tmp_path: Path) -> None:
+    assert run("params", "D", "--output", str(tmp_path / "p.md")).returncode == 0
+    first = (tmp_path / "p.md").read_text().splitlines()[0]
+    assert first == f"<!-- vggbench params D --output {tmp_path / 'p.md'} -->"
+
+
+def test_a_csv_file_begins_with_its_columns(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "parameters.csv"
     done = run("params", "D", "--output", str(target))
     assert (done.returncode, done.stdout) == (0, "")
-    first, rest = target.read_text().split("\n", 1)
-    assert first == f"# vggbench params D --output {target}"
-    (row,) = csv.DictReader(io.StringIO(rest))
+    (row,) = csv.DictReader(io.StringIO(target.read_text()))
     assert (row["network"], int(row["parameters"]), int(row["macs"])) == ("D", *GOLDEN["D"])
 
 

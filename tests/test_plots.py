@@ -1,13 +1,20 @@
 """Pictures: what is drawn is what was measured, the same bytes again, nothing half-written."""
 
-from collections.abc import Callable, Sequence
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Result
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from vggbench.configs import CONFIGS
 from vggbench.cost import Network, cost
@@ -22,8 +29,10 @@ from vggbench.plots.evaluation import (
     error_by_class,
     pareto,
 )
-from vggbench.plots.figure import save
+from vggbench.plots.figure import as_svg, save
 from vggbench.plots.layers import parameters_and_macs
+from vggbench.plots.score_map import score_map
+from vggbench.prediction import ClassMap
 from vggbench.results import Errors, Row
 
 
@@ -146,3 +155,101 @@ def test_the_command_draws_what_there_is_data_for(
     assert "SAMPLE" in done.out
     assert vggbench("params", "D", "E", "--plot", folder).code == 0
     assert (folder / "layers-224.svg").exists()
+
+
+# ---------------------------------------------------------------- what is drawn can be read
+
+
+LONG = "D@of-some/checkpoint-of-mine-256-512-epoch-074.safetensors, dense+multicrop at Q=256,384,512 | 50,000 of 50,000"
+WIDE = [f"WWWWWWWWWWWWWWW {i} of a long name" for i in range(40)]
+
+
+def guessed(classes: int, images: int) -> PerImage:
+    """Half of the images right, the others of any class."""
+    rng, count = np.random.default_rng(0), classes * images
+    labels = np.repeat(np.arange(classes, dtype=np.int32), images)
+    said = np.where(rng.random(count) < 0.5, labels, rng.integers(0, classes, count)).astype(np.int32)
+    ones = np.ones((count, 1), np.float32)
+    return PerImage(("x",) * count, labels, said[:, None], ones, (said != labels).astype(np.int32), np.zeros(count))
+
+
+@functools.cache
+def drawn() -> dict[str, Figure | None]:
+    """Every picture, with names that are longer than it is wide, and with few."""
+    rows = [row_of(30 + i, 1e9 * (i + 1), (256 + 32 * i,), network=LONG[:60]) for i in range(3)]
+    image, seen = torch.full((3, 300, 320), 128, dtype=torch.uint8), np.full((300, 320), 0.5)
+    return {
+        "error-q": error_against_scale([*ROWS, *rows], LONG),
+        "error-gmacs": error_against_cost([*ROWS, *rows], LONG),
+        "classes": error_by_class(guessed(30, 20), WIDE[:30], LONG),
+        "confusion": confusion(guessed(40, 20), WIDE, LONG),
+        "confusion of two": confusion(guessed(2, 20), ["a", WIDE[0]], "title"),
+        "layers": parameters_and_macs([Network(CONFIGS["A"]), Network(CONFIGS["E"])], 224),
+        "map": score_map(image, ClassMap(seen, (0, 0), (4, 4), 0.5), f"{LONG}: 53.5 %", LONG),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["error-q", "error-gmacs", "classes", "confusion", "confusion of two", "layers", "map"]
+)
+def test_every_word_lies_inside_the_picture(name: str) -> None:
+    figure = drawn()[name]
+    assert figure
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    box = figure.bbox
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    ticks = {label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in out_of_range(axis)}
+    for text in texts:
+        found = text.get_window_extent()
+        inside = found.x0 >= -1 and found.y0 >= -1 and found.x1 <= box.x1 + 1 and found.y1 <= box.y1 + 1
+        assert inside or text in ticks, text.get_text()
+    assert len(texts) > len(ticks)
+
+
+def out_of_range(axis: Axis) -> Iterator[Text]:
+    """Labels that are never drawn, since their ticks lie beyond the axis."""
+    low, high = sorted(axis.get_view_interval())
+    yield from (
+        label for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()) for label in (tick.label1, tick.label2)
+        if not low <= tick.get_loc() <= high
+    )  # fmt: skip
+
+
+def test_a_single_cell_is_a_cell() -> None:
+    one = PerImage(("x",) * 3, np.zeros(3, np.int32), np.array([[1], [0], [0]], np.int32), np.ones((3, 1), np.float32),
+                   np.array([1, 0, 0], np.int32), np.zeros(3))  # fmt: skip
+    figure = confusion(one, ["star", "flower"], "title")
+    assert figure
+    (axes,) = figure.axes
+    height, width = (axes.get_position().size * figure.get_size_inches())[::-1]
+    assert (width, height) == pytest.approx((0.62, 0.32))
+    (image,) = axes.images
+    assert image.to_rgba(np.array([0.0]))[0][3] == 0, "nothing is as clear as the page"
+    assert 0.2 < image.to_rgba(np.asarray(image.get_array()))[0, 0, 3] < 0.8, "a third is no full colour"
+
+
+def test_the_legend_names_what_is_drawn() -> None:
+    """The line of the front is none where one row is both cheapest and best."""
+    named = {}
+    for rows in (ROWS, [row_of(20, 1e9), row_of(30, 2e9, (384,))]):
+        figure = error_against_cost(rows, "title")
+        assert figure
+        (axes,) = figure.axes
+        names = [text.get_text() for text in axes.get_legend().get_texts()]  # type: ignore[union-attr]
+        lines = [line for line in axes.lines if line.get_linestyle() == "-" and len(np.asarray(line.get_xdata())) > 1]
+        named[len(rows)] = ("nothing cheaper is better" in names, len(lines))
+    assert named == {6: (True, 1), 2: (False, 0)}
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    figure = confusion(FOUND, ["$\\frac$", "$x", "月"], "$\\bad$")
+    assert figure
+    save(figure, tmp_path / "x.svg")
+
+
+def test_a_dark_picture_has_no_light_ground_and_no_dark_ink() -> None:
+    for figure in drawn().values():
+        assert figure
+        light, dark = (as_svg(figure, dark=on).decode() for on in (False, True))
+        assert "#ffffff" in light
+        assert not {"#ffffff", "#1f2328", "#000000"} & set(re.findall("#[0-9a-f]{6}", dark))

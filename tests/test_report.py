@@ -1,8 +1,10 @@
 """The report: one file, everything escaped, nothing fetched, a sort that works; in a browser where there is one."""
 
+import base64
 import io
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -19,7 +21,7 @@ from vggbench.cost import Network
 from vggbench.data import ImageFile, open_data
 from vggbench.per_image import PerImage
 from vggbench.plots.layers import parameters_and_macs
-from vggbench.report import WORST, Gallery, _thumbnail, gallery, number, render
+from vggbench.report import WORST, Gallery, Mistake, Said, _thumbnail, gallery, number, render
 from vggbench.tables.table import Column, Table
 
 HOSTILE = "<script>alert(1)</script>"
@@ -40,7 +42,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [name for name, _ in attrs]
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "srcset", "href", "action", "data")]
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -83,6 +85,17 @@ def test_the_policy_allows_our_own_script_alone(tmp_path: Path) -> None:
     assert "unsafe" not in text
     assert "http://" not in Page(text).text
     assert not [address for address in Page(text).addresses if "http" in address]
+
+
+def test_each_plot_is_drawn_for_a_dark_page_too(tmp_path: Path) -> None:
+    text = hostile_page(tmp_path / "images")
+    light, dark = (
+        base64.b64decode(address.partition(",")[2]).decode()
+        for address in sorted(Page(text).addresses)
+        if "svg" in address
+    )
+    assert 'media="screen and (prefers-color-scheme: dark)"' in text
+    assert sorted("#ffffff" in picture for picture in (light, dark)) == [False, True]
 
 
 def test_it_is_the_same_again_and_of_bounded_size(
@@ -183,6 +196,69 @@ def test_in_chromium(browser: Any, tmp_path: Path) -> None:
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"]
     assert all(url.startswith(("file:", "data:")) for url in urls)
+
+
+def wide_page(rows: int) -> str:
+    """A table of errors as eval has it, a plot, and a card."""
+    row = {"Network": "D@oxford", "Q": "256,288,320,352,384,416,448,480,512", "Protocol": "dense+multicrop",
+           "Views": "156", "Images": "50,000", "Top-1 error (%)": "24.40", "Top-1 95% CI": "24.03-24.78",
+           "Top-5 error (%)": "7.20", "Top-5 95% CI": "6.98-7.43", "Ref. top-1 / top-5": "24.4 / 7.2"}  # fmt: skip
+    columns = [Column(name, lambda row, name=name: row[name]) for name in row]  # type: ignore[misc]
+    table = Table("Errors", [row] * rows, columns, columns, dict, ["A note."])
+    card = Mistake("an-image", "the-truth", 2, 1.0, (Said("a-class", 50.0),) * 5, None)
+    figures = {"a plot": parameters_and_macs([Network(CONFIGS["A"])], 224)}
+    galleries = [Gallery("a net", (card,) * 3, 3, 50)]
+    return render("A report", warning=None, tables=[table], plots=figures, galleries=galleries)
+
+
+def emulate(browser: Any, width: int, scheme: str) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 640}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+
+def test_on_a_phone_every_figure_is_on_the_screen(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(wide_page(3))
+    emulate(browser, 420, "light")
+    browser.get((tmp_path / "report.html").as_uri())
+    edges = "return [...document.querySelectorAll('.sortable td')].map(c => c.getBoundingClientRect().right)"
+    assert max(browser.execute_script(edges)) <= 420
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 420
+    broken = (
+        "return [...document.querySelectorAll('.sortable td span')].filter(c => c.getClientRects().length > 1)"
+        ".map(c => c.textContent)"
+    )
+    assert set(browser.execute_script(broken)) <= {"256,288,320,352,384,416,448,480,512"}, "a number is broken"
+    assert browser.execute_script("return getComputedStyle(document.querySelector('td'), '::before').content") == (
+        '"Network"'
+    )
+
+
+def test_a_dark_page_has_dark_plots(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(wide_page(1))
+    shown = {}
+    for scheme in ("light", "dark"):
+        emulate(browser, 1200, scheme)
+        browser.get((tmp_path / "report.html").as_uri())
+        source = browser.execute_script("return document.querySelector('figure img').currentSrc")
+        shown[scheme] = "#ffffff" in base64.b64decode(source.partition(",")[2]).decode()
+    assert shown == {"light": True, "dark": False}
+
+
+def test_in_print_no_heading_is_parted_from_its_card(browser: Any, tmp_path: Path) -> None:
+    if not shutil.which("pdftotext"):
+        pytest.skip("no pdftotext here (apt-get install poppler-utils)")
+    emulate(browser, 1200, "dark")
+    for rows in range(1, 22, 3):  # so that the heading comes to lie anywhere on a page
+        (tmp_path / "report.html").write_text(wide_page(rows))
+        browser.get((tmp_path / "report.html").as_uri())
+        options = {"printBackground": True, "preferCSSPageSize": True}
+        pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", options)["data"])
+        command = ["pdftotext", "-layout", "-", "-"]
+        pages = subprocess.run(command, input=pdf, capture_output=True, check=True).stdout.decode().split("\f")
+        (page,) = [page for page in pages if "The worst errors of" in page]
+        assert "the-truth" in page, rows
 
 
 def test_a_thumbnail_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from conftest import Result
 
 from vggbench.errors import StoreError, UsageError
 from vggbench.judging import ORIGINAL
+from vggbench.records import sealed, unsealed
 from vggbench.scores import Run
 from vggbench.stored import StoredRun, is_run_name, named_runs, posteriors_sha256, stored_lines, stored_runs
 
@@ -63,8 +64,10 @@ def test_a_remembered_error_is_of_the_files_that_are_there(store: Path) -> None:
     folder = store / names(store)["D-sample-dense-Q256"]
     first = StoredRun.read(folder).errors
     remembered = folder / ".errors.json"
-    kept = json.loads(remembered.read_text())
+    kept = unsealed(remembered.read_text())
     remembered.write_text(json.dumps(kept | {"counts": [0, 0, 12]}))
+    assert StoredRun.read(folder).errors == first, "a count that was changed is counted anew"
+    remembered.write_text(sealed(kept | {"counts": [0, 0, 12]}))
     changed = StoredRun.read(folder).errors
     assert changed
     assert changed.top1.wrong == 0, "it is read, not counted again"
@@ -239,7 +242,7 @@ def test_other_images_are_not_taken_to_finish_a_run(
 def test_a_run_of_an_older_version_is_listed_and_not_finished(vggbench: CLI, store: Path) -> None:
     folder = store / names(store)["A-sample-dense-Q256"]
     record = json.loads((folder / "run.json").read_text())
-    del record["about"]
+    del record["about"], record["sha256"]
     (folder / "run.json").write_text(json.dumps(record | {"images": 40}))
     listed = {run["run"]: run for run in json.loads(vggbench("runs", "--format", "json").out)}
     assert (listed[folder.name]["model"], listed[folder.name]["images_total"]) == ("A-sample", 40)
@@ -353,7 +356,7 @@ def test_a_store_that_is_not_there(vggbench: CLI, tmp_path: Path) -> None:
 def test_unreadable_records_are_errors_when_named(store: Path) -> None:
     folder = store / names(store)["A-sample-dense-Q256"]
     (folder / "run.json").write_text("{")
-    with pytest.raises(StoreError, match="Delete its folder"):
+    with pytest.raises(StoreError, match="Delete it and repeat the command that began the run"):
         named_runs(store, ["A-*"])
 
 

@@ -25,7 +25,7 @@ from vggbench.tables.cells import duration
 from vggbench.tables.errors import eval_table, nets_table
 from vggbench.tables.notes import Circumstances
 from vggbench.tables.parameters import layers_table, parameters_table
-from vggbench.tables.table import Column, Format, Table, choose_format, render, show, write
+from vggbench.tables.table import Column, Format, Table, choose_format, render, show, shown_notes, write
 from vggbench.views import INPUTS
 from vggbench.weights import Model
 
@@ -177,22 +177,34 @@ def test_an_unknown_format_is_refused(asked: str) -> None:
 
 @pytest.mark.parametrize(
     ("form", "first"),
-    [("md", "<!-- vggbench params D -->"), ("csv", "# vggbench params D"), ("json", "["), ("table", " A title")],
+    [("md", "<!-- vggbench params D -->"), ("csv", "net"), ("json", "["), ("table", " A title")],
 )
-def test_a_file_begins_with_the_command_that_made_it(tmp_path: Path, form: Format, first: str) -> None:
+def test_a_markdown_file_begins_with_the_command_that_made_it(tmp_path: Path, form: Format, first: str) -> None:
     table, path = small([{"net": "D"}]), tmp_path / "new" / "folder" / "table"
     write(table, form, path, "vggbench params D")
     text = path.read_text(encoding="utf-8")
     assert text.splitlines()[0] == first
-    assert text.endswith(render(table, form))
+    assert text.endswith(render(table, form, "vggbench params D"))
     assert [file.name for file in path.parent.iterdir()] == ["table"]
 
 
-def test_a_csv_file_opens_in_pandas_past_its_comment(tmp_path: Path) -> None:
-    import pandas
+def test_each_record_of_a_json_file_names_the_command(tmp_path: Path) -> None:
+    write(small([{"net": "D"}, {"net": "E"}]), "json", tmp_path / "t.json", "vggbench params D E")
+    made = {"command": "vggbench params D E"}
+    assert json.loads((tmp_path / "t.json").read_text()) == [{"net": "D"} | made, {"net": "E"} | made]
 
-    write(small([{"net": "D", "n": 2}, {"net": "E", "n": 3}]), "csv", tmp_path / "t.csv", "vggbench params")
-    assert pandas.read_csv(tmp_path / "t.csv", comment="#")["n"].tolist() == [2, 3]
+
+def test_a_csv_cell_is_no_list_and_no_dict() -> None:
+    record: dict[str, Any] = {
+        "none": [], "lacking": ["C S=256", "D S=384"], "rates": [0.5, 0.25], "modes": {"RGB": 4, "L": 1}
+    }  # fmt: skip
+    assert read_csv(render(small([record], record=dict), "csv")) == [
+        {"none": "", "lacking": "C S=256; D S=384", "rates": "0.5 0.25", "modes": "RGB=4 L=1"}
+    ]
+
+
+def test_a_csv_without_rows_has_its_columns() -> None:
+    assert render(small([], keys=("net", "top1_interval")), "csv") == "net,top1_low,top1_high\n"
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,12 +360,40 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
         measured("dense", (256,), (10, 5), 96),
         measured("dense", (384,), (10, 5), 96, models=(other,), network=other.name),
     ]
-    notes = nets_table(rows, circumstances(pets())).notes
+    table = nets_table(rows, circumstances(pets()))
+    notes = shown_notes(table, table.terminal)
     assert [note for note in notes if note.startswith("vggbench ")] == [
         f"vggbench {__version__} | D@oxford:9363e1f6 | S256-512 | pets:96 | Q256,384",
         f"vggbench {__version__} | E@oxford:9363e1f6 | S256-512 | pets:96 | Q384",
     ]
     assert "GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs. Images/s: forward passes alone." in notes
+
+
+def test_a_note_goes_with_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [measured("dense", (384,), (10, 5), 96, images_per_second=12.0, network="a-net-of-a-long-name" * n)
+            for n in (1, 2)]  # fmt: skip
+    table = nets_table(rows, circumstances(pets()))
+    narrow = "\n".join(at_80(table, monkeypatch))
+    monkeypatch.setenv("COLUMNS", "140")
+    wide = render(table, "table")
+    for heading, note in (("GMACs", "GMACs per image"), ("Images/s", "Images/s: forward passes alone.")):
+        assert (heading in wide, note in wide) == (True, True)
+        assert heading not in narrow
+    layers = layers_table(NETS[:2], [224])
+    assert "Stride" not in "\n".join(at_80(layers, monkeypatch))
+    assert "MiB" not in "\n".join(at_80(parameters_table(NETS, [224, 256]), monkeypatch))
+
+
+def test_forty_columns_show_one_record_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = render(eval_table([measured("dense", (256, 384, 512), (24, 12), 96)], circumstances(pets())), "table")
+    assert lines.splitlines()[2:7] == [
+        " Protocol  dense",
+        " Q         256,384,512",
+        " Top-1     25.0 17.4-34.5",
+        " Top-5     12.5 7.3-20.6",
+        " GMACs     2778.4",
+    ]
 
 
 def test_eval_from_100_columns_shows_views_and_difference(monkeypatch: pytest.MonkeyPatch) -> None:

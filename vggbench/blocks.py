@@ -1,25 +1,29 @@
 """A block of a run as a Parquet file: written whole or not at all, and checked when it is read."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vggbench.errors import StoreError
+from vggbench.errors import StoreError, first_line
 
 CANNOT_BE_READ = "cannot be read"
 ROW_GROUP = 1024
 """Rows that are read at once."""
-_METADATA = b"vggbench"
+_METADATA, _METADATA_SHA256 = b"vggbench", b"vggbench.sha256"
+"""The notes, and their hash, since Parquet has checksums of its pages alone; older files have none."""
+_TYPES = {"image": pa.string(), "label": pa.int32(), "width": pa.int32(), "height": pa.int32()}
+T = TypeVar("T")
 _BLOCK_NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
 
 
@@ -49,6 +53,7 @@ class BlockFile:
     unreadable: dict[str, str]
     doubtful: dict[str, str]
     provenance: list[dict[str, Any]]
+    schema: pa.Schema
 
     @property
     def may_pass(self) -> bool:
@@ -57,49 +62,68 @@ class BlockFile:
 
     def column(self, name: str) -> Iterator[NDArray[Any]]:
         """The values of a column, a row group at a time; raises StoreError for a file that is damaged inside."""
-        for table in self.tables([name]):
-            yield _array(table.column(name).combine_chunks())
+        return self._read([name], lambda table: _array(table.column(name).combine_chunks()))
 
     @property
     def images(self) -> list[str]:
         """Ids of the images that have a posterior."""
-        return [image for table in self.tables(["image"]) for image in table.column(0).to_pylist()]
+        found = self._read(["image"], lambda table: table.column("image").to_pylist())
+        return [image for group in found for image in group]
 
-    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def tables(self) -> Iterator[pa.Table]:
+        """The row groups; raises StoreError for a file that is damaged inside."""
+        return self._read(None, lambda table: table)
+
+    def _read(self, columns: list[str] | None, convert: Callable[[pa.Table], T]) -> Iterator[T]:
         """The row groups, checked against their checksums; a damaged file is set aside, with a StoreError."""
         try:
             with pq.ParquetFile(self.path, page_checksum_verification=True) as parquet:
                 for group in range(parquet.num_row_groups):
-                    yield parquet.read_row_group(group, columns=columns)
-        except (pa.ArrowException, OSError) as error:
+                    table = parquet.read_row_group(group, columns=columns)
+                    rows = parquet.metadata.row_group(group).num_rows
+                    if table.num_rows != rows or any(column.null_count for column in table.columns):
+                        raise ValueError("a value is missing")
+                    yield convert(table)
+        except Exception as error:  # of a damaged file Arrow raises whatever it meets
             with contextlib.suppress(OSError):
                 self.path.replace(self.path.parent.parent / f".{self.path.name}.damaged")
             raise StoreError(
-                f"{self.path} is damaged inside ({error}): expected what was written. It was set aside; run the "
-                "command again, and its images are computed again."
+                f"{self.path} is damaged inside ({first_line(error)}): expected what was written. It was set aside; "
+                "run the command again, and its images are computed again."
             ) from error
 
     @classmethod
     def open(cls, path: Path, expected: tuple[str, ...] | None = None) -> Self:
         """Check that a file is whole and holds as many images as its name says; where those are known, those images.
 
-        Raises what Arrow does, or ValueError.
+        Raises StoreError.
         """
+        try:
+            return cls._checked(path, expected)
+        except Exception as error:  # of a damaged file Arrow and json raise whatever they meet
+            raise StoreError(
+                f"{path} is damaged ({first_line(error)}): expected what was written. Repeat the command that began "
+                "its run; its images are computed again."
+            ) from error
+
+    @classmethod
+    def _checked(cls, path: Path, expected: tuple[str, ...] | None) -> Self:
         match = _BLOCK_NAME.fullmatch(path.name)
         if match is None:
-            raise ValueError(path.name)
+            raise ValueError("its name is no block's")
         first, last = int(match[1]), int(match[2])
-        with pq.ParquetFile(path) as parquet:
-            notes = json.loads(parquet.schema_arrow.metadata[_METADATA])
-            rows = parquet.metadata.num_rows
-            images = parquet.read(columns=["image"]).column(0).to_pylist() if expected is not None else []
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            schema = parquet.schema_arrow
+            notes = _notes(schema)
+            rows = sum(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups))
+            images = parquet.read(columns=["image"]).column("image").to_pylist() if expected is not None else []
         if rows != last + 1 - first - len(notes["unreadable"]):
-            raise ValueError(f"{path} holds {rows} images")
+            raise ValueError(f"it holds {rows} images")
         if expected is not None and images != [
             image for image in expected[first : last + 1] if image not in notes["unreadable"]
         ]:
-            raise ValueError(f"{path} holds other images")
-        return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"])
+            raise ValueError("it holds other images")
+        return cls(path, first, last, notes["unreadable"], notes.get("doubtful", {}), notes["provenance"], schema)
 
 
 def disjoint(files: Iterable[BlockFile]) -> dict[int, BlockFile]:
@@ -130,7 +154,7 @@ def join_blocks(path: Path, files: Sequence[BlockFile]) -> None:
     """Store what several files hold as one; raises StoreError."""
     doubtful = {image: why for file in files for image, why in file.doubtful.items()}
     notes = _metadata({}, doubtful, merged(entry for file in files for entry in file.provenance))
-    _write(path, _grouped(files), pq.read_schema(files[0].path).with_metadata(notes))
+    _write(path, _grouped(files), files[0].schema.with_metadata(notes))
 
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
@@ -146,11 +170,12 @@ def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         partial.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or first_line(error)
         raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}): expected room and permission in "
-            f"{folder}. Finished blocks are kept; run the command again when there is room."
+            f"{path} cannot be written ({why}): expected room and permission in {folder}. Finished blocks are kept; "
+            "run the command again when there is room."
         ) from error
 
 
@@ -196,8 +221,22 @@ def _table(block: Block) -> pa.Table:
 def _metadata(
     unreadable: dict[str, str], doubtful: dict[str, str], provenance: list[dict[str, Any]]
 ) -> dict[bytes, bytes]:
-    notes = {"unreadable": unreadable, "doubtful": doubtful, "provenance": provenance}
-    return {_METADATA: json.dumps(notes).encode()}
+    notes = json.dumps({"unreadable": unreadable, "doubtful": doubtful, "provenance": provenance}).encode()
+    return {_METADATA: notes, _METADATA_SHA256: hashlib.sha256(notes).hexdigest().encode()}
+
+
+def _notes(schema: pa.Schema) -> dict[str, Any]:
+    """What a file says of its images; raises what Arrow and json do, or ValueError where it is not as written."""
+    if any(schema.field(name).type != own for name, own in _TYPES.items()):
+        raise ValueError("its columns are of other types")
+    posterior = schema.field("posterior").type
+    if not pa.types.is_fixed_size_list(posterior) or posterior.value_type != pa.float32():
+        raise ValueError("its posteriors are of another type")
+    text = schema.metadata[_METADATA]
+    if schema.metadata.get(_METADATA_SHA256, b"") not in (b"", hashlib.sha256(text).hexdigest().encode()):
+        raise ValueError("its notes are not what was written")
+    notes: dict[str, Any] = json.loads(text)
+    return notes
 
 
 def _array(column: pa.Array) -> NDArray[Any]:

@@ -174,6 +174,7 @@ def finish(plan: Plan) -> None:
             "images in every row. Run the command again, without --skip-bad-images if they are whole now."
         )
     for run in plan.runs:
+        run.create()  # writes a record that was deleted
         run.compact()
 
 

@@ -61,6 +61,11 @@ def top_k_error(label_ranks: NDArray[np.integer], k: int) -> ErrorRate:
     return ErrorRate(int((label_ranks >= k).sum()), len(label_ranks))
 
 
+def top5_error(label_ranks: NDArray[np.integer], classes: int) -> ErrorRate | None:
+    """The top-5 error; None for five classes or fewer, which are always among the five most probable."""
+    return top_k_error(label_ranks, 5) if classes > 5 else None
+
+
 def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
     """Whether the top-1 error could well be a guesser's: P(as many correct by chance) above 5%."""
     images, correct = len(label_ranks), int((label_ranks < 1).sum())

@@ -46,7 +46,8 @@ class Check:
             return None
         if k == 1:
             return None if self.published.top1 is None else self.row.errors.top1.percent - self.published.top1
-        return self.row.errors.top5.percent - self.published.top5
+        top5 = self.row.errors.top5
+        return None if top5 is None else top5.percent - self.published.top5
 
     def images_off(self, k: int) -> int | None:
         """How many more images are wrong by top-k than was published; None as `points`, or if too few digits."""

@@ -15,7 +15,7 @@ from vggbench.errors import UsageError
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Settings
 from vggbench.judging import ORIGINAL, GroundTruth
-from vggbench.metrics import ErrorRate, mcnemar, paired_interval, top_k_error
+from vggbench.metrics import ErrorRate, mcnemar, paired_interval, top5_error, top_k_error
 from vggbench.paper import Member, published
 from vggbench.protocols import Protocol, TrainScale
 from vggbench.scores import Run, Scores, fuse
@@ -25,10 +25,15 @@ from vggbench.weights import Model
 
 @dataclass(frozen=True)
 class Errors:
-    """Top-1 and top-5 error of the same images."""
+    """Top-1 and top-5 error of the same images; no top-5 where the net has five classes or fewer."""
 
     top1: ErrorRate
-    top5: ErrorRate
+    top5: ErrorRate | None
+
+    @classmethod
+    def of(cls, label_ranks: NDArray[np.integer], classes: int) -> Self:
+        """From the classes that stand before each image's label, (N,)."""
+        return cls(top_k_error(label_ranks, 1), top5_error(label_ranks, classes))
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,8 @@ class Row:
 
 def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
     """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
-    return _errors(*truth.ranks([scores], data, model))
+    (found,) = truth.ranks([scores], data, model)
+    return Errors.of(found, model.classes)
 
 
 def rank_together(lines: Sequence[Line], data: DataSet, truth: GroundTruth) -> None:
@@ -176,10 +182,6 @@ def rank_together(lines: Sequence[Line], data: DataSet, truth: GroundTruth) -> N
     found = truth.ranks([line.scores for line in lines], data, lines[0].models[0])
     for line, ranks in zip(lines, found, strict=True):
         line._ranks[id(data), id(truth)] = _Ranked(data, truth, ranks)
-
-
-def _errors(ranks: NDArray[np.int32]) -> Errors:
-    return Errors(top_k_error(ranks, 1), top_k_error(ranks, 5))
 
 
 def paired(first: Line, second: Line, data: DataSet, truth: GroundTruth = ORIGINAL) -> Paired:
@@ -264,7 +266,7 @@ def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIG
         macs=_sum([_part_macs(part) for part in line.parts]),
         images=len(line.scores.images),
         skipped=skipped,
-        errors=_errors(line.ranks(data, truth)),
+        errors=Errors.of(line.ranks(data, truth), models[0].classes),
         labels=truth.name,
         blacklisted=len(truth.left_out & set(line.scores.images)),
         doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},

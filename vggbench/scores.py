@@ -10,8 +10,6 @@ A run is a folder that reads by itself:
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +19,6 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from vggbench.blocks import (
@@ -35,8 +32,9 @@ from vggbench.blocks import (
     rechunked,
     write_block,
 )
-from vggbench.errors import StoreError
+from vggbench.errors import StoreError, first_line
 from vggbench.metrics import ranks
+from vggbench.records import digest, sealed, unsealed
 
 BLOCK = 32
 """Images of one block."""
@@ -191,7 +189,7 @@ class Run:
         try:
             self._blocks.mkdir(parents=True, exist_ok=True)
             kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
-            partial.write_text(json.dumps(kept, indent=1) + "\n")
+            partial.write_text(sealed(kept))
             partial.replace(record)
         except OSError as error:
             raise StoreError(
@@ -217,7 +215,7 @@ class Run:
         for path in sorted(run._blocks.glob("*.parquet")):
             try:
                 found.append(BlockFile.open(path, run.expected))
-            except (pa.ArrowException, OSError, ValueError, KeyError):
+            except StoreError:
                 run.damaged.append(path)
         run._files = disjoint(found)
         for leftover in found:
@@ -237,23 +235,33 @@ class Store:
         self, name: str, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
     ) -> Run:
         """The run with this signature for these images, as far as it is stored; raises StoreError."""
-        text = json.dumps(signature, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        folder = self.root / f"{_SAFE.sub('_', name)}-{digest}"
-        record = folder / "run.json"
-        try:
-            stored = json.loads(record.read_text()) if record.exists() else {"signature": json.loads(text)}
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{record} cannot be read ({error}): expected the record of a run. "
-                "Delete its folder, or name another store with --runs."
-            ) from error
-        if not isinstance(stored, dict) or stored.get("signature") != json.loads(text):
-            raise StoreError(
-                f"{record} does not hold the signature that its folder is named after: it was changed by hand. "
-                "Delete its folder, or name another store with --runs."
-            )
+        folder = self.root / f"{_SAFE.sub('_', name)}-{_short(signature)}"
+        if (folder / "run.json").exists():
+            read_record(folder)
         return Run.open(folder, signature, expected, about)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `run.json` says of the run in this folder, its `signature` first of all; raises StoreError."""
+    path = folder / "run.json"
+    try:
+        record = unsealed(path.read_bytes(), may_lack=True)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({first_line(error)}): expected the record of a run. Delete it and repeat the "
+            "command that began the run, which writes it again; or delete the run's folder."
+        ) from error
+    if folder.name.rpartition("-")[2] != _short(record.get("signature")):
+        raise StoreError(
+            f"{path} does not hold the signature that its folder is named after: it was changed by hand. "
+            "Delete its folder, or name another store with --runs."
+        )
+    return record
+
+
+def _short(signature: Any) -> str:
+    """The end of a run's name."""
+    return digest(signature)[:8]
 
 
 @dataclass(frozen=True)

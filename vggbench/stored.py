@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import re
 import shutil
 from collections import Counter
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,10 +24,11 @@ from vggbench.data.imagenet import wnids
 from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
 from vggbench.evaluation import ILSVRC_CLASSES, Plan, prepare
 from vggbench.jobs import Job, Settings
-from vggbench.metrics import ErrorRate, top_k_error
+from vggbench.metrics import ErrorRate
 from vggbench.protocols import Protocol, TrainScale
+from vggbench.records import sealed, unsealed
 from vggbench.results import Errors, Line, Part, lines_of, most_complete
-from vggbench.scores import Run, Scores, Store, fuse, label_ranks
+from vggbench.scores import Run, Scores, Store, fuse, label_ranks, read_record
 from vggbench.views import INPUTS, Input, Rescale
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 
@@ -47,12 +46,12 @@ class StoredRun(Run):
     @classmethod
     def read(cls, folder: Path) -> Self:
         """The run in this folder; raises StoreError for a record that cannot be read."""
+        record = read_record(folder)
         try:
-            record = json.loads((folder / "run.json").read_text())
             found = cls(folder, dict(record["signature"]), (), dict(record.get("about", {})), total=record["images"])
             assert isinstance(found.total, int)
             _ = found.job  # refuses a record that is no run's
-        except (OSError, ValueError, KeyError, TypeError, AssertionError, VggbenchError) as error:
+        except (ValueError, KeyError, TypeError, AssertionError, VggbenchError) as error:
             raise StoreError(
                 f"{folder / 'run.json'} cannot be read ({type(error).__name__}: {first_line(error)}): expected the "
                 "record of a run. Delete its folder, or name another store with --runs."
@@ -65,7 +64,7 @@ class StoredRun(Run):
         for path in sorted(self._blocks.glob("*.parquet")):
             try:
                 found.append(BlockFile.open(path))
-            except (pa.ArrowException, OSError, ValueError, KeyError):
+            except StoreError:
                 self.damaged.append(path)
         self._files = disjoint(file for file in found if file.last < self.total)
 
@@ -176,10 +175,10 @@ class StoredRun(Run):
 
     def _counted(self, key: list[list[Any]]) -> Errors:
         (found,) = label_ranks([self], self.labels())
-        errors = Errors(top_k_error(found, 1), top_k_error(found, 5))
-        counts = [errors.top1.wrong, errors.top5.wrong, errors.top1.images]
+        errors = Errors.of(found, int(self.signature["classes"]))
+        counts = [errors.top1.wrong, errors.top5.wrong if errors.top5 else None, errors.top1.images]
         with contextlib.suppress(OSError):  # a store that may only be read
-            (self.folder / _ERRORS).write_text(json.dumps({"files": key, "counts": counts}))
+            (self.folder / _ERRORS).write_text(sealed({"files": key, "counts": counts}))
         return errors
 
 
@@ -242,7 +241,16 @@ def continuation(run: StoredRun, settings: Settings) -> Plan:
 
 
 def stored_lines(runs: Sequence[StoredRun]) -> list[Line]:
-    """The most complete row of each model of these runs; raises UsageError, and StoreError for different images."""
+    """The most complete row of each model of these runs; raises UsageError, and StoreError for different images, or
+    none.
+    """
+    for run in runs:
+        if not run.images:
+            damaged = f" ({run.damaged[0]} is damaged)" if run.damaged else ""
+            raise StoreError(
+                f"{run.title} holds no images{damaged}: expected one or more. Compute them by `vggbench runs --finish "
+                f"{run.title}`, or repeat the command that began it."
+            )
     fuse(*runs)  # refuses different images by name
     _require_equal(runs, "rescaling", lambda run: run.signature["rescale"])
     _require_equal(runs, "precision", lambda run: run.signature["precision"])
@@ -302,13 +310,13 @@ def _cannot_run(images: Tensor) -> Tensor:
 def _remembered(path: Path, key: list[list[Any]]) -> Errors | None:
     """The errors that were counted of exactly these files."""
     try:
-        kept = json.loads(path.read_text())
+        kept = unsealed(path.read_bytes())
         top1, top5, images = kept["counts"]
-        if kept["files"] != key or not 0 <= top5 <= top1 <= images:
+        if kept["files"] != key:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Errors(ErrorRate(int(top1), int(images)), ErrorRate(int(top5), int(images)))
+    return Errors(ErrorRate(top1, images), None if top5 is None else ErrorRate(top5, images))
 
 
 def _candidates(names: Sequence[str], text: str) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vggbench.errors import printable
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Watch
-from vggbench.metrics import at_chance, top_k_error
+from vggbench.metrics import at_chance, top5_error, top_k_error
 from vggbench.tables.cells import duration
 from vggbench.train import Epoch, Recipe, TrainWatch
 from vggbench.weights import DownloadWatch
@@ -110,8 +110,9 @@ class Progress(_WithBar, Watch):
 
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
         """Show the errors so far; warn once where the first block looks like guessing."""
-        top1, top5 = top_k_error(label_ranks, 1), top_k_error(label_ranks, 5)
-        self._errors = f"top-1 {top1.percent:.1f} top-5 {top5.percent:.1f} % of {top1.images:,}: {job.title}"
+        top1, top5 = top_k_error(label_ranks, 1), top5_error(label_ranks, job.model.classes)
+        also = f" top-5 {top5.percent:.1f}" if top5 else ""
+        self._errors = f"top-1 {top1.percent:.1f}{also} % of {top1.images:,}: {job.title}"
         self.advance(0)
         first = id(job.model.network) not in self._warned  # at another input, as in `explain`, it may well guess
         self._warned.add(id(job.model.network))

@@ -1,16 +1,20 @@
 """Errors against Q and against cost, by class, and which classes are taken for which."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from vggbench.per_image import PerImage
-from vggbench.plots.figure import COLOURS, FAINT, INK, MARKERS, STYLE
+from vggbench.plots.figure import COLOURS, FAINT, INK, MARKERS, STYLE, titled
 from vggbench.results import Row
 
 _WORST, _TAKEN_FOR = 15, 10
@@ -18,6 +22,13 @@ _APART = 2.5
 """Pixels of Q between two lines, so that their intervals can be told apart."""
 _FEW = 30
 """Classes of which each has a bar."""
+_CELL = (0.62, 0.32)
+"""Inches of a cell of the confusion."""
+_OF_CELLS = "Rows: classes, most wrong first. Columns: what they are taken for, in % of the row's images."
+_FULL = 50.0
+"""Percent from which such a cell may be of full colour."""
+_FRONT, _LEGEND = "nothing cheaper is better", 32
+"""The line of the front, and characters of a line of the legend."""
 
 
 def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
@@ -66,12 +77,15 @@ def error_against_cost(rows: Sequence[Row], title: str) -> Figure | None:
             )  # fmt: skip
         front = pareto(measured)
         points = [(row.macs / 1e9, row.errors.top1.percent) for row in front if row.macs and row.errors]
-        axes.plot(*zip(*points, strict=True), color=FAINT, linewidth=1, zorder=0, drawstyle="steps-post")
+        if len(points) > 1:
+            axes.plot(
+                *zip(*points, strict=True), color=FAINT, linewidth=1, zorder=0, drawstyle="steps-post", label=_FRONT
+            )
         for row, (x, y) in zip(front, points, strict=True):
             text = f"Q={','.join(map(str, row.scales))}"
             axes.annotate(text, (x, y), (0, -11), textcoords="offset points", fontsize=7, color=FAINT, ha="center")
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 3, 5)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="GMACs per image, all views (logarithmic)", ylabel="top-1 error, %")
@@ -107,7 +121,7 @@ def error_by_class(found: PerImage, names: Sequence[str], title: str) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, max(3.2, 0.22 * len(worst) + 1.2)), layout="constrained")
         curve, bars = figure.subplots(1, 2, width_ratios=(1, 1.4))
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        titled(figure, title)
         curve.plot(np.arange(1, len(there) + 1), error[order], color=COLOURS[0], linewidth=1.6)
         curve.fill_between(np.arange(1, len(there) + 1), error[order], color=COLOURS[0], alpha=0.15)
         curve.set(xlabel="classes, the worst first", ylabel="top-1 error, %", ylim=0)
@@ -138,28 +152,44 @@ def confusion(found: PerImage, names: Sequence[str], title: str) -> Figure | Non
     ])  # fmt: skip
     share = np.where(np.equal.outer(rows, columns), np.nan, share)
     with mpl.rc_context(STYLE):
-        size = (2.6 + 0.62 * len(columns), 1.8 + 0.32 * len(rows))
-        figure = Figure(figsize=(max(size[0], 7.5), size[1]), layout="constrained")
-        axes = figure.subplots()
-        axes.set_title(title)
-        most = max(float(np.nanmax(share)), 1e-9) if np.isfinite(share).any() else 1.0
-        axes.imshow(share, cmap="Blues", aspect="auto", vmin=0, vmax=most)
-        axes.set_xticks(range(len(columns)), [_short(names[c]) for c in columns], rotation=35, ha="right", fontsize=7.5)
-        axes.set_yticks(range(len(rows)), [_short(names[r]) for r in rows], fontsize=7.5)
-        axes.grid(visible=False)
+        figure, axes = _cells(*([_short(names[place]) for place in places] for places in (rows, columns)), title)
+        most = max(_FULL, float(np.nanmax(share, initial=0)))
+        shades = LinearSegmentedColormap.from_list("share", [(COLOURS[0], 0), (COLOURS[0], 1)])
+        axes.imshow(share, cmap=shades, aspect="auto", vmin=0, vmax=most)
         for (row, column), value in np.ndenumerate(share):
             if value > 0:
-                ink = "white" if value > 0.6 * most else INK
+                ink = "#ffffff" if value > 0.6 * most else INK
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
-        axes.set(xlabel="taken for, % of the class's images", ylabel="class, most wrong first")
     return figure
+
+
+def _cells(rows: Sequence[str], columns: Sequence[str], title: str) -> tuple[Figure, Axes]:
+    """A figure as large as its cells and names ask for, so that few cells are not stretched over it."""
+    width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
+    slant = max(_wide(name) for name in columns)
+    left = 0.25 + max(0, *(_wide(name) for name in rows), 0.82 * slant - _CELL[0] / 2)
+    bottom = 0.45 + 0.58 * slant
+    figure = Figure(figsize=(max(left + width + 0.3, 7.5), bottom + height + 0.4))
+    lines = titled(figure, title)
+    figure.set_figheight(bottom + height + 0.25 + 0.17 * lines)
+    wide, high = figure.get_size_inches()
+    axes = figure.add_axes((left / wide, bottom / high, width / wide, height / high))
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor", fontsize=7.5)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
+    axes.grid(visible=False)
+    figure.text(0.01, 0.08 / high, _OF_CELLS, fontsize=8, color=FAINT)
+    return figure, axes
+
+
+def _wide(name: str) -> float:
+    """Inches of a tick's name."""
+    return TextPath((0, 0), name, size=7.5, prop=FontProperties(STYLE["font.family"])).get_extents().width / 72 + 0.08
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title)
-    return figure, axes
+    titled(figure, title)
+    return figure, figure.subplots()
 
 
 def _signs(names: Sequence[str]) -> dict[str, int]:
@@ -168,7 +198,13 @@ def _signs(names: Sequence[str]) -> dict[str, int]:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    drawn, names = axes.get_legend_handles_labels()
+    front = names.index(_FRONT) if _FRONT in names else len(names)
+    order = sorted(range(len(names)), key=lambda place: place == front)
+    axes.legend(
+        [drawn[place] for place in order], [fill(names[place], _LEGEND) for place in order], loc="center left",
+        bbox_to_anchor=(1, 0.5), fontsize=8,
+    )  # fmt: skip
 
 
 def _keys(axes: Axes, colour: dict[str, int], marker: dict[str, int]) -> None:
@@ -177,7 +213,6 @@ def _keys(axes: Axes, colour: dict[str, int], marker: dict[str, int]) -> None:
         axes.plot([], [], "s", color=COLOURS[place], label=name)
     for protocol, place in marker.items():
         axes.plot([], [], MARKERS[place], color="white", markeredgecolor=INK, label=protocol)
-    axes.plot([], [], color=FAINT, linewidth=1, label="nothing cheaper is better")
     _legend(axes)
 
 

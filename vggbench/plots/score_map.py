@@ -1,6 +1,7 @@
 """The picture that explains dense evaluation: where in an image the net sees a class."""
 
 from textwrap import fill
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,8 +21,10 @@ Pixels = NDArray[np.floating]
 _COLOURS = "magma"
 _FAINTEST, _FULLEST = 0.35, 0.75
 """How much of the picture the colour hides where the probability is 0, and where it is 1."""
-_WIDTH = 9.0
-"""Inches."""
+_WIDTH, _SMALLEST = 9.0, 7.0
+"""Inches of the figure, and points of its smallest text."""
+_KEPT = 14
+"""Characters at the end of a text that is shortened: the figure in percent, or Q."""
 
 
 def score_map(image: Tensor, found: ClassMap, what: str, how: str) -> Figure:
@@ -45,10 +48,22 @@ def score_map(image: Tensor, found: ClassMap, what: str, how: str) -> Figure:
         bar_ = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), cax=scale)
         bar_.set_label("probability in the window", fontsize=8)
         bar_.outline.set_visible(False)
-        figure.text(left, 1 - 0.30 / height, what, fontsize=13, fontweight="bold", color=INK)
-        figure.text(1 - bar - 0.02, 1 - 0.30 / height, how, fontsize=8.5, color=FAINT, ha="right")
+        top = 1 - 0.30 / height
+        _written(figure, (left, top), what, left + panel, fontsize=13, fontweight="bold", color=INK)
+        _written(figure, (left + panel + gap, top), how, 1 - bar, fontsize=8.5, color=FAINT)
         figure.text(left, 0.52 / height, fill(_caption(found), 150), fontsize=8, color=FAINT, va="top")
     return figure
+
+
+def _written(figure: Figure, place: tuple[float, float], text: str, until: float, **how: Any) -> None:
+    """Text in one line that ends at `until` of the width, smaller where it would not, or without its middle."""
+    written, start, end = figure.text(*place, text, **how), text[:-_KEPT], text[-_KEPT:]
+    while written.get_window_extent().x1 > until * figure.bbox.width and start:
+        if written.get_fontsize() > _SMALLEST:
+            written.set_fontsize(written.get_fontsize() - 0.5)
+        else:
+            start = start[:-1]
+            written.set_text(f"{start}…{end}")
 
 
 def _over(pixels: Pixels, probability: Pixels) -> Pixels:

@@ -14,7 +14,7 @@ from vggbench.data import ImageFile
 from vggbench.loading import read_whole
 from vggbench.per_image import PerImage
 from vggbench.plots.figure import as_svg
-from vggbench.tables.table import Column, Table, shown_columns
+from vggbench.tables.table import Column, Table, shown_columns, shown_notes
 from vggbench.views import NotAnImage, decode_listening
 
 _FOLDER = files("vggbench.report")
@@ -61,6 +61,8 @@ class Plot:
 
     name: str
     address: str
+    dark: str
+    """The address of the same picture for a dark page."""
 
 
 def render(
@@ -70,12 +72,13 @@ def render(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    shown = [(table, shown_columns(table.markdown, table.rows, None)) for table in tables]
     style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.from_string(_FOLDER.joinpath("report.html.j2").read_text(encoding="utf-8")).render(
         title=title,
         warning=warning,
-        tables=[(table, shown_columns(table.markdown, table.rows, None)) for table in tables],
-        plots=[Plot(name, _data_uri("image/svg+xml", as_svg(figure))) for name, figure in plots.items()],
+        tables=[(table, columns, shown_notes(table, columns)) for table, columns in shown],
+        plots=[Plot(name, *(_drawn(figure, dark=dark) for dark in (False, True))) for name, figure in plots.items()],
         galleries=galleries,
         style=style,
         script=script,
@@ -126,6 +129,10 @@ def _thumbnail(image: ImageFile) -> str | None:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=80)
     return _data_uri("image/jpeg", file.getvalue())
+
+
+def _drawn(figure: Figure, *, dark: bool) -> str:
+    return _data_uri("image/svg+xml", as_svg(figure, dark=dark))
 
 
 def _data_uri(kind: str, content: bytes) -> str:

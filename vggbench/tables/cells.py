@@ -1,7 +1,9 @@
 """How a figure prints: errors with as many digits as the images bear, intervals, p, cost, time."""
 
+from collections.abc import Sequence
+
 from vggbench.metrics import ErrorRate
-from vggbench.results import Paired, Reference, Row
+from vggbench.results import Errors, Paired, Reference, Row
 from vggbench.tables.table import NONE
 
 _MANY = 10_000
@@ -23,23 +25,33 @@ def points(against: Paired, *, starred: bool) -> str:
     return f"{against.points:+.{digits(against.images)}f}{'*' if starred else ''}"
 
 
-def percent(rate: ErrorRate) -> str:
+def percent(rate: ErrorRate | None) -> str:
     """An error."""
-    return f"{rate.percent:.{digits(rate.images)}f}"
+    return NONE if rate is None else f"{rate.percent:.{digits(rate.images)}f}"
 
 
-def bounds(rate: ErrorRate) -> str:
+def bounds(rate: ErrorRate | None) -> str:
     """Of its interval."""
+    if rate is None:
+        return NONE
     low, high = rate.interval
     return f"{low:.{digits(rate.images)}f}-{high:.{digits(rate.images)}f}"
 
 
-def error_cell(rate: ErrorRate) -> str:
+def error_cell(rate: ErrorRate | None) -> str:
     """An error with its interval, as wide as the number of images makes it."""
+    if rate is None:
+        return NONE
     if not is_many(rate.images):
         return f"{percent(rate)} {bounds(rate)}"
     low, high = rate.interval
     return f"{percent(rate)} ±{(high - low) / 2:.2f}"
+
+
+def without_top5(rows: Sequence[Row]) -> bool:
+    """Whether what is measured has no top-5 error."""
+    measured = [row.errors for row in rows if row.errors]
+    return bool(measured) and all(errors.top5 is None for errors in measured)
 
 
 def paired_bounds(against: Paired) -> str:
@@ -86,9 +98,13 @@ def difference(row: Row) -> str:
     """From the published figure, in points."""
     if row.reference is None or row.errors is None:
         return NONE
-    top1 = row.errors.top1.percent - row.reference.top1
-    top5 = row.errors.top5.percent - row.reference.top5
-    return f"{top1:+.1f} / {top5:+.1f}"
+    return points_beside(row.errors, row.reference.top1, row.reference.top5, 1)
+
+
+def points_beside(errors: Errors, top1: float, top5: float, decimals: int) -> str:
+    """What is measured minus figures published, in points."""
+    of_top5 = NONE if errors.top5 is None else f"{errors.top5.percent - top5:+.{decimals}f}"
+    return f"{errors.top1.percent - top1:+.{decimals}f} / {of_top5}"
 
 
 def duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ from vggbench.tables.cells import (
     reference,
     scales,
     speed,
+    without_top5,
 )
 from vggbench.tables.notes import Circumstances, data_title, input_of, long_signature, notes, publishers
 from vggbench.tables.table import NONE, Column, Table
@@ -33,7 +34,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
         rows=rows,
         terminal=[
             Column("Protocol", lambda r: r.protocol),
-            Column("Q", scales),
+            Column("Q", scales, folds=True),
             Column("Views", lambda r: str(r.views), right=True, from_width=100),
             *_error_columns(rows),
             Column("GMACs", gmacs, right=True, spare=True),
@@ -55,7 +56,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("Network", lambda r: r.network, folds=True),
         *([] if len(protocols) == 1 else [Column("Protocol", lambda r: r.protocol, folds=True)]),
         Column("S", lambda r: r.train_scale or NONE),
-        Column("Q", scales),
+        Column("Q", scales, folds=True),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
         *_error_columns(rows),
         *_against_columns(rows),
@@ -69,7 +70,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         terminal=columns,
         markdown=[*_markdown_columns(rows), *_against_in_full(rows)],
         record=lambda row: error_record(row, about),
-        notes=notes(rows, about, with_speeds=True),
+        notes=notes(rows, about),
     )
 
 
@@ -77,7 +78,7 @@ def _error_columns(rows: Sequence[Row]) -> list[Column]:
     return [
         *_labels_column(rows),
         Column("Top-1", lambda r: error_cell(r.errors.top1) if r.errors else "no weights"),
-        Column("Top-5", lambda r: error_cell(r.errors.top5) if r.errors else NONE),
+        Column("Top-5", lambda r: error_cell(r.errors.top5) if r.errors else NONE, optional=without_top5(rows)),
         Column("Published" if publishers(rows) else "Paper", lambda r: reference(r.reference, "/"), optional=True),
         Column("Diff", difference, from_width=100, optional=True),
     ]
@@ -119,6 +120,7 @@ def _labels_column(rows: Sequence[Row]) -> list[Column]:
 
 
 def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
+    few = without_top5(rows)
     return [
         Column("Network", lambda r: r.network),
         Column("S", lambda r: r.train_scale or NONE),
@@ -129,8 +131,8 @@ def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
         *_labels_column(rows),
         Column("Top-1 error (%)", lambda r: percent(r.errors.top1) if r.errors else "no weights", right=True),
         Column("Top-1 95% CI", lambda r: bounds(r.errors.top1) if r.errors else NONE),
-        Column("Top-5 error (%)", lambda r: percent(r.errors.top5) if r.errors else NONE, right=True),
-        Column("Top-5 95% CI", lambda r: bounds(r.errors.top5) if r.errors else NONE),
+        Column("Top-5 error (%)", lambda r: percent(r.errors.top5) if r.errors else NONE, right=True, optional=few),
+        Column("Top-5 95% CI", lambda r: bounds(r.errors.top5) if r.errors else NONE, optional=few),
         Column("Ref. top-1 / top-5", lambda r: reference(r.reference, " / "), optional=True),
         Column("Diff.", difference, optional=True),
         Column("Params (M)", params, right=True),

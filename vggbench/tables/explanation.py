@@ -20,7 +20,7 @@ def explanation_table(rows: Sequence[Explained], about: Circumstances, *, recipe
         Column("Points", lambda r: cell(r.row), right=True),
         Column("95%", lambda r: paired_bounds(r.row.against) if r.row.against else NONE),
         Column("p", lambda r: p_value(r.row.against.p) if r.row.against else NONE, right=True),
-        Column("Top-5", lambda r: percent(r.row.errors.top5), right=True),
+        Column("Top-5", lambda r: percent(r.row.errors.top5), right=True, optional=True),
         Column("Published", _published, optional=True),
         Column("GMACs", lambda r: gmacs(r.row), right=True, from_width=90, spare=True),
     ]

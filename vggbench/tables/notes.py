@@ -10,7 +10,7 @@ from vggbench.judging import ORIGINAL
 from vggbench.metrics import LEAST_SIGNIFICANT
 from vggbench.results import Paired, Row
 from vggbench.tables.cells import duration, images, is_many, p_value, paired_bounds, scales
-from vggbench.tables.table import NONE
+from vggbench.tables.table import NONE, Note
 from vggbench.weights import Model
 
 
@@ -23,15 +23,20 @@ class Circumstances:
     provenance: Sequence[dict[str, Any]]
 
 
-def notes(
-    rows: Sequence[Row], about: Circumstances, gain: Paired | None = None, *, with_speeds: bool = False
-) -> list[str]:
-    """All that a table of errors says under it; `gain` compares two of its rows; `with_speeds`: it has Images/s."""
+GMACS_NOTE = Note("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.", ("GMACs", "GMACs/image"))
+
+
+NO_TOP5 = "No top-5 error with five classes or fewer: all of them are among the five."
+
+
+def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> list[str | Note]:
+    """All that a table of errors says under it; `gain` compares two of its rows."""
     measured = [row for row in rows if row.errors]
-    found = []
+    found: list[str | Note] = []
     if measured:
         shape = "±" if is_many(measured[0].images) else "Bounds:"
         found.append(f"{shape} 95% Wilson, over images.{_paper_note(rows, about.data)}")
+    found += _top5_note(measured)
     found += _counted_notes(measured)
     if measured and not is_many(measured[0].images):
         found.append(_grain_note(measured[0].images))
@@ -40,9 +45,9 @@ def notes(
     found += _against_note(rows)
     if measured and not about.data.is_full_ilsvrc_val:
         found.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
-    timed = with_speeds and any(row.images_per_second for row in measured)
-    speeds = " Images/s: forward passes alone." if timed else ""
-    found.append(f"GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.{speeds}")
+    found.append(GMACS_NOTE)
+    if any(row.images_per_second for row in measured):
+        found.append(Note("Images/s: forward passes alone.", ("Images/s",), same_line=True))
     models = list({id(model): model for row in measured for model in row.models}.values())
     for text, names in _by_input(models).items():
         found.append(text if len(_by_input(models)) == 1 else f"{', '.join(names)}: {text}")
@@ -66,7 +71,8 @@ def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     """How rows were made: inputs, rescaling, decoders, time, and the first row's signature."""
     models = list({id(model): model for row in rows for model in row.models}.values())
     inputs = _by_input(models)
-    found = [_grain_note(rows[0].images)] if not is_many(rows[0].images) else []
+    found = [] if is_many(rows[0].images) else [_grain_note(rows[0].images)]
+    found += _top5_note(rows)
     found += [text if len(inputs) == 1 else f"{', '.join(names)}: {text}" for text, names in inputs.items()]
     found += [f"{about.settings.rescale}, {_made(about)}", _decoded_note(about, rows)]
     if any("@random" in model.name for model in models):
@@ -75,6 +81,10 @@ def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     if len(models) > len(rows[0].models):
         found.append(f"Nets: {_named(models)}.")
     return [*found, _signature(rows[0], about)]
+
+
+def _top5_note(rows: Sequence[Row]) -> list[str]:
+    return [NO_TOP5] if any(row.errors and row.errors.top5 is None for row in rows) else []
 
 
 def _named(models: Sequence[Model], between: str = ", ") -> str:
@@ -138,14 +148,18 @@ def _gain_note(gain: Paired, labels: str) -> str:
     )
 
 
-def _against_note(rows: Sequence[Row]) -> list[str]:
-    compared = [row for row in rows if row.against]
+def _against_note(rows: Sequence[Row]) -> list[Note]:
+    compared = [row.against for row in rows if row.against]
     if not compared:
         return []
     count = f", Holm's correction for {len(compared)} tests" if len(compared) > 1 else ""
+    heading = f"vs {compared[0].first}"
     return [
-        f"vs {compared[0].against.first if compared[0].against else NONE}: points of top-1 error on the same images; "
-        f"* significant at 5% (McNemar's exact test{count}). Interval, p: in Markdown, CSV, JSON."
+        Note(
+            f"{heading}: points of top-1 error on the same images; * significant at 5% (McNemar's exact test{count}). "
+            "Interval, p: in Markdown, CSV, JSON.",
+            (heading, f"Top-1 {heading} (points)"),
+        )
     ]
 
 

@@ -8,7 +8,8 @@ from vggbench.configs import CONFIGS, CROP, PAPER
 from vggbench.cost import Network
 from vggbench.paper import RESULTS, TABLE_7, Member, OtherResult, Result, own_row
 from vggbench.reproduction import Check, Measured, training_command
-from vggbench.tables.cells import error_cell
+from vggbench.results import Row
+from vggbench.tables.cells import error_cell, points_beside, without_top5
 from vggbench.tables.errors import error_record
 from vggbench.tables.notes import Circumstances, data_name, data_title, made_notes
 from vggbench.tables.parameters import parameters_table
@@ -163,8 +164,8 @@ def measured_table(number: int, rows: Sequence[Measured], about: Circumstances, 
     what = _what(rows, about)
     columns = [
         *_result_columns(rows, lambda found: found.result),
-        Column("Top-1 here", lambda f: _here(f, 1)),
-        Column("Top-5 here", lambda f: _here(f, 5)),
+        Column("Top-1 here", lambda f: _measured_cell(f.row, 1)),
+        Column("Top-5 here", lambda f: _measured_cell(f.row, 5), optional=without_top5([f.row for f in rows if f.row])),
         *(_paper_columns(rows, about) if full else []),
     ]
     return Table(
@@ -185,7 +186,7 @@ def measured_others_table(rows: Sequence[Measured], about: Circumstances, place:
 
     def here(row: OtherResult, k: int) -> str:
         result = own_row(row)
-        return _here(by_result[result], k) if result else NONE
+        return _measured_cell(by_result[result].row, k) if result else NONE
 
     def beside(row: OtherResult) -> bool:
         result = own_row(row)
@@ -195,7 +196,7 @@ def measured_others_table(rows: Sequence[Measured], about: Circumstances, place:
         Column("Method", lambda r: r.method),
         Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
         Column("Top-1 here", lambda r: here(r, 1)),
-        Column("Top-5 here", lambda r: here(r, 5)),
+        Column("Top-5 here", lambda r: here(r, 5), optional=without_top5([f.row for f in rows if f.row])),
         *(
             [Column("Published", lambda r: f"{_figure(r.top1)} / {_figure(r.top5)}" if beside(r) else NONE)]
             if full
@@ -244,19 +245,19 @@ def _paper_columns(rows: Sequence[Measured], about: Circumstances) -> list[Colum
     ]
 
 
-def _here(found: Measured, k: int) -> str:
-    if found.row is None or found.row.errors is None:
+def _measured_cell(row: Row | None, k: int) -> str:
+    if row is None or row.errors is None:
         return "no weights" if k == 1 else NONE
-    return error_cell(found.row.errors.top1 if k == 1 else found.row.errors.top5)
+    return error_cell(row.errors.top1 if k == 1 else row.errors.top5)
 
 
 def _difference(found: Measured) -> str:
     if found.row is None or found.row.errors is None or found.row.reference is None:
         return NONE
-    top1 = found.row.errors.top1.percent - found.result.top1
-    top5 = found.row.errors.top5.percent - found.result.top5
-    agrees = abs(top1) < 0.05 and abs(top5) < 0.05
-    return "agrees to the digit" if agrees else f"{top1:+.2f} / {top5:+.2f}"
+    errors, paper = found.row.errors, found.result
+    top1, top5 = errors.top1, errors.top5
+    agrees = abs(top1.percent - paper.top1) < 0.05 and top5 is not None and abs(top5.percent - paper.top5) < 0.05
+    return "agrees to the digit" if agrees else points_beside(errors, paper.top1, paper.top5, 2)
 
 
 def _measured_record(found: Measured, about: Circumstances) -> dict[str, Any]:
@@ -304,8 +305,8 @@ def checks_table(source: str, rows: Sequence[Check], about: Circumstances) -> Ta
     columns = [
         Column("Network", lambda c: c.released.name),
         Column("Protocol", lambda c: f"{c.published.protocol}, Q={','.join(map(str, c.published.scales))}"),
-        Column("Top-1 here", lambda c: error_cell(c.row.errors.top1) if c.row else "no weights"),
-        Column("Top-5 here", lambda c: error_cell(c.row.errors.top5) if c.row else NONE),
+        Column("Top-1 here", lambda c: _measured_cell(c.row, 1)),
+        Column("Top-5 here", lambda c: _measured_cell(c.row, 5), optional=without_top5(measured)),
         *([Column("Published", _stated), Column("Verdict", _verdict)] if full else []),
     ]
     notes = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from vggbench.cost import Cost, LayerCost, Network, cost, layers
 from vggbench.paper import PARAMETERS_MILLIONS
-from vggbench.tables.table import NONE, Column, Table
+from vggbench.tables.table import NONE, Column, Note, Table
 
 _FC_LAYERS = 3
 _COUNTING = "Bias, ReLU, pooling, LRN not counted."
@@ -64,7 +64,10 @@ def layers_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
         record=_layer_record,
         notes=[
             *(f"{name}, Q={scale}: {total.parameters} parameters, {total.macs} MACs." for name, scale, total in totals),
-            f"1 MAC = 2 FLOPs. {_COUNTING} Receptive field and stride in input pixels.",
+            Note("1 MAC = 2 FLOPs.", ("MACs",)),
+            Note(_COUNTING, ("Parameters", "MACs"), same_line=True),
+            Note("Field: the receptive field, in input pixels.", ("Field",), same_line=True),
+            Note("Stride: in input pixels.", ("Stride",), same_line=True),
             "Three 3x3 layers see 7x7 with 27 C^2 weights; one 7x7 layer has 49 C^2 (paper, 2.3).",
         ],
     )
@@ -75,11 +78,16 @@ def _what(net: Network, scales: Sequence[int]) -> str:
     return f"input {size}, {net.classes} classes, one view"
 
 
-def _notes(nets: Sequence[Network]) -> list[str]:
+def _notes(nets: Sequence[Network]) -> list[str | Note]:
     net = nets[0]
-    notes = [
-        'GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".',
-        f"{_COUNTING} {'Paper: Table 2. ' if net.width == 1 and net.classes == 1000 else ''}MiB: float32.",
+    notes: list[str | Note] = [
+        Note(
+            'GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".',
+            ("GFLOPs", "GFLOPs (2 x MACs)"),
+        ),
+        _COUNTING,
+        Note("Paper: Table 2.", ("Paper", "Paper (M)"), same_line=True),
+        Note("MiB: float32.", ("MiB", "Size (MiB)"), same_line=True),
     ]
     if any(net.config.batch_norm for net in nets):
         notes.append("Nor is batch normalisation, whose two parameters a channel are; the paper has none.")
@@ -94,13 +102,13 @@ def _columns(*, several: bool) -> list[Column]:
     millions = 1e6
     columns = [
         Column("Net", lambda r: r.net.config.name),
-        Column("Known as", lambda r: r.net.config.known_as or NONE),
+        Column("Known as", lambda r: r.net.config.known_as or NONE, spare=True),
         Column("Layers", lambda r: r.layer_counts, right=True),
         Column("Params M", lambda r: f"{r.cost.parameters / millions:.2f}", right=True),
         Column("Paper", lambda r: r.paper, right=True, optional=True),
-        Column("Conv M", lambda r: f"{r.cost.conv_parameters / millions:.2f}", right=True),
-        Column("FC M", lambda r: f"{r.cost.fc_parameters / millions:.2f}", right=True),
-        Column("MiB", lambda r: f"{r.cost.mib:.1f}", right=True),
+        Column("Conv M", lambda r: f"{r.cost.conv_parameters / millions:.2f}", right=True, spare=True),
+        Column("FC M", lambda r: f"{r.cost.fc_parameters / millions:.2f}", right=True, spare=True),
+        Column("MiB", lambda r: f"{r.cost.mib:.1f}", right=True, spare=True),
         Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
         Column("GFLOPs", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
     ]
@@ -160,10 +168,16 @@ def _layer_columns(*, several: bool) -> list[Column]:
         Column("Layer", lambda r: r.layer.name),
         Column("Output", lambda r: f"{r.layer.channels}x{r.layer.height}x{r.layer.width}", right=True),
         Column("Field", lambda r: str(r.layer.receptive_field), right=True),
-        Column("Stride", lambda r: str(r.layer.stride), right=True, from_width=100 if several else 0),
+        Column("Stride", lambda r: str(r.layer.stride), right=True, from_width=100 if several else 0, spare=True),
         Column("Parameters", lambda r: str(r.layer.parameters or NONE), right=True),
         Column("MACs", lambda r: str(r.layer.macs or NONE), right=True),
-        Column("Activations", lambda r: str(r.layer.activations or NONE), right=True, from_width=100 if several else 0),
+        Column(
+            "Activations",
+            lambda r: str(r.layer.activations or NONE),
+            right=True,
+            from_width=100 if several else 0,
+            spare=True,
+        ),
     ]
 
 

@@ -7,6 +7,11 @@ from typing import Any
 from vggbench.prediction import Prediction, Predictor, name_of
 from vggbench.tables.table import Column, Table
 
+_KEYS = (
+    "image", "rank", "class", "name", "probability", "network", "weights_hash", "protocol", "test_scales", "input",
+    "rescale", "precision",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -45,6 +50,7 @@ def prediction_table(predictor: Predictor, rows: Sequence[Guess]) -> Table:
             f"{model.input}{_pooling(predictor)}, {predictor.settings.rescale}, {predictor.settings.precision}",
             f"weights {model.weights_hash[:8]}, S {model.train_scale or 'unknown'}",
         ],
+        keys=_KEYS,
     )
 
 

@@ -10,7 +10,13 @@ from typing import Any
 from vggbench.metrics import ErrorRate
 from vggbench.stored import StoredRun
 from vggbench.tables.cells import duration, percent
+from vggbench.tables.notes import NO_TOP5
 from vggbench.tables.table import NONE, Column, Table
+
+_KEYS = (
+    "run", "model", "data", "protocol", "scale", "images", "images_total", "unreadable", "complete", "top1_error",
+    "top5_error", "changed", "bytes", "signature",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ def runs_table(root: Path, runs: Sequence[StoredRun], now: float | None = None) 
         Column("Protocol", lambda r: str(r.run.job.protocol)),
         Column("Q", lambda r: str(r.run.job.scale), right=True),
         Column("Images", lambda r: _images(r.run), right=True),
-        Column("Top-1", lambda r: _percent(r.top1), right=True),
-        Column("Top-5", lambda r: _percent(r.top5), right=True),
+        Column("Top-1", lambda r: percent(r.top1), right=True),
+        Column("Top-5", lambda r: percent(r.top5), right=True, optional=True),
         Column("Age", lambda r: since(r.run), right=True, spare=True),
         Column("Size", lambda r: _megabytes(r.run.size), right=True, spare=True),
     ]
@@ -53,6 +59,7 @@ def runs_table(root: Path, runs: Sequence[StoredRun], now: float | None = None) 
         markdown=[Column("Name", lambda r: r.run.title), *columns[1:]],
         record=_record,
         notes=_notes(rows),
+        keys=_KEYS,
     )
 
 
@@ -79,7 +86,7 @@ def _facts(run: StoredRun) -> list[tuple[str, str]]:
         ("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
         ("Images", f"{_images(run)}{_left(run)}"),
         ("Top-1 error", _with_interval(errors.top1) if errors else NONE),
-        ("Top-5 error", _with_interval(errors.top5) if errors else NONE),
+        *([("Top-5 error", _with_interval(errors.top5))] if errors and errors.top5 else []),
         ("Size", _megabytes(run.size)),
     ]
     facts += [("Unreadable", f"{image} {why}") for image, why in list(run.unreadable.items())[:20]]
@@ -94,6 +101,8 @@ def _notes(rows: Sequence[_Row]) -> list[str]:
     notes = ["Errors by the labels at the time of each run, over the images it has; a table of eval takes today's."]
     if any(not row.run.is_finished for row in rows):
         notes.append("Not all images done: `vggbench runs --finish` carries on.")
+    if any(row.top1 and not row.top5 for row in rows):
+        notes.append(NO_TOP5)
     return notes
 
 
@@ -134,10 +143,6 @@ def _images(run: StoredRun) -> str:
 def _left(run: StoredRun) -> str:
     unreadable = f", {len(run.unreadable)} unreadable" if run.unreadable else ""
     return unreadable + ("" if run.is_finished else f", {run.total - run.done:,} to compute")
-
-
-def _percent(rate: ErrorRate | None) -> str:
-    return percent(rate) if rate else NONE
 
 
 def _with_interval(rate: ErrorRate) -> str:

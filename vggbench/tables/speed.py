@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vggbench.speed import Reading, Timings
-from vggbench.tables.table import NONE, Column, Table
+from vggbench.tables.table import NONE, Column, Note, Table
 
 
 def speed_table(rows: Sequence[Timings]) -> Table:
@@ -66,21 +66,25 @@ def _columns() -> list[Column]:
     ]  # fmt: skip
 
 
-def _notes(rows: Sequence[Timings]) -> list[str]:
+def _notes(rows: Sequence[Timings]) -> list[str | Note]:
     rates = {row.setup.precision: [] for row in rows}  # type: dict[str, list[float]]
     for row in rows:
         rates[row.setup.precision].append(row.product_rate)
     products = ", ".join(f"{_giga(median(found))} GMAC/s in {precision}" for precision, found in rates.items())
     fewest = min((len(row.seconds) for row in rows if row.seconds), default=0)
-    notes = [
+    notes: list[str | Note] = [
         f"Median of {fewest} or more passes after warming up, from uint8 images on the device to score maps; "
         f"{', '.join(dict.fromkeys(row.version for row in rows))}.",
-        f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {products}, by the faster of "
-        "PyTorch and NumPy. 1 MAC = 2 FLOPs.",
+        Note(
+            f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {products}, by the faster of "
+            "PyTorch and NumPy.",
+            ("Share",),
+        ),
+        Note("1 MAC = 2 FLOPs.", ("GMAC/s",), same_line=True),
     ]
     if any(row.peak_bytes for row in rows):
         where = "of the whole process" if rows[0].device == "cpu" else "of PyTorch on the device"
-        notes.append(f"Peak: memory {where}, weights included.")
+        notes.append(Note(f"Peak: memory {where}, weights included.", ("Peak MB",)))
     if any(not row.seconds for row in rows):
         notes.append(f"{NONE}: memory does not suffice.")
     return notes

@@ -1,0 +1,31 @@
+"""JSON that tells when it is no longer what was written."""
+
+import hashlib
+import json
+from typing import Any
+
+_SEAL = "sha256"
+
+
+def sealed(record: dict[str, Any]) -> str:
+    """The record as JSON, with its hash in it."""
+    return json.dumps(record | {_SEAL: digest(record)}, indent=1) + "\n"
+
+
+def unsealed(text: str | bytes, *, may_lack: bool = False) -> dict[str, Any]:
+    """The record without its hash, which an older one `may_lack`; raises ValueError where it is not as written."""
+    try:
+        record = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")
+    seal = record.pop(_SEAL, None)
+    if seal != digest(record) and not (may_lack and seal is None):
+        raise ValueError("it is not what was written")
+    return record
+
+
+def digest(record: Any) -> str:
+    """SHA-256 of the record's JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
