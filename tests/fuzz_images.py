@@ -73,7 +73,7 @@ def pictures() -> list[Sound]:
     exif[0x0112], exif[0x010F] = 6, "maker"
     text.add_text("a", "text", zip=True)
     text.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta tiff:Orientation='6'/>")
-    beside = {"exif": exif.tobytes(), "icc_profile": bytes(range(200))}
+    beside: dict[str, object] = {"exif": exif.tobytes(), "icc_profile": bytes(range(200))}
     deep = Image.fromarray(np.arange(40 * 36, dtype=np.uint16).reshape(36, 40) * 40)
     with_alpha = colour.convert("RGBA")
     with_alpha.putalpha(77)
@@ -218,7 +218,8 @@ class Commands:
 
     def trained(self, data: DataSet) -> set[str]:
         """The images that `train` would stop at; one step is taken with the others."""
-        bad = {image.id for image, crop in zip(data.images, self._crops(data), strict=True) if crop.problem}
+        crops = self._crops(data)
+        bad = {image.id for place, image in enumerate(data.images) if crops[place].problem}
         sound = DataSet(data.name, tuple(image for image in data.images if image.id not in bad), len(data))
         for batch in batches(self._crops(sound), 0) if len(sound) else ():
             self._stepper.step(batch, 1e-6)

@@ -106,9 +106,15 @@ def test_whatever_fails_in_a_reading_process_is_one_sentence(
 
 
 def test_a_killed_reading_process_is_met_where_its_images_are_awaited() -> None:
-    """Five seconds, after which PyTorch looks whether its processes live; until then the main process works on."""
-    stream = from_workers(_Failing(lambda: os.kill(os.getpid(), signal.SIGKILL)), range(6), 1)
-    time.sleep(1)  # a handler of SIGCHLD would raise here
+    """Some seconds, after which PyTorch looks whether its processes live; until then the main process works on."""
+
+    def die() -> None:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    stream = from_workers(_Failing(die), range(6), 1)
+    next(stream)
+    time.sleep(1.5)  # PyTorch's handler of SIGCHLD would raise here
     with pytest.raises(DataError, match=r"^A process that reads images died"):
         list(stream)
     assert multiprocessing.active_children() == []
@@ -120,7 +126,7 @@ def test_in_the_main_process_an_error_keeps_its_traceback() -> None:
 
 
 def test_an_error_of_the_main_process_ends_the_program(tmp_path: Path) -> None:
-    """Although a traceback that is kept holds on to reading processes that heed no SIGTERM."""
+    """Although a traceback that is kept holds on to reading processes that heed no SIGTERM; some seconds to start."""
     script = tmp_path / "script.py"
     script.write_text(
         "import torch\n"

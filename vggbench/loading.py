@@ -182,7 +182,7 @@ class _Guarded(Dataset[Any]):
             item = self._read(wanted)
             for part in item:
                 if isinstance(part, Tensor):
-                    part.share_memory_()
+                    part.share_memory_()  # type: ignore[no-untyped-call]
             return item
         except BaseException as error:
             return _Failure(type(error).__name__ + (f": {first_line(error)}" if str(error) else ""))
