@@ -71,6 +71,8 @@ def test_every_encoding_of_unicode(encoding: str, tmp_path: Path) -> None:
         ("a.jpg,3\nb.jpg,cat\n", r"Line 2 of .* is 'b.jpg,cat'"),
         ("a.jpg,cat\nb.jpg,3\n", r"Line 2 of .* is 'b.jpg,3'"),
         ("a.jpg,3\n4\n", r"Line 2 of .* is '4'"),
+        (f"a.jpg {'1' * 5000}\n", r"Line 1 of .* is 'a.jpg 1{40,}'"),
+        (f"{'1' * 5000}\n", r"one number a line"),
         ("images/a.jpg\nimages/b.jpg\n", r"Line 1 of .* is 'images/a.jpg'"),
         ("a.jpg 3\na.png 3\n", r"names a twice"),
         ("filename,label\n", r"holds no labels"),

@@ -121,6 +121,13 @@ def test_validation_images_do_not_train(flat: Path, tmp_path: Path) -> None:
         open_training_data(forms.plain_tar(flat, tmp_path / "data"))
 
 
+def test_the_archive_within_val_is_the_set(flat: Path, tmp_path: Path) -> None:
+    forms.plain_tar(flat, tmp_path / "val")
+    data = open_data(tmp_path)
+    assert [image.id for image in data.images] == list(forms.IDS)
+    assert data.layout == "flat folder in a tar"
+
+
 @pytest.mark.parametrize("inner", ["", "val", "val/images"])
 def test_tiny_imagenets_own_tree(inner: str, tmp_path: Path) -> None:
     root = forms.tiny_imagenet(tmp_path / "tiny-imagenet-200") / inner

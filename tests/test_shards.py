@@ -402,6 +402,18 @@ def test_a_thousand_names_in_ilsvrcs_order_are_its_classes(tmp_path: Path) -> No
             own.labels(wnids(), 1000)
 
 
+def test_some_of_ilsvrcs_classes_by_their_own_numbers(tmp_path: Path) -> None:
+    """Imagenette: ten classes in words, numbered 0 to 9, of files that state their wnid or are validation images."""
+    rows = [("n01440764_1.JPEG", b"1", 0), ("n02102040_2.JPEG", b"2", 1), (f"{val_id(1)}.JPEG", b"3", 2)]
+    names = ["tench", "English springer", class_names()["n01751748"]]
+    data = open_data(_parquet(tmp_path / "x.parquet", *rows, names=names))
+    assert [image.class_name for image in data.images] == ["n01751748", "n01440764", "n02102040"]
+    by_wnid = open_data(_parquet(tmp_path / "y.parquet", *rows, names=["n01440764", "n02102040", "n01751748"]))
+    assert by_wnid.images[1].class_name == "n01440764"
+    with pytest.raises(DataError, match=r"is n01443537 by its place and n02102040 by its own name"):
+        open_data(_parquet(tmp_path / "z.parquet", *rows, names=["tench", "goldfish", names[2]]))
+
+
 def test_no_two_classes_could_be_exchanged_unseen() -> None:
     """But those that WordNet calls the same: who exchanged these alone, out of 1,000?"""
     names, words = _lemmas(), list(class_names().values())

@@ -22,8 +22,9 @@ def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
     """Open the images at `path`, in any layout, or the built-in `sample`.
 
     `sample-train`, `sample-dev` and `sample-heldout` are its other splits; a folder that is itself
-    called sample is `./sample`. `ground_truth` is a devkit or a file of labels that must agree,
-    `none`, or None for those that lie beside the images of ILSVRC-2012. Raises DataError with what
+    called sample is `./sample`. `ground_truth` is a devkit or a file of labels that must agree, of
+    shards also the column that holds the labels, `none`, or None for those that lie beside the
+    images of ILSVRC-2012 or images that nothing else labels. Raises DataError with what
     was found and expected.
     """
     split = sample_split(str(path))

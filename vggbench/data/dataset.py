@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, val_number, wnids
 from vggbench.errors import DataError, UsageError
 
+_OTHERS = "Use a model trained on these classes, or take them out of the data."
+_NUMBERS = (
+    "Numbers count as outputs by themselves only where all of 0 to 999 are met; say that they are with --ground-truth: "
+    "a file of names and numbers or, of shards, the column label or cls."
+)
 LARGEST_IMAGE = 200_000_000
 """Bytes of an encoded image that are read at most."""
 
@@ -106,27 +111,24 @@ class DataSet:
         if self.by_index and not set(self.class_names) <= set(class_names or ()):
             return self._indices(classes)
         if class_names is None:
-            if len(self.class_names) != classes:
-                empty = f", {len(self.empty_classes)} of them without an image" if self.empty_classes else ""
-                raise DataError(
-                    f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
-                    f"classes{empty}: expected as many, or a file that names its classes."
-                )
+            self._require_count(classes)
             class_names = self.class_names
         place = {name: index for index, name in enumerate(class_names)}
         unknown = [name for name in self.class_names if name not in place and name not in self.empty_classes]
         if unknown:
-            remedy = "Use a model trained on these classes, or take them out of the data."
-            if all(name.isdecimal() for name in unknown):
-                remedy = (
-                    "Numbers count as outputs by themselves only where all of 0 to 999 are met; say that they are with "
-                    "--ground-truth: a file of names and numbers or, of shards, the column label or cls."
-                )
             raise DataError(
                 f"{self.name} has {_some(unknown)} that the model's {classes} classes lack: expected names such as "
-                f"{class_names[0]}. {remedy}"
+                f"{class_names[0]}. {_NUMBERS if all(map(str.isdecimal, unknown)) else _OTHERS}"
             )
         return np.array([place[image.class_name] for image in self.images], dtype=np.int32)
+
+    def _require_count(self, classes: int) -> None:
+        if len(self.class_names) != classes:
+            empty = f", {len(self.empty_classes)} of them without an image" if self.empty_classes else ""
+            raise DataError(
+                f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
+                f"classes{empty}: expected as many, or a file that names its classes."
+            )
 
     def _indices(self, classes: int) -> NDArray[np.int32]:
         beyond = next((name for name in self.class_names if not name.isdecimal() or int(name) >= classes), None)

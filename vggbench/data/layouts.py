@@ -47,10 +47,12 @@ def place_of(top: Path, split: str) -> Place:
 def _named_place(top: Path, split: str, spot: Spot) -> Place | None:
     """A folder, a tar or shards that the split's name stands on."""
     folder = top / spot.inner
+    level = look_into_folder(folder)("")
+    tar = folder / f"ILSVRC2012_img_{split}.tar"
+    if tar.is_file() and not (spot.is_named and (level.images or level.folders)):
+        return Place(tar, split)
     if spot.is_named:
         return Place(folder, split)
-    if (tar := folder / f"ILSVRC2012_img_{split}.tar").is_file():
-        return Place(tar, split)
     for ending in (".parquet", ".tar"):
         if any(split_of(path.name) == split for path in shards(folder, ending, split)):
             return Place(folder, split)

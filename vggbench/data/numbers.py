@@ -10,6 +10,7 @@ from vggbench.data.imagenet import (
     is_ilsvrc_class,
     named_wnid,
     require_stated_class,
+    val_labels,
     val_number,
     wnids,
 )
@@ -21,11 +22,15 @@ _THOUSAND = frozenset(map(str, range(1000)))
 def class_of_number(number: object, file_name: str, names: Sequence[str] | None, where: str) -> str:
     """The class of label `number`: by `names` where the shards bring their own, of ILSVRC's images by the 1,000 wnids.
 
-    Anything else is a class called by its number. Raises DataError for a label that is no number or out of range.
+    Where the names are of some of ILSVRC's classes, the file's own name must state the one that is named. Anything
+    else is a class called by its number. Raises DataError for a label that is no number or out of range.
     """
     if isinstance(number, bool) or not isinstance(number, int):
         raise DataError(f"{where} has the label {str(number)[:40]!r}: expected a whole number, the place of its class.")
-    known: Sequence[str] | None = wnids() if _is_ilsvrc(file_name) or is_ilsvrc_order(names) else names
+    own = _own_class(file_name)
+    if own and names and len(names) < len(wnids()) and 0 <= number < len(names) and _means(names[number], own):
+        return own
+    known: Sequence[str] | None = wnids() if own or is_ilsvrc_order(names) else names
     if not 0 <= number < (len(known) if known else number + 1):
         raise DataError(
             f"{where} has the label {number}: expected 0 to {len(known) - 1 if known else '...'}, the place of its "
@@ -55,8 +60,11 @@ def is_ilsvrc_order(names: Sequence[str] | None) -> bool:
 
 @lru_cache(maxsize=4)
 def _is_order(names: tuple[str, ...]) -> bool:
-    own = zip(names, wnids(), class_names().values(), strict=True)
-    return all(name.startswith(wnid) or _same(name, words) for name, wnid, words in own)
+    return all(_means(name, wnid) for name, wnid in zip(names, wnids(), strict=True))
+
+
+def _means(name: str, wnid: str) -> bool:
+    return name.startswith(wnid) or _same(name, class_names()[wnid])
 
 
 def _same(name: str, words: str) -> bool:
@@ -65,5 +73,9 @@ def _same(name: str, words: str) -> bool:
     return bool(first) and own[: len(first)] == first
 
 
-def _is_ilsvrc(file_name: str) -> bool:
-    return bool(val_number(image_id(file_name)) or is_ilsvrc_class(named_wnid(file_name)))
+def _own_class(file_name: str) -> str | None:
+    """The class of one of ILSVRC's images by its name alone."""
+    stated, number = named_wnid(file_name), val_number(image_id(file_name))
+    if is_ilsvrc_class(stated):
+        return stated
+    return wnids()[val_labels()[number - 1]] if number else None

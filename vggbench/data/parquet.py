@@ -199,28 +199,38 @@ def _label_column(schema: Any, shard: Path, asked: str | None, image: str) -> st
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema if field.name != image}
-    found: list[str] = [name for name in types if name in _LABELS or _class_names(schema, name, shard)]
-    if asked or _LABELS[0] in found:
-        found = [asked or _LABELS[0]]
-    choices = " or ".join(found or types)
-    if len(found) > 1:
+    label = _asked_for(asked, types, shard) if asked else _told(schema, types, shard)
+    if not pa.types.is_integer(types[label]):
         raise DataError(
-            f"{shard} has several columns of labels, {choices}: expected to be told which. Pass its name as "
-            "--ground-truth, or write the file again without the others."
+            f"{shard} has a {label} of type {types[label]}: expected whole numbers, the places of the classes."
         )
-    if asked and asked not in types:
+    return label
+
+
+def _asked_for(label: str, types: dict[str, Any], shard: Path) -> str:
+    if label not in types:
         raise DataError(
-            f"There is no file {asked} and no such column in {shard}: expected a ground truth, or a column of labels: "
+            f"There is no file {label} and no such column in {shard}: expected a ground truth, or a column of labels: "
             f"{', '.join(types) or 'none'}."
         )
-    if not found or found[0] not in types:
+    return label
+
+
+def _told(schema: Any, types: dict[str, Any], shard: Path) -> str:
+    """The column that its name, or what `datasets` keeps of it, says to hold labels."""
+    found = [name for name in types if name in _LABELS or _class_names(schema, name, shard)]
+    if _LABELS[0] in found:
+        return _LABELS[0]
+    if not found:
         raise DataError(
-            f"{shard} has no {found[0] if found else _LABELS[0]}: expected a column of labels, whole numbers, and it "
-            f"has {choices or 'none'} beside its images."
+            f"{shard} has no {_LABELS[0]}: expected a column of labels, whole numbers, and it has "
+            f"{' or '.join(types) or 'none'} beside its images."
         )
-    kind = types[found[0]]
-    if not pa.types.is_integer(kind):
-        raise DataError(f"{shard} has a {found[0]} of type {kind}: expected whole numbers, the places of the classes.")
+    if len(found) > 1:
+        raise DataError(
+            f"{shard} has several columns of labels, {' or '.join(found)}: expected to be told which. Pass its name as "
+            "--ground-truth, or write the file again without the others."
+        )
     return found[0]
 
 

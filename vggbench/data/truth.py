@@ -10,6 +10,9 @@ from vggbench.data.labels_file import Labelled, labelled_names
 from vggbench.data.numbers import is_thousand
 from vggbench.errors import DataError
 
+_LONGEST_NUMBER = 9
+"""Digits of a label."""
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -37,7 +40,7 @@ def read_truth(path: Path) -> Truth:
         raise DataError(f"{path} is no devkit: expected a folder with data/meta.mat in it, or a file of labels.")
     found = labelled_names(path)
     if found and all(not row.name and row.label.isdecimal() for row in found):
-        return Truth(path, _in_order([int(row.label) for row in found], path))
+        return Truth(path, _in_order([int(row.label[: _LONGEST_NUMBER + 1]) for row in found], path))
     classes = dict(_classes(found, path))
     if is_thousand(classes.values()):
         classes = {image: wnids()[int(number)] for image, number in classes.items()}
@@ -76,10 +79,12 @@ def _classes(found: list[Labelled], path: Path) -> Iterator[tuple[str, str]]:
 def _class(row: Labelled, image: str, path: Path) -> str:
     """Of a wnid itself; of a number, for the images of ILSVRC, the wnid at that place."""
     label = row.label
+    if label.isdecimal() and len(label) > _LONGEST_NUMBER and not val_number(image):
+        row.refuse(path)
     if not val_number(image):
         return label
     if label.isdecimal():
-        if len(label) > 9 or int(label) >= len(wnids()):
+        if len(label) > _LONGEST_NUMBER or int(label) >= len(wnids()):
             raise DataError(
                 f"{path} gives {image} the label {label[:20]}: expected a model index from 0 to {len(wnids()) - 1}."
             )

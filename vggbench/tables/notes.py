@@ -54,7 +54,7 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
     if measured:
         found.append(f"{about.settings.rescale}, {_made(about)}")
         found.append(_decoded_note(about, measured))
-    unnamed = [model.name for model in models if model.class_names is None]
+    unnamed = [model.name for model in models if model.class_names is None and not about.data.by_index]
     if unnamed:
         found.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
     found += _inputs_note(models)
