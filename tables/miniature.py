@@ -117,6 +117,7 @@ def _table(title: str, lines: Sequence[Line], plan: Plan) -> Iterator[str]:
     for line in lines:
         measured = row(line, plan.data, plan.settings)
         assert measured.errors is not None
+        assert measured.errors.top5 is not None, "twelve classes"
         top1, top5 = measured.errors.top1, measured.errors.top5
         result = published(line.protocol, (_member(line),))
         paper = f"{result.top1} / {result.top5}" if result else "-"

@@ -72,6 +72,7 @@ def test_real_as_published_equals_a_reference(reverse: bool) -> None:
         right[1] += bool(labels) and int(best[row[best].argmax()]) in labels
         right[5] += any(label in labels for label in best.tolist())
     counted = sum(map(bool, lists))
+    assert found.top5
     assert (found.top1.images, found.top5.images) == (counted, counted) == (46_837, 46_837)
     assert (found.top1.wrong, found.top5.wrong) == (counted - right[1], counted - right[5])
 

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,6 +172,20 @@ def test_a_full_disk_keeps_what_was_written(tmp_path: Path, monkeypatch: pytest.
         _write(run, 1, _values(70))
     assert Store(tmp_path).run("r", {}, _ids(70)).missing() == [1, 2]
     assert [path.name for path in run.folder.iterdir() if "partial" in path.name] == []
+
+
+def test_what_arrow_raises_while_blocks_are_joined_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _filled(tmp_path, 70, compact=False)
+
+    def broken(tables: Any) -> None:
+        raise pa.ArrowInvalid("of another schema")
+
+    monkeypatch.setattr(pa, "concat_tables", broken)
+    with pytest.raises(StoreError, match=r"000000-000069\.parquet cannot be written \(of another schema\)"):
+        run.compact()
+    assert len(list((run.folder / "posteriors").iterdir())) == 3
 
 
 def test_fusing_a_run_with_itself_is_the_run(tmp_path: Path) -> None:

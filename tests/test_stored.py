@@ -331,6 +331,7 @@ def test_a_run_in_full(vggbench: CLI, store: Path) -> None:
     assert "dense at Q=288" in out
     assert "D@sample, S 256-512" in out
     assert "12 images" in out
+    assert "None" not in out
 
 
 def test_the_hash_of_posteriors(store: Path) -> None:

@@ -152,7 +152,8 @@ def confusion(found: PerImage, names: Sequence[str], title: str) -> Figure | Non
     ])  # fmt: skip
     share = np.where(np.equal.outer(rows, columns), np.nan, share)
     with mpl.rc_context(STYLE):
-        figure, axes = _cells(*([_short(names[place]) for place in places] for places in (rows, columns)), title)
+        short = [_short(name) for name in names]
+        figure, axes = _cells([short[row] for row in rows], [short[column] for column in columns], title)
         most = max(_FULL, float(np.nanmax(share, initial=0)))
         shades = LinearSegmentedColormap.from_list("share", [(COLOURS[0], 0), (COLOURS[0], 1)])
         axes.imshow(share, cmap=shades, aspect="auto", vmin=0, vmax=most)

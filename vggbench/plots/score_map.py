@@ -49,18 +49,19 @@ def score_map(image: Tensor, found: ClassMap, what: str, how: str) -> Figure:
         bar_.set_label("probability in the window", fontsize=8)
         bar_.outline.set_visible(False)
         top = 1 - 0.30 / height
-        _written(figure, (left, top), what, left + panel, fontsize=13, fontweight="bold", color=INK)
-        _written(figure, (left + panel + gap, top), how, 1 - bar, fontsize=8.5, color=FAINT)
+        _written(figure, (left, top), what, left + panel, 13, fontweight="bold", color=INK)
+        _written(figure, (left + panel + gap, top), how, 1 - bar, 8.5, color=FAINT)
         figure.text(left, 0.52 / height, fill(_caption(found), 150), fontsize=8, color=FAINT, va="top")
     return figure
 
 
-def _written(figure: Figure, place: tuple[float, float], text: str, until: float, **how: Any) -> None:
+def _written(figure: Figure, place: tuple[float, float], text: str, until: float, size: float, **how: Any) -> None:
     """Text in one line that ends at `until` of the width, smaller where it would not, or without its middle."""
-    written, start, end = figure.text(*place, text, **how), text[:-_KEPT], text[-_KEPT:]
+    written, start, end = figure.text(*place, text, fontsize=size, **how), text[:-_KEPT], text[-_KEPT:]
     while written.get_window_extent().x1 > until * figure.bbox.width and start:
-        if written.get_fontsize() > _SMALLEST:
-            written.set_fontsize(written.get_fontsize() - 0.5)
+        if size > _SMALLEST:
+            size -= 0.5
+            written.set_fontsize(size)
         else:
             start = start[:-1]
             written.set_text(f"{start}…{end}")

@@ -205,7 +205,8 @@ def _print_grid(columns: Sequence[Column], widths: Sequence[int], rows: Sequence
     texts = [_texts(column, rows) for column in columns]
     for column, width in zip(columns, widths, strict=True):
         grid.add_column(justify="right" if column.right else "left", min_width=width, max_width=width, no_wrap=True)
-    for place in range(len(rows) + 1):
+    has_headings = any(column.heading for column in columns)
+    for place in range(0 if has_headings else 1, len(rows) + 1):
         cells = ("\n".join(wrapped(own[place], width)) for own, width in zip(texts, widths, strict=True))
         grid.add_row(*(Text(cell) for cell in cells), style=None if place else "bold")
     console.print(grid)
