@@ -1,0 +1,33 @@
+"""What the terminal, and the machine around it, cannot do: said plainly or done without."""
+
+import codecs
+import logging
+import sys
+
+_NAME = "vggbench"
+_PLAIN = {
+    "±": "+-", "×": "x", "█": "#", "▏": "|", "━": "-", "╸": "-", "╺": "-", "•": "*", "…": "...",  # noqa: RUF001
+    "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"',  # noqa: RUF001
+}  # fmt: skip
+"""Signs of our own and of Rich, in ASCII."""
+
+
+def degrade() -> None:
+    """Make standard output and error take any text: what their encoding lacks is written in ASCII, nothing is lost."""
+    codecs.register_error(_NAME, _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors=_NAME)
+
+
+def keep_libraries_quiet() -> None:
+    """Matplotlib warns of a home folder that it cannot write, and does without."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, ascii(character)[1:-1]) for character in lacking), error.end
