@@ -124,7 +124,7 @@ def fitting_workers(item: float, *, held: int, ahead: int) -> float:
     A worker without that room dies by a bus error in the middle of its work.
     """
     free = shared_memory()
-    return math.inf if free is None else max(0, (free - held * item) // ((ahead + 1) * item))
+    return math.inf if free is None or not item else max(0, (free - held * item) // ((ahead + 1) * item))
 
 
 def no_room(asked: str, room: float) -> str:

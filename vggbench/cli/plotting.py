@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from vggbench.cli.evaluate import Evaluation
-from vggbench.cli.progress import counted, say
+from vggbench.cli.terminal import counted, say
 from vggbench.data.imagenet import class_names
 from vggbench.per_image import PerImage, per_image
 from vggbench.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
@@ -23,10 +23,12 @@ def plot_evaluation(done: Evaluation, folder: Path) -> None:
 
 def write(drawn: dict[str, Figure], folder: Path) -> None:
     """Each as PNG and SVG."""
-    for name, figure in drawn.items():
-        for ending in (".png", ".svg"):
-            save(figure, folder / f"{name}{ending}")
-    say(f"{folder}/: {counted(len(drawn), 'plot')}, each as PNG and SVG: {', '.join(drawn)}.")
+    paths = {folder / f"{name}{ending}": figure for name, figure in drawn.items() for ending in (".png", ".svg")}
+    old = sum(path.exists() for path in paths)
+    for path, figure in paths.items():
+        save(figure, path)
+    replaced = f" {counted(old, 'older file')} replaced." if old else ""
+    say(f"{folder}/: {counted(len(drawn), 'plot')}, each as PNG and SVG: {', '.join(drawn)}.{replaced}")
 
 
 def figures(done: Evaluation) -> dict[str, Figure]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vggbench.cli.evaluate import load_options_of, protocols_of, scales_of, settings_of
+from vggbench.cli.evaluate import protocols_of, scales_of, settings_of
+from vggbench.cli.models import load_options_of
 from vggbench.cli.options import PredictOptions
-from vggbench.cli.progress import DownloadProgress, VerifyProgress, say
+from vggbench.cli.progress import DownloadProgress, VerifyProgress
+from vggbench.cli.terminal import say
 from vggbench.data import ImageFile
 from vggbench.data.dataset import LARGEST_IMAGE
 from vggbench.errors import DataError, UnreadableImages, UsageError

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.errors import printable
+from vggbench.cli.terminal import counted, say
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Watch
 from vggbench.metrics import at_chance, top_k_error
@@ -21,16 +21,6 @@ from vggbench.weights import DownloadWatch
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal."""
-
-
-def say(sentence: str) -> None:
-    """One line on stderr."""
-    print(printable(sentence), file=sys.stderr, flush=True)
-
-
-def counted(number: int, thing: str) -> str:
-    """1 run, 2 runs."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _bar() -> Any:

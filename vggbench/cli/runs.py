@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from vggbench.cli.progress import Progress, counted, say
+from vggbench.cli.progress import Progress
+from vggbench.cli.terminal import counted, say
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation import execute
 from vggbench.jobs import Settings

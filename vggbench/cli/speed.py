@@ -7,7 +7,8 @@ import torch
 
 from vggbench.backends import RUN_NAMES, BackendName, Precision, choose, pick_device, precisions
 from vggbench.cli.options import SpeedOptions
-from vggbench.cli.progress import DownloadProgress, counted, say
+from vggbench.cli.progress import DownloadProgress
+from vggbench.cli.terminal import counted, say
 from vggbench.configs import CROP, MAX_WIDTH
 from vggbench.data import open_data
 from vggbench.errors import Interrupted, UsageError, VggbenchError

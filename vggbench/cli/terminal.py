@@ -4,10 +4,12 @@ import codecs
 import logging
 import sys
 
+from vggbench.errors import printable
+
 _NAME = "vggbench"
 _PLAIN = {
-    "±": "+-", "×": "x", "█": "#", "▏": "|", "━": "-", "╸": "-", "╺": "-", "•": "*", "…": "...",  # noqa: RUF001
-    "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"',  # noqa: RUF001
+    "±": "+-", "×": "x", "█": "#", "▏": "|", "━": "-", "╸": "-", "╺": "-", "•": "*", "…": "...",
+    "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"',
 }  # fmt: skip
 """Signs of our own and of Rich, in ASCII."""
 
@@ -24,6 +26,16 @@ def degrade() -> None:
 def keep_libraries_quiet() -> None:
     """Matplotlib warns of a home folder that it cannot write, and does without."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+def say(sentence: str) -> None:
+    """One line on stderr."""
+    print(printable(sentence), file=sys.stderr, flush=True)
+
+
+def counted(number: int, thing: str) -> str:
+    """1 run, 2 runs."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

@@ -10,7 +10,8 @@ import typer
 
 from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
-from vggbench.cli.progress import DownloadProgress, TrainProgress, say, stopping
+from vggbench.cli.progress import DownloadProgress, TrainProgress, stopping
+from vggbench.cli.terminal import say
 from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError

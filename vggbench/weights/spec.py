@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from vggbench.cache import at_home
 from vggbench.configs import Config, config_named
 from vggbench.errors import UsageError
 from vggbench.weights.released import SOURCES
@@ -46,4 +47,4 @@ class ModelSpec:
         """The weights file, if the source is one."""
         if self.source == SAMPLE_NETS:
             return _SAMPLE_FOLDER / f"{self.config.name}.safetensors"
-        return Path(self.source).expanduser() if self.source and self.source not in NAMED_SOURCES else None
+        return at_home(self.source) if self.source and self.source not in NAMED_SOURCES else None

@@ -7,7 +7,7 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import Format, Output, Plot, Scales
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_folder, require_output
 from vggbench.cli.parsing import SeveralValues
 from vggbench.errors import UsageError
 
@@ -46,6 +46,9 @@ def params(
         )
     if layers and cost:
         raise UsageError("--layers and --cost: expected one of the two.")
+    require_output(format, output)
+    if plot:
+        require_folder(plot, "--plot")
     sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Network(config, classes, width) for config in chosen]

@@ -6,7 +6,7 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import Format, Output
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues
 
 
@@ -26,6 +26,7 @@ def weights(
 
     Example: vggbench weights D@VGG_ILSVRC_16_layers.caffemodel
     """
+    require_output(format, output)
     if model is None:
         from vggbench.tables.weights import released_table
 
