@@ -45,7 +45,7 @@ from vggbench.weights.released import released
 from vggbench.weights.unfetched import require_source
 
 _SIZES_LOOKED_AT = 1000
-_ANY_SCALE = TrainScale(256, 512)
+ANY_SCALE = TrainScale(256, 512)
 """To see whether the words of --scales can be right, before S is known."""
 _WORTH_SAYING = 0.8
 """Of the time that another way would take."""
@@ -160,15 +160,16 @@ def _require_possible(
     """All that can be refused before images are listed and weights are read. Raises VggbenchError."""
     load_options_of(options)
     for protocol in protocols:
-        scales_of(protocol, options, _ANY_SCALE)
+        scales_of(protocol, options, ANY_SCALE)
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: expected 1 or more images.")
     if options.ground_truth not in (None, NO_FILE) and not at_home(str(options.ground_truth)).exists():
         raise DataError(f"There is no {options.ground_truth}: expected a ground truth, from --ground-truth.")
     require_folder(options.runs, "--runs")
     for spec in [ModelSpec.parse(text) for text in texts]:
-        if not keep_going or spec.path is None:
-            require_source(spec)
+        named = spec if spec.source else ModelSpec(spec.config, options.weights)
+        if not keep_going or named.path is None:
+            require_source(named)
 
 
 def _say_lacking(entries: Sequence[Entry]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vggbench.cli.evaluate import protocols_of, scales_of, settings_of
+from vggbench.cache import at_home
+from vggbench.cli.evaluate import ANY_SCALE, protocols_of, scales_of, settings_of
 from vggbench.cli.models import load_options_of
 from vggbench.cli.options import PredictOptions
 from vggbench.cli.progress import DownloadProgress, VerifyProgress
@@ -14,14 +15,17 @@ from vggbench.cli.terminal import say
 from vggbench.data import ImageFile
 from vggbench.data.dataset import LARGEST_IMAGE
 from vggbench.errors import DataError, UnreadableImages, UsageError
-from vggbench.loading import Images, Request
-from vggbench.plots.figure import save
+from vggbench.jobs import Settings
+from vggbench.loading import Images, Request, read_whole
+from vggbench.plots.figure import require_picture, save
 from vggbench.plots.score_map import score_map
 from vggbench.prediction import Prediction, Predictor, name_of
 from vggbench.protocols import Protocol
 from vggbench.tables.prediction import Guess, guesses, prediction_table
 from vggbench.tables.table import Table
+from vggbench.views import NotAnImage, header_of
 from vggbench.weights import ModelSpec, default_source, load_model
+from vggbench.weights.unfetched import require_source
 
 _STANDARD_INPUT = "-"
 _ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
@@ -32,12 +36,20 @@ def predict(
     text: str, places: Sequence[str], options: PredictOptions, count: int, map_: Path | None, of_class: str | None
 ) -> tuple[Table, UnreadableImages | None]:
     """The table, and an error that names what could not be read, to raise once the table is out."""
-    predictor = _predictor(text, options)
-    if not 1 <= count <= predictor.model.classes:
-        raise UsageError(f"--top {count}: expected 1 to {predictor.model.classes}, the model's classes.")
+    spec, protocols = _spec(text), protocols_of(options.for_evaluation())
+    settings = settings_of(options.for_evaluation())
+    if count < 1:
+        raise UsageError(f"--top {count}: expected 1 or more classes.")
+    _require_scales(protocols, options)
     with _found(places) as images:
         if map_:
-            _require_map(predictor, images, map_)
+            _require_map(protocols, images, map_, options)
+        _require_an_image(images)
+        predictor = _predictor(spec, protocols, settings, options)
+        if count > predictor.model.classes:
+            raise UsageError(f"--top {count}: expected 1 to {predictor.model.classes}, the model's classes.")
+        if map_ and len(predictor.scales[Protocol("dense")]) != 1:
+            raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
         rows, wrong = list[Guess](), list[Prediction]()
         with VerifyProgress(len(images)) as progress:
             for done, prediction in enumerate(predictor.predictions(images), start=1):
@@ -49,22 +61,32 @@ def predict(
         return prediction_table(predictor, rows), _complaint(wrong, len(images)) if wrong else None
 
 
-def _predictor(text: str, options: PredictOptions) -> Predictor:
-    own = options.for_evaluation()
-    protocols, settings = protocols_of(own), settings_of(own)
+def _spec(text: str) -> ModelSpec:
     spec = ModelSpec.parse(text)
     if spec.source is None:
         spec = ModelSpec(spec.config, default_source(spec.config))
-    with DownloadProgress() as watch:
-        model = load_model(spec, load_options_of(own), (), watch)
-    scales: dict[Protocol, tuple[int, ...]] = {}
+    require_source(spec)
+    return spec
+
+
+def _require_scales(protocols: Sequence[Protocol], options: PredictOptions) -> None:
+    """Refuse Qs and protocols that cannot be averaged, whatever S is."""
+    load_options_of(options.for_evaluation())
     for protocol in protocols:
-        scales[protocol] = scales_of(protocol, own, model.train_scale)
-        if len(scales[protocol]) > 1 and not protocol.combines:
+        scales = scales_of(protocol, options.for_evaluation(), ANY_SCALE)
+        if len(scales) > 1 and not protocol.combines:
             raise UsageError(f"{protocol} does not combine several Qs: expected one, or --dense or --multicrop.")
     if len(protocols) > 1 and not all(protocol.combines for protocol in protocols):
         raise UsageError("center and tencrop combine with no other protocol: expected one, or --dense --multicrop.")
-    return Predictor(model, scales, settings)
+
+
+def _predictor(
+    spec: ModelSpec, protocols: Sequence[Protocol], settings: Settings, options: PredictOptions
+) -> Predictor:
+    own = options.for_evaluation()
+    with DownloadProgress() as watch:
+        model = load_model(spec, load_options_of(own), (), watch)
+    return Predictor(model, {protocol: scales_of(protocol, own, model.train_scale) for protocol in protocols}, settings)
 
 
 @contextmanager
@@ -73,7 +95,7 @@ def _found(places: Sequence[str]) -> Iterator[list[ImageFile]]:
     with tempfile.TemporaryDirectory() as folder:
         images: dict[str, ImageFile] = {}
         for place in places:
-            found = [_from_input(Path(folder))] if place == _STANDARD_INPUT else _at(Path(place).expanduser())
+            found = [_from_input(Path(folder))] if place == _STANDARD_INPUT else _at(at_home(place))
             images |= {image.id: image for image in found}
         yield list(images.values())
 
@@ -104,12 +126,28 @@ def _at(path: Path) -> list[ImageFile]:
         ) from error
 
 
-def _require_map(predictor: Predictor, images: Sequence[ImageFile], path: Path) -> None:
-    scales = predictor.scales.get(Protocol("dense"), ())
+def _require_map(
+    protocols: Sequence[Protocol], images: Sequence[ImageFile], path: Path, options: PredictOptions
+) -> None:
+    require_picture(path)
     if len(images) != 1:
         raise UsageError(f"--map {path} with {len(images)} images: expected one image.")
-    if len(scales) != 1:
+    dense = Protocol("dense")
+    if dense not in protocols or len(scales_of(dense, options.for_evaluation(), ANY_SCALE)) != 1:
         raise UsageError(f"--map {path}: expected --dense at one Q, whose score map it draws.")
+
+
+def _require_an_image(images: Sequence[ImageFile]) -> None:
+    """Refuse, before weights are read, files of which none begins as an image does. Raises UnreadableImages."""
+    wrong: list[Prediction] = []
+    for image in images:
+        try:
+            header_of(read_whole(image))
+        except NotAnImage as reason:
+            wrong.append(Prediction(image, None, str(reason)))
+        else:
+            return
+    raise _complaint(wrong, len(images))
 
 
 def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: str | None) -> None:
@@ -129,7 +167,7 @@ def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: st
 def _complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:
     named = "; ".join(f"{prediction.image.id} {prediction.problem}" for prediction in wrong[:_NAMED])
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    others = "; the others are in the table" if len(wrong) < total else ""
     return UnreadableImages(
-        f"{len(wrong)} of {total:,} images could not be read: {named}{more}. Expected images that decode; the others "
-        "are in the table."
+        f"{len(wrong)} of {total:,} images could not be read: {named}{more}. Expected images that decode{others}."
     )

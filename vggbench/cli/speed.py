@@ -19,6 +19,7 @@ from vggbench.tables.speed import reading_table, speed_table
 from vggbench.tables.table import Table
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 from vggbench.weights.spec import RANDOM
+from vggbench.weights.unfetched import require_source
 
 _MOST_IMAGES = 65_536
 
@@ -35,6 +36,8 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
     device = pick_device(options.device)
     effort = Effort(options.iterations, options.seconds)
     specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
+    for spec in specs:
+        require_source(spec)
     setups = _setups(options)
     rows: list[Timings] = []
     refused: VggbenchError | None = None
@@ -62,11 +65,11 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
 
 def reading(options: SpeedOptions) -> Table:
     """How fast images are read, by none to as many workers as there are cores."""
-    data = open_data(options.data)
     scales = resolve_scales(options.scales or (), None)
     counts = [0, 1, cores()] if options.workers is None else [options.workers]
     if counts[0] < 0:
         raise UsageError(f"--workers {counts[0]}: expected 0 or more.")
+    data = open_data(options.data)
     rows: list[Reading] = []
     for workers in dict.fromkeys(counts):
         say(f"{data.name}: {counted(workers, 'worker')}, {options.seconds:g} s.")

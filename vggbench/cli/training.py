@@ -10,6 +10,7 @@ import typer
 
 from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
+from vggbench.cli.output import require_file, require_folder
 from vggbench.cli.progress import DownloadProgress, TrainProgress, stopping
 from vggbench.cli.terminal import say
 from vggbench.configs import MAX_WIDTH, PAPER, Config
@@ -25,6 +26,7 @@ from vggbench.train.loop import training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.views import INPUTS
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_model
+from vggbench.weights.unfetched import require_source
 
 
 def training(config: Config, options: TrainOptions) -> None:
@@ -46,6 +48,8 @@ def training(config: Config, options: TrainOptions) -> None:
             "takes the sample unasked."
         )
     settings = _settings(options)
+    source = _start_spec(options)
+    require_folder(options.runs, "--runs")
     share_threads()
     with joined(settings.torch_device) as world:
         running = _running(options, world)
@@ -53,7 +57,7 @@ def training(config: Config, options: TrainOptions) -> None:
         train_data, val_data = _opened(options.data, world)
         for note in (*train_data.notes, *val_data.notes):
             tell(f"Note: {note}.")
-        start = _start(options, train_data.class_names)
+        start = _start(source, options, train_data.class_names)
         tell(_announcement(config, recipe, train_data, val_data, world))
         workers = training_workers(recipe, running)
         if workers < running.settings.loader_workers:
@@ -149,15 +153,24 @@ def _recipe(options: TrainOptions) -> Recipe:
 def _output(path: Path | None) -> Path:
     if path is None or path.suffix != ".safetensors":
         raise UsageError(f"--output {path or 'is missing'}: expected a file such as D.safetensors.")
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: expected a file in a folder that exists.")
+    require_file(path, "--output")
     return path
 
 
-def _start(options: TrainOptions, folders: tuple[str, ...]) -> Model | None:
+def _start_spec(options: TrainOptions) -> ModelSpec | None:
     if options.input not in (None, *INPUTS):
         raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
     if options.start is None:
         return None
+    spec = ModelSpec.parse(options.start)
+    require_source(spec)
+    return spec
+
+
+def _start(spec: ModelSpec | None, options: TrainOptions, folders: tuple[str, ...]) -> Model | None:
+    if spec is None:
+        return None
     with DownloadProgress() as watch:
-        return load_model(ModelSpec.parse(options.start), LoadOptions(input=options.input), folders, watch)
+        return load_model(spec, LoadOptions(input=options.input), folders, watch)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from vggbench.cli.output import require_file
 from vggbench.cli.progress import DownloadProgress
 from vggbench.errors import UsageError
 from vggbench.export import EXPORTERS
@@ -12,6 +13,8 @@ from vggbench.tables.table import Table
 from vggbench.tables.weights import file_table
 from vggbench.views import INPUTS
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+from vggbench.weights.spec import RANDOM
+from vggbench.weights.unfetched import require_source
 
 
 def show(text: str, input: str | None) -> Table:
@@ -29,8 +32,9 @@ def export(text: str, to: str, output: Path | None, input: str | None, train_sca
     ending, write = EXPORTERS[to]
     spec = ModelSpec.parse(text)
     path = output or Path(f"{spec.config.name}-{Path(spec.source or '').stem}{ending}")
-    if path.suffix != ending or path.is_dir() or not path.absolute().parent.is_dir():
+    if path.suffix != ending or not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: expected a file that ends in {ending}, in a folder that exists.")
+    require_file(path, "--output")
     model = _loaded(spec, LoadOptions(TrainScale.parse(train_scale) if train_scale else None, input))
     if model.path and path.exists() and path.samefile(model.path):
         raise UsageError(f"--output {path} is the file that is read: expected another.")
@@ -41,8 +45,8 @@ def export(text: str, to: str, output: Path | None, input: str | None, train_sca
 def _loaded(spec: ModelSpec, options: LoadOptions) -> Model:
     if options.input not in (None, *INPUTS):
         raise UsageError(f"--input {options.input}: expected one of {', '.join(INPUTS)}.")
-    with DownloadProgress() as watch:
-        model = load_model(spec, options, (), watch)
-    if model.path is None:
+    if spec.source == RANDOM:
         raise UsageError(f"{spec.name} is no file: expected a released model such as D@oxford, or D@FILE.")
-    return model
+    require_source(spec)
+    with DownloadProgress() as watch:
+        return load_model(spec, options, (), watch)
