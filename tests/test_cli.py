@@ -175,7 +175,7 @@ def test_output_goes_to_a_file_that_begins_with_the_command(
         (("compare", "A@{A}", "A@{tmp}/./A.pth"), 2, "are the same weights"),
         (("eval", "A@{A}", "--data", "{tmp}/empty"), 1, "holds no images"),
         (("eval", "A@{A}", "--data", "{tmp}/flat"), 1, "has no class: its place says none"),
-        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 classes"),
+        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 class:"),
         (("eval", "A@{tmp}/harm.pth"), 1, "never executed"),
         (("eval", "A@{tmp}/text.pth"), 1, "is no weights file"),
         (("eval", "A@{tmp}/none.pth"), 1, "no readable weights file"),

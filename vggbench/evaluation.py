@@ -16,7 +16,7 @@ from vggbench.backends import Backend, device_name, start
 from vggbench.blocks import Block
 from vggbench.data import DataSet
 from vggbench.data.imagenet import wnids
-from vggbench.errors import DataError, StoreError, UnreadableImages
+from vggbench.errors import DataError, StoreError, UnreadableImages, counted
 from vggbench.jobs import Job, Settings, Watch
 from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
 from vggbench.memory import hold_memory_flat
@@ -160,7 +160,9 @@ def finish(plan: Plan) -> None:
         raise UnreadableImages(_complaint(plan.data, unreadable))
     missing = sum(len(run.missing(accept_unreadable=True)) for run in plan.runs)
     if missing:
-        raise StoreError(f"{missing} blocks are missing: expected every process to finish its share. Run it again.")
+        raise StoreError(
+            f"{counted(missing, 'block')} still missing: expected every process to finish its share. Run it again."
+        )
     if any(not run.images for run in plan.runs):
         raise UnreadableImages(_complaint(plan.data, unreadable))
     if len({run.images for run in plan.runs}) > 1:
@@ -346,6 +348,6 @@ def _complaint(data: DataSet, unreadable: dict[str, str]) -> str:
     named = [f"{places[image]} {why}" for image, why in list(unreadable.items())[:20]]
     more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
     return (
-        f"{len(unreadable)} of {len(data):,} images could not be read: {'; '.join(named)}{more}. All other "
+        f"{len(unreadable)} of {counted(len(data), 'image')} could not be read: {'; '.join(named)}{more}. All other "
         "images are evaluated and stored. Repair the files, or pass --skip-bad-images to leave them out."
     )

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
-from vggbench.errors import DataError, first_line
+from vggbench.errors import DataError, counted, first_line
 from vggbench.libjpeg import complaints
 from vggbench.memory import hold_memory_flat
 from vggbench.views import NotAnImage, Rescale, decode, rescale
@@ -131,7 +131,7 @@ def no_room(asked: str, room: float) -> str:
     """A sentence on shared memory that is too small."""
     free = shared_memory() or 0
     return (
-        f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {room:.0f} processes that read images; "
+        f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {counted(int(room), 'process')} that read images; "
         "more would die. Expected more room: start the container with --shm-size=1g (Docker, Podman), or with an "
         f"emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in the main process."
     )

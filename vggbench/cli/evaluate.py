@@ -12,11 +12,11 @@ from vggbench.cli.models import Entry, load, load_options_of, require_loaded
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_folder
 from vggbench.cli.progress import Progress
-from vggbench.cli.terminal import counted, say
+from vggbench.cli.terminal import say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.data.labelling import NO_FILE
-from vggbench.errors import DataError, UsageError
+from vggbench.errors import DataError, UsageError, counted
 from vggbench.evaluation import Plan, execute, finish, prepare, sizes
 from vggbench.forecast import forecast
 from vggbench.jobs import Job, Settings
@@ -204,10 +204,10 @@ def _say_how(plan: Plan) -> None:
     for job, run in zip(plan.jobs, plan.runs, strict=True):
         for entry in run.provenance:
             shared = entry.get("shared_stages")
-            crops = "" if shared is None else f", crops share {shared} stages" if shared else ", plain crops"
+            crops = "" if shared is None else f", crops share {counted(shared, 'stage')}" if shared else ", plain crops"
             say(
                 f"{job.title}: {entry['backend']} {entry['backend_version']} on {entry['device']}, "
-                f"{entry['threads']} threads, batches of {entry['batch_size']}{crops}, {duration(entry['seconds'])}."
+                f"{counted(entry['threads'], 'thread')}, batches of {entry['batch_size']}{crops}, {duration(entry['seconds'])}."
             )
 
 
@@ -333,7 +333,7 @@ def _announce(plan: Plan, options: EvalOptions) -> None:
     )
     if expected.images:
         say(
-            f"About {duration(expected.seconds)} on {expected.device} ({expected.threads} threads, "
+            f"About {duration(expected.seconds)} on {expected.device} ({counted(expected.threads, 'thread')}, "
             f"{expected.rate:.1f} GMAC/s in a short probe), {_size(expected.disk_bytes)} in {options.runs}/."
         )
         if expected.seconds_on_grid is not None and expected.seconds_on_grid < _WORTH_SAYING * expected.seconds:

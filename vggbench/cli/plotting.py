@@ -6,8 +6,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from vggbench.cli.evaluate import Evaluation
-from vggbench.cli.terminal import counted, say
+from vggbench.cli.terminal import say
 from vggbench.data.imagenet import class_names
+from vggbench.errors import counted
 from vggbench.per_image import PerImage, per_image
 from vggbench.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
 from vggbench.plots.figure import save

@@ -14,7 +14,7 @@ from vggbench.cli.progress import DownloadProgress, VerifyProgress
 from vggbench.cli.terminal import say
 from vggbench.data import ImageFile
 from vggbench.data.dataset import LARGEST_IMAGE
-from vggbench.errors import DataError, UnreadableImages, UsageError
+from vggbench.errors import DataError, UnreadableImages, UsageError, counted
 from vggbench.jobs import Settings
 from vggbench.loading import Images, Request, read_whole
 from vggbench.plots.figure import require_picture, save
@@ -116,7 +116,7 @@ def _at(path: Path) -> list[ImageFile]:
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
         images = [file for file in files if file.suffix.lower() in _ENDINGS]
         if len(images) < len(files):
-            say(f"Note: {path} holds {len(files) - len(images):,} other files, which are not looked at.")
+            say(f"Note: {path} holds {counted(len(files) - len(images), 'other file')}, left alone.")
         if not images:
             raise DataError(f"{path} holds no image: expected files that end in {', '.join(_ENDINGS)}.")
         return [ImageFile(str(file), file, file.stat().st_size, "") for file in images]
@@ -131,7 +131,7 @@ def _require_map(
 ) -> None:
     require_picture(path)
     if len(images) != 1:
-        raise UsageError(f"--map {path} with {len(images)} images: expected one image.")
+        raise UsageError(f"--map {path} with {counted(len(images), 'image')}: expected one image.")
     dense = Protocol("dense")
     if dense not in protocols or len(scales_of(dense, options.for_evaluation(), ANY_SCALE)) != 1:
         raise UsageError(f"--map {path}: expected --dense at one Q, whose score map it draws.")
@@ -169,5 +169,5 @@ def _complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     others = "; the others are in the table" if len(wrong) < total else ""
     return UnreadableImages(
-        f"{len(wrong)} of {total:,} images could not be read: {named}{more}. Expected images that decode{others}."
+        f"{len(wrong)} of {counted(total, 'image')} could not be read: {named}{more}. Expected images that decode{others}."
     )

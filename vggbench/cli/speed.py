@@ -8,10 +8,10 @@ import torch
 from vggbench.backends import RUN_NAMES, BackendName, Precision, choose, pick_device, precisions
 from vggbench.cli.options import SpeedOptions
 from vggbench.cli.progress import DownloadProgress
-from vggbench.cli.terminal import counted, say
+from vggbench.cli.terminal import say
 from vggbench.configs import CROP, MAX_WIDTH
 from vggbench.data import open_data
-from vggbench.errors import Interrupted, UsageError, VggbenchError
+from vggbench.errors import Interrupted, UsageError, VggbenchError, counted
 from vggbench.loading import cores
 from vggbench.protocols import Protocol, resolve_scales
 from vggbench.speed import Effort, Reading, Setup, Timings, measure, read

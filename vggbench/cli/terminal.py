@@ -33,11 +33,6 @@ def say(sentence: str) -> None:
     print(printable(sentence), file=sys.stderr, flush=True)
 
 
-def counted(number: int, thing: str) -> str:
-    """1 run, 2 runs."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -15,14 +15,14 @@ from vggbench.cli.progress import DownloadProgress, TrainProgress, stopping
 from vggbench.cli.terminal import say
 from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, counted
 from vggbench.jobs import Settings
 from vggbench.loading import no_room
 from vggbench.parallel import World, joined, own_device, share_threads
 from vggbench.protocols import TrainScale
 from vggbench.tables.cells import duration
 from vggbench.train import Recipe, Running, Trained, train
-from vggbench.train.loop import training_workers
+from vggbench.train.loop import chosen_from, training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.views import INPUTS
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model, save_model
@@ -86,7 +86,7 @@ def print_plan(config: Config, options: TrainOptions) -> None:
         epochs, each = stage.recipe.epochs, seconds[stage.config]
         typer.echo(f"# {stage.config.name}, S={stage.recipe.train_scale}: {stage.why}.")
         typer.echo(
-            f"# At most {epochs} epochs of {TRAIN_IMAGES:,} images: {duration(epochs * TRAIN_IMAGES * each)} at "
+            f"# At most {counted(epochs, 'epoch')} of {TRAIN_IMAGES:,} images: {duration(epochs * TRAIN_IMAGES * each)} at "
             f"{1 / each:.3g} images/s ({device}, without the reading of images)."
         )
         typer.echo(stage.command(data, options.width, options.precision))
@@ -100,8 +100,8 @@ def _announcement(config: Config, recipe: Recipe, train_data: DataSet, val_data:
     last = len(train_data) % recipe.batch_size
     ragged = f"; the last batch of an epoch has {last:,}" if last else ""
     return (
-        f"Training {config.name} at S={recipe.train_scale}{together} on {len(train_data):,} images "
-        f"of {train_data.name}, {len(train_data.class_names)} classes, {recipe.batch_size:,} a step{ragged}; "
+        f"Training {config.name} at S={recipe.train_scale}{together} on {counted(len(train_data), 'image')} "
+        f"of {train_data.name}, {counted(len(train_data.class_names), 'class')}, {recipe.batch_size:,} a step{ragged}; "
         f"validating on {len(val_data):,} of {val_data.name}."
     )
 
@@ -119,8 +119,8 @@ def _save(trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> 
     save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
     typer.echo(
         f"{output}: {trained.model.name.partition('@')[0]}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 "
-        f"error on {val_data.name} ({len(val_data):,} images, center, Q={recipe.train_scale.single}), the lowest of "
-        f"{len(trained.log)} epochs; {duration(trained.record['seconds'])}."
+        f"error on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}), "
+        f"{chosen_from(len(trained.log))}; {duration(trained.record['seconds'])}."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, val_number, wnids
-from vggbench.errors import DataError, UsageError
+from vggbench.errors import DataError, UsageError, counted
 
 LARGEST_IMAGE = 200_000_000
 """Bytes of an encoded image that are read at most."""
@@ -102,15 +102,15 @@ class DataSet:
         if class_names is None:
             if len(self.class_names) != classes:
                 raise DataError(
-                    f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
-                    "classes: expected as many, or a file that names its classes."
+                    f"The model has {counted(classes, 'class')} without names and {self.name} has "
+                    f"{counted(len(self.class_names), 'class')}: expected as many, or a file that names its classes."
                 )
             class_names = self.class_names
         place = {name: index for index, name in enumerate(class_names)}
         unknown = [name for name in self.class_names if name not in place]
         if unknown:
             raise DataError(
-                f"{self.name} has {_some(unknown)} that the model's {classes} classes lack: expected names such as "
+                f"{self.name} has {_some(unknown)} that the model's {counted(classes, 'class')} lack: expected names such as "
                 f"{class_names[0]}. Use a model trained on these classes, or take them out of the data."
             )
         return np.array([place[image.class_name] for image in self.images], dtype=np.int32)

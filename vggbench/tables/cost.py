@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vggbench.cost import Network, image_macs
+from vggbench.errors import counted
 from vggbench.protocols import Protocol
 from vggbench.tables.table import Column, Table
 
@@ -35,7 +36,7 @@ def cost_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
         *(Column(net.config.name, _of(net.config.name), right=True) for net in nets),
     ]
     return Table(
-        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {nets[0].classes} classes",
+        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {counted(nets[0].classes, 'class')}",
         rows=rows,
         terminal=columns,
         markdown=columns,

@@ -85,7 +85,7 @@ def _facts(run: StoredRun) -> list[tuple[str, str]]:
     facts += [("Unreadable", f"{image} {why}") for image, why in list(run.unreadable.items())[:20]]
     facts += [("Damaged", str(path)) for path in run.damaged]
     for entry in run.provenance:
-        made = ", ".join(f"{name} {value}" for name, value in entry.items() if name != "seconds")
+        made = ", ".join(f"{name} {value}" for name, value in entry.items() if name != "seconds" and value is not None)
         facts.append(("Computed", f"{made}, in {duration(entry['seconds'])}"))
     return facts
 

@@ -1,6 +1,5 @@
 """`params`: counts, nothing run."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +8,8 @@ from vggbench.cli.app import app
 from vggbench.cli.options import Format, Output, Plot, Scales
 from vggbench.cli.output import put, require_folder, require_output
 from vggbench.cli.parsing import SeveralValues
-from vggbench.errors import UsageError
+from vggbench.cli.terminal import say
+from vggbench.errors import UsageError, counted
 
 
 @app.command(cls=SeveralValues)
@@ -69,4 +69,4 @@ def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg
     for net in nets:
         for size in sizes:
             check(net, size, size)
-    print(f"fvcore agrees on {len(nets) * len(sizes)} counts.", file=sys.stderr)
+    say(f"fvcore agrees on {counted(len(nets) * len(sizes), 'count')}.")
