@@ -35,6 +35,7 @@ def require_fit(found: Inspection) -> None:
         )
     if found.unknown_wnids:
         raise DataError(
-            f"{counted(len(found.unknown_wnids), 'class')} outside ILSVRC-2012's 1,000, the first {found.unknown_wnids[0]!r}: "
-            "expected those alone, since nets of the 1,000 refuse any other. Take the folders out."
+            f"{counted(len(found.unknown_wnids), 'class')} outside ILSVRC-2012's 1,000, the first "
+            f"{found.unknown_wnids[0]!r}: expected those alone, since nets of the 1,000 refuse any other. Take the "
+            "folders out."
         )

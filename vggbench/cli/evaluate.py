@@ -167,9 +167,10 @@ def _require_possible(
         raise DataError(f"There is no {options.ground_truth}: expected a ground truth, from --ground-truth.")
     require_folder(options.runs, "--runs")
     for spec in [ModelSpec.parse(text) for text in texts]:
-        named = spec if spec.source else ModelSpec(spec.config, options.weights)
-        if not keep_going or named.path is None:
-            require_source(named)
+        if not keep_going:
+            require_source(spec if spec.source else ModelSpec(spec.config, options.weights))
+        elif spec.path is None:  # a file that lacks keeps its row
+            require_source(spec)
 
 
 def _say_lacking(entries: Sequence[Entry]) -> None:
@@ -207,7 +208,8 @@ def _say_how(plan: Plan) -> None:
             crops = "" if shared is None else f", crops share {counted(shared, 'stage')}" if shared else ", plain crops"
             say(
                 f"{job.title}: {entry['backend']} {entry['backend_version']} on {entry['device']}, "
-                f"{counted(entry['threads'], 'thread')}, batches of {entry['batch_size']}{crops}, {duration(entry['seconds'])}."
+                f"{counted(entry['threads'], 'thread')}, batches of {entry['batch_size']}{crops}, "
+                f"{duration(entry['seconds'])}."
             )
 
 

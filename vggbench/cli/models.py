@@ -11,6 +11,7 @@ from vggbench.errors import UsageError, VggbenchError
 from vggbench.protocols import TrainScale
 from vggbench.results import require_same_classes
 from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
+from vggbench.weights.released import Released
 from vggbench.weights.unfetched import by_shape, unfetched
 
 
@@ -36,42 +37,66 @@ def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_goin
     A dry run fetches nothing: a released net that is not on this machine is then there by its shape alone.
     """
     load_options = load_options_of(options)
-    specs: dict[ModelSpec, bool] = {}
-    for text in texts:
-        spec = _with_default(ModelSpec.parse(text), options.weights, data)
-        if spec in specs:
-            say(f"Note: {text} is {spec.name} once more: each model is evaluated once and has one row.")
-        specs.setdefault(spec, "@" in text)
+    specs = _specs(texts, options, data)
     if options.width != 1 and all(spec.source != "random" for spec in specs):
         raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
     loaded: dict[ModelSpec, Entry] = {}
+    away: list[Released] = []
     for spec, is_named in specs.items():
         try:
-            model = _loaded(spec, load_options, data, dry=options.dry_run)
+            model = _by_shape(spec, away) if options.dry_run else None
+            model = model or _loaded(spec, load_options, data)
             data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
             loaded[spec] = Entry(spec, model)
         except VggbenchError as error:
             if not keep_going or (is_named and isinstance(error, UsageError)):
                 raise
             loaded[spec] = Entry(spec, None, str(error), failed=not isinstance(error, UsageError))
+    _say_unfetched(away)
     entries = _told_apart(list(loaded.values()))
-    models = [entry.model for entry in entries if entry.model]
+    _require_different([entry.model for entry in entries if entry.model])
+    return entries
+
+
+def _specs(texts: Sequence[str], options: EvalOptions, data: DataSet) -> dict[ModelSpec, bool]:
+    """What is to be loaded, and whether its weights are named."""
+    specs: dict[ModelSpec, bool] = {}
+    for text in texts:
+        spec = _with_default(ModelSpec.parse(text), options.weights, data)
+        if spec in specs:
+            say(f"Note: {text} is {spec.name} once more: each model is evaluated once and has one row.")
+        specs.setdefault(spec, "@" in text)
+    return specs
+
+
+def _say_unfetched(away: Sequence[Released]) -> None:
+    if away:
+        files = ", ".join(f"{row.name} ({row.megabytes})" for row in away)
+        say(
+            f"Note: The weights of {files} are not on this machine, and a plan fetches nothing: the forecast goes by "
+            "shapes, as if no result were stored."
+        )
+
+
+def _require_different(models: Sequence[Model]) -> None:
+    """Refuse nets of different classes, and the same weights by two names. Raises VggbenchError."""
     require_same_classes(models)
     for index, model in enumerate(models):
         for other in models[:index]:
             if (other.net, other.weights_hash, other.input) == (model.net, model.weights_hash, model.input):
                 raise UsageError(f"{other.name} and {model.name} are the same weights: expected different ones.")
-    return entries
 
 
-def _loaded(spec: ModelSpec, options: LoadOptions, data: DataSet, *, dry: bool) -> Model:
-    away = unfetched(spec) if dry else None
-    if away:
-        say(
-            f"Note: {spec.name}'s weights ({away.megabytes}) are not on this machine and nothing is fetched now: the "
-            "forecast goes by the net's shape, as if no result of it were stored."
-        )
-        return by_shape(away)
+def _by_shape(spec: ModelSpec, away: list[Released]) -> Model | None:
+    """Where the weights would have to be fetched, which is noted in `away`."""
+    row = unfetched(spec)
+    if row is None:
+        return None
+    away.append(row)
+    return by_shape(row)
+
+
+def _loaded(spec: ModelSpec, options: LoadOptions, data: DataSet) -> Model:
     with DownloadProgress() as watch:
         return load_model(spec, options, data.class_names, watch)
 

@@ -6,12 +6,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from vggbench.cli.evaluate import Evaluation
-from vggbench.cli.terminal import say
+from vggbench.cli.pictures import write
 from vggbench.data.imagenet import class_names
-from vggbench.errors import counted
 from vggbench.per_image import PerImage, per_image
 from vggbench.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
-from vggbench.plots.figure import save
 from vggbench.results import Line
 from vggbench.tables.notes import data_title
 from vggbench.weights import Model
@@ -20,16 +18,6 @@ from vggbench.weights import Model
 def plot_evaluation(done: Evaluation, folder: Path) -> None:
     """Draw all that there is data for, from the rows of every net; raises VggbenchError."""
     write(figures(done), folder)
-
-
-def write(drawn: dict[str, Figure], folder: Path) -> None:
-    """Each as PNG and SVG."""
-    paths = {folder / f"{name}{ending}": figure for name, figure in drawn.items() for ending in (".png", ".svg")}
-    old = sum(path.exists() for path in paths)
-    for path, figure in paths.items():
-        save(figure, path)
-    replaced = f" {counted(old, 'older file')} replaced." if old else ""
-    say(f"{folder}/: {counted(len(drawn), 'plot')}, each as PNG and SVG: {', '.join(drawn)}.{replaced}")
 
 
 def figures(done: Evaluation) -> dict[str, Figure]:

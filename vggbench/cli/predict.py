@@ -24,7 +24,7 @@ from vggbench.protocols import Protocol
 from vggbench.tables.prediction import Guess, guesses, prediction_table
 from vggbench.tables.table import Table
 from vggbench.views import NotAnImage, header_of
-from vggbench.weights import ModelSpec, default_source, load_model
+from vggbench.weights import Model, ModelSpec, default_source, load_model
 from vggbench.weights.unfetched import require_source
 
 _STANDARD_INPUT = "-"
@@ -50,6 +50,7 @@ def predict(
             raise UsageError(f"--top {count}: expected 1 to {predictor.model.classes}, the model's classes.")
         if map_ and len(predictor.scales[Protocol("dense")]) != 1:
             raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
+        place = None if of_class is None else _place_of(of_class, predictor.model)
         rows, wrong = list[Guess](), list[Prediction]()
         with VerifyProgress(len(images)) as progress:
             for done, prediction in enumerate(predictor.predictions(images), start=1):
@@ -57,7 +58,7 @@ def predict(
                 wrong += [prediction] if prediction.problem else []
                 progress.update(done)
                 if map_ and prediction.posterior is not None:
-                    _draw(predictor, prediction, map_, of_class)
+                    _draw(predictor, prediction, map_, place)
         return prediction_table(predictor, rows), _complaint(wrong, len(images)) if wrong else None
 
 
@@ -150,12 +151,17 @@ def _require_an_image(images: Sequence[ImageFile]) -> None:
     raise _complaint(wrong, len(images))
 
 
-def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: str | None) -> None:
-    model = predictor.model
+def _place_of(of_class: str, model: Model) -> int:
     places = {name: place for place in range(model.classes) for name in name_of(model, place)}
-    if of_class is not None and of_class not in places:
+    if of_class not in places:
         raise UsageError(f"--class {of_class}: expected a class of {model.name}, such as {name_of(model, 0)[1]}.")
-    place = places[of_class] if of_class is not None else prediction.top(1)[0]
+    return places[of_class]
+
+
+def _draw(predictor: Predictor, prediction: Prediction, path: Path, place: int | None) -> None:
+    """The map of the class at `place`, or of the most probable one."""
+    model = predictor.model
+    place = prediction.top(1)[0] if place is None else place
     (scale,) = predictor.scales[Protocol("dense")]
     image = Images([prediction.image], predictor.settings.rescale)[Request.plain(0, [scale])].at(scale)
     found = predictor.class_map(image, place)
@@ -169,5 +175,6 @@ def _complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     others = "; the others are in the table" if len(wrong) < total else ""
     return UnreadableImages(
-        f"{len(wrong)} of {counted(total, 'image')} could not be read: {named}{more}. Expected images that decode{others}."
+        f"{len(wrong)} of {counted(total, 'image')} could not be read: {named}{more}. Expected images that "
+        f"decode{others}."
     )

@@ -115,8 +115,8 @@ class Progress(_WithBar, Watch):
         self._warned.add(id(job.model.network))
         if first and "@random" not in job.model.name and at_chance(label_ranks, job.model.classes):
             self._say_above(
-                f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class order or "
-                "input statistics are probably wrong: check --input, the folders' names, and the file."
+                f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class "
+                "order or input statistics are probably wrong: check --input, the folders' names, and the file."
             )
 
     def summary(self) -> None:

@@ -86,8 +86,9 @@ def print_plan(config: Config, options: TrainOptions) -> None:
         epochs, each = stage.recipe.epochs, seconds[stage.config]
         typer.echo(f"# {stage.config.name}, S={stage.recipe.train_scale}: {stage.why}.")
         typer.echo(
-            f"# At most {counted(epochs, 'epoch')} of {TRAIN_IMAGES:,} images: {duration(epochs * TRAIN_IMAGES * each)} at "
-            f"{1 / each:.3g} images/s ({device}, without the reading of images)."
+            f"# At most {counted(epochs, 'epoch')} of {TRAIN_IMAGES:,} images: "
+            f"{duration(epochs * TRAIN_IMAGES * each)} at {1 / each:.3g} images/s ({device}, without the reading of "
+            "images)."
         )
         typer.echo(stage.command(data, options.width, options.precision))
         for row in stage.rows() if options.width == 1 else ():

@@ -110,8 +110,8 @@ class DataSet:
         unknown = [name for name in self.class_names if name not in place]
         if unknown:
             raise DataError(
-                f"{self.name} has {_some(unknown)} that the model's {counted(classes, 'class')} lack: expected names such as "
-                f"{class_names[0]}. Use a model trained on these classes, or take them out of the data."
+                f"{self.name} has {_some(unknown)} that the model's {counted(classes, 'class')} lack: expected names "
+                f"such as {class_names[0]}. Use a model trained on these classes, or take them out of the data."
             )
         return np.array([place[image.class_name] for image in self.images], dtype=np.int32)
 

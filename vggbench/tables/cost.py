@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vggbench.cost import Network, image_macs
-from vggbench.errors import counted
 from vggbench.protocols import Protocol
 from vggbench.tables.table import Column, Table
 
@@ -35,8 +34,9 @@ def cost_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
         Column("Views", lambda r: str(r.views), right=True),
         *(Column(net.config.name, _of(net.config.name), right=True) for net in nets),
     ]
+    classes = nets[0].classes
     return Table(
-        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {counted(nets[0].classes, 'class')}",
+        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {classes} {'class' if classes == 1 else 'classes'}",
         rows=rows,
         terminal=columns,
         markdown=columns,

@@ -1,6 +1,6 @@
 """`params`: counts, nothing run."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,11 @@ from vggbench.cli.output import put, require_folder, require_output
 from vggbench.cli.parsing import SeveralValues
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from vggbench.cost import Network
 
 
 @app.command(cls=SeveralValues)
@@ -57,13 +62,24 @@ def params(
     table = layers_table if layers else cost_table if cost else parameters_table
     put(table(nets, sizes), format, output)
     if plot:
-        from vggbench.cli.plotting import write
-        from vggbench.plots.layers import parameters_and_macs
+        from vggbench.cli.pictures import write
 
-        write({f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}, plot)
+        write(_drawn(nets, sizes, cost=cost), plot)
 
 
-def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg]
+def _drawn(nets: "list[Network]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
+    """What the table is of: costs in one picture, or each size's layers."""
+    if cost:
+        from vggbench.plots.cost import gmacs_by_protocol
+
+        return {"cost": gmacs_by_protocol(nets, sizes)}
+    from vggbench.plots.layers import parameters_and_macs
+
+    say(f"Drawing {counted(len(sizes), 'plot')} of layers.")
+    return {f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}
+
+
+def _check(nets: "list[Network]", sizes: tuple[int, ...]) -> None:
     from vggbench.check import check
 
     for net in nets:
