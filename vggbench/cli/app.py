@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
-from vggbench.cli.terminal import degrade, keep_libraries_quiet
+from vggbench.cli.terminal import degrade, find_a_home, keep_libraries_quiet
 from vggbench.errors import VggbenchError, printable
 from vggbench.signals import EXIT_STATUS, INTERRUPTED, heed_signals
 
-_ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
-"""Read by PyTorch when it starts: large pages are faster, and a small cache keeps memory flat over many image sizes."""
+_ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "ORT_DISABLE_TELEMETRY": "1"}
+"""Read by PyTorch when it starts: large pages are faster, and a small cache keeps memory flat over many image sizes.
+
+ONNX Runtime would send events home, and warn where it cannot write to the user's home folder.
+"""
 
 app = typer.Typer(
     name="vggbench",
@@ -39,6 +42,7 @@ def main() -> None:
     """Run the command line; errors for the user become one sentence and an exit status."""
     heed_signals()
     degrade()
+    find_a_home()
     keep_libraries_quiet()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -165,7 +165,7 @@ def _require_possible(
         raise UsageError(f"--limit {options.limit}: expected 1 or more images.")
     if options.ground_truth not in (None, NO_FILE) and not at_home(str(options.ground_truth)).exists():
         raise DataError(f"There is no {options.ground_truth}: expected a ground truth, from --ground-truth.")
-    require_folder(options.runs, "--runs")
+    require_folder(options.runs, "--runs", to_write=False)  # a finished store is only read
     for spec in [ModelSpec.parse(text) for text in texts]:
         if not keep_going:
             require_source(spec if spec.source else ModelSpec(spec.config, options.weights))

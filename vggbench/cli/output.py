@@ -35,12 +35,15 @@ def require_file(path: Path, option: str, *, dry: bool = False) -> None:
         raise UsageError(f"{option} {path}: {error.strerror}. Expected the name of a file.") from error
 
 
-def require_folder(path: Path, option: str) -> None:
-    """Refuse a folder that is neither there to be written nor can be made; raises UsageError and VggbenchError."""
+def require_folder(path: Path, option: str, *, to_write: bool = True) -> None:
+    """Refuse a folder that is no folder or, `to_write`, one that cannot be written or made.
+
+    Raises UsageError and VggbenchError.
+    """
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if not there.is_dir():
         raise UsageError(f"{option} {path}: expected a folder, found the file {there}. Name another.")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if to_write and not os.access(there, os.W_OK | os.X_OK):
         raise VggbenchError(f"{option} {path} cannot be written: expected a folder that this user may write. Name one.")
 
 

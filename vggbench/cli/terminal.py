@@ -2,7 +2,9 @@
 
 import codecs
 import logging
+import os
 import sys
+from pathlib import Path
 
 from vggbench.errors import printable
 
@@ -21,6 +23,14 @@ def degrade() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors=_NAME)
+
+
+def find_a_home() -> None:
+    """Give a user without a home folder, as one without a name is in a container, the root for one, as Docker does."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
 
 
 def keep_libraries_quiet() -> None:
