@@ -24,6 +24,8 @@ def compare(
 
     Each is tested against the first (McNemar's exact test, paired interval): a star marks what is significant.
 
+    A net without weights keeps its row. Exit 1 where a named file does not load or a released one cannot be had.
+
     Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
     """
     require_output(options.format, options.output, dry=options.dry_run)

@@ -27,7 +27,8 @@ def reproduce(
 ) -> None:
     """The paper's Tables 1 to 7 with what is measured here, or a source's own published figures as a first check.
 
-    Runs what is missing and possible, and names what no released weights can give.
+    Runs what is missing and possible, and names what no released weights can give. Exit 1 where released weights
+    cannot be had, as `compare` does.
 
     Example: vggbench reproduce torchvision --data imagenet; vggbench reproduce 3 4 5 6 --data imagenet --plan
     """
