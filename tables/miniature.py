@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vggbench import Job, Protocol, Settings, TrainScale, open_data
-from vggbench.cli.progress import Progress, say
+from vggbench.cli.progress import Progress
+from vggbench.cli.terminal import say
 from vggbench.configs import CONFIGS
 from vggbench.evaluation import Plan, execute, prepare
 from vggbench.paper import Member, published

@@ -84,6 +84,16 @@ def test_compare_reads_once_and_keeps_the_row_of_a_missing_file(
     assert "no readable weights file" in result.err
 
 
+@pytest.mark.parametrize("again", ["C", "c"])
+def test_a_model_that_is_named_twice_has_one_row_and_that_is_said(
+    again: str, vggbench: Callable[..., Result], pictures: Path
+) -> None:
+    result = vggbench("compare", "C", again, "--data", pictures)
+    assert result.code == 0
+    assert result.out.count("| no weights |") == 1
+    assert f"Note: {again} is C once more: each model is evaluated once and has one row." in result.err
+
+
 def test_compare_with_bare_names_alone_exits_0(vggbench: Callable[..., Result], pictures: Path) -> None:
     result = vggbench("compare", "C", "A-LRN", "--data", pictures)
     assert result.code == 0
@@ -174,7 +184,7 @@ def test_output_goes_to_a_file(
         (("compare", "A@{A}", "A@{tmp}/./A.pth"), 2, "are the same weights"),
         (("eval", "A@{A}", "--data", "{tmp}/empty"), 1, "holds no images"),
         (("eval", "A@{A}", "--data", "{tmp}/flat"), 1, "has no class: its place says none"),
-        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 classes"),
+        (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 class:"),
         (("eval", "A@{tmp}/harm.pth"), 1, "never executed"),
         (("eval", "A@{tmp}/text.pth"), 1, "is no weights file"),
         (("eval", "A@{tmp}/none.pth"), 1, "no readable weights file"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -229,6 +230,81 @@ def test_what_typer_refuses_is_exit_2_without_a_traceback(arguments: tuple[str, 
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+ONE_TOO_MANY = [
+    (("eval", "D", "E"), "eval takes one MODEL and found E besides: expected `vggbench compare D E` for several"),
+    (("eval", "D@a b.pth", "E"), "expected `vggbench compare 'D@a b.pth' E`"),
+    (("eval", "D", "384"), "expected --scales 384."),
+    (("eval", "D", "--dense", "multicrop"), "expected --multicrop."),
+    (("explain", "D", "recipes"), "expected --recipes."),
+    (("explain", "D", str(Path(__file__).parent)), f"expected --data {Path(__file__).parent}."),
+    (("data", "one", "two"), "data takes one PATH and found two besides: expected a command for each."),
+    (("weights", "D@a", "E@b"), "weights takes one MODEL and found E@b besides"),
+    (("export", "D@a", "E@b", "--to", "onnx"), "export takes one MODEL and found E@b besides"),
+    (("train", "A", "D"), "train takes one CONFIG and found D besides"),
+    (("cite", "bibtex"), "cite takes no word and found bibtex besides: expected `vggbench cite` alone."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), ONE_TOO_MANY)
+def test_a_word_too_many_is_told_where_it_belongs(arguments: tuple[str, ...], sentence: str) -> None:
+    error = CliRunner().invoke(app, list(arguments)).exception
+    assert isinstance(error, UsageError)
+    assert sentence in str(error)
+
+
+def test_every_command_that_can_have_a_word_too_many_is_tried() -> None:
+    group = typer.main.get_command(app)
+    single = {
+        name
+        for name, command in group.commands.items()  # type: ignore[attr-defined]
+        if not any(parameter.nargs == -1 for parameter in command.params)
+    }
+    assert single == {arguments[0] for arguments, _ in ONE_TOO_MANY}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("runs", "list"), "runs list: expected `vggbench runs`."),
+        (("runs", "rm", "D-*"), "expected `vggbench runs --delete RUN`."),
+        (("runs", "--delete", "--finish"), "expected one of them"),
+        (("runs", "export", "x", "--delete"), "expected one of them"),
+        (("runs", "--delete", "x", "--output", "x.md"), "print no table"),
+        (("runs", "--finish", "--format", "csv"), "print no table"),
+        (("weights", "list"), "weights list: expected `vggbench weights`"),
+    ],
+)
+def test_a_wrong_word_is_told_what_to_write(arguments: tuple[str, ...], sentence: str) -> None:
+    error = CliRunner().invoke(app, list(arguments)).exception
+    assert isinstance(error, UsageError)
+    assert sentence in str(error)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["eval {}", "compare {} D", "fuse {} D", "report {}", "explain {}", "predict {} x.jpg", "speed {}", "weights {}",
+     "export {} --to onnx", "train D --data sample --output x.safetensors --from {}", "reproduce 3 --nets {}"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("resnet50", "Networks that are no VGG are evaluated from Python: Model.wrap."),
+        ("vgg15", "Did you mean"),
+        ("oxford", "begins with a source of weights: expected CONFIG@SOURCE, such as D@oxford."),
+        ("oxford@D", "begins with a source of weights"),
+        ("vgg.pth", "is a file without the config that it is of: expected CONFIG@FILE, such as D@vgg.pth."),
+        (str(Path(__file__).parent), "is a folder: expected a model, such as D@FILE. Images are named by --data."),
+    ],
+)
+def test_a_model_that_is_none_is_told_what_to_write(
+    command: str, model: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VGGBENCH_DATA", "nowhere")
+    error = CliRunner().invoke(app, [word.format(model) for word in command.split()]).exception
+    assert isinstance(error, UsageError)
+    assert sentence in str(error)
 
 
 def test_version_by_module_and_by_script() -> None:

@@ -132,7 +132,7 @@ def test_a_strange_wnid_among_ilsvrcs_fails(vggbench: Callable[..., Any], tmp_pa
         (tmp_path / name / f"{name}.JPEG").write_bytes(_jpeg())
     result = vggbench("data", tmp_path)
     assert result.code == 1
-    assert "1 classes, the first 'n99999999', are none of ILSVRC-2012's 1,000" in result.err
+    assert "1 class outside ILSVRC-2012's 1,000, the first 'n99999999'" in result.err
 
 
 def test_an_empty_folder_among_ilsvrcs_is_said_and_fits(vggbench: Callable[..., Any], tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ PACKAGE = Path(vggbench.__file__).parent
 # DESIGN.md's floors, lowest first; a folder is one floor, whose files may import each other.
 # `paper` stands above `protocols`, whose name of the combination it takes.
 FLOORS = (
-    "errors", "writing", "records", "cache", "matlab", "libjpeg", "memory", "configs", "protocols", "paper", "metrics",
-    "cost", "blocks", "scores", "per_image", "data", "views", "model", "onnx_graph", "weights", "check", "shared_crops",
-    "backends", "export", "loading", "parallel", "inspection", "jobs", "scoring", "evaluation", "forecast", "speed",
-    "judging", "results", "stored", "prediction", "explanation", "train", "reproduction", "tables", "plots",
-    "report", "cli", "__main__", "__init__",
+    "signals", "errors", "writing", "records", "cache", "matlab", "libjpeg", "memory", "configs", "protocols", "paper",
+    "metrics", "cost", "blocks", "scores", "per_image", "data", "views", "model", "onnx_graph", "weights", "check",
+    "shared_crops", "backends", "export", "loading", "parallel", "inspection", "jobs", "scoring", "evaluation",
+    "forecast", "speed", "judging", "results", "stored", "prediction", "explanation", "train", "reproduction",
+    "tables", "plots", "report", "cli", "__main__", "__init__",
 )  # fmt: skip
 FREE_NAMES = {"__version__"}
 """What any module may take from the package itself, which stands on top."""

@@ -88,7 +88,7 @@ def test_blocks_lost_by_another_process_are_noticed(vggbench: Callable[..., Any]
     lost.unlink()
     last = vggbench(*EVAL, "--runs", runs, "--share", "1/2")
     assert last.code == 1
-    assert "1 blocks are missing: expected every process to finish its share. Run it again." in last.err
+    assert "1 block still missing: expected every process to finish its share. Run it again." in last.err
     assert vggbench(*EVAL, "--runs", runs).code == 0
     shutil.rmtree(runs)
 

@@ -21,6 +21,7 @@ from vggbench.cost import Network, cost
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.metrics import ErrorRate
 from vggbench.per_image import PerImage
+from vggbench.plots.cost import gmacs_by_protocol
 from vggbench.plots.evaluation import (
     class_errors,
     confusion,
@@ -34,6 +35,7 @@ from vggbench.plots.layers import parameters_and_macs
 from vggbench.plots.score_map import score_map
 from vggbench.prediction import ClassMap
 from vggbench.results import Errors, Row
+from vggbench.tables.cost import cost_table
 
 
 def row_of(wrong: int, macs: float, scales: Sequence[int] = (256,), network: str = "D", protocol: str = "dense") -> Row:
@@ -126,6 +128,18 @@ def test_bars_of_layers_add_up() -> None:
     assert sum(bar.get_height() for bar in right.patches) == pytest.approx(total.macs / 1e9)  # type: ignore[attr-defined]
 
 
+def test_costs_are_those_of_the_table() -> None:
+    nets = [Network(CONFIGS[name]) for name in ("A", "A-LRN", "D")]
+    crops, dense = gmacs_by_protocol(nets, (256, 512)).axes
+    center, tencrop, multicrop = (np.asarray(line.get_ydata()) for line in crops.lines)
+    np.testing.assert_allclose(center, [cost(net).macs / 1e9 for net in nets])
+    np.testing.assert_allclose([tencrop / center, multicrop / center], [[10] * 3, [50] * 3])
+    assert [line.get_label() for line in dense.lines] == ["A, A-LRN", "D"]
+    (row,) = [row for row in cost_table(nets, (256, 512)).rows if (row.protocol, row.scales) == ("dense", (512,))]
+    for line, name in zip(dense.lines, ("A", "D"), strict=True):
+        assert np.asarray(line.get_ydata())[1] == pytest.approx(row.macs[name] / 1e9)
+
+
 def test_files_are_the_same_again_and_whole(tmp_path: Path) -> None:
     for ending in ("png", "svg", "pdf"):
         for name in ("a", "b"):
@@ -155,6 +169,9 @@ def test_the_command_draws_what_there_is_data_for(
     assert "SAMPLE" in done.out
     assert vggbench("params", "D", "E", "--plot", folder).code == 0
     assert (folder / "layers-224.svg").exists()
+    drawn = vggbench("params", "--cost", "--plot", folder / "cost")
+    assert drawn.code == 0
+    assert {path.name for path in (folder / "cost").iterdir()} == {"cost.png", "cost.svg"}, "its costs, no layers"
 
 
 # ---------------------------------------------------------------- what is drawn can be read

@@ -152,7 +152,7 @@ def test_what_is_no_image_is_named_and_the_rest_is_said(
     assert done.code == 1
     assert "1 of 2 images could not be read" in done.err
     assert "bad.jpg is no image" in done.err
-    assert "1 other files, which are not looked at" in done.err
+    assert "1 other file, left alone" in done.err
     assert done.out.count("good.jpg") == 5
 
 
@@ -184,7 +184,8 @@ def test_a_map_is_the_same_bytes_again(vggbench: Callable[..., Result], pictures
         (["--map", "x.png", "--scales", "256", "384"], "expected --dense at one Q"),
         (["--map", "x.gif", "--scales", "256"], "expected a name that ends in .png"),
         (["--map", "x.png", "--scales", "256", "--class", "cow"], "expected a class of A@sample, such as apple"),
-        (["--top", "0"], "expected 1 to 12"),
+        (["--top", "0"], "expected 1 or more"),
+        (["--top", "13"], "expected 1 to 12"),
         (["--center", "--scales", "256", "288"], "does not combine several Qs"),
         (["--center", "--dense"], "combine with no other protocol"),
         (["--format", "xml"], "expected one of table, md, csv, json"),

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from conftest import Result
 
 from vggbench.data import DataSet, open_data
+from vggbench.errors import WeightsError
 from vggbench.evaluation import prepare
 from vggbench.metrics import ErrorRate
 from vggbench.paper import FUSIONS, RESULTS, TABLE_7, own_row
@@ -215,6 +217,23 @@ def test_torchvisions_nets_are_checked_by_torchvisions_protocol() -> None:
     checks = checks_of("torchvision")
     assert [released.config.name for released, _ in checks] == ["A", "B", "D", "E", "A-BN", "B-BN", "D-BN", "E-BN"]
     assert {(figure.protocol, figure.scales) for _, figure in checks} == {("center", (256,))}
+
+
+@pytest.mark.parametrize("command", [("reproduce", "torchvision"), ("reproduce", "3"), ("compare", "D@oxford", "C")])
+def test_weights_that_cannot_be_had_fail_every_command_alike(
+    command: tuple[str, ...], vggbench: CLI, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is printed all the same."""
+
+    def offline(row: object, watch: object = None) -> Path:
+        raise WeightsError("It cannot be had.")
+
+    monkeypatch.setattr("vggbench.weights.load.fetch", offline)
+    shutil.copytree(pictures / "fish", tmp_path / "data" / "n01440764")
+    done = vggbench(*command, "--data", tmp_path / "data")
+    assert done.code == 1
+    assert done.out.count("\n|") > 2
+    assert "It cannot be had." in done.err.splitlines()[-1]
 
 
 def test_without_weights_the_rows_stay(vggbench: CLI, few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,12 @@ def test_the_list_says_what_eval_said(vggbench: CLI, store: Path) -> None:
         assert row["signature"].endswith(run["signature"])
 
 
+def test_what_a_run_has_not_is_not_printed(vggbench: CLI, store: Path) -> None:
+    out = vggbench("runs", names(store)["A-sample-dense-Q256"], "--format", "md").out
+    assert "| Computed |" in out
+    assert "None" not in out
+
+
 def test_the_list_is_for_people_too(vggbench: CLI, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     out = vggbench("runs", "--format", "table").out

@@ -385,6 +385,8 @@ def test_a_table_of_images_that_training_saw_says_so(
     file = tmp_path / "a.safetensors"
     run = vggbench("train", "A", "--data", tmp_path, "--width", 1 / 16, "--epochs", 1, "--output", file)
     assert run.code == 0, run.err
+    assert "center, Q=256), its only epoch's; " in run.out
+    assert "left" not in run.err, "nothing is, after the last epoch"
     seen = vggbench("eval", f"A@{file}", "--data", tmp_path / "train", "--center").out
     chosen = vggbench("eval", f"A@{file}", "--data", tmp_path, "--center").out
     assert "was trained on these very images" in seen

@@ -58,3 +58,8 @@ def first_line(error: BaseException) -> str:
 def printable(text: object) -> str:
     """Text without what a terminal would obey, such as an escape sequence in a file's name."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
+
+
+def counted(number: int, thing: str) -> str:
+    """1 run, 2 runs, 2 classes."""
+    return f"{number:,} {thing}{'' if number == 1 else 'es' if thing.endswith('s') else 's'}"

@@ -16,7 +16,7 @@ from vggbench.backends import Backend, device_name, start
 from vggbench.blocks import Block
 from vggbench.data import DataSet
 from vggbench.data.imagenet import wnids
-from vggbench.errors import DataError, StoreError, UnreadableImages
+from vggbench.errors import DataError, StoreError, UnreadableImages, counted
 from vggbench.jobs import Job, Settings, Watch
 from vggbench.loading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
 from vggbench.memory import hold_memory_flat
@@ -163,7 +163,9 @@ def finish(plan: Plan) -> None:
         )
     missing = sum(len(run.absent) for run in plan.runs)
     if missing:
-        raise StoreError(f"{missing} blocks are missing: expected every process to finish its share. Run it again.")
+        raise StoreError(
+            f"{counted(missing, 'block')} still missing: expected every process to finish its share. Run it again."
+        )
     if any(not run.images for run in plan.runs):
         raise UnreadableImages(
             f"{_named(plan.data, unreadable)}. Expected at least one that can be: repair the files, or name others."
@@ -353,4 +355,4 @@ def _named(data: DataSet, unreadable: dict[str, str]) -> str:
     places = {image.id: str(image) for image in data.images}
     named = [f"{places[image]} {why}" for image, why in list(unreadable.items())[:20]]
     more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
-    return f"{len(unreadable)} of {len(data):,} images could not be read: {'; '.join(named)}{more}"
+    return f"{len(unreadable)} of {counted(len(data), 'image')} could not be read: {'; '.join(named)}{more}"

@@ -15,6 +15,7 @@ from vggbench.jobs import Job, Settings
 from vggbench.model import VGG
 from vggbench.protocols import Protocol, rescaled_size
 from vggbench.shared_crops import CHOICES, crop_maps, in_stages
+from vggbench.weights.unfetched import filled
 
 _PROBE_SECONDS = 1.0
 _PROBE_BATCH = 8
@@ -108,7 +109,7 @@ def _rate(job: Job, settings: Settings) -> float:
     """Work per second on 224 x 224 views."""
     name = settings.backend_for(job)
     backend = start(
-        "pytorch" if name == "pytorch+compile" else name, job.model, settings.torch_device, settings.precision
+        "pytorch" if name == "pytorch+compile" else name, filled(job.model), settings.torch_device, settings.precision
     )
     per_view = Job(job.model, Protocol("center"), CROP).work(CROP, CROP)
     images = torch.full((_PROBE_BATCH, 3, CROP, CROP), 127, dtype=torch.uint8)

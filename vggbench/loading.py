@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 
 from vggbench.blocks import CANNOT_BE_READ
 from vggbench.data import ImageFile
-from vggbench.errors import DataError, first_line
+from vggbench.errors import DataError, counted, first_line
 from vggbench.memory import hold_memory_flat
 from vggbench.views import NotAnImage, Rescale, decode_listening, rescale
 
@@ -126,16 +126,17 @@ def fitting_workers(item: float, *, held: int, ahead: int) -> float:
     A worker without that room dies by a bus error in the middle of its work.
     """
     free = shared_memory()
-    return math.inf if free is None else max(0, (free - held * item) // ((ahead + 1) * item))
+    return math.inf if free is None or not item else max(0, (free - held * item) // ((ahead + 1) * item))
 
 
 def no_room(asked: str, room: float) -> str:
     """A sentence on shared memory that is too small."""
     free = shared_memory() or 0
     return (
-        f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {room:.0f} processes that read images; "
-        "more would die. Expected more room: start the container with --shm-size=1g (Docker, Podman), or with an "
-        f"emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in the main process."
+        f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {counted(int(room), 'process')} "
+        "that read images; more would die. Expected more room: start the container with --shm-size=1g (Docker, "
+        f"Podman), or with an emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in "
+        "the main process."
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from vggbench.cli.evaluate import Entry, Evaluation, row_without_weights
+from vggbench.cli.evaluate import Evaluation, row_without_weights
+from vggbench.cli.models import Entry
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
 from vggbench.results import Line, Row, most_complete

@@ -2,7 +2,7 @@
 
 from vggbench.cli.progress import VerifyProgress
 from vggbench.data import open_data
-from vggbench.errors import DataError, UnreadableImages, UsageError
+from vggbench.errors import DataError, UnreadableImages, UsageError, counted
 from vggbench.inspection import Inspection, inspect
 from vggbench.tables.data import classes_table, data_table
 from vggbench.tables.table import Table
@@ -35,6 +35,7 @@ def require_fit(found: Inspection) -> None:
         )
     if found.unknown_wnids:
         raise DataError(
-            f"{len(found.unknown_wnids):,} classes, the first {found.unknown_wnids[0]!r}, are none of ILSVRC-2012's "
-            "1,000: expected those alone, since nets of the 1,000 refuse any other. Take the folders out."
+            f"{counted(len(found.unknown_wnids), 'class')} outside ILSVRC-2012's 1,000, the first "
+            f"{found.unknown_wnids[0]!r}: expected those alone, since nets of the 1,000 refuse any other. Take the "
+            "folders out."
         )

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vggbench.backends import BACKENDS, precisions
+from vggbench.cache import at_home
+from vggbench.cli.models import Entry, load, load_options_of, require_loaded
 from vggbench.cli.options import EvalOptions
-from vggbench.cli.progress import DownloadProgress, Progress, counted, say
+from vggbench.cli.output import require_folder
+from vggbench.cli.progress import Progress
+from vggbench.cli.terminal import say
 from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.data.labelling import NO_FILE
+from vggbench.errors import DataError, UsageError, counted
 from vggbench.evaluation import Plan, execute, finish, prepare, sizes
 from vggbench.forecast import forecast
 from vggbench.jobs import Job, Settings
@@ -28,31 +33,22 @@ from vggbench.results import (
     paired,
     paper_reference,
     rank_together,
-    require_same_classes,
     row,
     unmeasured_row,
 )
 from vggbench.scores import Store
 from vggbench.tables.cells import duration
 from vggbench.tables.notes import Circumstances
-from vggbench.tables.table import check_output, choose_format
 from vggbench.views import Rescale
-from vggbench.weights import ASKED, SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
+from vggbench.weights import ASKED, Model, ModelSpec
 from vggbench.weights.released import released
+from vggbench.weights.unfetched import require_source
 
 _SIZES_LOOKED_AT = 1000
+ANY_SCALE = TrainScale(256, 512)
+"""To see whether the words of --scales can be right, before S is known."""
 _WORTH_SAYING = 0.8
 """Of the time that another way would take."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One MODEL of the command line: loaded, or why not; `failed` when a named file did not load."""
-
-    spec: ModelSpec
-    model: Model | None
-    note: str | None = None
-    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,44 +99,6 @@ def _like(line: Line, others: Sequence[Line]) -> Line | None:
     return others[0] if len(others) == 1 else Line.find(others, line.protocol, line.own_scales)
 
 
-def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_going: bool) -> list[Entry]:
-    """Load the models; `keep_going` turns a missing or unfit file into an entry without weights."""
-    load_options = load_options_of(options)
-    specs = {_with_default(ModelSpec.parse(text), options.weights, data): "@" in text for text in texts}
-    if options.width != 1 and all(spec.source != "random" for spec in specs):
-        raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
-    loaded: dict[ModelSpec, Entry] = {}
-    for spec, is_named in specs.items():
-        try:
-            with DownloadProgress() as watch:
-                model = load_model(spec, load_options, data.class_names, watch)
-            data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
-            loaded[spec] = Entry(spec, model)
-        except VggbenchError as error:
-            if not keep_going or (is_named and isinstance(error, UsageError)):
-                raise
-            loaded[spec] = Entry(spec, None, str(error), failed=not isinstance(error, UsageError))
-    entries = _told_apart(list(loaded.values()))
-    models = [entry.model for entry in entries if entry.model]
-    require_same_classes(models)
-    for index, model in enumerate(models):
-        for other in models[:index]:
-            if (other.net, other.weights_hash, other.input) == (model.net, model.weights_hash, model.input):
-                raise UsageError(f"{other.name} and {model.name} are the same weights: expected different ones.")
-    return entries
-
-
-def _told_apart(entries: list[Entry]) -> list[Entry]:
-    """Models from files of one name are printed by their paths."""
-    names = [entry.spec.name for entry in entries]
-    return [
-        replace(entry, model=replace(entry.model, name=f"{entry.spec.config.name}@{entry.spec.source}"))
-        if entry.model and names.count(entry.spec.name) > 1
-        else entry
-        for entry in entries
-    ]
-
-
 def evaluation(
     texts: Sequence[str],
     options: EvalOptions,
@@ -152,14 +110,13 @@ def evaluation(
 ) -> Evaluation | None:
     """Evaluate models as the options say; None after a dry run, and in all but one of several processes.
 
-    `check` may refuse the models, by an error, before anything is computed; `jobs_of` says what is evaluated of each,
-    rather than the options.
+    `check` sees the models before anything is computed and may refuse them, by an error; `jobs_of` says what is
+    evaluated of each, rather than the options. Raises, after a dry run, as `require_loaded`.
     """
     _require(at_least, len(set(texts)), texts)
     protocols = protocols_of(options)
     settings = settings_of(options)
-    choose_format(options.format, options.output, is_terminal=False)  # refuse before anything is computed
-    check_output(options.output)
+    _require_possible(texts, options, protocols, keep_going=keep_going)
     truths = ground_truths(options.labels or (), options.blacklist)
     share_threads()
     with joined(settings.torch_device) as world:
@@ -179,6 +136,8 @@ def evaluation(
             plan = prepare(data, jobs, Store(options.runs), settings)
             _begin(plan, options)
             if options.dry_run:
+                _say_lacking(entries)
+                require_loaded(entries)
                 return None
             with Progress(plan) as progress:
                 execute(plan, progress)
@@ -195,9 +154,36 @@ def evaluation(
     return Evaluation(entries, plan, Circumstances(data, settings, provenance), protocols, truths)
 
 
+def _require_possible(
+    texts: Sequence[str], options: EvalOptions, protocols: Sequence[Protocol], *, keep_going: bool
+) -> None:
+    """All that can be refused before images are listed and weights are read. Raises VggbenchError."""
+    load_options_of(options)
+    for protocol in protocols:
+        scales_of(protocol, options, ANY_SCALE)
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit {options.limit}: expected 1 or more images.")
+    if options.ground_truth not in (None, NO_FILE) and not at_home(str(options.ground_truth)).exists():
+        raise DataError(f"There is no {options.ground_truth}: expected a ground truth, from --ground-truth.")
+    require_folder(options.runs, "--runs", to_write=False)  # a finished store is only read
+    for spec in [ModelSpec.parse(text) for text in texts]:
+        if not keep_going:
+            require_source(spec if spec.source else ModelSpec(spec.config, options.weights))
+        elif spec.path is None:  # a file that lacks keeps its row
+            require_source(spec)
+
+
+def _say_lacking(entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if entry.note:
+            say(f"Note: {entry.spec.name}: {entry.note}")
+
+
 def _begin(plan: Plan, options: EvalOptions) -> None:
     for path in plan.damaged:
         say(f"Note: {path} is damaged; its images are computed again.")
+    if not plan.jobs:
+        return
     if options.dry_run or any(plan.missing):
         _announce(plan, options)
         if plan.workers < plan.settings.loader_workers:
@@ -219,10 +205,11 @@ def _say_how(plan: Plan) -> None:
     for job, run in zip(plan.jobs, plan.runs, strict=True):
         for entry in run.provenance:
             shared = entry.get("shared_stages")
-            crops = "" if shared is None else f", crops share {shared} stages" if shared else ", plain crops"
+            crops = "" if shared is None else f", crops share {counted(shared, 'stage')}" if shared else ", plain crops"
             say(
                 f"{job.title}: {entry['backend']} {entry['backend_version']} on {entry['device']}, "
-                f"{entry['threads']} threads, batches of {entry['batch_size']}{crops}, {duration(entry['seconds'])}."
+                f"{counted(entry['threads'], 'thread')}, batches of {entry['batch_size']}{crops}, "
+                f"{duration(entry['seconds'])}."
             )
 
 
@@ -249,14 +236,6 @@ def row_without_weights(done: Evaluation, entry: Entry, options: EvalOptions) ->
         entry.spec.config, entry.spec.name, kinds, scales, train_scale, _sizes(done.plan), note,
         reference if on_ilsvrc else None,
     )  # fmt: skip
-
-
-def _with_default(spec: ModelSpec, source: str | None, data: DataSet) -> ModelSpec:
-    """A bare name takes the source of --weights; else the sample's nets on the sample, released ones on ILSVRC."""
-    if spec.source:
-        return spec
-    usual = SAMPLE_NETS if data.is_sample else default_source(spec.config) if data.has_ilsvrc_classes else None
-    return ModelSpec(spec.config, source or usual)
 
 
 def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
@@ -344,12 +323,6 @@ def settings_of(options: EvalOptions) -> Settings:
     return settings
 
 
-def load_options_of(options: EvalOptions) -> LoadOptions:
-    """What the command line states about files."""
-    train_scale = TrainScale.parse(options.train_scale) if options.train_scale else None
-    return LoadOptions(train_scale, options.input, options.width, options.ema)
-
-
 def _announce(plan: Plan, options: EvalOptions) -> None:
     """The forecast, on stderr."""
     expected = forecast(plan)
@@ -362,7 +335,7 @@ def _announce(plan: Plan, options: EvalOptions) -> None:
     )
     if expected.images:
         say(
-            f"About {duration(expected.seconds)} on {expected.device} ({expected.threads} threads, "
+            f"About {duration(expected.seconds)} on {expected.device} ({counted(expected.threads, 'thread')}, "
             f"{expected.rate:.1f} GMAC/s in a short probe), {_size(expected.disk_bytes)} in {options.runs}/."
         )
         if expected.seconds_on_grid is not None and expected.seconds_on_grid < _WORTH_SAYING * expected.seconds:

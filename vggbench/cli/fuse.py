@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from vggbench.cli.evaluate import evaluation, protocols_of, scales_of
+from vggbench.cli.evaluate import ANY_SCALE, evaluation, protocols_of, scales_of
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
 from vggbench.judging import ground_truths, require_val
@@ -42,12 +42,14 @@ def _of_models(
     if paper:
         texts, options = texts or _default_nets(paper), _as_in(paper, options)
 
+    _require_shares(shares, len(set(texts)))
+    last = protocols_of(options)[-1]
+    if not last.combines and len(scales_of(last, options, ANY_SCALE)) > 1:
+        raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
+
     def check(models: Sequence[Model]) -> None:
         _require_members(models, paper)
         _require_shares(shares, len(models))
-        last = protocols_of(options)[-1]
-        if not last.combines and any(len(scales_of(last, options, model.train_scale)) > 1 for model in models):
-            raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
 
     done = evaluation(texts, options, at_least=2, check=check)
     if done is None:

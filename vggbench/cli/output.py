@@ -1,11 +1,50 @@
-"""Where a table goes: the terminal, a pipe, or a file."""
+"""Where a table goes, the terminal, a pipe or a file, and whether a file can be written before anything is computed."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vggbench.cli.terminal import say
+from vggbench.errors import UsageError, VggbenchError
 from vggbench.tables.table import Table, choose_format, render, show, write
+
+
+def require_output(form: str | None, output: Path | None, *, dry: bool = False) -> None:
+    """Refuse a format or a file that cannot be; see `require_file`."""
+    choose_format(form, output, is_terminal=False)
+    if output is not None:
+        require_file(output, "--output", dry=dry)
+
+
+def require_file(path: Path, option: str, *, dry: bool = False) -> None:
+    """Refuse a path where no file can be written, and say of a file that it will be replaced, unless the run is `dry`.
+
+    Raises UsageError, and VggbenchError where the disk says no.
+    """
+    try:
+        if not path.name or path.is_dir():
+            raise UsageError(f"{option} {path}: expected a file, found a folder. Name a file, such as table.md.")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{option} {path}: expected a file, found a device. Without it, standard output is used.")
+        require_folder(path.absolute().parent, option)
+        if path.exists() and not dry and os.environ.get("RANK", "0") == "0":  # under torchrun the first process speaks
+            say(f"Note: {path} exists and will be replaced.")
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}. Expected the name of a file.") from error
+
+
+def require_folder(path: Path, option: str, *, to_write: bool = True) -> None:
+    """Refuse a folder that is no folder or, `to_write`, one that cannot be written or made.
+
+    Raises UsageError and VggbenchError.
+    """
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"{option} {path}: expected a folder, found the file {there}. Name another.")
+    if to_write and not os.access(there, os.W_OK | os.X_OK):
+        raise VggbenchError(f"{option} {path} cannot be written: expected a folder that this user may write. Name one.")
 
 
 def put(table: Table, form: str | None, output: Path | None) -> None:

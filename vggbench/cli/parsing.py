@@ -3,12 +3,15 @@
 import functools
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
-from typer.core import TyperCommand
+from typer.core import TyperArgument, TyperCommand
 
+from vggbench.errors import UsageError
 from vggbench.protocols import is_scale
 
 _SEVERAL: dict[str, Callable[[str], bool]] = {
@@ -31,10 +34,35 @@ class SeveralValues(TyperCommand):
     """A command whose `--scales 256 384 512` reads like `--scales 256 --scales 384 --scales 512`."""
 
     several = _SEVERAL
+    allow_extra_args = True  # refused here, by a sentence that says where they belong
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Expand, then parse as Typer does."""
-        return super().parse_args(ctx, expand(args, self.several))
+        """Expand, parse as Typer does, and refuse words too many; raises UsageError."""
+        rest = super().parse_args(ctx, expand(args, self.several))
+        if rest and not ctx.resilient_parsing:
+            raise UsageError(_too_many(self, rest, ctx.params))
+        return rest
+
+
+def _too_many(command: TyperCommand, words: list[str], given: Mapping[str, Any]) -> str:
+    """What to write instead of `words`, which `command` has no place for."""
+    arguments = [item for item in command.params if isinstance(item, TyperArgument)]
+    takes = " and ".join(f"one {str(item.metavar).strip('[]')}" for item in arguments) or "no word"
+    options = {name for item in command.params for name in item.opts}
+    word = words[0]
+    if f"--{word.lower()}" in options:
+        instead = f"--{word.lower()}"
+    elif "--scales" in options and is_scale(word):
+        instead = f"--scales {word}"
+    elif "--data" in options and Path(word).exists():
+        instead = f"--data {word}"
+    elif command.name == "eval":
+        instead = f"`vggbench compare {shlex.join([str(given['model']), *words])}` for several models side by side"
+    elif arguments:
+        instead = "a command for each"
+    else:
+        instead = f"`vggbench {command.name}` alone"
+    return f"{command.name} takes {takes} and found {shlex.join(words)} besides: expected {instead}."
 
 
 class SeveralSetups(SeveralValues):

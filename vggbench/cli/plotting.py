@@ -6,11 +6,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from vggbench.cli.evaluate import Evaluation
-from vggbench.cli.progress import counted, say
+from vggbench.cli.pictures import write
 from vggbench.data.imagenet import class_names
 from vggbench.per_image import PerImage, per_image
 from vggbench.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
-from vggbench.plots.figure import save
 from vggbench.results import Line
 from vggbench.tables.notes import data_title
 from vggbench.weights import Model
@@ -19,14 +18,6 @@ from vggbench.weights import Model
 def plot_evaluation(done: Evaluation, folder: Path) -> None:
     """Draw all that there is data for, from the rows of every net; raises VggbenchError."""
     write(figures(done), folder)
-
-
-def write(drawn: dict[str, Figure], folder: Path) -> None:
-    """Each as PNG and SVG."""
-    for name, figure in drawn.items():
-        for ending in (".png", ".svg"):
-            save(figure, folder / f"{name}{ending}")
-    say(f"{folder}/: {counted(len(drawn), 'plot')}, each as PNG and SVG: {', '.join(drawn)}.")
 
 
 def figures(done: Evaluation) -> dict[str, Figure]:

@@ -7,20 +7,26 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vggbench.cli.evaluate import load_options_of, protocols_of, scales_of, settings_of
+from vggbench.cache import at_home
+from vggbench.cli.evaluate import ANY_SCALE, protocols_of, scales_of, settings_of
+from vggbench.cli.models import load_options_of
 from vggbench.cli.options import PredictOptions
-from vggbench.cli.progress import DownloadProgress, VerifyProgress, say
+from vggbench.cli.progress import DownloadProgress, VerifyProgress
+from vggbench.cli.terminal import say
 from vggbench.data import ImageFile
 from vggbench.data.dataset import LARGEST_IMAGE
-from vggbench.errors import DataError, UnreadableImages, UsageError
-from vggbench.loading import Images, Request
-from vggbench.plots.figure import save
+from vggbench.errors import DataError, UnreadableImages, UsageError, counted
+from vggbench.jobs import Settings
+from vggbench.loading import Images, Request, read_whole
+from vggbench.plots.figure import require_picture, save
 from vggbench.plots.score_map import score_map
 from vggbench.prediction import Prediction, Predictor, name_of
 from vggbench.protocols import Protocol
 from vggbench.tables.prediction import Guess, guesses, prediction_table
 from vggbench.tables.table import Table
-from vggbench.weights import ModelSpec, default_source, load_model
+from vggbench.views import NotAnImage, header_of
+from vggbench.weights import Model, ModelSpec, default_source, load_model
+from vggbench.weights.unfetched import require_source
 
 _STANDARD_INPUT = "-"
 _ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
@@ -31,12 +37,21 @@ def predict(
     text: str, places: Sequence[str], options: PredictOptions, count: int, map_: Path | None, of_class: str | None
 ) -> tuple[Table, UnreadableImages | None]:
     """The table, and an error that names what could not be read, to raise once the table is out."""
-    predictor = _predictor(text, options)
-    if not 1 <= count <= predictor.model.classes:
-        raise UsageError(f"--top {count}: expected 1 to {predictor.model.classes}, the model's classes.")
+    spec, protocols = _spec(text), protocols_of(options.for_evaluation())
+    settings = settings_of(options.for_evaluation())
+    if count < 1:
+        raise UsageError(f"--top {count}: expected 1 or more classes.")
+    _require_scales(protocols, options)
     with _found(places) as images:
         if map_:
-            _require_map(predictor, images, map_)
+            _require_map(protocols, images, map_, options)
+        _require_an_image(images)
+        predictor = _predictor(spec, protocols, settings, options)
+        if count > predictor.model.classes:
+            raise UsageError(f"--top {count}: expected 1 to {predictor.model.classes}, the model's classes.")
+        if map_ and len(predictor.scales[Protocol("dense")]) != 1:
+            raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
+        place = None if of_class is None else _place_of(of_class, predictor.model)
         rows, wrong, doubtful = list[Guess](), list[Prediction](), list[Prediction]()
         with VerifyProgress(len(images)) as progress:
             for done, prediction in enumerate(predictor.predictions(images), start=1):
@@ -45,7 +60,7 @@ def predict(
                 doubtful += [prediction] if prediction.doubt else []
                 progress.update(done)
                 if map_ and prediction.posterior is not None:
-                    _draw(predictor, prediction, map_, of_class)
+                    _draw(predictor, prediction, map_, place)
         for prediction in doubtful[:_NAMED]:
             say(f"Note: {prediction.image.id} is decoded with a complaint of libjpeg: {prediction.doubt}.")
         if len(doubtful) > _NAMED:
@@ -53,22 +68,32 @@ def predict(
         return prediction_table(predictor, rows), _complaint(wrong, len(images)) if wrong else None
 
 
-def _predictor(text: str, options: PredictOptions) -> Predictor:
-    own = options.for_evaluation()
-    protocols, settings = protocols_of(own), settings_of(own)
+def _spec(text: str) -> ModelSpec:
     spec = ModelSpec.parse(text)
     if spec.source is None:
         spec = ModelSpec(spec.config, default_source(spec.config))
-    with DownloadProgress() as watch:
-        model = load_model(spec, load_options_of(own), (), watch)
-    scales: dict[Protocol, tuple[int, ...]] = {}
+    require_source(spec)
+    return spec
+
+
+def _require_scales(protocols: Sequence[Protocol], options: PredictOptions) -> None:
+    """Refuse Qs and protocols that cannot be averaged, whatever S is."""
+    load_options_of(options.for_evaluation())
     for protocol in protocols:
-        scales[protocol] = scales_of(protocol, own, model.train_scale)
-        if len(scales[protocol]) > 1 and not protocol.combines:
+        scales = scales_of(protocol, options.for_evaluation(), ANY_SCALE)
+        if len(scales) > 1 and not protocol.combines:
             raise UsageError(f"{protocol} does not combine several Qs: expected one, or --dense or --multicrop.")
     if len(protocols) > 1 and not all(protocol.combines for protocol in protocols):
         raise UsageError("center and tencrop combine with no other protocol: expected one, or --dense --multicrop.")
-    return Predictor(model, scales, settings)
+
+
+def _predictor(
+    spec: ModelSpec, protocols: Sequence[Protocol], settings: Settings, options: PredictOptions
+) -> Predictor:
+    own = options.for_evaluation()
+    with DownloadProgress() as watch:
+        model = load_model(spec, load_options_of(own), (), watch)
+    return Predictor(model, {protocol: scales_of(protocol, own, model.train_scale) for protocol in protocols}, settings)
 
 
 @contextmanager
@@ -77,7 +102,7 @@ def _found(places: Sequence[str]) -> Iterator[list[ImageFile]]:
     with tempfile.TemporaryDirectory() as folder:
         images: dict[str, ImageFile] = {}
         for place in places:
-            found = [_from_input(Path(folder))] if place == _STANDARD_INPUT else _at(Path(place).expanduser())
+            found = [_from_input(Path(folder))] if place == _STANDARD_INPUT else _at(at_home(place))
             images |= {image.id: image for image in found}
         yield list(images.values())
 
@@ -98,7 +123,7 @@ def _at(path: Path) -> list[ImageFile]:
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
         images = [file for file in files if file.suffix.lower() in _ENDINGS]
         if len(images) < len(files):
-            say(f"Note: {path} holds {len(files) - len(images):,} other files, which are not looked at.")
+            say(f"Note: {path} holds {counted(len(files) - len(images), 'other file')}, left alone.")
         if not images:
             raise DataError(f"{path} holds no image: expected files that end in {', '.join(_ENDINGS)}.")
         return [ImageFile(str(file), file, file.stat().st_size, "") for file in images]
@@ -108,20 +133,41 @@ def _at(path: Path) -> list[ImageFile]:
         ) from error
 
 
-def _require_map(predictor: Predictor, images: Sequence[ImageFile], path: Path) -> None:
-    scales = predictor.scales.get(Protocol("dense"), ())
+def _require_map(
+    protocols: Sequence[Protocol], images: Sequence[ImageFile], path: Path, options: PredictOptions
+) -> None:
+    require_picture(path)
     if len(images) != 1:
-        raise UsageError(f"--map {path} with {len(images)} images: expected one image.")
-    if len(scales) != 1:
+        raise UsageError(f"--map {path} with {counted(len(images), 'image')}: expected one image.")
+    dense = Protocol("dense")
+    if dense not in protocols or len(scales_of(dense, options.for_evaluation(), ANY_SCALE)) != 1:
         raise UsageError(f"--map {path}: expected --dense at one Q, whose score map it draws.")
 
 
-def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: str | None) -> None:
-    model = predictor.model
+def _require_an_image(images: Sequence[ImageFile]) -> None:
+    """Refuse, before weights are read, files of which none begins as an image does. Raises UnreadableImages."""
+    wrong: list[Prediction] = []
+    for image in images:
+        try:
+            header_of(read_whole(image))
+        except NotAnImage as reason:
+            wrong.append(Prediction(image, None, str(reason)))
+        else:
+            return
+    raise _complaint(wrong, len(images))
+
+
+def _place_of(of_class: str, model: Model) -> int:
     places = {name: place for place in range(model.classes) for name in name_of(model, place)}
-    if of_class is not None and of_class not in places:
+    if of_class not in places:
         raise UsageError(f"--class {of_class}: expected a class of {model.name}, such as {name_of(model, 0)[1]}.")
-    place = places[of_class] if of_class is not None else prediction.top(1)[0]
+    return places[of_class]
+
+
+def _draw(predictor: Predictor, prediction: Prediction, path: Path, place: int | None) -> None:
+    """The map of the class at `place`, or of the most probable one."""
+    model = predictor.model
+    place = prediction.top(1)[0] if place is None else place
     (scale,) = predictor.scales[Protocol("dense")]
     loaded = Images([prediction.image], predictor.settings.rescale)[Request.plain(0, [scale])]
     if loaded.problem:  # which it had not a moment ago
@@ -136,7 +182,8 @@ def _draw(predictor: Predictor, prediction: Prediction, path: Path, of_class: st
 def _complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:
     named = "; ".join(f"{prediction.image.id} {prediction.problem}" for prediction in wrong[:_NAMED])
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    others = "; the others are in the table" if len(wrong) < total else ""
     return UnreadableImages(
-        f"{len(wrong)} of {total:,} images could not be read: {named}{more}. Expected images that decode; the others "
-        "are in the table."
+        f"{len(wrong)} of {counted(total, 'image')} could not be read: {named}{more}. Expected images that "
+        f"decode{others}."
     )

@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.errors import printable
+from vggbench.cli.terminal import say
+from vggbench.errors import counted, printable
 from vggbench.evaluation import Plan
 from vggbench.jobs import Job, Watch
 from vggbench.metrics import at_chance, top5_error, top_k_error
@@ -21,16 +22,13 @@ from vggbench.weights import DownloadWatch
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal."""
+_LEAST_LEFT = 0.5
+"""Seconds, under which there is no point in saying what is left."""
 
 
-def say(sentence: str) -> None:
-    """One line on stderr."""
-    print(printable(sentence), file=sys.stderr, flush=True)
-
-
-def counted(number: int, thing: str) -> str:
-    """1 run, 2 runs."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def _time_left(how: str, seconds: float) -> str:
+    """Of an estimate; nothing where nothing is left."""
+    return f", {how} {duration(seconds)} left" if seconds >= _LEAST_LEFT else ""
 
 
 def _bar() -> Any:
@@ -106,7 +104,7 @@ class Progress(_WithBar, Watch):
             self._spoken = time.monotonic()
             share = self._done / self._total
             left = (self._spoken - self._started) * (1 - share) / share
-            say(f"{share:4.0%} done, about {duration(left)} left. {self._errors}")
+            say(f"{share:4.0%} done{_time_left('about', left)}. {self._errors}")
 
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
         """Show the errors so far; warn once where the first block looks like guessing."""
@@ -118,8 +116,8 @@ class Progress(_WithBar, Watch):
         self._warned.add(id(job.model.network))
         if first and "@random" not in job.model.name and at_chance(label_ranks, job.model.classes):
             self._say_above(
-                f"Warning: {job.title} is no better than chance on its first {top1.images} images. Class order or "
-                "input statistics are probably wrong: check --input, the folders' names, and the file."
+                f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class "
+                "order or input statistics are probably wrong: check --input, the folders' names, and the file."
             )
 
     def summary(self) -> None:
@@ -127,7 +125,7 @@ class Progress(_WithBar, Watch):
         if self._plan.images_read:
             runs = sum(1 for blocks in self._plan.missing if blocks)
             say(
-                f"Read and decoded {self._plan.images_read:,} images once for {counted(runs, 'run')}, "
+                f"Read and decoded {counted(self._plan.images_read, 'image')} once for {counted(runs, 'run')}, "
                 f"in {duration(time.monotonic() - self._started)}."
             )
 
@@ -155,7 +153,7 @@ class VerifyProgress(_WithBar):
             self._bar.update(self._bar.task_ids[0], completed=done, said=f"{done:,} of {self._total:,} images")
         elif self._total and time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
-            say(f"{done:,} of {self._total:,} images decoded.")
+            say(f"{done:,} of {counted(self._total, 'image')} decoded.")
 
 
 class DownloadProgress(_WithBar, DownloadWatch):
@@ -205,7 +203,7 @@ class TrainProgress(_WithBar, TrainWatch):
         """Move a bar of its own; say once what for."""
         if not self._measuring:
             self._measuring = True
-            say(f"Measuring the mean and colour components of {of:,} images, once.")
+            say(f"Measuring the mean and colour components of {counted(of, 'image')}, once.")
             self._start_bar(of, 0)
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=images, said=f"{images:,} images")
@@ -244,7 +242,7 @@ class TrainProgress(_WithBar, TrainWatch):
         left = (time.monotonic() - self._started) * (self._total - self._images) / max(self._measured, 1)
         line = (
             f"Epoch {epoch.number}/{self._recipe.epochs}  rate {epoch.rate:g}  loss {epoch.loss:.3f}  "
-            f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}  at most {duration(left)} left"
+            f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}{_time_left(' at most', left)}"
         )
         self._line(line)
 

@@ -1,14 +1,16 @@
 """The work of `reproduce`: print what is published, or measure it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
-from vggbench.cli.evaluate import Evaluation, evaluation
+from vggbench.cli.evaluate import evaluation
+from vggbench.cli.models import require_loaded
 from vggbench.cli.options import ReproduceOptions
-from vggbench.cli.progress import say
+from vggbench.cli.terminal import say
 from vggbench.configs import CONFIGS, PAPER
 from vggbench.data import is_sample
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError
 from vggbench.jobs import Job
 from vggbench.reproduction import (
     ERROR_TABLES,
@@ -32,12 +34,15 @@ def published(texts: Sequence[str]) -> list[Table]:
     return [published_table(number) for number in parse_tables(texts)]
 
 
-def reproduce(texts: Sequence[str], nets: Sequence[str], options: ReproduceOptions) -> list[Table]:
-    """Tables of the paper or of a source, with what is measured; none after a plan."""
+def reproduce(
+    texts: Sequence[str], nets: Sequence[str], options: ReproduceOptions, show: Callable[[list[Table]], None]
+) -> None:
+    """Show tables of the paper or of a source, with what is measured; none after a plan. Raises as `require_loaded`."""
     if texts and not texts[0].isdecimal():
         if len(texts) > 1 or nets:
             raise UsageError(f"reproduce {' '.join(texts)}: expected table numbers, or one source alone.")
-        return _checks(texts[0], options)
+        _checks(texts[0], options, show)
+        return
     numbers = parse_tables(texts)
     results = results_of(numbers)
     models: list[Model] = []
@@ -47,12 +52,14 @@ def reproduce(texts: Sequence[str], nets: Sequence[str], options: ReproduceOptio
         return jobs_for(model, results)
 
     if not results:
-        return [published_table(number) for number in numbers]
-    done = evaluation(_nets(nets, options), options.for_evaluation(), keep_going=True, jobs_of=jobs)
+        show([published_table(number) for number in numbers])
+        return
+    done = evaluation(
+        _nets(nets, options), options.for_evaluation(), keep_going=True, jobs_of=jobs,
+        check=partial(_say_plan, numbers) if options.dry_run else None,
+    )  # fmt: skip
     if done is None:
-        if options.dry_run:
-            _say_plan(models, numbers)
-        return []
+        return
     rows = reproduced(done.plan, models, results, done.about.settings)
     place = str(options.data or "sample")
     tables = []
@@ -64,8 +71,11 @@ def reproduce(texts: Sequence[str], nets: Sequence[str], options: ReproduceOptio
             tables.append(measured_others_table(rows, done.about, place))
         else:
             tables.append(published_table(number))
-    _say_failures(done)
-    return tables
+    for entry in done.entries:
+        if entry.note:
+            say(f"Note: {entry.note}")
+    show(tables)
+    require_loaded(done.entries)
 
 
 def _nets(named: Sequence[str], options: ReproduceOptions) -> list[str]:
@@ -76,7 +86,7 @@ def _nets(named: Sequence[str], options: ReproduceOptions) -> list[str]:
     return [*named, *(name for name in usual if name not in given)]
 
 
-def _say_plan(models: Sequence[Model], numbers: Sequence[int]) -> None:
+def _say_plan(numbers: Sequence[int], models: Sequence[Model]) -> None:
     for found in lacking_members(models, results_of(numbers)):
         result = found.result
         lacks = ", ".join(f"{member.config} of S={member.train_scale}" for member in found.lacking)
@@ -84,15 +94,7 @@ def _say_plan(models: Sequence[Model], numbers: Sequence[int]) -> None:
         say(f"{what}: {f'lacks {lacks}' if lacks else 'can be measured'}.")
 
 
-def _say_failures(done: Evaluation) -> None:
-    failed = [str(entry.note) for entry in done.entries if entry.note]
-    for note in failed:
-        say(f"Note: {note}")
-    if any(entry.failed for entry in done.entries) and not any(entry.model for entry in done.entries):
-        raise VggbenchError(" ".join(failed))
-
-
-def _checks(source: str, options: ReproduceOptions) -> list[Table]:
+def _checks(source: str, options: ReproduceOptions, show: Callable[[list[Table]], None]) -> None:
     checks = checks_of(source)
     names = list(dict.fromkeys(row.name for row, _ in checks))
     models: list[Model] = []
@@ -103,10 +105,11 @@ def _checks(source: str, options: ReproduceOptions) -> list[Table]:
 
     done = evaluation(names, options.for_evaluation(), keep_going=True, jobs_of=jobs)
     if done is None:
-        return []
+        return
     notes = {entry.spec.name: entry.note for entry in done.entries if entry.note}
     rows = [
         replace(row, note=notes.get(row.released.name))
         for row in checked(done.plan, models, checks, done.about.settings)
     ]
-    return [checks_table(source, rows, done.about)]
+    show([checks_table(source, rows, done.about)])
+    require_loaded(done.entries)

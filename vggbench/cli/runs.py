@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from vggbench.cli.progress import Progress, counted, say
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.cli.progress import Progress
+from vggbench.cli.terminal import say
+from vggbench.errors import UsageError, VggbenchError, counted
 from vggbench.evaluation import execute
 from vggbench.jobs import Settings
 from vggbench.per_image import per_image, write_per_image

@@ -7,10 +7,11 @@ import torch
 
 from vggbench.backends import RUN_NAMES, BackendName, Precision, choose, pick_device, precisions
 from vggbench.cli.options import SpeedOptions
-from vggbench.cli.progress import DownloadProgress, counted, say
+from vggbench.cli.progress import DownloadProgress
+from vggbench.cli.terminal import say
 from vggbench.configs import CROP, MAX_WIDTH
 from vggbench.data import open_data
-from vggbench.errors import Interrupted, UsageError, VggbenchError
+from vggbench.errors import Interrupted, UsageError, VggbenchError, counted
 from vggbench.loading import cores
 from vggbench.protocols import Protocol, resolve_scales
 from vggbench.speed import Effort, Reading, Setup, Timings, measure, read
@@ -18,6 +19,7 @@ from vggbench.tables.speed import reading_table, speed_table
 from vggbench.tables.table import Table
 from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
 from vggbench.weights.spec import RANDOM
+from vggbench.weights.unfetched import require_source
 
 _MOST_IMAGES = 65_536
 
@@ -34,6 +36,8 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
     device = pick_device(options.device)
     effort = Effort(options.iterations, options.seconds)
     specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
+    for spec in specs:
+        require_source(spec)
     setups = _setups(options)
     rows: list[Timings] = []
     refused: VggbenchError | None = None
@@ -61,11 +65,11 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
 
 def reading(options: SpeedOptions) -> Table:
     """How fast images are read, by none to as many workers as there are cores."""
-    data = open_data(options.data)
     scales = resolve_scales(options.scales or (), None)
     counts = [0, 1, cores()] if options.workers is None else [options.workers]
     if counts[0] < 0:
         raise UsageError(f"--workers {counts[0]}: expected 0 or more.")
+    data = open_data(options.data)
     rows: list[Reading] = []
     for workers in dict.fromkeys(counts):
         say(f"{data.name}: {counted(workers, 'worker')}, {options.seconds:g} s.")

@@ -11,21 +11,24 @@ import typer
 
 from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
-from vggbench.cli.progress import DownloadProgress, TrainProgress, say, stopping
+from vggbench.cli.output import require_file, require_folder
+from vggbench.cli.progress import DownloadProgress, TrainProgress, stopping
+from vggbench.cli.terminal import say
 from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, counted
 from vggbench.jobs import Settings
 from vggbench.loading import no_room
 from vggbench.parallel import World, joined, own_device, share_threads
 from vggbench.protocols import TrainScale
 from vggbench.tables.cells import duration
 from vggbench.train import Recipe, Running, Trained, train
-from vggbench.train.loop import training_workers
+from vggbench.train.loop import chosen_from, training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.train.start import convolutions_alone
 from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model, save_model
 from vggbench.weights.parts import PartOfNetError
+from vggbench.weights.unfetched import require_source
 
 
 def training(config: Config, options: TrainOptions) -> None:
@@ -47,6 +50,8 @@ def training(config: Config, options: TrainOptions) -> None:
             "takes the sample unasked."
         )
     settings = _settings(options)
+    source = _start_spec(options)
+    require_folder(options.runs, "--runs")
     share_threads()
     with joined(settings.torch_device) as world:
         running = _running(options, world)
@@ -54,7 +59,7 @@ def training(config: Config, options: TrainOptions) -> None:
         train_data, val_data = _opened(options.data, world)
         for note in (*train_data.notes, *val_data.notes):
             tell(f"Note: {note}.")
-        start = _start(options, train_data.class_names, tell)
+        start = _start(source, options, train_data.class_names, tell)
         tell(_announcement(config, recipe, train_data, val_data, world))
         workers = training_workers(recipe, running)
         if workers < running.settings.loader_workers:
@@ -83,8 +88,9 @@ def print_plan(config: Config, options: TrainOptions) -> None:
         epochs, each = stage.recipe.epochs, seconds[stage.config]
         typer.echo(f"# {stage.config.name}, S={stage.recipe.train_scale}: {stage.why}.")
         typer.echo(
-            f"# At most {epochs} epochs of {TRAIN_IMAGES:,} images: {duration(epochs * TRAIN_IMAGES * each)} at "
-            f"{1 / each:.3g} images/s ({device}, without the reading of images)."
+            f"# At most {counted(epochs, 'epoch')} of {TRAIN_IMAGES:,} images: "
+            f"{duration(epochs * TRAIN_IMAGES * each)} at {1 / each:.3g} images/s ({device}, without the reading of "
+            "images)."
         )
         typer.echo(stage.command(data, options.width, options.precision))
         for row in stage.rows() if options.width == 1 else ():
@@ -97,8 +103,8 @@ def _announcement(config: Config, recipe: Recipe, train_data: DataSet, val_data:
     last = len(train_data) % recipe.batch_size
     ragged = f"; the last batch of an epoch has {last:,}" if last else ""
     return (
-        f"Training {config.name} at S={recipe.train_scale}{together} on {len(train_data):,} images "
-        f"of {train_data.name}, {len(train_data.class_names)} classes, {recipe.batch_size:,} a step{ragged}; "
+        f"Training {config.name} at S={recipe.train_scale}{together} on {counted(len(train_data), 'image')} "
+        f"of {train_data.name}, {counted(len(train_data.class_names), 'class')}, {recipe.batch_size:,} a step{ragged}; "
         f"validating on {len(val_data):,} of {val_data.name}."
     )
 
@@ -116,8 +122,8 @@ def _save(trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> 
     save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
     typer.echo(
         f"{output}: {trained.model.name.partition('@')[0]}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 "
-        f"error on {val_data.name} ({len(val_data):,} images, center, Q={recipe.train_scale.single}), the lowest of "
-        f"{len(trained.log)} epochs; {duration(trained.record['seconds'])}."
+        f"error on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}), "
+        f"{chosen_from(len(trained.log))}; {duration(trained.record['seconds'])}."
     )
 
 
@@ -150,17 +156,27 @@ def _recipe(options: TrainOptions) -> Recipe:
 def _output(path: Path | None) -> Path:
     if path is None or path.suffix != ".safetensors":
         raise UsageError(f"--output {path or 'is missing'}: expected a file such as D.safetensors.")
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: expected a file in a folder that exists.")
+    require_file(path, "--output")
     return path
 
 
-def _start(options: TrainOptions, folders: tuple[str, ...], tell: Callable[[str], None]) -> Model | None:
+def _start_spec(options: TrainOptions) -> ModelSpec | None:
     if options.input not in (None, *ASKED):
         raise UsageError(f"--input {options.input}: expected one of {', '.join(ASKED)}.")
     if options.start is None:
         return None
     spec = ModelSpec.parse(options.start)
+    require_source(spec)
+    return spec
+
+
+def _start(
+    spec: ModelSpec | None, options: TrainOptions, folders: tuple[str, ...], tell: Callable[[str], None]
+) -> Model | None:
+    if spec is None:
+        return None
     with DownloadProgress() as watch:
         try:
             return load_model(spec, LoadOptions(input=options.input, ema=options.ema), folders, watch)

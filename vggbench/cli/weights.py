@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from vggbench.cli.output import require_file
 from vggbench.cli.progress import DownloadProgress
 from vggbench.errors import UsageError
 from vggbench.export import EXPORTERS
@@ -11,6 +12,8 @@ from vggbench.protocols import TrainScale
 from vggbench.tables.table import Table
 from vggbench.tables.weights import file_table
 from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model
+from vggbench.weights.spec import RANDOM
+from vggbench.weights.unfetched import require_source
 
 
 def show(text: str, input: str | None, *, ema: bool = False) -> Table:
@@ -30,8 +33,9 @@ def export(
     ending, write = EXPORTERS[to]
     spec = ModelSpec.parse(text)
     path = output or Path(f"{spec.config.name}-{Path(spec.source or '').stem}{ending}")
-    if path.suffix != ending or path.is_dir() or not path.absolute().parent.is_dir():
+    if path.suffix != ending or not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: expected a file that ends in {ending}, in a folder that exists.")
+    require_file(path, "--output")
     stated = TrainScale.parse(train_scale) if train_scale else None
     model = _loaded(spec, LoadOptions(stated, input, ema=ema))
     if model.path and path.exists() and path.samefile(model.path):
@@ -43,8 +47,8 @@ def export(
 def _loaded(spec: ModelSpec, options: LoadOptions) -> Model:
     if options.input not in (None, *ASKED):
         raise UsageError(f"--input {options.input}: expected one of {', '.join(ASKED)}.")
-    with DownloadProgress() as watch:
-        model = load_model(spec, options, (), watch)
-    if model.path is None:
+    if spec.source == RANDOM:
         raise UsageError(f"{spec.name} is no file: expected a released model such as D@oxford, or D@FILE.")
-    return model
+    require_source(spec)
+    with DownloadProgress() as watch:
+        return load_model(spec, options, (), watch)

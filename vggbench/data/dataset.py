@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, val_number, wnids
-from vggbench.errors import DataError, UsageError
+from vggbench.errors import DataError, UsageError, counted
 
 _OTHERS = "Use a model trained on these classes, or take them out of the data."
 _NUMBERS = (
@@ -117,8 +117,8 @@ class DataSet:
         unknown = [name for name in self.class_names if name not in place and name not in self.empty_classes]
         if unknown:
             raise DataError(
-                f"{self.name} has {_some(unknown)} that the model's {classes} classes lack: expected names such as "
-                f"{class_names[0]}. {_NUMBERS if all(map(str.isdecimal, unknown)) else _OTHERS}"
+                f"{self.name} has {_some(unknown)} that the model's {counted(classes, 'class')} lack: expected names "
+                f"such as {class_names[0]}. {_NUMBERS if all(map(str.isdecimal, unknown)) else _OTHERS}"
             )
         return np.array([place[image.class_name] for image in self.images], dtype=np.int32)
 
@@ -126,8 +126,8 @@ class DataSet:
         if len(self.class_names) != classes:
             empty = f", {len(self.empty_classes)} of them without an image" if self.empty_classes else ""
             raise DataError(
-                f"The model has {classes} classes without names and {self.name} has {len(self.class_names)} "
-                f"classes{empty}: expected as many, or a file that names its classes."
+                f"The model has {counted(classes, 'class')} without names and {self.name} has "
+                f"{counted(len(self.class_names), 'class')}{empty}: expected as many, or a file that names its classes."
             )
 
     def _indices(self, classes: int) -> NDArray[np.int32]:

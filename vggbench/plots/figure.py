@@ -57,11 +57,16 @@ def as_svg(figure: Figure, *, dark: bool = False) -> bytes:
     return text.encode()
 
 
+def require_picture(path: Path) -> None:
+    """Raise UsageError for a name that is of no kind of picture that `save` writes."""
+    if path.suffix.lower() not in _ENDINGS:
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(_ENDINGS)}.")
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a .png, .svg or .pdf, whole or not at all, the same bytes for the same figure; raises VggbenchError."""
+    require_picture(path)
     ending = path.suffix.lower()
-    if ending not in _ENDINGS:
-        raise UsageError(f"{path}: expected a name that ends in {', '.join(_ENDINGS)}.")
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
     with written_whole(path) as partial, _drawing():
         figure.savefig(partial, format=ending[1:], dpi=150, metadata=metadata)

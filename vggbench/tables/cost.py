@@ -34,8 +34,9 @@ def cost_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
         Column("Views", lambda r: str(r.views), right=True),
         *(Column(net.config.name, _of(net.config.name), right=True) for net in nets),
     ]
+    classes = nets[0].classes
     return Table(
-        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {nets[0].classes} classes",
+        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {classes} {'class' if classes == 1 else 'classes'}",
         rows=rows,
         terminal=columns,
         markdown=columns,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vggbench.data.imagenet import VAL_IMAGES, class_names
-from vggbench.errors import printable
+from vggbench.errors import counted, printable
 from vggbench.inspection import Inspection
 from vggbench.tables.table import Column, Table
 
@@ -36,7 +36,7 @@ def data_table(found: Inspection) -> Table:
     columns = [Column("", lambda fact: fact.name), Column(data.name, lambda fact: fact.text, folds=True)]
     markdown = [Column("Fact", lambda fact: fact.name), Column(data.name, lambda fact: fact.text)]
     return Table(
-        title=f"{data.name} | {data.layout} | {len(data):,} images",
+        title=f"{data.name} | {data.layout} | {counted(len(data), 'image')}",
         rows=list(_facts(found)),
         terminal=columns,
         markdown=markdown,
@@ -54,7 +54,7 @@ def classes_table(found: Inspection) -> Table:
         Column("Images", lambda row: f"{row[1]:,}", right=True),
     ]
     return Table(
-        title=f"{found.data.name} | {found.data.layout} | {len(found.per_class):,} classes",
+        title=f"{found.data.name} | {found.data.layout} | {counted(len(found.per_class), 'class')}",
         rows=list(found.per_class.items()),
         terminal=columns,
         markdown=columns,

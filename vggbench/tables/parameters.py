@@ -75,7 +75,7 @@ def layers_table(nets: Sequence[Network], scales: Sequence[int]) -> Table:
 
 def _what(net: Network, scales: Sequence[int]) -> str:
     size = f"3x{scales[0]}x{scales[0]}" if len(scales) == 1 else "3xQxQ"
-    return f"input {size}, {net.classes} classes, one view"
+    return f"input {size}, {net.classes} {'class' if net.classes == 1 else 'classes'}, one view"
 
 
 def _notes(nets: Sequence[Network]) -> list[str | Note]:

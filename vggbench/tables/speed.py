@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vggbench.errors import counted
 from vggbench.speed import Reading, Timings
 from vggbench.tables.table import NONE, Column, Note, Table
 
@@ -13,7 +14,7 @@ from vggbench.tables.table import NONE, Column, Note, Table
 def speed_table(rows: Sequence[Timings]) -> Table:
     """One row for each model and setup."""
     return Table(
-        title=f"Forward passes | {rows[0].device}, {rows[0].threads} threads",
+        title=f"Forward passes | {rows[0].device}, {counted(rows[0].threads, 'thread')}",
         rows=rows,
         terminal=_columns(),
         markdown=_columns(),

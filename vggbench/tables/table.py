@@ -81,15 +81,14 @@ def choose_format(asked: str | None, output: Path | None, is_terminal: bool) -> 
             if asked == name:
                 return name  # type: ignore[no-any-return]
         raise UsageError(f"--format {asked}: expected one of {', '.join(formats())}.")
-    if output is not None:
-        return _SUFFIXES.get(output.suffix.lower(), "md")
-    return "table" if is_terminal else "md"
-
-
-def check_output(output: Path | None) -> None:
-    """Refuse a path that cannot be a file; raises UsageError."""
-    if output is not None and (not output.name or output.is_dir()):
-        raise UsageError(f"--output {output}: expected a file, found a folder. Name a file such as table.md.")
+    if output is None:
+        return "table" if is_terminal else "md"
+    if output.suffix and output.suffix.lower() not in _SUFFIXES:
+        page = " An HTML page is made by `vggbench report`." if output.suffix.lower() in (".html", ".htm") else ""
+        raise UsageError(
+            f"--output {output}: expected a name that ends in {', '.join(_SUFFIXES)}, or --format beside it.{page}"
+        )
+    return _SUFFIXES.get(output.suffix.lower(), "md")
 
 
 def render(tables: Table | Sequence[Table], form: Format, command: str | None = None) -> str:

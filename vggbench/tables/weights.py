@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggbench.errors import WeightsError
+from vggbench.errors import WeightsError, counted
 from vggbench.model import VGG
 from vggbench.tables.table import NONE, Column, Table
 from vggbench.views import INPUTS, Input
@@ -111,7 +111,7 @@ def _file_notes(model: Model, path: Path, rows: Sequence[_LayerRow]) -> list[str
     values = sum(row.values for row in rows)
     notes.append(
         f"Checked: {len(rows)} tensors, {values:,} values, all finite, names and shapes as {net.config.name} has them "
-        f"at width {net.width:g} with {net.classes:,} classes."
+        f"at width {net.width:g} with {counted(net.classes, 'class')}."
     )
     return notes
 

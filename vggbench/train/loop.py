@@ -13,7 +13,7 @@ from vggbench.cache import cache_folder
 from vggbench.configs import CROP, Config
 from vggbench.cost import Network
 from vggbench.data import DataSet
-from vggbench.errors import StoreError, UnreadableImages, UsageError
+from vggbench.errors import StoreError, UnreadableImages, UsageError, counted
 from vggbench.evaluation import evaluate
 from vggbench.jobs import Job
 from vggbench.loading import BATCHES_AHEAD
@@ -123,6 +123,11 @@ def train(
     return _finished(draft, state, train_data, val_data, recipe, running, start)
 
 
+def chosen_from(epochs: int) -> str:
+    """Which of them the error is of, in words."""
+    return f"the lowest of {epochs:,} epochs" if epochs > 1 else "its only epoch's"
+
+
 def training_workers(recipe: Recipe, running: Running) -> int:
     """Processes that make batches. Raises UsageError where there is no room for those that were asked for."""
     share = -(-recipe.batch_size // running.world.size)
@@ -210,14 +215,14 @@ def _finished(
     error = _validate(model, val_data, recipe, running)
     record = recipe.as_dict() | {
         "from": f"{start.name}:{start.weights_hash}" if start else None,
-        "trained_on": f"{train_data.name}, {len(train_data):,} images",
+        "trained_on": f"{train_data.name}, {counted(len(train_data), 'image')}",
         "epochs_run": len(state.log),
         "seconds": round(sum(epoch.seconds for epoch in state.log)),
-        "validation": f"{val_data.name}, {len(val_data)} images, center, Q={recipe.train_scale.single}",
+        "validation": f"{val_data.name}, {counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}",
         "trained_ids": train_data.fingerprint,
         "validation_ids": val_data.fingerprint,
         "validation_top1_error": round(error, 3),
-        "chosen": f"the lowest of {len(state.log)} epochs on these validation images",
+        "chosen": f"{chosen_from(len(state.log))} on these validation images",
     }
     if start is not None:  # its input is kept
         record.pop("normalise")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vggbench.cache import cache_folder
+from vggbench.cache import at_home, cache_folder
 from vggbench.errors import WeightsError
 from vggbench.weights.released import Released
 
@@ -229,4 +229,4 @@ def _reason(error: Any) -> str:
 def _other_caches() -> list[Path]:
     import torch
 
-    return [Path(torch.hub.get_dir()) / "checkpoints", Path.home() / ".keras" / "models"]
+    return [Path(torch.hub.get_dir()) / "checkpoints", at_home("~/.keras/models")]

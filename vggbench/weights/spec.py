@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from vggbench.cache import at_home
 from vggbench.configs import Config, config_named
 from vggbench.errors import UsageError
 from vggbench.weights.released import SOURCES
@@ -12,6 +13,8 @@ RANDOM = "random"
 SAMPLE_NETS = "sample"
 """The six small nets in the package, trained on the built-in sample (`make sample-nets`)."""
 NAMED_SOURCES = (RANDOM, SAMPLE_NETS, *SOURCES)
+_ENDINGS = (".safetensors", ".pth", ".pt", ".caffemodel", ".mat", ".h5", ".keras", ".onnx", ".npz")
+_OTHER_NETWORKS = "Networks that are no VGG are evaluated from Python: Model.wrap."
 _SAMPLE_FOLDER = Path(__file__).parent / "sample"
 
 
@@ -32,7 +35,10 @@ class ModelSpec:
             )
         if source.lower() in NAMED_SOURCES and not Path(source).exists():
             source = source.lower()  # D@Oxford
-        return cls(config_named(name), source or None)
+        try:
+            return cls(config_named(name), source or None)
+        except UsageError as error:
+            raise UsageError(_meant(name, text) or f"{error} {_OTHER_NETWORKS}") from error
 
     @property
     def name(self) -> str:
@@ -46,4 +52,16 @@ class ModelSpec:
         """The weights file, if the source is one."""
         if self.source == SAMPLE_NETS:
             return _SAMPLE_FOLDER / f"{self.config.name}.safetensors"
-        return Path(self.source).expanduser() if self.source and self.source not in NAMED_SOURCES else None
+        return at_home(self.source) if self.source and self.source not in NAMED_SOURCES else None
+
+
+def _meant(name: str, text: str) -> str | None:
+    """What to write instead of a MODEL whose first part is no config, where that can be seen."""
+    if name.lower() in NAMED_SOURCES:
+        return f"{text!r} begins with a source of weights: expected CONFIG@SOURCE, such as D@{name.lower()}."
+    path = at_home(name)
+    if path.suffix.lower() in _ENDINGS or path.is_file():
+        return f"{text!r} is a file without the config that it is of: expected CONFIG@FILE, such as D@{name}."
+    if path.is_dir():
+        return f"{text!r} is a folder: expected a model, such as D@FILE. Images are named by --data."
+    return None

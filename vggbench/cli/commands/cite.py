@@ -1,6 +1,7 @@
 """`cite`: what to write into a bibliography."""
 
 from vggbench.cli.app import app
+from vggbench.cli.parsing import SeveralValues
 
 _ENTRIES = """\
 @software{{vggbench,
@@ -22,7 +23,7 @@ _ENTRIES = """\
 """
 
 
-@app.command()
+@app.command(cls=SeveralValues)
 def cite() -> None:
     """BibTeX entries of this tool and of the paper.
 

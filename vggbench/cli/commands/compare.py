@@ -6,9 +6,8 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import EvalOptions, Models, Plot
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_folder, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
-from vggbench.errors import VggbenchError
 
 
 @app.command(cls=SeveralValues)
@@ -25,10 +24,16 @@ def compare(
 
     Each is tested against the first (McNemar's exact test, paired interval): a star marks what is significant.
 
+    A net without weights keeps its row. Exit 1 where a named file does not load or a released one cannot be had.
+
     Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
     """
+    require_output(options.format, options.output, dry=options.dry_run)
+    if plot:
+        require_folder(plot, "--plot")
     from vggbench.cli.compare import comparison, require_choices
     from vggbench.cli.evaluate import evaluation
+    from vggbench.cli.models import require_loaded
 
     require_choices(against, sort)
     done = evaluation(models, options, keep_going=True)
@@ -39,6 +44,4 @@ def compare(
         from vggbench.cli.plotting import plot_evaluation
 
         plot_evaluation(done, plot)
-    failed = [entry for entry in done.entries if entry.failed]
-    if failed:
-        raise VggbenchError(" ".join(str(entry.note) for entry in failed))
+    require_loaded(done.entries)

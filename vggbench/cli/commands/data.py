@@ -6,7 +6,7 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import Format, GroundTruthFile, Output, Workers
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues
 
 
@@ -26,11 +26,9 @@ def data(
 
     Example: vggbench data ILSVRC2012_img_val.tar --verify
     """
+    require_output(format, output)
     from vggbench.cli.data import look, require_fit, table
-    from vggbench.tables.table import check_output, choose_format
 
-    choose_format(format, output, is_terminal=False)
-    check_output(output)
     found = look(path, ground_truth, verify=verify, workers=workers)
     put(table(found, classes=classes), format, output)
     require_fit(found)

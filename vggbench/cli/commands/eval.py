@@ -2,7 +2,7 @@
 
 from vggbench.cli.app import app
 from vggbench.cli.options import EvalOptions, ModelName, Plot
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_folder, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
 
 
@@ -17,6 +17,9 @@ def evaluate(
 
     Example: vggbench eval D@vgg16.pth --input caffe --train-scale 256-512 --data imagenet --scales 256 384 512 --dense
     """
+    require_output(options.format, options.output, dry=options.dry_run)
+    if plot:
+        require_folder(plot, "--plot")
     from vggbench.cli.evaluate import evaluation
     from vggbench.tables.errors import eval_table
 

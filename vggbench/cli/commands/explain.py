@@ -6,7 +6,7 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import ExplainOptions, ModelName
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def explain(
 
     Example: vggbench explain D@oxford --data imagenet
     """
+    require_output(options.format, options.output, dry=options.dry_run)
     from vggbench.cli.evaluate import evaluation
     from vggbench.explanation import explained, jobs_of
     from vggbench.tables.explanation import explanation_table

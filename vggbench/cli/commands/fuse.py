@@ -7,7 +7,7 @@ import typer
 from vggbench.cli.app import app
 from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import EvalOptions
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
 
 
@@ -31,6 +31,7 @@ def fuse(
 
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
+    require_output(options.format, options.output, dry=options.dry_run)
     from vggbench.cli.fuse import fuse as work
 
     table = work(models, options, shares)

@@ -1,15 +1,20 @@
 """`params`: counts, nothing run."""
 
-import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import Format, Output, Plot, Scales
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_folder, require_output
 from vggbench.cli.parsing import SeveralValues
-from vggbench.errors import UsageError
+from vggbench.cli.terminal import say
+from vggbench.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from vggbench.cost import Network
 
 
 @app.command(cls=SeveralValues)
@@ -46,6 +51,9 @@ def params(
         )
     if layers and cost:
         raise UsageError("--layers and --cost: expected one of the two.")
+    require_output(format, output)
+    if plot:
+        require_folder(plot, "--plot")
     sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Network(config, classes, width) for config in chosen]
@@ -54,16 +62,27 @@ def params(
     table = layers_table if layers else cost_table if cost else parameters_table
     put(table(nets, sizes), format, output)
     if plot:
-        from vggbench.cli.plotting import write
-        from vggbench.plots.layers import parameters_and_macs
+        from vggbench.cli.pictures import write
 
-        write({f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}, plot)
+        write(_drawn(nets, sizes, cost=cost), plot)
 
 
-def _check(nets: list, sizes: tuple[int, ...]) -> None:  # type: ignore[type-arg]
+def _drawn(nets: "list[Network]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
+    """What the table is of: costs in one picture, or each size's layers."""
+    if cost:
+        from vggbench.plots.cost import gmacs_by_protocol
+
+        return {"cost": gmacs_by_protocol(nets, sizes)}
+    from vggbench.plots.layers import parameters_and_macs
+
+    say(f"Drawing {counted(len(sizes), 'plot')} of layers.")
+    return {f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}
+
+
+def _check(nets: "list[Network]", sizes: tuple[int, ...]) -> None:
     from vggbench.check import check
 
     for net in nets:
         for size in sizes:
             check(net, size, size)
-    print(f"fvcore agrees on {len(nets) * len(sizes)} counts.", file=sys.stderr)
+    say(f"fvcore agrees on {counted(len(nets) * len(sizes), 'count')}.")

@@ -7,8 +7,9 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import ModelName, PredictOptions
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_file, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
+from vggbench.errors import UsageError
 
 
 @app.command(cls=SeveralValues)
@@ -25,11 +26,13 @@ def predict(
 
     Example: vggbench predict D@oxford cat.jpg --scales 512 --map cat-map.png
     """
+    require_output(options.format, options.output)
+    if map:
+        require_file(map, "--map")
+    elif of_class is not None:
+        raise UsageError(f"--class {of_class} is for --map, which was not asked for: add it, or leave --class out.")
     from vggbench.cli.predict import predict as work
-    from vggbench.tables.table import check_output, choose_format
 
-    choose_format(options.format, options.output, is_terminal=False)
-    check_output(options.output)
     table, problem = work(model, images, options, top, map, of_class)
     put(table, options.format, options.output)
     if problem:

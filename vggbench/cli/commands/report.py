@@ -4,7 +4,9 @@ from pathlib import Path
 
 from vggbench.cli.app import app
 from vggbench.cli.options import EvalOptions, Models
+from vggbench.cli.output import require_file
 from vggbench.cli.parsing import SeveralValues, with_options
+from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
 
 
@@ -15,16 +17,15 @@ def report(models: Models, options: EvalOptions) -> None:
 
     Example: vggbench report D@oxford E@oxford --data imagenet --scales 256 384 512 --dense --output report.html
     """
-    from vggbench.cli.evaluate import evaluation
-    from vggbench.cli.progress import say
-    from vggbench.cli.report import page
-    from vggbench.tables.table import check_output
-    from vggbench.writing import written_whole
-
     path = options.output or Path("report.html")
     if options.format or path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {path}.")
-    check_output(path)
+        found = f"--format {options.format}" if options.format else path
+        raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {found}.")
+    require_file(path, "--output", dry=options.dry_run)
+    from vggbench.cli.evaluate import evaluation
+    from vggbench.cli.report import page
+    from vggbench.writing import written_whole
+
     done = evaluation(models, options)
     if done:
         text = page(done)

@@ -1,12 +1,13 @@
 """`reproduce`: the paper's tables."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import ReproduceOptions
-from vggbench.cli.output import put_all
+from vggbench.cli.output import put_all, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
 
 
@@ -26,16 +27,17 @@ def reproduce(
 ) -> None:
     """The paper's Tables 1 to 7 with what is measured here, or a source's own published figures as a first check.
 
-    Runs what is missing and possible, and names what no released weights can give.
+    Runs what is missing and possible, and names what no released weights can give. Exit 1 where released weights
+    cannot be had, as `compare` does.
 
     Example: vggbench reproduce torchvision --data imagenet; vggbench reproduce 3 4 5 6 --data imagenet --plan
     """
+    require_output(options.format, options.output, dry=options.dry_run)
     from vggbench.cli.reproduce import published as as_printed
     from vggbench.cli.reproduce import reproduce as work
-    from vggbench.tables.table import check_output, choose_format
 
-    choose_format(options.format, options.output, is_terminal=False)
-    check_output(options.output)
-    found = as_printed(tables or ()) if published else work(tables or (), nets or (), options)
-    if found:
-        put_all(found, options.format, options.output)
+    show = partial(put_all, form=options.format, output=options.output)
+    if published:
+        show(as_printed(tables or ()))
+    else:
+        work(tables or (), nets or (), options, show)

@@ -8,9 +8,17 @@ import typer
 from vggbench.cli import completion
 from vggbench.cli.app import app
 from vggbench.cli.options import Device, Format, Output, Runs, Workers
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_file, require_output
 from vggbench.cli.parsing import SeveralValues
 from vggbench.errors import UsageError
+
+_OTHER_WORDS = {
+    "list": "vggbench runs", "ls": "vggbench runs", "all": "vggbench runs", "show": "vggbench runs RUN",
+    "delete": "vggbench runs --delete RUN", "rm": "vggbench runs --delete RUN",
+    "remove": "vggbench runs --delete RUN", "finish": "vggbench runs --finish",
+    "resume": "vggbench runs --finish",
+}  # fmt: skip
+"""What people write where an option, or nothing, stands."""
 
 
 @app.command(cls=SeveralValues)
@@ -41,13 +49,17 @@ def runs(
 
     Example: vggbench runs; vggbench runs export D-oxford-dense-Q384-1f2e3d4c --output d.parquet
     """
+    asked = list(names or ())
+    exports = asked[:1] == ["export"]
+    _require_one(asked, exports=exports, finish=finish, delete=delete, writes=bool(format or output))
+    if exports and output:
+        require_file(output, "--output")
+    elif not exports:
+        require_output(format, output)
     from vggbench.cli import runs as work
     from vggbench.jobs import Settings
 
-    asked = list(names or ())
-    if finish and delete:
-        raise UsageError("--finish and --delete: expected one of the two.")
-    if asked[:1] == ["export"]:
+    if exports:
         work.export(runs, asked[1:], output)
     elif delete:
         work.remove(runs, asked)
@@ -55,3 +67,13 @@ def runs(
         work.finish(runs, asked, Settings(device=device, workers=workers))
     else:
         put(work.look(runs, asked), format, output)
+
+
+def _require_one(asked: list[str], *, exports: bool, finish: bool, delete: bool, writes: bool) -> None:
+    """Refuse words and options that ask for several things, or for what another word is for."""
+    if asked and asked[0] in _OTHER_WORDS:
+        raise UsageError(f"runs {' '.join(asked)}: expected `{_OTHER_WORDS[asked[0]]}`.")
+    if finish + delete + exports > 1:
+        raise UsageError("--finish, --delete and export: expected one of them.")
+    if (finish or delete) and writes:
+        raise UsageError("--finish and --delete print no table: expected no --format and no --output beside them.")

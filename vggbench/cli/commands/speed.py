@@ -6,7 +6,7 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import SpeedOptions
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralSetups, with_options
 from vggbench.errors import UsageError
 
@@ -23,11 +23,9 @@ def speed(
 
     Example: vggbench speed D E --batch-size 1 8 32 --scales 224 384 --backend pytorch onnxruntime
     """
+    require_output(options.format, options.output)
     from vggbench.cli.speed import reading, speed
-    from vggbench.tables.table import check_output, choose_format
 
-    choose_format(options.format, options.output, is_terminal=False)
-    check_output(options.output)
     if options.data_only and models:
         raise UsageError(f"--data-only takes no model and found {models[0]}: expected --data PATH to say what is read.")
     if options.data_only:

@@ -6,8 +6,9 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import Ema, Format, Output
-from vggbench.cli.output import put
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues
+from vggbench.errors import UsageError
 
 
 @app.command(cls=SeveralValues)
@@ -27,6 +28,9 @@ def weights(
 
     Example: vggbench weights D@VGG_ILSVRC_16_layers.caffemodel
     """
+    if model in ("list", "ls", "all"):
+        raise UsageError(f"weights {model}: expected `vggbench weights`, which lists all that are released.")
+    require_output(format, output)
     if model is None:
         from vggbench.tables.weights import released_table
 

@@ -1,0 +1,77 @@
+"""What can be said of a model before its weights are read: whether there is a file, and a released net's shape."""
+
+import contextlib
+import difflib
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from vggbench.cost import Network
+from vggbench.data.imagenet import wnids
+from vggbench.errors import UsageError, WeightsError
+from vggbench.model import VGG
+from vggbench.weights.download import find
+from vggbench.weights.fit import frozen
+from vggbench.weights.load import Model
+from vggbench.weights.released import SOURCES, Released, released, sources_of
+from vggbench.weights.spec import NAMED_SOURCES, ModelSpec
+
+_FILLING = 1e-3
+"""Small enough that 19 layers overflow nowhere, and no denormal, which would be slow."""
+
+
+def require_source(spec: ModelSpec) -> None:
+    """Refuse a file that is not there, and a source without this net. Raises WeightsError and UsageError."""
+    if spec.source in SOURCES and released(spec.config, spec.source) is None:
+        others = sources_of(spec.config)
+        expected = f"expected one of {', '.join(others)}" if others else "nobody has, as far as is known"
+        raise UsageError(f"{spec.source} has released no {spec.config.name}: {expected}; or a file.")
+    if spec.source in NAMED_SOURCES or spec.path is None or spec.path.exists():
+        return
+    near = difflib.get_close_matches(str(spec.source).lower(), NAMED_SOURCES, n=1)
+    known = [name for name in NAMED_SOURCES if name not in SOURCES or name in sources_of(spec.config)]
+    raise WeightsError(
+        f"There is no readable weights file {spec.path}, and no source of that name: expected {spec.config.name}@FILE, "
+        f"or after the @ one of {', '.join(known)}.{f' Did you mean {spec.config.name}@{near[0]}?' if near else ''}"
+    )
+
+
+def unfetched(spec: ModelSpec) -> Released | None:
+    """The released file that loading `spec` would download; None where nothing would be. Raises WeightsError."""
+    row = released(spec.config, str(spec.source))
+    if row is None or row.refused:
+        return None
+    with contextlib.suppress(OSError):  # of a folder that cannot be read, nothing is known to be there
+        if find(row):
+            return None
+    return row
+
+
+def by_shape(row: Released) -> Model:
+    """A released net without its weights, to forecast by: its tensors have shapes alone (PyTorch's meta device)."""
+    with torch.device("meta"):
+        network = VGG(row.config, len(wnids()), ceil_pool=row.ceil_pool)
+    return Model(
+        name=row.name,
+        network=frozen(network),
+        input=row.input,
+        classes=network.classes,
+        class_names=wnids(),
+        weights_hash=f"not fetched: {row.name}",
+        train_scale=row.train_scale,
+        net=Network(row.config, network.classes, ceil_pool=row.ceil_pool),
+        released=row,
+    )
+
+
+def filled(model: Model) -> Model:
+    """The model, to measure time with: where it has shapes alone, with numbers of no meaning in them."""
+    network = model.network
+    if not isinstance(network, nn.Module) or not any(tensor.is_meta for tensor in network.parameters()):
+        return model
+    network = deepcopy(network).to_empty(device="cpu")
+    for tensor in network.state_dict().values():
+        tensor.fill_(_FILLING)
+    return replace(model, network=network)
