@@ -62,7 +62,8 @@ KERAS = ("metadata.json", "config.json", "model.weights.h5")
 FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "x.pt": (_scripted, "a TorchScript archive", r"torch\.save\(torch\.jit\.load\('.*x\.pt'\)\.state_dict\(\)"),
     "x.pt2": (_exported, "an exported program", r"torch\.save\(torch\.export\.load\('.*'\)\.state_dict, 'x\.pth'\)"),
-    "x.keras": (_zip(*KERAS), "a .keras archive", r"load_model\('.*'\)\.save_weights"),
+    "x.keras": (_zip(*KERAS), "no whole Keras file", "Copy or download it again"),
+    "y.keras": (_zip(*KERAS[1:]), "a .keras archive", r"load_model\('.*'\)\.save_weights"),
     "x.mar": (_zip("MAR-INF/MANIFEST.json", "x.pth"), "a TorchServe archive", "Unpack it"),
     "x.zip": (_zip("holiday.jpg", "b"), "a zip of 'holiday.jpg', 'b'", "Unpack it"),
     "cut.zip": (_bytes(b"PK\x03\x04 cut"), "a zip archive that is cut off or damaged", "Copy or download it again"),

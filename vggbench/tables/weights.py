@@ -94,11 +94,17 @@ def _bytes(path: Path) -> str:
     return f", {path.stat().st_size:,} bytes" if path.is_file() else ""
 
 
+def _hashed(model: Model, path: Path) -> str:
+    if not path.is_file():
+        return "of its weights "
+    return "" if model.weights_hash == file_hash(path) else "of its tensors "
+
+
 def _file_notes(model: Model, path: Path, rows: Sequence[_LayerRow]) -> list[str]:
     released, net = model.released, model.net
     assert net is not None
     notes = [
-        f"sha256 {'' if model.weights_hash == file_hash(path) else 'of its tensors '}{model.weights_hash}",
+        f"sha256 {_hashed(model, path)}{model.weights_hash}",
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",

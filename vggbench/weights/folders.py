@@ -96,6 +96,7 @@ def _described(content: dict[str, Any], own: dict[str, Any], tensors: dict[str, 
         "train_scale": None,
         "input": net_input.as_dict(),
         "ceil_pool": False,
+        "foreign": True,
     }
 
 

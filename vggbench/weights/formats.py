@@ -12,11 +12,11 @@ from vggbench.errors import WeightsError
 from vggbench.weights.caffe import read_caffe
 from vggbench.weights.description import StatedInput, require_described
 from vggbench.weights.files import file_hash, magic_of, tensors_hash
-from vggbench.weights.keras import is_keras_archive, read_keras
+from vggbench.weights.keras import read_keras
 from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
-from vggbench.weights.recognition import is_other, refuse
+from vggbench.weights.recognition import is_keras_archive, is_other, refuse
 from vggbench.weights.states import LARGEST, form_name, is_of_tensors, read_state
 
 

@@ -14,6 +14,7 @@ from vggbench.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.errors import WeightsError, first_line
 from vggbench.model import VGG
 from vggbench.weights.description import Described, StatedInput
+from vggbench.weights.parts import LayerShape, PartOfNetError, convolution_places, part_of
 
 MAX_VALUES = 300_000_000
 """Most values of one file that are read: E at width 1 has 144 million."""
@@ -55,8 +56,12 @@ class Foreign:
 
 
 def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str, Tensor]:
-    """The layers as a state dict of `config`; raises WeightsError where they are another net's."""
+    """The layers as a state dict of `config`.
+
+    Raises WeightsError where they are another net's, and PartOfNetError for a part of a net.
+    """
     places, layers = _places(config), net.layers
+    _refuse_part(net, path)
     normed = {layer.norm is not None for layer in layers[: -len(_FC)]}
     if len(layers) != len(places) or normed != {config.batch_norm}:
         fitting = [
@@ -81,6 +86,18 @@ def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str,
             keys = ("weight", "bias", "running_mean", "running_var")
             tensors |= {f"{stem}.{int(index) + 1}.{key}": t for key, t in zip(keys, layer.norm, strict=True)}
     return tensors
+
+
+def _refuse_part(net: Foreign, path: Path) -> None:
+    """Raise PartOfNetError for the convolutions of a config with another head, or none."""
+    shapes = [LayerShape(layer.name, tuple(layer.weight.shape)) for layer in net.layers]
+    part = part_of(shapes, batch_norm=any(layer.norm is not None for layer in net.layers))
+    if part is None:
+        return
+    convolutions: dict[str, Tensor] = {}
+    for place, layer in zip(convolution_places(part.config), net.layers, strict=False):
+        convolutions |= {f"{place}.weight": layer.weight, f"{place}.bias": layer.bias.flatten()}
+    raise PartOfNetError(path, part, convolutions)
 
 
 def _require_positive(layer: Weighted, path: Path) -> None:

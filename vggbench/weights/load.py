@@ -221,6 +221,8 @@ def _model_from_file(
             f"{path} says that it is config {own.config.name}: expected {spec.config.name}. "
             f"Ask for {own.config.name}@{path} instead."
         )
+    if content.description.get("foreign"):  # our own files ignore --input, which others beside them may need
+        StatedInput.of(own.input).agreed(options.input, path)
     network = fitted(spec.config, content.tensors, path, width=own.width, ceil_pool=own.ceil_pool)
     names = own.class_names or (wnids() if network.classes == len(wnids()) else None)
     if names and len(names) != network.classes:
@@ -263,8 +265,6 @@ class _Description:
         if content.description:
             own = cls.read(content.description, path)
             _require_no_contradiction(own, content, path)
-            if "recipe" not in content.description:  # another tool's file, not one of those that need no --input
-                StatedInput.of(own.input).agreed(options.input, path)
             return own
         if row:
             return cls(row.input, row.train_scale, ceil_pool=row.ceil_pool)
