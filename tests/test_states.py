@@ -344,6 +344,15 @@ def test_npz_of_tensorflow_and_chainer(
     assert format_name(tmp_path / "vgg16_weights.npz") == "NumPy"
 
 
+def test_an_npz_whose_fc6_may_be_in_either_order_is_refused(peaked: Peaked, tmp_path: Path) -> None:
+    """The transpose of PyTorch's matrix beside kernels in TensorFlow's order: inputs of one order or the other."""
+    arrays = _tensorflow(peaked("D"))
+    arrays["fc6_W"] = _caffe(peaked("D"))["fc6.weight"].numpy().T
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(WeightsError, match=r"does not say whether fc6's inputs .* If it is TensorFlow's: numpy\.savez"):
+        read_weights(tmp_path / "x.npz", D)
+
+
 def test_an_npz_is_inflated_up_to_its_shapes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", conv1_1_W=np.zeros((3, 3, 3, 4), np.float32))
     with zipfile.ZipFile(tmp_path / "x.npz") as archive:

@@ -24,6 +24,8 @@ class Held:
     shape: tuple[int, ...]
     itemsize: int
     read: Callable[[], Tensor]
+    transposed: bool = False
+    """Whether a matrix lies there as its transpose (Fortran's order)."""
 
     @property
     def values(self) -> int:

@@ -182,9 +182,21 @@ def _turned(tensors: dict[str, Held], config: Config, path: Path) -> tuple[dict[
     for place in _FC:
         weight = tensors.get(f"{place}.weight")
         if weight is not None:
+            if place == _FC[0] and outputs_last and len(weight.shape) == 2 and weight.transposed:
+                raise _ambiguous(path)
             turned[f"{place}.weight"] = _fc(place, weight, convs[-1][3] if outputs_last else 0)
     said = ("axes in TensorFlow's order (row, column, input, output), so fc6's inputs by row, column, channel",)
     return turned, said if outputs_last else ()
+
+
+def _ambiguous(path: Path) -> WeightsError:
+    """Of an fc6 that was not made in TensorFlow's order, for which its values would have been moved."""
+    return WeightsError(
+        f"{path} has convolutions in TensorFlow's order and fc6 as the transpose of Caffe's or PyTorch's: it does not say "
+        "whether fc6's inputs come by row, column, channel, as in TensorFlow, or by channel, row, column. Expected one "
+        "order for all. If it is TensorFlow's: numpy.savez('x.npz', **{k: v.copy(order='C') for k, v in "
+        f"numpy.load({str(path)!r}).items()}}); else save PyTorch's state dict."
+    )
 
 
 def _is_chain(convs: Sequence[tuple[int, ...]], axes: tuple[int, ...]) -> bool:

@@ -37,7 +37,9 @@ def read_npz(path: Path) -> State:
     if values > MAX_VALUES:
         raise WeightsError(f"{path} claims {values:,} values: expected at most {MAX_VALUES:,}. Do not trust it.")
     return State({
-        name.removesuffix(".npy"): Held(header.shape, header.dtype.itemsize, partial(_read, path, name, header))
+        name.removesuffix(".npy"): Held(
+            header.shape, header.dtype.itemsize, partial(_read, path, name, header), header.is_fortran
+        )
         for name, header in headers.items()
     })  # fmt: skip
 
