@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -32,6 +33,8 @@ _BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cH
 """Chunks of a PNG that Pillow reads without any use for a pixel."""
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
+_PLACE = re.compile(r"^\w+, \S+:[0-9]+, ")
+"""In torchvision's source, longer than the reason behind it."""
 _NAMED = 2
 """Complaints of one image that are passed on."""
 
@@ -272,7 +275,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes, mode: ImageReadMode) -> Tensor:
-    image: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
+    try:
+        image: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
+    except RuntimeError as error:
+        raise RuntimeError(_PLACE.sub("", str(error))) from error
     return image
 
 
