@@ -64,7 +64,8 @@ def test_exif_orientation_is_ignored() -> None:
     [
         (b"", "is empty"),
         (b"this is a text file", "is no image"),
-        (_encoded(_noise())[:700], "cannot be decoded"),
+        (_encoded(_noise())[:700], r"cannot be decoded \(Image is incomplete or truncated\)"),
+        (_encoded(_noise(), "MPO", save_all=True, append_images=[_noise()])[:1500], "cannot be decoded"),
         (_encoded(_noise(), "PNG")[:700], "cannot be decoded"),
     ],
 )

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,12 +27,16 @@ _ORIENTATION, _COMPRESSION, _JPEG_TABLES, _STRIPS, _TILES = 0x0112, 259, 347, (2
 """Tags of EXIF and TIFF; strips and tiles by their offsets and lengths."""
 _LIBJPEGS = ("JPEG", "MPO")
 """Pillow's formats whose first picture is a plain JPEG."""
+_PROGRAMS = ("EPS",)
+"""Pillow's formats that it hands to another program to draw."""
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 """How a file begins."""
 _BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
 """Chunks of a PNG that Pillow reads without any use for a pixel."""
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
+_PLACE = re.compile(r"^\w+, \S+:[0-9]+, ")
+"""In torchvision's source, longer than the reason behind it."""
 _NAMED = 2
 """Complaints of one image that are passed on."""
 
@@ -196,6 +201,8 @@ def _opened(data: bytes) -> Image.Image:
     """The header, of an image that may be decoded."""
     with _reasons("is no image" if data else "is empty", with_why=False):
         header = _header(data)
+    if header.format in _PROGRAMS:
+        raise NotAnImage("is a program in PostScript, which nothing here runs")
     width, height = header.size
     if width * height > MAX_PIXELS:
         raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
@@ -272,7 +279,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes, mode: ImageReadMode) -> Tensor:
-    image: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
+    try:
+        image: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
+    except RuntimeError as error:
+        raise RuntimeError(_PLACE.sub("", str(error))) from error
     return image
 
 

@@ -193,8 +193,8 @@ def _ambiguous(path: Path) -> WeightsError:
     """Of an fc6 that was not made in TensorFlow's order, for which its values would have been moved."""
     return WeightsError(
         f"{path} has convolutions in TensorFlow's order and fc6 as the transpose of Caffe's or PyTorch's: it does not "
-        "say whether fc6's inputs come by row, column, channel, as in TensorFlow, or by channel, row, column. Expected one "
-        "order for all. If it is TensorFlow's: numpy.savez('x.npz', **{k: v.copy(order='C') for k, v in "
+        "say whether fc6's inputs come by row, column, channel, as in TensorFlow, or by channel, row, column. Expected "
+        "one order for all. If it is TensorFlow's: numpy.savez('x.npz', **{k: v.copy(order='C') for k, v in "
         f"numpy.load({str(path)!r}).items()}}); else save PyTorch's state dict."
     )
 
