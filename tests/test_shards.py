@@ -349,6 +349,16 @@ def test_of_several_columns_of_labels_one_must_be_named(tmp_path: Path) -> None:
         open_data(path, "nothere")
 
 
+def test_parquet_with_a_choice_of_labels_is_no_folder_of_classes(tmp_path: Path) -> None:
+    """Though a folder lies beside it."""
+    labels = {"fine_label": ("a", "b", "c"), "coarse_label": ("x", "y", "z")}
+    forms.in_memory_parquet(tmp_path / "val.parquet", {"img": None, **labels})
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(DataError, match="several columns of labels"):
+        open_data(tmp_path)
+    assert open_data(tmp_path, "coarse_label").class_names == ("x", "y", "z")
+
+
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [

@@ -79,9 +79,10 @@ def _recognises(place: Place) -> bool:
         or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir())
     ):
         return bool(found)
-    with contextlib.suppress(DataError):
-        _columns(found[0], place.label_column)
-        return True
+    with contextlib.suppress(DataError), _opened(found[0]) as parquet:
+        schema = parquet.schema_arrow
+        _image_column(schema, found[0])
+        return bool(_labels(schema, found[0]))
     return False
 
 
@@ -218,7 +219,7 @@ def _asked_for(label: str, types: dict[str, Any], shard: Path) -> str:
 
 def _told(schema: Any, types: dict[str, Any], shard: Path) -> str:
     """The column that its name, or what `datasets` keeps of it, says to hold labels."""
-    found = [name for name in types if name in _LABELS or _class_names(schema, name, shard)]
+    found = _labels(schema, shard)
     if _LABELS[0] in found:
         return _LABELS[0]
     if not found:
@@ -232,6 +233,10 @@ def _told(schema: Any, types: dict[str, Any], shard: Path) -> str:
             "--ground-truth, or write the file again without the others."
         )
     return found[0]
+
+
+def _labels(schema: Any, shard: Path) -> list[str]:
+    return [name for name in schema.names if name in _LABELS or _class_names(schema, name, shard)]
 
 
 def _class_names(schema: Any, label: str, shard: Path) -> list[str] | None:
