@@ -45,6 +45,7 @@ def vggbench(
     """Run the command line in this process; the store is a folder of the test's own."""
     monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
+    monkeypatch.setattr(sys.modules["vggbench.cli.app"], "heed_signals", lambda: None)  # they are pytest's
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])

@@ -75,6 +75,7 @@ def test_a_command_that_only_tells_fetches_nothing(
     assert "MB) are" in done.err or "(size not on record)" in done.err
     assert "GMACs per image" in done.err
     assert not (tmp_path / "runs").exists()
+    assert command.startswith("reproduce") == ("can be measured." in done.err)
 
 
 @pytest.mark.parametrize("command", ["weights", "params", "data", "runs", "train D --plan", "reproduce 3 --published"])

@@ -242,7 +242,7 @@ class TrainProgress(_WithBar, TrainWatch):
         left = (time.monotonic() - self._started) * (self._total - self._images) / max(self._measured, 1)
         line = (
             f"Epoch {epoch.number}/{self._recipe.epochs}  rate {epoch.rate:g}  loss {epoch.loss:.3f}  "
-            f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}{_time_left(' at most', left)}"
+            f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}{_time_left('at most', left)}"
         )
         self._line(line)
 

@@ -26,7 +26,7 @@ from vggbench.reproduction import (
 from vggbench.tables.paper import checks_table, measured_others_table, measured_table, network, published_table
 from vggbench.tables.table import Table
 from vggbench.weights import Model
-from vggbench.weights.released import released
+from vggbench.weights.released import Published, Released, released
 
 
 def published(texts: Sequence[str]) -> list[Table]:
@@ -94,6 +94,12 @@ def _say_plan(numbers: Sequence[int], models: Sequence[Model]) -> None:
         say(f"{what}: {f'lacks {lacks}' if lacks else 'can be measured'}.")
 
 
+def _say_checks(checks: Sequence[tuple[Released, Published]], models: Sequence[Model]) -> None:
+    known = [model.released for model in models]
+    for row, figure in checks:
+        say(f"{row.name}, {figure.how}: {'can be measured' if row in known else 'lacks its weights'}.")
+
+
 def _checks(source: str, options: ReproduceOptions, show: Callable[[list[Table]], None]) -> None:
     checks = checks_of(source)
     names = list(dict.fromkeys(row.name for row, _ in checks))
@@ -103,7 +109,10 @@ def _checks(source: str, options: ReproduceOptions, show: Callable[[list[Table]]
         models.append(model)
         return check_jobs(model, checks)
 
-    done = evaluation(names, options.for_evaluation(), keep_going=True, jobs_of=jobs)
+    done = evaluation(
+        names, options.for_evaluation(), keep_going=True, jobs_of=jobs,
+        check=partial(_say_checks, checks) if options.dry_run else None,
+    )  # fmt: skip
     if done is None:
         return
     notes = {entry.spec.name: entry.note for entry in done.entries if entry.note}
