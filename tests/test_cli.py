@@ -186,7 +186,7 @@ def test_output_goes_to_a_file(
         (("eval", "A@{A}", "--data", "{tmp}/flat"), 1, "has no class: its place says none"),
         (("eval", "A@{A}", "--data", "{tmp}/other"), 1, "has 1 class:"),
         (("eval", "A@{tmp}/harm.pth"), 1, "never executed"),
-        (("eval", "A@{tmp}/text.pth"), 1, "is no weights file"),
+        (("eval", "A@{tmp}/text.pth"), 1, "is a text file"),
         (("eval", "A@{tmp}/none.pth"), 1, "no readable weights file"),
         (("eval", "A"), 2, "A names no weights"),
         (("eval", "A@{A}", "--device", "cuda:7"), 2, "no such device"),

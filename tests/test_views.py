@@ -178,6 +178,15 @@ def test_of_16_bits_the_upper_8_are_taken() -> None:
         decode(_encoded(Image.fromarray(np.ones((47, 61), np.int32)), "TIFF"))
 
 
+def test_no_picture_is_handed_to_another_program() -> None:
+    """Pillow would run Ghostscript on an EPS, whatever the file is called."""
+    file = io.BytesIO()
+    Image.new("RGB", (60, 60)).save(file, "EPS")
+    for work in (decode, header_of):
+        with pytest.raises(NotAnImage, match="program in PostScript"):
+            work(file.getvalue())
+
+
 def test_what_a_header_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
