@@ -285,7 +285,9 @@ def test_a_container_without_shared_memory_is_noticed_beforehand(
     assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=None)).workers == fits
     asked = prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=2))
     if fits < 2:
-        with pytest.raises(UsageError, match=r"--workers 2: /dev/shm has .* room for \d process(es)? to read .*--shm-size=1g"):
+        with pytest.raises(
+            UsageError, match=r"--workers 2: /dev/shm has .* room for \d process(es)? to read .*--shm-size=1g"
+        ):
             evaluation_module.execute(asked)
     else:
         assert asked.workers == 2

@@ -47,7 +47,8 @@ Plot = Annotated[
 GroundTruthFile = Annotated[
     str | None,
     _flag(
-        "Devkit (folder or .tar.gz) or file of names and labels that must agree; none: not even one beside the images.",
+        "Devkit (folder or .tar.gz) or file of names and labels that must agree, or a column of Parquet or WebDataset; "
+        "none: not even one beside the images.",
         _DATA,
     ),
 ]
@@ -62,9 +63,10 @@ Tencrop = Annotated[bool, _flag("4 corners, centre, and their mirrors.", _PROTOC
 Dense = Annotated[bool, _flag("The whole image and its mirror (paper, section 3.2).", _PROTOCOLS, "--dense")]
 Multicrop = Annotated[bool, _flag("5 x 5 crops and their mirrors: 50 views.", _PROTOCOLS, "--multicrop")]
 Grid = Annotated[int, _flag("Pixels that multicrop's offsets are multiples of: 1 or 8.", _PROTOCOLS)]
+INPUT_WORDS = "torchvision, caffe or matconvnet; RGB or BGR of one that says all but that."
 InputName = Annotated[
     str | None,
-    _flag("What files that are not known expect: torchvision, caffe or matconvnet.", _DATA),
+    _flag(f"What files that do not say it expect: {INPUT_WORDS}", _DATA),
 ]
 Ema = Annotated[bool, _flag("Of checkpoints that hold both: the averaged weights (EMA).", _DATA, "--ema")]
 StatedTrainScale = Annotated[str | None, _flag("S of files that do not say it: 256, 384 or 256-512.", _DATA)]
@@ -304,9 +306,9 @@ class TrainOptions:
     ] = None
     train_layers: Annotated[str, _flag("all, or fc: the convolutions stay as --from has them.", _START)] = "all"
     statistics: Annotated[str, _flag("Mean and colour components: data's own, or ilsvrc's.", _START)] = "data"
-    input: Annotated[
-        str | None, _flag("What a --from file that is not known expects: torchvision, caffe or matconvnet.", _START)
-    ] = None
+    input: Annotated[str | None, _flag(f"What a --from file that does not say it expects: {INPUT_WORDS}", _START)] = (
+        None
+    )
     ema: Annotated[
         bool, _flag("Of a --from checkpoint that holds both: the averaged weights (EMA).", _START, "--ema")
     ] = False

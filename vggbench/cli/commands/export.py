@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import app
-from vggbench.cli.options import Ema, ModelName
+from vggbench.cli.options import INPUT_WORDS, Ema, ModelName
 from vggbench.cli.parsing import SeveralValues
 
 
@@ -17,9 +17,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="The file; default: CONFIG-SOURCE with the format's ending.")
     ] = None,
-    input: Annotated[
-        str | None, typer.Option(help="What a file that is not known expects: torchvision, caffe or matconvnet.")
-    ] = None,
+    input: Annotated[str | None, typer.Option(help=f"What a file that does not say it expects: {INPUT_WORDS}")] = None,
     ema: Ema = False,
     train_scale: Annotated[str | None, typer.Option(help="S of a file that does not say it.")] = None,
 ) -> None:
