@@ -119,7 +119,7 @@ def _message(kind: str, settings: Mapping[str, Any]) -> bytes:
 
 
 def blob(values: Any, form: str) -> bytes:
-    """A BlobProto: `old` has four sides, `new` a shape; `diff` adds gradients, `double` and `loose` encode otherwise."""
+    """A BlobProto: `old` has four sides, others a shape; `diff` adds gradients, `double` and `loose` are encoded so."""
     shape, sides = np.shape(values), (1, 1, 1, 1, *np.shape(values))[-4:]
     head = chunk(7, chunk(1, b"".join(map(varint, shape))))
     if form == "old":
@@ -172,7 +172,7 @@ def scores_of(net: Net, bgr: Tensor) -> Tensor:
     blobs: dict[str, Tensor] = dict.fromkeys(net.get("input", ()), bgr)
     below = end = bgr
     layer: Layer = {}
-    for layer in (one for one in net["layers"] if one["type"] not in SIDE):  # noqa: B007
+    for layer in (one for one in net["layers"] if one["type"] not in SIDE):
         if not layer.get("bottom"):
             blobs |= dict.fromkeys(layer.get("top", ()), transformed(layer, bgr))
             continue

@@ -1,4 +1,4 @@
-"""The nets that people keep in `.caffemodel`, as descriptions: Oxford's, a snapshot of training, with LRN, and so on."""
+"""The nets that people keep in `.caffemodel`, as descriptions: Oxford's, a solver's snapshot, with LRN, and so on."""
 
 from copy import deepcopy
 from typing import Any
@@ -52,8 +52,14 @@ def _norm(part: Part) -> list[Layer]:
     inplace = {"bottom": [part.name], "top": [part.name]}
     return [
         {"type": "BatchNorm", "name": f"{part.name}_bn", **inplace, "blobs": [mean * 3, var * 3, [3.0]]},
-        {"type": "Scale", "name": f"{part.name}_s", **inplace, "blobs": [weight, bias], "scale_param": {"bias_term": 1}},
-    ]  # fmt: skip
+        {
+            "type": "Scale",
+            "name": f"{part.name}_s",
+            **inplace,
+            "scale_param": {"bias_term": 1},
+            "blobs": [weight, bias],
+        },
+    ]
 
 
 def snapshot(config: str = "A", *, old: bool = False, norm: bool = False) -> Net:
@@ -88,8 +94,11 @@ def without(net: Net, name: str) -> Net:
     layer = next(one for one in net["layers"] if one["name"] == name)
     old, new = layer["top"][0], layer["bottom"][0]
     at = net["layers"].index(layer)
-    joined = [{**one, "bottom": [new if bottom == old else bottom for bottom in one.get("bottom", [])],
-               "top": [new if top == old else top for top in one.get("top", [])]} for one in net["layers"][at + 1 :]]  # fmt: skip
+    renamed = {old: new}
+    joined = [
+        {**one, **{side: [renamed.get(name, name) for name in one.get(side, [])] for side in ("bottom", "top")}}
+        for one in net["layers"][at + 1 :]
+    ]
     return {**net, "layers": [*net["layers"][:at], *joined]}
 
 

@@ -21,13 +21,13 @@ Interpreter = Callable[[Tensor], Tensor]
 """(N, 3, H, W) uint8 RGB -> scores (N, K) or a score map (N, K, h, w); raises where the net cannot be run."""
 
 
-def pictures(height: int = 224, width: int = 224, count: int = 2) -> Tensor:
+def pictures(height: int = 224, width: int = 224, count: int = 1) -> Tensor:
     """(N, 3, H, W) uint8 RGB, smooth."""
     coarse = torch.randint(0, 255, (count, 3, 9, 9), generator=torch.Generator().manual_seed(1)).float()
     return F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 255).to(torch.uint8)
 
 
-SQUARE, LARGER = pictures(), pictures(250, 275, 1)
+SQUARE, LARGER = pictures(), pictures(226, 250)
 """A larger picture's sides are halved to odd numbers, where rounding and padding of a pooling show."""
 
 
@@ -44,17 +44,13 @@ def loaded(path: Path, config: str, asked: str | None) -> Model:
     return load_model(ModelSpec.parse(f"{config}@{path}"), LoadOptions(input=asked), ())
 
 
-def scores(model: Model, images: Tensor) -> Tensor:
-    """The score map (N, K, h, w) through the model's own input."""
-    return start("pytorch", model, torch.device("cpu"), "fp32")(images)
-
-
 def judge(path: Path, config: str, asked: str | None, interpreter: Interpreter, illegal: type[Exception]) -> Verdict:
     """Load a file and compare it with its description."""
     try:
         model = loaded(path, config, asked)
     except (WeightsError, UsageError) as error:
         return Verdict("refused", str(error))
+    run = start("pytorch", model, torch.device("cpu"), "fp32")
     for images in (SQUARE, LARGER):
         try:
             expected = interpreter(images)
@@ -62,7 +58,9 @@ def judge(path: Path, config: str, asked: str | None, interpreter: Interpreter, 
             if images is SQUARE:
                 return Verdict("wrong", f"it is read, and cannot be run: {error}")
             continue
-        found = scores(model, images)
+        if images is LARGER and expected.ndim == 2:
+            continue  # it flattens maps: another size is another net
+        found = run(images)
         expected = expected[:, :, None, None] if expected.ndim == 2 else expected
         if found.shape != expected.shape:
             return Verdict("wrong", f"score map {tuple(found.shape)} for {tuple(expected.shape)}")
