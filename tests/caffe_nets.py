@@ -50,13 +50,14 @@ def _norm(part: Part) -> list[Layer]:
     """BatchNorm, whose sums are three times the moments, then Scale."""
     weight, bias, mean, var = part.norm
     inplace = {"bottom": [part.name], "top": [part.name]}
+    shifted = {"bias_term": 1}
     return [
         {"type": "BatchNorm", "name": f"{part.name}_bn", **inplace, "blobs": [mean * 3, var * 3, [3.0]]},
         {
             "type": "Scale",
             "name": f"{part.name}_s",
             **inplace,
-            "scale_param": {"bias_term": 1},
+            "scale_param": shifted,
             "blobs": [weight, bias],
         },
     ]

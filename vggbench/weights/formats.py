@@ -48,13 +48,13 @@ class _Format:
 
 
 # Protobuf has no mark of its own: ONNX writes its version first (field 1, a number), Caffe the net's name (field 1,
-# text) or its layers (field 2 or 100).
+# text) or, without one, its inputs or layers (field 3, 2 or 100).
 _KERAS = _Format("Keras", (b"\x89HDF\r\n\x1a\n",), read_keras)
 _FORMATS = (
     _KERAS,
     _Format("MatConvNet", (b"MATLAB 5.0 MAT-file",), read_matconvnet),
     _Format("ONNX", (b"\x08",), read_onnx, read_description),
-    _Format("Caffe", (b"\x0a", b"\x12", b"\xa2\x06"), read_caffe),
+    _Format("Caffe", (b"\x0a", b"\x12", b"\x1a", b"\xa2\x06"), read_caffe),
 )
 
 
