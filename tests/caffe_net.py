@@ -199,7 +199,7 @@ def transformed(layer: Layer, bgr: Tensor) -> Tensor:
     if len(means) not in (0, 1, 3):
         raise Illegal("means")
     mean = torch.tensor([means[place % len(means)] if means else 0.0 for place in range(3)]).view(1, 3, 1, 1)
-    return (bgr - mean) * older.get("scale", said.get("scale", 1.0))
+    return (bgr - mean) * float(older.get("scale", said.get("scale", 1.0)))
 
 
 def _sides(said: Mapping[str, Any], stem: str, name: str, otherwise: int) -> tuple[int, int]:
@@ -278,10 +278,10 @@ def _lrn(layer: Layer, maps: Tensor) -> Tensor:
     half = size // 2
     if said.get("norm_region", 0):
         near = F.avg_pool2d(maps**2, size, 1, half)
-        return maps * (1 + alpha * near) ** -beta
+        return maps * torch.pow(1 + alpha * near, -beta)
     squares = F.pad(maps**2, (0, 0, 0, 0, half, half))
     near = sum((squares[:, place : place + maps.shape[1]] for place in range(size)), torch.zeros(()))
-    return maps / (k + alpha / size * near) ** beta
+    return maps / torch.pow(k + alpha / size * near, beta)
 
 
 def _inner_product(layer: Layer, maps: Tensor) -> Tensor:
@@ -308,7 +308,7 @@ def _batch_norm(layer: Layer, maps: Tensor) -> Tensor:
         mean, var = maps.mean((0, 2, 3)), maps.var((0, 2, 3), correction=0)
     else:
         mean, var = (value * (1 / factor if factor else factor) for value in (mean, var))
-    return (maps - mean.view(1, -1, 1, 1)) / (var.view(1, -1, 1, 1) + said.get("eps", 1e-5)).sqrt()
+    return (maps - mean.view(1, -1, 1, 1)) / torch.sqrt(var.view(1, -1, 1, 1) + said.get("eps", 1e-5))
 
 
 def _scale(layer: Layer, maps: Tensor) -> Tensor:

@@ -117,7 +117,9 @@ META_TABLE = [
     }),
     *_rows("classes", {
         NO_EFFECT: [{"description": None}, {"name": None}, {"name": NAMES[::-1]}],
-        "classes": [{"name": NAMES[:4]}, {"name": "tench"}, {"name": (1.0, 2.0, 3.0, 4.0, 5.0)}],
+        "classes": [
+            {"name": NAMES[:4]}, {"name": "tench"}, {"name": (1.0, 2.0, 3.0, 4.0, 5.0)}, {"name": ("a", *NAMES[1:4], "a")},
+        ],
     }),
 ]  # fmt: skip
 
@@ -303,3 +305,16 @@ def test_batch_normalisation_without_its_moments_is_refused(weights: int, says: 
     found = _verdict(tmp_path, changed(net, "bn_conv3_2", weights=turned), "A-BN")
     assert found.kind == "refused"
     assert says in found.says
+
+
+def test_other_files_of_matlab_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.mat"
+    write(path, {"net": {"vars": (), "params": (), "layers": ()}})
+    with pytest.raises(WeightsError, match="DagNN"):
+        loaded(path, "A", "matconvnet")
+    write(path, {"images": [1.0]})
+    with pytest.raises(WeightsError, match="holds images: expected `layers`"):
+        loaded(path, "A", "matconvnet")
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(WeightsError, match=r"version 7\.3.*-v7"):
+        loaded(path, "A", "matconvnet")

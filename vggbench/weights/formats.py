@@ -94,6 +94,11 @@ def _form(path: Path) -> _Format | None:
     if is_safetensors(head[:9], path) or head.startswith((b"PK", b"\x80")):
         return None
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
+    if head.startswith(b"MATLAB 7.3"):
+        raise WeightsError(
+            f"{path} is MATLAB's version 7.3: expected version 5, as MatConvNet's files are. In MATLAB: net = "
+            "load(FILE); save(OTHER, '-struct', 'net', '-v7')."
+        )
     if form is None:
         raise WeightsError(
             f"{path} is no weights file: expected safetensors, a PyTorch state dict, Caffe's .caffemodel, MatConvNet's "
