@@ -74,7 +74,7 @@ TABLE = [
     }),
     *_rows("drop_fc6", {NO_EFFECT: [{"rate": 0.9}, {"rate": None}], "frozen": [{"frozen": 1.0}]}),
     *_rows("prob", {
-        NO_EFFECT: [{"type": "softmaxloss"}, {"type": "softmaxloss", "class": [1.0, 2.0]}, {"type": "loss"},
+        NO_EFFECT: [{"type": "softmaxloss"}, {"class": [1.0, 2.0]}, {"type": "loss"},
                     {"type": "loss", "loss": "softmaxlog"}],
         "loss": [{"type": "loss", "loss": loss} for loss in ("log", "hinge", "logistic", "topkerror")],
         "temperature": [{"temperature": 2.0}],
@@ -118,7 +118,7 @@ META_TABLE = [
     *_rows("classes", {
         NO_EFFECT: [{"description": None}, {"name": None}, {"name": NAMES[::-1]}],
         "classes": [
-            {"name": NAMES[:4]}, {"name": "tench"}, {"name": (1.0, 2.0, 3.0, 4.0, 5.0)}, {"name": ("a", *NAMES[1:4], "a")},
+            {"name": NAMES[:4]}, {"name": "tench"}, {"name": (1.0,) * 5}, {"name": ("a", *NAMES[:3], "a")},
         ],
     }),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ _LARGEST = 1_500_000_000
 """Bytes that all compressed elements may hold: E at width 1 has 575 million."""
 _INERT = {
     "name", "type", "precious", "learningRate", "weightDecay", "momentum", "rate", "size", "rememberOutput",
+    "class",
     *(f"{what}{of}" for what in ("filters", "biases") for of in ("LearningRate", "WeightDecay", "Momentum")),
 }  # fmt: skip
 """Fields of a layer that change no value when a net is evaluated."""
@@ -32,8 +33,8 @@ _KNOWN = {
     "bnorm": {"weights", "epsilon"},
     "dropout": set(),
     "softmax": set(),
-    "softmaxloss": {"class"},
-    "loss": {"class", "loss"},
+    "softmaxloss": set(),
+    "loss": {"loss"},
 }
 """Fields of each type of layer that are read here."""
 _CEIL_PADDING = (0, 0, 1, 1)
