@@ -40,7 +40,7 @@ _PARAMETERS = (
     ("Softmax", "softmax_param", 39, 125),
     ("Transformation", "transform_param", 36, 100),
     ("Data", "data_param", 11, 107),
-    ("Data", "image_data_param", 15, 115),
+    ("ImageData", "image_data_param", 15, 115),
     ("Data", "window_data_param", 20, 129),
     ("BatchNorm", "batch_norm_param", 0, 139),
     ("Scale", "scale_param", 0, 142),
@@ -51,11 +51,13 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
     "V1Layer": (
         ("older", 1, "bytes", False), ("bottom", 2, "bytes", True), ("top", 3, "bytes", True),
         ("name", 4, "bytes", False), ("type", 5, "int32", False), ("blobs", 6, "bytes", True),
+        ("include", 32, "Rule", True),
         *((field, number, message, False) for message, field, number, _ in _PARAMETERS if number),
     ),
     "Layer": (
         ("name", 1, "bytes", False), ("type", 2, "bytes", False), ("bottom", 3, "bytes", True),
-        ("top", 4, "bytes", True), ("blobs", 7, "bytes", True),
+        ("top", 4, "bytes", True), ("blobs", 7, "bytes", True), ("include", 8, "Rule", True),
+        ("phase", 10, "int32", False),
         *((field, number, message, False) for message, field, _, number in _PARAMETERS),
     ),
     "Blob": (
@@ -63,6 +65,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
         ("width", 4, "int32", False), ("data", 5, "bytes", True), ("shape", 7, "Shape", False),
         ("double_data", 8, "bytes", True),
     ),
+    "LooseBlob": (("data", 5, "float", True), ("double_data", 8, "double", True)),
     "Shape": (("dim", 1, "int64", True),),
     "Convolution": _CONVOLUTION,
     "Pooling": _POOLING,
@@ -77,8 +80,10 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
     ),
     "ReLU": (("negative_slope", 1, "float", False), ("engine", 2, "int32", False)),
     "Softmax": (("engine", 1, "int32", False), ("axis", 2, "int64", False)),
-    "Dropout": (("dropout_ratio", 1, "float", False),),
+    "Dropout": (("dropout_ratio", 1, "float", False), ("scale_train", 2, "bool", False)),  # the second in forks
+    "Rule": (("phase", 1, "int32", False),),
     "Data": (("scale", 2, "float", False), ("mean_file", 3, "bytes", False)),
+    "ImageData": (("scale", 2, "float", False), ("mean_file", 3, "bytes", False), ("is_color", 11, "bool", False)),
     "BatchNorm": (
         ("use_global_stats", 1, "bool", False), ("moving_average_fraction", 2, "float", False),
         ("eps", 3, "float", False),
@@ -91,8 +96,8 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
 }  # fmt: skip
 PARAMETERS = {field: message for message, field, _, _ in _PARAMETERS}
 """The fields of a layer that hold settings, and their messages."""
-_MORE_ALLOWED = ("Net", "V1Layer", "Layer", "Blob", "Data")
-"""Messages with fields that matter to training and to running alone."""
+_MORE_ALLOWED = ("Data", "ImageData")
+"""Settings with more fields, which matter to training and to running alone."""
 
 
 def parsed(kind: str, data: bytes, path: Path) -> Any:

@@ -147,8 +147,9 @@ def _require_same_kinds(
         own = own[:-1]
     _require_lrn(config, has_lrn="lrn" in kinds, path=path)
     if kinds != own:
-        at = next((i for i, (a, b) in enumerate(zip(kinds, own, strict=False)) if a != b), -1)
-        name = f" ({described[at].name})" if 0 <= at < len(described) and described[at].name else ""
+        shorter = min(len(kinds), len(own))
+        at = next((i for i, (a, b) in enumerate(zip(kinds, own, strict=False)) if a != b), shorter)
+        name = f" ({described[at].name})" if at < len(described) and described[at].name else ""
         raise WeightsError(
             f"{path} does not fit config {config.name}: expected {len(own)} layers, {_near(own, at)}; found "
             f"{len(kinds)}, {_near(kinds, at)}{name}."
@@ -165,7 +166,7 @@ def _require_lrn(config: Config, *, has_lrn: bool, path: Path) -> None:
 
 
 def _near(kinds: Sequence[str], at: int) -> str:
-    return f"with {' '.join(kinds[at : at + 3]) or 'nothing'} at place {at + 1}" if at >= 0 else "or fewer"
+    return f"with {' '.join(kinds[at : at + 3]) or 'nothing'} at place {at + 1}"
 
 
 def _expected(config: Config) -> Iterator[Described]:

@@ -49,13 +49,13 @@ class _Format:
 
 
 # Protobuf has no mark of its own: ONNX writes its version first (field 1, a number), Caffe the net's name (field 1,
-# text) or its layers (field 2 or 100).
+# text) or, without one, its inputs or layers (field 3, 2 or 100).
 _KERAS = _Format("Keras", (b"\x89HDF\r\n\x1a\n",), read_keras)
 _FORMATS = (
     _KERAS,
     _Format("MatConvNet", (b"MATLAB 5.0 MAT-file",), read_matconvnet),
     _Format("ONNX", (b"\x08",), read_onnx, read_description),
-    _Format("Caffe", (b"\x0a", b"\x12", b"\xa2\x06"), read_caffe),
+    _Format("Caffe", (b"\x0a", b"\x12", b"\x1a", b"\xa2\x06"), read_caffe),
 )
 
 
@@ -103,6 +103,11 @@ def _form(path: Path) -> _Format | None:
         raise WeightsError(f"{path} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
     head = magic_of(path, 32)
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
+    if head.startswith(b"MATLAB 7.3"):
+        raise WeightsError(
+            f"{path} is MATLAB's version 7.3: expected version 5, as MatConvNet's files are. In MATLAB: net = "
+            "load(FILE); save(OTHER, '-struct', 'net', '-v7')."
+        )
     if form is None:
         raise refuse(path)
     return form

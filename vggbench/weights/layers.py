@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,7 +143,8 @@ def require_affordable(shape: tuple[int, ...], path: Path, name: str) -> None:
 _FC = ("classifier.0", "classifier.3", "classifier.6")
 
 
-def _places(config: Config) -> list[str]:
+@cache
+def _places(config: Config) -> tuple[str, ...]:
     with torch.device("meta"):
         network = VGG(config, 1, 1 / 64)
-    return [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return tuple(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear))

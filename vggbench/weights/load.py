@@ -1,5 +1,6 @@
 """Models: a network together with everything that its figures depend on."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,9 @@ def _model_from_file(
         raise WeightsError(
             f"{path} names {len(names)} classes and its last layer has {network.classes}: expected equal."
         )
+    twice = next((name for name, count in Counter(names or ()).items() if count > 1), None)
+    if twice is not None:
+        raise WeightsError(f"{path} names two of its classes {twice!r}: expected each name once, to know a folder by.")
     return Model(
         name=spec.name,
         network=network,

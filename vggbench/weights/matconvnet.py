@@ -16,7 +16,11 @@ from vggbench.weights.layers import Foreign, Norm, Weighted, for_our_epsilon, re
 
 _LARGEST = 1_500_000_000
 """Bytes that all compressed elements may hold: E at width 1 has 575 million."""
-_INERT = {"name", "type", "precious", "learningRate", "weightDecay", "momentum", "rate", "size", "rememberOutput"}
+_INERT = {
+    "name", "type", "precious", "learningRate", "weightDecay", "momentum", "rate", "size", "rememberOutput",
+    "class",
+    *(f"{what}{of}" for what in ("filters", "biases") for of in ("LearningRate", "WeightDecay", "Momentum")),
+}  # fmt: skip
 """Fields of a layer that change no value when a net is evaluated."""
 _OPTIONS = "opts"
 """Words that are handed to the layer's function: those about cuDNN change no value."""
@@ -29,8 +33,8 @@ _KNOWN = {
     "bnorm": {"weights", "epsilon"},
     "dropout": set(),
     "softmax": set(),
-    "softmaxloss": {"class"},
-    "loss": {"class", "loss"},
+    "softmaxloss": set(),
+    "loss": {"loss"},
 }
 """Fields of each type of layer that are read here."""
 _CEIL_PADDING = (0, 0, 1, 1)
@@ -42,6 +46,8 @@ _NORMALISATION = {
     "jitterLocation",
 }  # fmt: skip
 """Fields of `meta.normalization`: `averageImage` changes pixels, the others say how images are cut and varied."""
+_CHANNELS_AT = 2
+"""Place of the number of channels in `imageSize`."""
 Struct = NDArray[np.void]
 
 
@@ -64,9 +70,8 @@ def read_matconvnet(path: Path) -> Foreign:
         for layer in layers:
             _READERS[layer.type](found, layer)
             layer.require_known()
-        meta = _meta(net)
-        told = _input(meta, path), _class_names(meta)
-    return Foreign(found.layers, with_fc(found.described), complete=True, input=told[0], class_names=told[1])
+        stated, names = (_once(what, net, reader, path) for what, reader in _META.items())
+    return Foreign(found.layers, with_fc(found.described), complete=True, input=stated, class_names=names)
 
 
 def _net(content: dict[str, Any], path: Path) -> Callable[[str], Any]:
@@ -97,6 +102,11 @@ class _Layer:
                 )
             )
 
+    @property
+    def where(self) -> str:
+        """The layer, to begin a sentence."""
+        return f"Layer {self.name!r} ({self.type}) of {self._path}"
+
     def require_known(self) -> None:
         """Raise WeightsError where the layer says what is not read here and could change a value."""
         known = _KNOWN[self.type]
@@ -109,8 +119,9 @@ class _Layer:
 
     def _says(self, field: str) -> bool:
         """Whether a field holds anything that could change a value."""
-        words = [str(word.ravel()[0]) for word in self._struct[field].ravel()] if field == _OPTIONS else []
-        return bool(self._struct[field].size) and not (words and all("cudnn" in word.lower() for word in words))
+        words = [str(word.ravel()[0]) for word in self._struct[field].ravel() if word.dtype.kind == "U" and word.size]
+        about_cudnn = field == _OPTIONS and words and all("cudnn" in word.lower() for word in words)
+        return bool(self._struct[field].size) and not about_cudnn
 
     def _text(self, field: str) -> str:
         value = self._struct[field]
@@ -189,7 +200,8 @@ class _Net:
         if len(found) != 3 or not self.described or self.described[-1].kind != "conv":
             raise layer.odd()
         weight, bias, moments = (layer.tensor(values) for values in found)
-        moments = moments.reshape(-1, 2)
+        if moments.shape != (weight.numel(), 2):
+            raise layer.odd()
         var = for_our_epsilon(moments[:, 1] ** 2, 0.0)
         norm = Norm(weight.flatten(), bias.flatten(), moments[:, 0].contiguous(), var)
         self.layers[-1] = self.layers[-1]._replace(norm=norm)
@@ -212,15 +224,18 @@ class _Net:
 
     def lrn(self, layer: _Layer) -> None:
         """`param` is [N kappa alpha beta], alpha by the plain sum."""
-        size, k, alpha, beta = layer.numbers("param", ()) or (5, 1, 1, 0.5)
+        given = layer.numbers("param", ())
+        if len(given) != 4:
+            raise WeightsError(f"{layer.where} has a param of {len(given)} numbers: expected N, kappa, alpha, beta.")
+        size, k, alpha, beta = given
         self.described.append(Described("lrn", layer.name, {"size": size, "k": k, "alpha": alpha, "beta": beta}))
 
     def softmax(self, layer: _Layer) -> None:
         """Over channels; as a loss too."""
-        if layer.type == "loss" and layer.text("loss", "softmaxlog") not in ("softmaxlog", "log"):
-            self.described.append(Described(f"loss {layer.text('loss', '')}", layer.name))
-        else:
-            self.described.append(Described("softmax", layer.name))
+        loss = layer.text("loss", "softmaxlog") if layer.type == "loss" else "softmaxlog"
+        if loss == "log" and self.described and self.described[-1].kind == "softmax":
+            return  # of the posteriors that stand before it
+        self.described.append(Described("softmax" if loss == "softmaxlog" else f"loss {loss}", layer.name))
 
     def nothing(self, layer: _Layer) -> None:
         """Changes no value when a net is evaluated."""
@@ -233,16 +248,14 @@ _READERS: dict[str, Callable[[_Net, _Layer], None]] = {
 }  # fmt: skip
 
 
-def _meta(net: Callable[[str], Any]) -> Callable[[str], Struct | None]:
-    """What yields `normalization` and `classes`, which lie in `meta` or, in older files, beside the layers."""
-
-    def struct(name: str) -> Struct | None:
-        meta = net("meta")
-        inner = _field(meta, name) if meta is not None else None
-        found: Struct | None = net(name) if inner is None else inner
-        return found
-
-    return struct
+def _once(what: str, net: Callable[[str], Any], reader: Callable[[Struct, Path], Any], path: Path) -> Any:
+    """What `meta`, or older files beside the layers, say: once, or twice the same."""
+    meta = net("meta")
+    structs = [net(what), None if meta is None else _field(meta, what)]
+    told = [said for said in (reader(struct, path) for struct in structs if struct is not None) if said is not None]
+    if any(said != told[0] for said in told):
+        raise WeightsError(f"{path} says {what} twice, beside its layers and in meta, and not the same: expected one.")
+    return told[0] if told else None
 
 
 def _field(struct: Struct, name: str) -> Any:
@@ -250,17 +263,17 @@ def _field(struct: Struct, name: str) -> Any:
     return struct[name][0, 0] if name in names and struct.size else None
 
 
-def _input(meta: Callable[[str], Struct | None], path: Path) -> StatedInput | None:
+def _input(normalisation: Struct, path: Path) -> StatedInput | None:
     """RGB minus `averageImage`: a value a channel, or an image of that value throughout."""
-    normalisation = meta("normalization")
-    if normalisation is None:
-        return None
     strange = next((name for name in normalisation.dtype.names or () if name not in _NORMALISATION), None)
     if strange:
         raise WeightsError(
             f"{path} says {strange} of its normalization, which is not known here: expected averageImage and how "
             "images are cut."
         )
+    size = _field(normalisation, "imageSize")
+    if size is not None and size.size > _CHANNELS_AT and size.ravel()[_CHANNELS_AT] != 3:
+        raise WeightsError(f"{path} takes images of imageSize {size.ravel().tolist()}: expected three channels of RGB.")
     average = _field(normalisation, "averageImage")
     if average is None:
         return None
@@ -268,19 +281,26 @@ def _input(meta: Callable[[str], Struct | None], path: Path) -> StatedInput | No
     if not values.size:
         return StatedInput("RGB")
     by_channel = values.reshape(-1, values.shape[-1]) if values.ndim == 3 else values.reshape(1, -1)
+    if by_channel.shape[1] == 1:
+        by_channel = by_channel.repeat(3, axis=1)
     if by_channel.shape[1] != 3 or not np.isfinite(values).all():
         raise WeightsError(f"{path} has an averageImage of shape {values.shape}: expected three channels of RGB.")
     if np.ptp(by_channel, axis=0).max() > 1e-3:
         raise WeightsError(
-            f"{path} subtracts a mean image whose pixels differ: expected one value for each channel, since an image "
-            "of another size has no such mean. Save its mean over pixels in its place, and expect other figures."
+            f"{path} subtracts a mean image (averageImage) whose pixels differ: expected one value for each channel, "
+            "since an image of another size has no such mean. Save its mean over pixels in its place, and expect other "
+            "figures."
         )
     return StatedInput("RGB", tuple(float(value) for value in by_channel[0]))
 
 
-def _class_names(meta: Callable[[str], Struct | None]) -> tuple[str, ...] | None:
-    classes = meta("classes")
-    names = _field(classes, "name") if classes is not None else None
+def _class_names(classes: Struct, path: Path) -> tuple[str, ...] | None:
+    names = _field(classes, "name")
     if names is None or not names.size:
         return None
+    if names.dtype.kind != "O" or not all(name.size and name.dtype.kind == "U" for name in names.ravel()):
+        raise WeightsError(f"{path} has classes.name that is no list of words: expected a cell array of them.")
     return tuple(str(name.ravel()[0]) for name in names.ravel())
+
+
+_META: dict[str, Callable[[Struct, Path], Any]] = {"normalization": _input, "classes": _class_names}
