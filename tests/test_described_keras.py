@@ -1,0 +1,174 @@
+"""What a Keras file says of its net is believed or refused: every attribute of its description, changed one by one."""
+
+import copy
+import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from keras_files import Layer, layer, spelled, vgg, write_archive, write_h5
+from keras_interpreter import Interpreter
+from keras_schema import RIGHT, ROWS, Row
+from torch import Tensor
+
+from vggbench import INPUTS, LoadOptions, Model, ModelSpec, load_model
+from vggbench.backends import start
+from vggbench.errors import UsageError, WeightsError
+
+CLOSE = 1e-4
+"""Of the largest logit."""
+
+
+def _pictures(height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.randint(0, 255, (1, 3, 9, 9), generator=generator).float()
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 255).to(torch.uint8)
+
+
+SMALL, LARGE = _pictures(224, 224), _pictures(255, 329)
+"""The second pools to 7 x 10 where sizes are rounded down, and to 8 x 11 where they are rounded up."""
+
+
+def _padded(layers: list[Layer]) -> list[Layer]:
+    """As Keras 1's VGGs are: padding apart from convolutions."""
+    found: list[Layer] = []
+    for entry in layers:
+        if entry["class_name"] == "Conv2D":
+            number, form = entry["config"]["name"][4:], entry["config"]["data_format"]
+            found.append(layer("ZeroPadding2D", f"pad{number}", padding=[1, 1], data_format=form))
+            entry["config"]["padding"] = "valid"
+        found.append(entry)
+    return found
+
+
+def net(name: str) -> list[Layer]:
+    """The layers of a base of the rows."""
+    words = set(name.split())
+    layers = vgg(form="channels_first" if words & {"first", "theano"} else "channels_last", norm="norm" in words)
+    if "padded" in words:
+        layers = _padded(layers)
+        first = next(place for place, entry in enumerate(layers) if entry["class_name"] == "ZeroPadding2D")
+        if words & {"unscaled", "norm"}:
+            del layers[first if "unscaled" in words else first]
+            if "norm" in words:
+                layers.insert(first, layers.pop(first))
+    if words & {"scaled", "unscaled"}:
+        layers.insert(1, layer("Rescaling", "scale", scale=1 / 127.5, offset=-1.0))
+    if "flipping" in words:
+        layers.insert(1, layer("RandomFlip", "flip", mode="horizontal"))
+    if "bare" in words:
+        layers[-1]["config"]["activation"] = "linear"
+    return layers
+
+
+def changed(layers: list[Layer], name: str, attribute: str, value: Any) -> list[Layer]:
+    """With one change, at each layer whose name matches."""
+    layers = copy.deepcopy(layers)
+    for entry in [entry for entry in layers if fnmatch.fnmatch(entry["config"]["name"], name)]:
+        _change(layers, entry, attribute, copy.deepcopy(value))
+    return layers
+
+
+def _change(layers: list[Layer], entry: Layer, attribute: str, value: Any) -> None:
+    place = layers.index(entry)
+    if attribute == "<missing>":
+        del entry["config"][value]
+    elif attribute == "<class>":
+        entry["class_name"] = value
+    elif attribute in ("<module>", "<registered>"):
+        entry["module" if attribute == "<module>" else "registered_name"] = value
+    elif attribute in ("<call>", "<calls>", "<of>"):
+        entry[attribute.strip("<>")] = value
+    elif attribute in ("<before>", "<after>"):
+        value["config"]["name"] += str(place) if any(value["config"]["name"] == held["config"]["name"] for held in layers) else ""
+        layers.insert(place + (attribute == "<after>"), value)
+    elif attribute == "<replace>":
+        layers[place] = value
+    elif attribute == "<drop>":
+        del layers[place]
+    elif attribute == "<swap>":
+        other = next(number for number, held in enumerate(layers) if held["config"]["name"] == value)
+        layers[place], layers[other] = layers[other], layers[place]
+    else:
+        entry["config"][attribute] = value
+
+
+FORMS = ((3, "Functional", "keras"), (2, "Sequential", "h5"), (3, "Sequential", "h5"), (2, "Functional", "h5"), (3, "Functional", "h5"), (3, "Sequential", "keras"))  # fmt: skip
+"""Generation of Keras, class of the model, format."""
+FORMS_1 = ((1, "Sequential", "h5"), (1, "Functional", "h5"))
+ONLY_3 = ("<module>", "<registered>")
+
+
+def forms_of(row: Row) -> list[tuple[int, str, str]]:
+    """The spellings that can say a row's change."""
+    base, _, attribute, value, _ = row
+    found = [*FORMS, *(FORMS_1 if attribute in ("activation", "padding", "strides", "pool_size", "use_bias", "<drop>") else ())]
+    if "theano" in base:
+        return list(FORMS_1)
+    if attribute in ("<call>", "<calls>", "<of>"):
+        found = [form for form in found if form[1] == "Functional"]
+    if attribute in ONLY_3 or isinstance(value, dict) and "module" in value:
+        found = [form for form in found if form[0] == 3]
+    return found
+
+
+def written(row: Row, form: tuple[int, str, str], path: Path) -> tuple[Interpreter, Path]:
+    """A file with the row's change, and the interpreter of what it says, which has drawn its weights."""
+    base, name, attribute, value, _ = row
+    generation, kind, suffix = form
+    layers = changed(net(base), name, attribute, value)
+    config = spelled(layers, generation, kind)
+    backend = "theano" if "theano" in base else "tensorflow"
+    interpreter = Interpreter(config, backend)
+    path = path / f"x.{suffix}"
+    try:
+        interpreter.logits(_given(config, "caffe", SMALL))
+    except Exception as error:
+        interpreter.failed = repr(error)
+    if suffix == "h5":
+        write_h5(path, config, layers, interpreter.weights, backend=backend)
+    else:
+        write_archive(path, config, layers, interpreter.weights, kind)
+    return interpreter, path
+
+
+def _given(config: dict[str, Any], input: str, pictures: Tensor) -> Tensor:
+    """Pixels as they are for a net that rescales them itself."""
+    rescales = any(f'"{kind}"' in str(config).replace("'", '"') for kind in ("Rescaling", "Normalization"))
+    return pictures.float() if rescales else INPUTS[input].normalise(pictures)
+
+
+def outcome(row: Row, form: tuple[int, str, str], path: Path) -> str:
+    """RIGHT, `wrong` with the largest difference, or the refusal."""
+    interpreter, path = written(row, form, path)
+    config = "A-BN" if "norm" in row[0] else "A"
+    said = ""
+    for input in ("caffe", None):
+        try:
+            model = load_model(ModelSpec.parse(f"{config}@{path}"), LoadOptions(input=input), ())
+        except (WeightsError, UsageError) as error:
+            said = str(error) if not said else said
+            continue
+        return max(_compared(model, interpreter, str(input), pictures) for pictures in (SMALL, LARGE))
+    return said
+
+
+def _compared(model: Model, interpreter: Interpreter, input: str, pictures: Tensor) -> str:
+    expected = interpreter.logits(_given(interpreter.model, input, pictures))
+    found = start("pytorch", model, torch.device("cpu"), "fp32")(pictures)
+    if found.shape != expected.shape:
+        return f"wrong: {tuple(found.shape)} for {tuple(expected.shape)}"
+    worst = float((found - expected).abs().max() / expected.abs().max())
+    return RIGHT if worst < CLOSE else f"wrong by {worst:.1e}"
+
+
+def _id(row: Row) -> str:
+    return f"{row[0]}-{row[1]}-{row[2]}-{str(row[3])[:40]}"
+
+
+@pytest.mark.parametrize(("number", "row"), list(enumerate(ROWS)), ids=map(_id, ROWS))
+def test_an_attribute_is_believed_or_refused(number: int, row: Row, tmp_path: Path) -> None:
+    forms = forms_of(row)
+    found = outcome(row, forms[number % len(forms)], tmp_path)
+    assert found == RIGHT if row[4] == RIGHT else row[4] in found
