@@ -101,7 +101,7 @@ class Interpreter:
             return x * 1.37 + 0.1  # whatever it draws, it is not its value in evaluation
         if kind in IDENTITIES:
             return x
-        return OPERATIONS[kind](self, config, x, path)
+        return OPERATIONS.get(kind, Interpreter.other)(self, config, x, path)
 
     def drawn(self, path: tuple[str, ...], *shapes: Sequence[int], kinds: str = "") -> list[Tensor]:
         """Kernels by He, biases and means around 0, `p`ositive scales and variances."""
@@ -117,7 +117,7 @@ class Interpreter:
 
     def conv(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
         maps = _first(x, config)
-        rows, columns = config.get("kernel_size") or (config["nb_row"], config["nb_col"])
+        rows, columns = _pair(config.get("kernel_size") or (config["nb_row"], config["nb_col"]))
         old = "nb_row" in config and _format(config) == "channels_first"
         count, groups = config["filters"], config.get("groups", 1)
         shape = (rows, columns, maps.shape[1] // groups, count)
@@ -238,14 +238,14 @@ class Interpreter:
         axis = config.get("axis", -1)
         axes = [axis] if isinstance(axis, int) else list(axis or [])
         shape = [side if place in [a % x.ndim for a in axes] else 1 for place, side in enumerate(x.shape)]
-        kept = [side for side in shape if side != 1] if axes else []
+        kept = [side for side in shape if side != 1]
         if config.get("mean") is None:
             mean, variance = self.drawn(path, kept, kept, kinds=" p")[:2]
             if len(self.weights[path]) == 2:
                 self.weights[path].append(np.array(0, dtype=np.int32))
         else:
             mean, variance = (torch.tensor(config[key], dtype=torch.float32) for key in ("mean", "variance"))
-        mean, variance = (t.view(shape) if t.numel() > 1 else t for t in (mean, variance))
+        mean, variance = (t.reshape(shape) if t.numel() > 1 else t for t in (mean, variance))
         if config.get("invert"):
             return mean + x * variance.sqrt().clamp(min=1e-7)
         return (x - mean) / variance.sqrt().clamp(min=1e-7)
@@ -260,7 +260,7 @@ class Interpreter:
         return _back(F.interpolate(_first(x, config), (config["height"], config["width"]), mode="bilinear"), config)
 
     def other(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
-        return 1.5 * x  # code of somebody's own
+        return 1.5 * x  # code of somebody's own, and classes that are not worked out here: never the net's value
 
 
 OPERATIONS: dict[str, Callable[[Interpreter, dict[str, Any], Tensor, tuple[str, ...]], Tensor]] = {
@@ -317,5 +317,7 @@ def _same(maps: Tensor, size: Sequence[int], stride: Sequence[int], dilation: Se
 
 
 def _spread(shape: Sequence[int]) -> float:
-    fan = np.prod(shape) / max(shape[-1], 1) if len(shape) != 4 or shape[0] == shape[1] else np.prod(shape[1:])
-    return float((2 / fan) ** 0.5) if len(shape) > 1 else 0.1
+    if len(shape) < 2:
+        return 0.1
+    fan = np.prod(shape) / shape[-1] if len(shape) != 4 or shape[0] == shape[1] else np.prod(shape[1:])
+    return float((2 / fan) ** 0.5)

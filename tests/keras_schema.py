@@ -2,7 +2,7 @@
 
 A row is (net, layer, attribute, value, expected); RIGHT stands for the logits of the changed description, a text for a refusal that says it. Attributes in angle
 brackets change the list of layers: <before> and <after> put a layer there, <class> changes its class, <drop> takes it out, <swap> changes
-places, <missing> leaves an attribute out, <call> sets keywords of its call, <calls> and <of> set what it takes.
+places, <move> puts it before another, <missing> leaves an attribute out, <call> sets keywords of its call, <calls> and <of> set what it takes.
 """
 
 from typing import Any
@@ -25,8 +25,8 @@ def _of_class(kind: str, **config: Any) -> dict[str, Any]:
 
 
 CONV: list[Row] = [
-    ("plain", "conv3", "filters", 7, "right"),
-    ("plain", "conv1", "filters", 1, "right"),
+    ("plain", "conv3", "filters", 7, ""),
+    ("plain", "conv1", "filters", 1, ""),
     ("plain", "conv3", "kernel_size", [1, 1], ""),
     ("plain", "conv3", "kernel_size", [5, 5], ""),
     ("plain", "conv3", "kernel_size", [3, 1], ""),
@@ -126,11 +126,12 @@ PADDING: list[Row] = [
     ("plain", "pool5", "<after>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), ""),
     ("plain", "flatten", "<before>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), ""),
     ("plain", "conv1", "<before>", layer("Cropping2D", "crop", cropping=[[1, 1], [1, 1]], data_format=LAST), ""),
-    ("unscaled padded", "scale", "<before>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), ""),
-    ("unscaled padded", "scale", "<after>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), RIGHT),
-    ("norm padded", "bn1", "<before>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), ""),
-    ("norm padded", "act1", "<before>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), ""),
-    ("norm padded", "act1", "<after>", layer("ZeroPadding2D", "zero", padding=1, data_format=LAST), RIGHT),
+    ("scaled padded", "pad1", "<move>", "scale", ""),
+    ("scaled padded", "pad1", "trainable", False, RIGHT),
+    ("norm padded", "pad2", "<move>", "bn1", ""),
+    ("norm padded", "pad2", "<move>", "act1", ""),
+    ("norm padded", "pad2", "<move>", "pool1", ""),
+    ("norm padded", "pad2", "<move>", "conv2", RIGHT),
 ]  # fmt: skip
 
 FLAT: list[Row] = [
@@ -279,11 +280,11 @@ PIXELS: list[Row] = [
 ]  # fmt: skip
 
 ORDER: list[Row] = [
-    ("plain", "conv3", "<swap>", "conv4", ""),
+    ("plain", "conv3", "<swap>", "conv4", RIGHT),
     ("plain", "conv6", "<swap>", "conv7", RIGHT),
     ("plain", "conv7", "<swap>", "conv8", RIGHT),
     ("plain", "pool2", "<swap>", "conv3", ""),
-    ("plain", "fc1", "<swap>", "fc2", ""),
+    ("plain", "fc1", "<swap>", "fc2", RIGHT),
     ("plain", "drop_fc1", "<drop>", None, RIGHT),
     ("plain", "drop_fc1", "rate", 0.9, RIGHT),
     ("plain", "drop_fc1", "noise_shape", [1, 128], RIGHT),

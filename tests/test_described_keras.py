@@ -1,5 +1,6 @@
 """What a Keras file says of its net is believed or refused: every attribute of its description, changed one by one."""
 
+import contextlib
 import copy
 import fnmatch
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from vggbench import INPUTS, LoadOptions, Model, ModelSpec, load_model
 from vggbench.backends import start
-from vggbench.errors import UsageError, WeightsError
+from vggbench.errors import WeightsError
 
 CLOSE = 1e-4
 """Of the largest logit."""
@@ -48,12 +49,7 @@ def net(name: str) -> list[Layer]:
     layers = vgg(form="channels_first" if words & {"first", "theano"} else "channels_last", norm="norm" in words)
     if "padded" in words:
         layers = _padded(layers)
-        first = next(place for place, entry in enumerate(layers) if entry["class_name"] == "ZeroPadding2D")
-        if words & {"unscaled", "norm"}:
-            del layers[first if "unscaled" in words else first]
-            if "norm" in words:
-                layers.insert(first, layers.pop(first))
-    if words & {"scaled", "unscaled"}:
+    if "scaled" in words:
         layers.insert(1, layer("Rescaling", "scale", scale=1 / 127.5, offset=-1.0))
     if "flipping" in words:
         layers.insert(1, layer("RandomFlip", "flip", mode="horizontal"))
@@ -87,6 +83,9 @@ def _change(layers: list[Layer], entry: Layer, attribute: str, value: Any) -> No
         layers[place] = value
     elif attribute == "<drop>":
         del layers[place]
+    elif attribute == "<move>":
+        layers.remove(entry)
+        layers.insert(next(number for number, held in enumerate(layers) if held["config"]["name"] == value), entry)
     elif attribute == "<swap>":
         other = next(number for number, held in enumerate(layers) if held["config"]["name"] == value)
         layers[place], layers[other] = layers[other], layers[place]
@@ -122,10 +121,8 @@ def written(row: Row, form: tuple[int, str, str], path: Path) -> tuple[Interpret
     backend = "theano" if "theano" in base else "tensorflow"
     interpreter = Interpreter(config, backend)
     path = path / f"x.{suffix}"
-    try:
-        interpreter.logits(_given(config, "caffe", SMALL))
-    except Exception as error:
-        interpreter.failed = repr(error)
+    with contextlib.suppress(RuntimeError, IndexError):  # of a description that no input fits
+        interpreter.logits(_given(config, SMALL))
     if suffix == "h5":
         write_h5(path, config, layers, interpreter.weights, backend=backend)
     else:
@@ -133,29 +130,28 @@ def written(row: Row, form: tuple[int, str, str], path: Path) -> tuple[Interpret
     return interpreter, path
 
 
-def _given(config: dict[str, Any], input: str, pictures: Tensor) -> Tensor:
-    """Pixels as they are for a net that rescales them itself."""
-    rescales = any(f'"{kind}"' in str(config).replace("'", '"') for kind in ("Rescaling", "Normalization"))
-    return pictures.float() if rescales else INPUTS[input].normalise(pictures)
+def _rescales(config: dict[str, Any]) -> bool:
+    return any(repr(kind) in str(config) for kind in ("Rescaling", "Normalization"))
 
 
-def outcome(row: Row, form: tuple[int, str, str], path: Path) -> str:
-    """RIGHT, `wrong` with the largest difference, or the refusal."""
-    interpreter, path = written(row, form, path)
-    config = "A-BN" if "norm" in row[0] else "A"
-    said = ""
-    for input in ("caffe", None):
-        try:
-            model = load_model(ModelSpec.parse(f"{config}@{path}"), LoadOptions(input=input), ())
-        except (WeightsError, UsageError) as error:
-            said = str(error) if not said else said
-            continue
-        return max(_compared(model, interpreter, str(input), pictures) for pictures in (SMALL, LARGE))
-    return said
+def _given(config: dict[str, Any], pictures: Tensor) -> Tensor:
+    """Pixels as they are for a net that rescales them itself, else as Keras's VGGs have them."""
+    return pictures.float() if _rescales(config) else INPUTS["caffe"].normalise(pictures)
 
 
-def _compared(model: Model, interpreter: Interpreter, input: str, pictures: Tensor) -> str:
-    expected = interpreter.logits(_given(interpreter.model, input, pictures))
+def outcome(row: Row, form: tuple[int, str, str], folder: Path) -> str:
+    """RIGHT, `wrong` and by how much, or the refusal."""
+    interpreter, path = written(row, form, folder)
+    input = None if _rescales(interpreter.model) else "caffe"
+    try:
+        model = load_model(ModelSpec.parse(f"{'A-BN' if 'norm' in row[0] else 'A'}@{path}"), LoadOptions(input=input), ())
+    except WeightsError as error:
+        return str(error)
+    return max(_compared(model, interpreter, pictures) for pictures in (SMALL, LARGE))
+
+
+def _compared(model: Model, interpreter: Interpreter, pictures: Tensor) -> str:
+    expected = interpreter.logits(_given(interpreter.model, pictures))
     found = start("pytorch", model, torch.device("cpu"), "fp32")(pictures)
     if found.shape != expected.shape:
         return f"wrong: {tuple(found.shape)} for {tuple(expected.shape)}"

@@ -141,8 +141,8 @@ def _require_same_kinds(
         own = own[:-1]
     _require_lrn(config, has_lrn="lrn" in kinds, path=path)
     if kinds != own:
-        at = next((i for i, (a, b) in enumerate(zip(kinds, own, strict=False)) if a != b), -1)
-        name = f" ({described[at].name})" if 0 <= at < len(described) and described[at].name else ""
+        at = next((i for i, (a, b) in enumerate(zip(kinds, own, strict=False)) if a != b), min(len(kinds), len(own)))
+        name = f" ({described[at].name})" if at < len(described) and described[at].name else ""
         raise WeightsError(
             f"{path} does not fit config {config.name}: expected {len(own)} layers, {_near(own, at)}; found "
             f"{len(kinds)}, {_near(kinds, at)}{name}."
@@ -159,7 +159,7 @@ def _require_lrn(config: Config, *, has_lrn: bool, path: Path) -> None:
 
 
 def _near(kinds: Sequence[str], at: int) -> str:
-    return f"with {' '.join(kinds[at : at + 3]) or 'nothing'} at place {at + 1}" if at >= 0 else "or fewer"
+    return f"with {' '.join(kinds[at : at + 3]) or 'nothing'} at place {at + 1}"
 
 
 def _expected(config: Config) -> Iterator[Described]:
@@ -208,9 +208,10 @@ def _shown(value: Any) -> str:
 
 
 def with_fc(described: Sequence[Described]) -> tuple[Described, ...]:
-    """Convolutions after the last pooling are fully connected layers."""
+    """Convolutions after the last pooling are fully connected layers, of which there are three."""
     last = max((place for place, layer in enumerate(described) if layer.kind == "pool"), default=len(described))
+    heads = [place for place, layer in enumerate(described) if layer.kind in ("conv", "fc")][-3:]
     return tuple(
-        Described("fc", layer.name, layer.facts) if layer.kind == "conv" and place > last else layer
+        Described("fc", layer.name, layer.facts) if layer.kind == "conv" and place > last and place in heads else layer
         for place, layer in enumerate(described)
     )

@@ -107,12 +107,17 @@ def _described(config: dict[str, Any], group: Any, container: str | None, backen
     else:
         found = list(_by_name(group, layers, path))
     _require_few([(layer.name, datasets) for layer, datasets in found], path)
-    tensors = [(layer, [_tensor(dataset, path) for dataset in datasets]) for layer, datasets in found]
+    tensors = [(layer, [_tensor(dataset, path) for dataset in _used(layer, datasets)]) for layer, datasets in found]
     kernels = [held[0] for layer, held in tensors if layer.kind == "Conv2D" and held]
     net = KerasNet(path, flipped=_is_flipped(kernels, backend, path))
     for layer, held in tensors:
         net.take(layer, held)
     return net.read()
+
+
+def _used(layer: KerasLayer, datasets: list[Any]) -> list[Any]:
+    """Without the count of images that Normalization saw, a whole number."""
+    return datasets[:2] if layer.kind == "Normalization" else datasets
 
 
 def _of_keys(group: Any, container: str, keys: tuple[str, ...], path: Path) -> list[Any]:
