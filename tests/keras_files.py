@@ -84,7 +84,7 @@ def spelled(layers: list[Layer], generation: int, kind: str = "Functional", name
         ends = [[entry["name"], 0, 0] for entry in (listed[0], listed[-1])]
         ends = ends if generation == 3 else [[end] for end in ends]
         config = {"name": name, "trainable": True, "layers": listed, "input_layers": ends[0], "output_layers": ends[1]}
-    return {"class_name": kind, "config": config} | ({"module": "keras", "registered_name": kind} if generation == 3 else {})
+    return {"class_name": kind, "config": config} | ({"module": "keras" if kind == "Sequential" else "keras.src.models.functional", "registered_name": kind} if generation == 3 else {})
 
 
 def _one(entry: Layer, generation: int) -> dict[str, Any]:

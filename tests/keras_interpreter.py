@@ -46,17 +46,27 @@ class Interpreter:
         self._before_softmax: dict[int, tuple[Tensor, Tensor]] = {}
         self._grid: tuple[int, int] = (1, 1)
         self._fixed = False
+        self.is_legal, self.is_marked = False, False
+        """Whether an input fits; whether a layer stood in for one that is not worked out here."""
+
+    @property
+    def takes_channels_first(self) -> bool:
+        """Whether its images are (N, 3, H, W)."""
+        return self._takes_channels_first(self.model)
+
+    def output(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> what the model yields."""
+        return self._model(self.model, images if self.takes_channels_first else images.permute(0, 2, 3, 1), ())
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> a score map (N, K, h, w); the first call, at 224 x 224, fixes the windows of Flatten."""
         count, self._grid = len(images), (1, 1)
-        x = images if self._takes_channels_first(self.model) else images.permute(0, 2, 3, 1)
-        out = self._model(self.model, x, ())
+        out = self.output(images)
         self._fixed = True
         out = self._before_softmax.get(id(out), (out, out))[1]
         if out.ndim == 2:
             return out.view(count, *self._grid, -1).permute(0, 3, 1, 2)
-        return out if self._takes_channels_first(self.model) else out.permute(0, 3, 1, 2)
+        return out if self.takes_channels_first else out.permute(0, 3, 1, 2)
 
     def _takes_channels_first(self, model: dict[str, Any]) -> bool:
         listed = model["config"] if isinstance(model["config"], list) else model["config"]["layers"]
@@ -98,6 +108,7 @@ class Interpreter:
         config = {OLD.get(key, key): value for key, value in layer["config"].items()}
         path = (*path, config["name"])
         if keywords.get("training") and (kind in IDENTITIES or kind == "BatchNormalization"):
+            self.is_marked = True
             return x * 1.37 + 0.1  # whatever it draws, it is not its value in evaluation
         if kind in IDENTITIES:
             return x
@@ -200,7 +211,7 @@ class Interpreter:
             return OPERATIONS[said["class_name"]](self, said["config"], x, ())
         name = said["config"] if isinstance(said, dict) else said or "linear"
         if isinstance(said, dict) and said.get("module", "builtins") not in ("builtins", "keras.activations"):
-            return 2 * x  # somebody's own function
+            return self.other({}, x, ())  # somebody's own function
         return self.softmax({}, x, ()) if name == "softmax" else ACTIVATIONS[name](x)
 
     def softmax(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
@@ -260,6 +271,7 @@ class Interpreter:
         return _back(F.interpolate(_first(x, config), (config["height"], config["width"]), mode="bilinear"), config)
 
     def other(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
+        self.is_marked = True
         return 1.5 * x  # code of somebody's own, and classes that are not worked out here: never the net's value
 
 

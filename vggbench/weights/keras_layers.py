@@ -121,14 +121,10 @@ class KerasNet:
         weight = kernel.T.contiguous()
         convs = [held for held in self._layers if held.weight.ndim == 4]
         if len(convs) == len(self._layers) and convs:
-            if self._order is None:
-                raise WeightsError(
-                    f"{self._path} says of no layer that it flattens the maps before {layer.name!r}: expected Flatten."
-                )
             if self._order == _ROWS_FIRST and weight.shape[1] == 49 * len(convs[-1].weight):
                 weight = channels_first(kernel, len(convs[-1].weight))
         self._layers.append(Weighted(layer.name, weight, bias))
-        self._described.append(Described("fc", layer.name))
+        self._described.append(Described("fc" if self._order else "Dense on maps", layer.name))
         self._activated(layer)
 
     def pool(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
@@ -307,8 +303,8 @@ class KerasNet:
 
     def _require_known(self, layer: KerasLayer) -> None:
         for name, value in layer.config.items():
-            is_known = name in _SETTINGS[layer.kind] | _INERT and not (name == "dtype" and _QUANTISED.search(str(value)))
-            if not is_known and value is not None:
+            quantises = name == "dtype" and _QUANTISED.search(str(value))
+            if value is not None and (quantises or name not in _SETTINGS[layer.kind] | _INERT):
                 raise self._other(layer, name, value)
 
     def _other(self, layer: KerasLayer, setting: str, value: Any) -> WeightsError:

@@ -118,6 +118,10 @@ class _Chain:
 
     def _take(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node of the chain."""
+        if self._ended and node.op_type not in PASSING:
+            raise WeightsError(
+                f"{self._path} goes on with {node.op_type} after an average or softmax: expected no layer."
+            )
         if node.op_type in _AFFINE:
             require_own(node, _AFFINE, self._path)
             self._add_constant(node)
@@ -126,10 +130,6 @@ class _Chain:
         if node.op_type in PASSING:
             self._pass(node, attributes)
             return
-        if self._ended:
-            raise WeightsError(
-                f"{self._path} goes on with {node.op_type} after an average or softmax: expected no layer."
-            )
         kind = KINDS[node.op_type]
         if self._channels_last and node.op_type not in ("Relu", "MatMul", "Gemm"):
             raise self._odd(node, f"{node.op_type} on maps with channels last")

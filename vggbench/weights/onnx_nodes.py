@@ -45,8 +45,8 @@ _ALWAYS_TESTING = 7
 """The first set of operators that needs no `is_test`."""
 _OWN = ("", "ai.onnx")
 """ONNX's own domain."""
-_SAME = (b"SAME_UPPER", b"SAME_LOWER")
-_PADS = (b"NOTSET", b"VALID", *_SAME)
+_SAME = ("SAME_UPPER", "SAME_LOWER")
+_PADS = ("NOTSET", "VALID", *_SAME)
 """Ways to pad by themselves."""
 
 
@@ -98,7 +98,7 @@ def require_usual(node: Any, attributes: dict[str, Any], opset: int, path: Path)
         value = attributes.get(name, defaults.get(name, usual))
         if not same(value, usual):
             raise odd(node, f"{node.op_type} with {name} {value}", path)
-    if attributes.get("auto_pad", b"NOTSET") not in _PADS:
+    if attributes.get("auto_pad", "NOTSET") not in _PADS:
         raise odd(node, f"{node.op_type} with auto_pad {attributes['auto_pad']}", path)
     if node.op_type in ("BatchNormalization", "MaxPool") and len(node.output) > 1:
         raise odd(node, f"{node.op_type} with {len(node.output)} outputs", path)
@@ -114,18 +114,18 @@ def odd(node: Any, what: str, path: Path) -> WeightsError:
 
 def rounds_up(node: Any, attributes: dict[str, Any], path: Path) -> bool:
     """Whether a pooling does: by its mode, or by padding itself at the end."""
-    padding = attributes.get("auto_pad", b"NOTSET")
-    if padding == b"SAME_LOWER" or (padding != b"NOTSET" and attributes.get("ceil_mode")):
+    padding = attributes.get("auto_pad", "NOTSET")
+    if padding == "SAME_LOWER" or (padding != "NOTSET" and attributes.get("ceil_mode")):
         raise odd(node, f"MaxPool with auto_pad {padding}", path)
-    return padding == b"SAME_UPPER" or bool(attributes.get("ceil_mode", 0))
+    return padding == "SAME_UPPER" or bool(attributes.get("ceil_mode", 0))
 
 
 def require_padded(node: Any, weight: Tensor, attributes: dict[str, Any], path: Path) -> None:
     """A convolution keeps its map's size; one that stands for an fc layer takes its windows unpadded."""
     side = weight.shape[-1]
     usual = [0 if side == FC6_KERNEL else side // 2] * 4
-    padding = attributes.get("auto_pad", b"NOTSET")
-    pads = attributes.get("pads", [0] * 4) if padding == b"NOTSET" else [side // 2] * 4 if padding in _SAME else [0] * 4
+    padding = attributes.get("auto_pad", "NOTSET")
+    pads = attributes.get("pads", [0] * 4) if padding == "NOTSET" else [side // 2] * 4 if padding in _SAME else [0] * 4
     if pads != usual:
         raise WeightsError(f"{path} pads {node.name or 'a convolution'} by {pads}: expected {usual}.")
     kernel = attributes.get("kernel_shape", list(weight.shape[2:]))
@@ -147,8 +147,9 @@ def tensor(value: Any, path: Path) -> Tensor:
 
 
 def value_of(attribute: Any) -> Any:
-    """An attribute's, sequences as lists."""
+    """An attribute's, texts as such, sequences as lists."""
     from onnx.helper import get_attribute_value
 
     value = get_attribute_value(attribute)
+    value = value.decode(errors="replace") if isinstance(value, bytes) else value
     return list(value) if isinstance(value, list | tuple) else value

@@ -48,6 +48,7 @@ class Shapes:
             return
         empty = [helper.make_empty_tensor_value_info(name) for name in feeds]
         outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
+        node.domain = ""  # which `ai.onnx` is, too
         model = helper.make_model(helper.make_graph([node], "shape", empty, outputs), opset_imports=self._opsets)
         for name, value in zip(node.output, ReferenceEvaluator(model).run(None, feeds), strict=True):
             if np.size(value) <= _SMALL:
