@@ -197,11 +197,11 @@ import keras, numpy as np
 for path in sys.argv[1:]:
     given = np.load(path + ".npy")
     try:
-        net = keras.models.load_model(path, compile=False)
+        found = keras.models.load_model(path, compile=False)(given, training=False)
     except Exception as error:
         print(path, type(error).__name__, str(error)[:300].replace(chr(10), " "))
         continue
-    np.save(path + ".found.npy", net(given, training=False).detach().cpu().numpy())
+    np.save(path + ".found.npy", found.detach().cpu().numpy())
 """
 
 

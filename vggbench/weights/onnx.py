@@ -71,7 +71,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 class _Chain:
-    """The operators from the images to the scores, one after the other, followed for images of 224 x 224."""
+    """The operators from the images to the scores, one after the other, followed for images of the graph's own size."""
 
     def __init__(self, model: Any, path: Path) -> None:
         self._graph, self._path = model.graph, path
@@ -81,6 +81,7 @@ class _Chain:
             raise WeightsError(f"{path} takes {len(inputs)} inputs: expected images alone.")
         self._data = inputs[0].name
         self._dims, self._channels_last = _image_dims(inputs[0], path)  # (N, C, H, W), whatever their order there
+        self._given = self._dims[2:]
         self._shapes = Shapes(self._values, model.opset_import)
         self._shapes.keep(self._data, self._actual)
         self._layers: list[Weighted] = []
@@ -108,7 +109,8 @@ class _Chain:
             )
         if math.prod(self._dims[2:]) != 1:
             raise WeightsError(
-                f"{self._path} yields maps of {self._dims[2:]} from {CROP} x {CROP}: expected one position."
+                f"{self._path} yields maps of {self._dims[2:]} from {self._given[0]} x {self._given[1]}: expected one "
+                "position."
             )
         scale, shift = self._affine
         stated = StatedInput(None, tuple((-shift / scale).tolist()), tuple((1 / scale).tolist()))
@@ -144,7 +146,8 @@ class _Chain:
             var = for_our_epsilon(var, float(attributes.get("epsilon", EPSILON)))
             self._layers[-1] = self._layers[-1]._replace(norm=Norm(scale, shift, mean, var))
         elif kind == "pool":
-            self._dims = (*self._dims[:2], *(side // 2 for side in self._dims[2:]))
+            odd_too = self._described[-1].facts["rounding"] == "ceil"
+            self._dims = (*self._dims[:2], *((side + odd_too) // 2 for side in self._dims[2:]))
 
     def _weighted(self, node: Any, attributes: dict[str, Any]) -> None:
         is_conv = node.op_type == "Conv"
@@ -161,8 +164,8 @@ class _Chain:
         bias = self._bias(node, biases[0], len(weight)) if biases else torch.zeros(len(weight))
         self._layers.append(Weighted(node.name or node.input[1], weight, bias))
         self._has_bias = bool(biases)
-        sides = tuple(side if weight.shape[-1] != FC6_KERNEL else 1 for side in self._dims[2:])
-        self._dims = (self._dims[0], len(weight), *(sides if is_conv else ()))
+        taken = FC6_KERNEL - 1 if weight.shape[-1] == FC6_KERNEL else 0
+        self._dims = (self._dims[0], len(weight), *(side - taken for side in self._dims[2:] if is_conv))
 
     def _bias(self, node: Any, bias: Tensor, outputs: int) -> Tensor:
         """One number for each output, however it is broadcast."""
@@ -191,7 +194,7 @@ class _Chain:
             self._layers[-1] = self._layers[-1]._replace(bias=by_channel.to(torch.float32))
             self._has_bias = True
         else:
-            raise self._odd(node, node.op_type)
+            self._described.append(Described(node.op_type, node.name or node.output[0]))  # of another net
 
     def _rescale(self, node: Any, by: Tensor, *, first: bool) -> None:
         scale, shift = self._affine
@@ -305,12 +308,7 @@ def _image_dims(value: Any, path: Path) -> tuple[Dims, bool]:
         )
     last = sizes[3] == _COLOURS and sizes[1] != _COLOURS
     high, wide = sizes[1:3] if last else sizes[2:4]
-    if {high, wide} - {0, CROP}:
-        raise WeightsError(
-            f"{path} takes images of {high or 'any'} x {wide or 'any'} alone: expected {CROP} x {CROP} or any size. "
-            "Export it with free sizes."
-        )
-    return (sizes[0] or 2, _COLOURS, CROP, CROP), last
+    return (sizes[0] or 2, _COLOURS, high or CROP, wide or CROP), last
 
 
 def _by_channel(constant: Tensor, dims: Dims, axis: int) -> Tensor | None:
