@@ -60,8 +60,8 @@ _PADDED = ("Conv2D", "MaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
 class KerasNet:
     """Layers read so far; `tensors` of each are as the file has them."""
 
-    def __init__(self, path: Path, *, flipped: bool) -> None:
-        self._path, self._flipped = path, flipped
+    def __init__(self, path: Path, *, channels_last: bool, flipped: bool) -> None:
+        self._path, self._channels_last, self._flipped = path, channels_last, flipped
         self._layers: list[Weighted] = []
         self._described: list[Described] = []
         self._affine: tuple[Tensor, Tensor] | None = None  # x -> x * first + second, (3,) each
@@ -97,7 +97,7 @@ class KerasNet:
     def conv(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """Kernels (row, column, in, out), or (out, in, row, column) of Keras 1 with channels first."""
         kernel, bias = self._kernel_and_bias(layer, tensors, 4)
-        weight = kernel.permute(3, 2, 0, 1) if is_channels_last(kernel, layer.config) else kernel
+        weight = kernel.permute(3, 2, 0, 1) if self._channels_last else kernel
         weight = (weight.flip(2, 3) if self._flipped else weight).contiguous()
         self._layers.append(Weighted(layer.name, weight, bias))
         self._agree_on_format(layer)
@@ -329,13 +329,9 @@ _READERS: dict[str, Callable[[KerasNet, KerasLayer, list[Tensor]], None]] = {
 _ROWS_FIRST, _CHANNELS_FIRST = "row, column, channel", "channel, row, column"
 
 
-def is_channels_last(kernel: Tensor, config: dict[str, Any] | None = None) -> bool:
-    """Whether a kernel is (row, column, in, out) and not (out, in, row, column), by where its two equal sides lie."""
-    first, last = kernel.shape[0] == kernel.shape[1], kernel.shape[2] == kernel.shape[3]
-    if first and last and config and "kernel_size" in config:
-        side = _pair(config["kernel_size"])
-        first, last = tuple(kernel.shape[:2]) == side, tuple(kernel.shape[2:]) == side
-    return first or not last
+def is_channels_last(kernel: Tensor) -> bool:
+    """Whether a kernel can be (row, column, in, out), by its two equal sides; (out, in, row, column) of Keras 1 else."""
+    return kernel.shape[0] == kernel.shape[1] or kernel.shape[2] != kernel.shape[3]
 
 
 def _pair(value: Any) -> tuple[int, int]:
