@@ -30,29 +30,68 @@ def layer(kind: str, name: str, **config: Any) -> Layer:
     return {"class_name": kind, "config": {"name": name, "trainable": True, **config}}
 
 
-def vgg(table: str = "A", *, form: str = "channels_last", norm: bool = False, channels: tuple[int, ...] = (2, 4, 8, 16, 16)) -> list[Layer]:
+def vgg(
+    table: str = "A", *, form: str = "channels_last", norm: bool = False, channels: tuple[int, ...] = (2, 4, 8, 16, 16)
+) -> list[Layer]:
     """The layers of a narrow net as Keras writes them, every setting spelled out."""
     from vggbench.configs import CONFIGS
 
-    found: list[Layer] = [layer("InputLayer", "input", batch_shape=[None, 224, 224, 3] if form == "channels_last" else [None, 3, 224, 224], dtype="float32")]
+    found: list[Layer] = [
+        layer(
+            "InputLayer",
+            "input",
+            batch_shape=[None, 224, 224, 3] if form == "channels_last" else [None, 3, 224, 224],
+            dtype="float32",
+        )
+    ]
     convs = 0
     for stage, tokens in enumerate(CONFIGS[table].table.split("M")[:-1]):
         for token in tokens.split():
             convs += 1
             found.append(conv(f"conv{convs}", channels[stage], int(token), form, None if norm else "relu"))
             if norm:
-                found.append(layer("BatchNormalization", f"bn{convs}", axis=-1 if form == "channels_last" else 1, momentum=0.99, epsilon=0.001, center=True, scale=True))
+                found.append(
+                    layer(
+                        "BatchNormalization",
+                        f"bn{convs}",
+                        axis=-1 if form == "channels_last" else 1,
+                        momentum=0.99,
+                        epsilon=0.001,
+                        center=True,
+                        scale=True,
+                    )
+                )
                 found.append(layer("Activation", f"act{convs}", activation="relu"))
-        found.append(layer("MaxPooling2D", f"pool{stage + 1}", pool_size=[2, 2], padding="valid", strides=[2, 2], data_format=form))
+        found.append(
+            layer(
+                "MaxPooling2D", f"pool{stage + 1}", pool_size=[2, 2], padding="valid", strides=[2, 2], data_format=form
+            )
+        )
     found.append(layer("Flatten", "flatten", data_format=form))
     for name, units in (("fc1", channels[0] * 64), ("fc2", channels[0] * 64), ("predictions", 5)):
-        found.append(layer("Dense", name, units=units, activation="softmax" if units == 5 else "relu", use_bias=True, kernel_regularizer=None))
+        found.append(
+            layer(
+                "Dense",
+                name,
+                units=units,
+                activation="softmax" if units == 5 else "relu",
+                use_bias=True,
+                kernel_regularizer=None,
+            )
+        )
         if units != 5:
             found.append(layer("Dropout", f"drop_{name}", rate=0.5, seed=None, noise_shape=None))
     return found
 
 
-def conv(name: str, filters: int, side: int = 3, form: str = "channels_last", activation: str | None = "relu", padding: str = "same") -> Layer:
+def conv(
+    name: str,
+    filters: int,
+    side: int = 3,
+    form: str = "channels_last",
+    activation: str | None = "relu",
+    padding: str = "same",
+) -> Layer:
     """A convolution with all its settings."""
     return layer(
         "Conv2D", name, filters=filters, kernel_size=[side, side], strides=[1, 1], padding=padding, data_format=form,
@@ -84,18 +123,33 @@ def spelled(layers: list[Layer], generation: int, kind: str = "Functional", name
         ends = [[entry["name"], 0, 0] for entry in (listed[0], listed[-1])]
         ends = ends if generation == 3 else [[end] for end in ends]
         config = {"name": name, "trainable": True, "layers": listed, "input_layers": ends[0], "output_layers": ends[1]}
-    return {"class_name": kind, "config": config} | ({"module": "keras" if kind == "Sequential" else "keras.src.models.functional", "registered_name": kind} if generation == 3 else {})
+    return {"class_name": kind, "config": config} | (
+        {"module": "keras" if kind == "Sequential" else "keras.src.models.functional", "registered_name": kind}
+        if generation == 3
+        else {}
+    )
 
 
 def _one(entry: Layer, generation: int) -> dict[str, Any]:
     if entry["class_name"] in MODELS:
         inner = spelled(entry["layers"], generation, entry["class_name"], entry["config"]["name"])
-        return inner | ({"name": entry["config"]["name"]} if generation < 3 and isinstance(inner["config"], list) else {})
+        return inner | (
+            {"name": entry["config"]["name"]} if generation < 3 and isinstance(inner["config"], list) else {}
+        )
     found: dict[str, Any] = {"class_name": entry["class_name"], "config": dict(entry["config"])}
     if generation == 3:
-        policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
+        policy = {
+            "module": "keras",
+            "class_name": "DTypePolicy",
+            "config": {"name": "float32"},
+            "registered_name": None,
+        }
         found["config"] = {"dtype": policy} | found["config"]
-        return {"module": "keras.layers", "registered_name": None} | found | {key: entry[key] for key in ("module", "registered_name") if key in entry}
+        return (
+            {"module": "keras.layers", "registered_name": None}
+            | found
+            | {key: entry[key] for key in ("module", "registered_name") if key in entry}
+        )
     if generation == 2 and "batch_shape" in found["config"]:
         found["config"]["batch_input_shape"] = found["config"].pop("batch_shape")
     if generation == 1:
@@ -125,7 +179,10 @@ def _node(of: list[Any], keywords: dict[str, Any], generation: int) -> Any:
     if generation < 3:
         return [[name, node, 0, keywords] for name, node in ends]
     tensors = [
-        {"class_name": "__keras_tensor__", "config": {"shape": [None], "dtype": "float32", "keras_history": [name, node, 0]}}
+        {
+            "class_name": "__keras_tensor__",
+            "config": {"shape": [None], "dtype": "float32", "keras_history": [name, node, 0]},
+        }
         for name, node in ends
     ]
     return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": keywords}
@@ -134,7 +191,15 @@ def _node(of: list[Any], keywords: dict[str, Any], generation: int) -> Any:
 # ---------------------------------------------------------------- files
 
 
-def write_h5(path: Path, config: dict[str, Any] | None, layers: list[Layer], weights: Weights, *, backend: str = "tensorflow", **options: Any) -> None:
+def write_h5(
+    path: Path,
+    config: dict[str, Any] | None,
+    layers: list[Layer],
+    weights: Weights,
+    *,
+    backend: str = "tensorflow",
+    **options: Any,
+) -> None:
     """What model.save('x.h5') writes, or save_weights where `config` is None; `options` are those of each dataset."""
     with h5py.File(path, "w") as file:
         group = file.create_group("model_weights") if config else file
@@ -147,7 +212,9 @@ def write_h5(path: Path, config: dict[str, Any] | None, layers: list[Layer], wei
             held = list(_named(entry, weights, ()))
             held.sort(key=lambda one: one[2])  # frozen ones come last
             top = group.create_group(entry["config"]["name"])
-            top.attrs["weight_names"] = np.array([name.encode() for name, _, _ in held], dtype="S") if held else np.array([])
+            top.attrs["weight_names"] = (
+                np.array([name.encode() for name, _, _ in held], dtype="S") if held else np.array([])
+            )
             for name, array, _ in held:
                 top.create_dataset(name, data=array, **(options if array.shape else {}))
 
@@ -173,7 +240,9 @@ def variables(entry: Layer) -> list[str]:
     return [name for name in _VARIABLES.get(kind, ()) if name not in left_out]
 
 
-def write_archive(path: Path, config: dict[str, Any], layers: list[Layer], weights: Weights, kind: str = "Functional") -> None:
+def write_archive(
+    path: Path, config: dict[str, Any], layers: list[Layer], weights: Weights, kind: str = "Functional"
+) -> None:
     """What model.save('x.keras') writes."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))

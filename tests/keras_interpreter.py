@@ -193,7 +193,7 @@ class Interpreter:
         axes = [axis for axis, side in enumerate(x.shape[1:], 1) if side > sides[axis - 1]]
         if not axes or x.ndim != 4:
             return x
-        rows, columns = ((1, 2) if sides[0] == sides[1] else (2, 3))
+        rows, columns = (1, 2) if sides[0] == sides[1] else (2, 3)
         found = x.unfold(rows, sides[rows - 1], 1).unfold(columns, sides[columns - 1], 1)  # windows lie at the end
         self._grid = (found.shape[rows], found.shape[columns])
         if rows == 1:
@@ -224,7 +224,11 @@ class Interpreter:
     def relu(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
         slope, threshold = config.get("negative_slope") or 0.0, config.get("threshold") or 0.0
         out = torch.where(x >= threshold, x, slope * (x - threshold))
-        return out if config.get("max_value") is None else torch.where(x >= threshold, x.clamp(max=config["max_value"]), out)
+        return (
+            out
+            if config.get("max_value") is None
+            else torch.where(x >= threshold, x.clamp(max=config["max_value"]), out)
+        )
 
     def leaky(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
         return F.leaky_relu(x, config.get("negative_slope", config.get("alpha", 0.3)))
@@ -234,7 +238,10 @@ class Interpreter:
         axis = axis[0] if isinstance(axis, list) else axis
         size, shape = x.shape[axis], [-1 if place == axis % x.ndim else 1 for place in range(x.ndim)]
         scale, center = config.get("scale", True), config.get("center", True)
-        held = [t.view(shape) for t in self.drawn(path, *[[size]] * (2 + scale + center), kinds="p" * scale + " " * center + " p")]
+        held = [
+            t.view(shape)
+            for t in self.drawn(path, *[[size]] * (2 + scale + center), kinds="p" * scale + " " * center + " p")
+        ]
         x = (x - held[-2]) / torch.sqrt(held[-1] + config.get("epsilon", 1e-3))
         x = x * held[0] if scale else x
         return x + held[scale] if center else x
@@ -243,7 +250,9 @@ class Interpreter:
         first = x.shape[1] == 3 and x.shape[-1] != 3
         scale, offset = (torch.tensor(config.get(key, other)) for key, other in (("scale", 1.0), ("offset", 0.0)))
         shape = (3, 1, 1) if first else (3,)
-        return x * (scale.view(shape) if scale.numel() == 3 else scale) + (offset.view(shape) if offset.numel() == 3 else offset)
+        return x * (scale.view(shape) if scale.numel() == 3 else scale) + (
+            offset.view(shape) if offset.numel() == 3 else offset
+        )
 
     def normalization(self, config: dict[str, Any], x: Tensor, path: tuple[str, ...]) -> Tensor:
         axis = config.get("axis", -1)

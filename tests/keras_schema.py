@@ -21,7 +21,12 @@ def _function(name: str, module: str) -> dict[str, Any]:
 
 
 def _of_class(kind: str, **config: Any) -> dict[str, Any]:
-    return {"module": "keras.layers", "class_name": kind, "config": {"name": "inner", **config}, "registered_name": None}
+    return {
+        "module": "keras.layers",
+        "class_name": kind,
+        "config": {"name": "inner", **config},
+        "registered_name": None,
+    }
 
 
 CONV: list[Row] = [
@@ -152,8 +157,8 @@ FLAT: list[Row] = [
     ("plain", "flatten", "<after>", layer("Reshape", "shape", target_shape=[784]), RIGHT),
     ("plain", "flatten", "<after>", layer("Dropout", "drop", rate=0.5), RIGHT),
     ("plain", "flatten", "<after>", layer("Activation", "act", activation="relu"), "relu fc relu at place 22 (act)"),
-    ("plain", "flatten", "<replace>", layer("GlobalAveragePooling2D", "gap", data_format=LAST), "GlobalAveragePooling2D fc relu at place 22 (gap)"),
-    ("plain", "flatten", "<replace>", layer("GlobalMaxPooling2D", "gap", data_format=LAST), "GlobalMaxPooling2D fc relu at place 22 (gap)"),
+    ("plain", "flatten", "<replace>", layer("GlobalAveragePooling2D", "gap", data_format=LAST), "GlobalAveragePooling2D Dense on maps relu at place 22 (gap)"),
+    ("plain", "flatten", "<replace>", layer("GlobalMaxPooling2D", "gap", data_format=LAST), "GlobalMaxPooling2D Dense on maps relu at place 22 (gap)"),
 ]  # fmt: skip
 
 DENSE: list[Row] = [

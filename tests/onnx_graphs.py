@@ -50,20 +50,26 @@ STYLES = {
 
 class _Builder:
     def __init__(self, style: Style) -> None:
-        self.style, self.nodes, self.initializers = style, [], []
+        self.style = style
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
         self.draw = np.random.default_rng(3)
         self.data, self.count = "images", 0
 
     def add(self, kind: str, *others: str, outputs: int = 1, **attributes: Any) -> str:
         self.count += 1
         names = [f"{kind}{self.count}" + (f".{place}" if place else "") for place in range(outputs)]
-        self.nodes.append(helper.make_node(kind, [self.data, *others], names, name=f"node{self.count}_{kind}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, [self.data, *others], names, name=f"node{self.count}_{kind}", **attributes)
+        )
         self.data = names[0]
         return self.data
 
     def beside(self, kind: str, *inputs: str, **attributes: Any) -> str:
         self.count += 1
-        self.nodes.append(helper.make_node(kind, list(inputs), [f"{kind}{self.count}"], name=f"node{self.count}_{kind}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), [f"{kind}{self.count}"], name=f"node{self.count}_{kind}", **attributes)
+        )
         return f"{kind}{self.count}"
 
     def value(self, array: Any, kind: str = "f4") -> str:
@@ -128,7 +134,10 @@ def built(style: Style) -> ModelProto:
             b.conv(channels, outputs, layer.kernel)
             channels = outputs
             if config.batch_norm:
-                draws = [b.draw.uniform(0.5, 1.5, channels) if place in (0, 3) else b.draw.normal(0, 0.2, channels) for place in range(4)]
+                draws = [
+                    b.draw.uniform(0.5, 1.5, channels) if place in (0, 3) else b.draw.normal(0, 0.2, channels)
+                    for place in range(4)
+                ]
                 b.add("BatchNormalization", *[b.value(values) for values in draws], epsilon=1e-3, momentum=0.9)
             b.add("Relu")
         elif layer.kind == "lrn":
@@ -175,7 +184,7 @@ VALUES: dict[str, list[Any]] = {
 }  # fmt: skip
 """Every attribute of every operator of the graphs, and the legal values that are tried."""
 
-Change = tuple[str, Callable[[ModelProto], None]]
+Change = tuple[str, Callable[[ModelProto], object]]
 
 
 def changes(model: ModelProto, *, every: bool) -> Iterator[Change]:
@@ -185,8 +194,12 @@ def changes(model: ModelProto, *, every: bool) -> Iterator[Change]:
         seen[node.op_type] = seen.get(node.op_type, 0) + 1
         if every or seen[node.op_type] in (1, 4):
             yield from _of_attributes(place, node, model.opset_import[0].version)
-            yield from _of_node(place, node, model)
+            yield from _of_node(place, node)
     yield from _of_graph(model)
+
+
+def _with(change: Callable[..., object], *arguments: Any) -> Callable[[ModelProto], object]:
+    return lambda model: change(model, *arguments)
 
 
 def _of_attributes(place: int, node: NodeProto, opset: int) -> Iterator[Change]:
@@ -194,59 +207,83 @@ def _of_attributes(place: int, node: NodeProto, opset: int) -> Iterator[Change]:
     held = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     for name in sorted(schema.attributes.keys() | held.keys()):
         if name in held:
-            yield f"{node.op_type} without {name}", lambda model, name=name: _set(model.graph.node[place], name, None)  # type: ignore[misc]
+            yield f"{node.op_type} without {name}", _with(_set, place, name, None)
         for value in [] if node.op_type == "Constant" else VALUES[name]:
             if value != held.get(name):
-                yield f"{node.op_type} {name} {value}", lambda model, name=name, value=value: _set(model.graph.node[place], name, value)  # type: ignore[misc]
+                yield f"{node.op_type} {name} {value}", _with(_set, place, name, value)
 
 
-def _set(node: NodeProto, name: str, value: Any) -> None:
+def _set(model: ModelProto, place: int, name: str, value: Any) -> None:
+    node = model.graph.node[place]
     kept = [attribute for attribute in node.attribute if attribute.name != name]
     del node.attribute[:]
     node.attribute.extend(kept + ([] if value is None else [helper.make_attribute(name, value)]))
 
 
-def _of_node(place: int, node: NodeProto, model: ModelProto) -> Iterator[Change]:
-    yield f"{node.op_type} dropped", lambda model: _drop(model, place)
-    yield f"{node.op_type} twice", lambda model: _insert(model, place, copy.deepcopy(model.graph.node[place]))
-    yield f"{node.op_type} and the next change places", lambda model: _swap(model, place)
+def _of_node(place: int, node: NodeProto) -> Iterator[Change]:
+    kind = node.op_type
+    yield f"{kind} dropped", _with(_drop, place)
+    yield f"{kind} twice", _with(_twice, place)
+    yield f"{kind} and the next change places", _with(_swap, place)
     for domain in ("ai.onnx", "com.microsoft", "my.domain"):
-        yield f"{node.op_type} of {domain}", lambda model, domain=domain: _domain(model, place, domain)  # type: ignore[misc]
-    for kind in ("Relu", "Sigmoid", "Identity", "Neg", "Tanh", "Dropout", "LeakyRelu", "Softmax", "LogSoftmax", "GlobalAveragePool"):
-        yield f"{kind} after {node.op_type}", lambda model, kind=kind: _insert(model, place, helper.make_node(kind, ["?"], ["?"]))  # type: ignore[misc]
-        if len(node.input) == 1 and kind != node.op_type:
-            yield f"{kind} for {node.op_type}", lambda model, kind=kind: _replace(model, place, kind)  # type: ignore[misc]
-    yield f"output moved to {node.op_type}", lambda model: _output(model, place, alone=True)
-    yield f"{node.op_type} an output too", lambda model: _output(model, place, alone=False)
+        yield f"{kind} of {domain}", _with(_domain, place, domain)
+    for other in OTHERS:
+        yield f"{other} after {kind}", _with(_after, place, other)
+        if len(node.input) == 1 and kind != other:
+            yield f"{other} for {kind}", _with(_replace, place, other)
+    yield f"output moved to {kind}", _with(_output, place, True)
+    yield f"{kind} an output too", _with(_output, place, False)
     if len(node.input) > 1:
-        yield f"{node.op_type} inputs turned round", lambda model: _turn(model, place)
-        yield f"{node.op_type} without last input", lambda model: model.graph.node[place].input.pop()
-        yield f"{node.op_type} with itself", lambda model: _itself(model, place)
-    if node.op_type in ("MaxPool", "Dropout", "BatchNormalization"):
-        yield f"{node.op_type} second output", lambda model: model.graph.node[place].output.append("second")
+        yield f"{kind} inputs turned round", _with(_turn, place)
+        yield f"{kind} without last input", lambda model: model.graph.node[place].input.pop()
+        yield f"{kind} with itself", _with(_itself, place)
+    if kind in ("MaxPool", "Dropout", "BatchNormalization"):
+        yield f"{kind} second output", lambda model: model.graph.node[place].output.append("second")
+
+
+OTHERS = (
+    "Relu", "Sigmoid", "Identity", "Neg", "Tanh", "Dropout", "LeakyRelu", "Softmax", "LogSoftmax", "GlobalAveragePool",
+)  # fmt: skip
+SHAPES = (
+    [-1, 784], [0, 784], [0, -1], [2, -1], [1, 784], [784, -1], [-1, 392], [0, 0], [-1], [0, 16, 49], [2, 784],
+)  # fmt: skip
 
 
 def _of_graph(model: ModelProto) -> Iterator[Change]:
     for version in (7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 21, 22):
-        yield f"opset {version}", lambda model, version=version: _opset(model, version)  # type: ignore[misc]
-    shapes: dict[tuple[int, ...], list[int]] = {}
+        yield f"opset {version}", _with(_opset, version)
+    alike: dict[tuple[int, ...], list[int]] = {}
     for place, tensor in enumerate(model.graph.initializer):
-        shapes.setdefault(tuple(tensor.dims), []).append(place)
+        alike.setdefault(tuple(tensor.dims), []).append(place)
         for kind in (TensorProto.FLOAT16, TensorProto.DOUBLE):
             if tensor.data_type == TensorProto.FLOAT and place < 4:
-                yield f"initialiser {place} as {kind}", lambda model, place=place, kind=kind: _cast(model, place, kind)  # type: ignore[misc]
-        if tensor.data_type == TensorProto.INT64:
-            for value in ([-1, 784], [0, 784], [0, -1], [2, -1], [1, 784], [784, -1], [-1, 392], [0, 0], [-1], [0, 16, 49], [2, 784]):
-                yield f"shape {value}", lambda model, place=place, value=value: model.graph.initializer[place].CopyFrom(  # type: ignore[misc]
-                    numpy_helper.from_array(np.array(value), model.graph.initializer[place].name)
-                )
-    for one, two in ((places[0], places[1]) for places in shapes.values() if len(places) > 1):
-        yield f"initialisers {one} and {two} swapped", lambda model, one=one, two=two: _swap_values(model, one, two)  # type: ignore[misc]
-    yield "nodes in another order", lambda model: _reversed(model)
-    yield "a function of Relu", lambda model: _function(model, "")
-    yield "a function of own", lambda model: _function(model, "own")
-    yield "dead end", lambda model: model.graph.node.append(helper.make_node("Neg", [model.graph.node[0].output[0]], ["dead"]))
-    yield "an image flipped", lambda model: _before(model)
+                yield f"initialiser {place} as {kind}", _with(_cast, place, kind)
+        for value in SHAPES if tensor.data_type == TensorProto.INT64 else ():
+            yield f"shape {value}", _with(_value, place, value)
+    for one, two in ((places[0], places[1]) for places in alike.values() if len(places) > 1):
+        yield f"initialisers {one} and {two} swapped", _with(_swap_values, one, two)
+    yield "nodes in another order", _reversed
+    yield "a function of Relu", _with(_function, "")
+    yield "a function of own", _with(_function, "own")
+    yield "dead end", _dead_end
+    yield "an image flipped", _before
+
+
+def _twice(model: ModelProto, place: int) -> None:
+    _insert(model, place, copy.deepcopy(model.graph.node[place]))
+
+
+def _after(model: ModelProto, place: int, kind: str) -> None:
+    _insert(model, place, helper.make_node(kind, ["?"], ["?"]))
+
+
+def _value(model: ModelProto, place: int, value: list[int]) -> None:
+    tensor = model.graph.initializer[place]
+    tensor.CopyFrom(numpy_helper.from_array(np.array(value), tensor.name))
+
+
+def _dead_end(model: ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Neg", [model.graph.node[0].output[0]], ["dead"]))
 
 
 def _rewire(model: ModelProto, old: str, new: str, start: int = 0) -> None:
@@ -291,7 +328,7 @@ def _replace(model: ModelProto, place: int, kind: str) -> None:
     del model.graph.node[place].attribute[:]
 
 
-def _output(model: ModelProto, place: int, *, alone: bool) -> None:
+def _output(model: ModelProto, place: int, alone: bool) -> None:
     if alone:
         del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(model.graph.node[place].output[0], TensorProto.FLOAT, None))
@@ -347,5 +384,14 @@ def _before(model: ModelProto) -> None:
 
 def has_halves(model: ModelProto) -> bool:
     """Whether it rounds to half precision anywhere."""
-    casts = [a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to" and a.type == AttributeProto.INT]
-    return bool({TensorProto.FLOAT16, TensorProto.BFLOAT16} & {*casts, *(tensor.data_type for tensor in model.graph.initializer)})
+    casts = [
+        a.i
+        for node in model.graph.node
+        if node.op_type == "Cast"
+        for a in node.attribute
+        if a.name == "to" and a.type == AttributeProto.INT
+    ]
+    return bool(
+        {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+        & {*casts, *(tensor.data_type for tensor in model.graph.initializer)}
+    )

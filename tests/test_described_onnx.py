@@ -63,7 +63,7 @@ def _by_runtime(path: Path, style: Style, pictures: Tensor) -> list[Any]:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     given = pictures.float() if style.rescale else INPUTS["torchvision"].normalise(pictures)
     given = given.permute(0, 2, 3, 1).contiguous() if style.last else given
-    return session.run(None, {"images": given.numpy()})
+    return list(session.run(None, {"images": given.numpy()}))
 
 
 def _difference(one: Any, two: Any) -> float:
@@ -148,3 +148,21 @@ def test_what_was_read_wrongly_is_refused(
     onnx.save(model, tmp_path / "x.onnx")
     assert _by_runtime(tmp_path / "x.onnx", STYLES[name], _pictures())
     assert re.search(sentence, outcome(model, STYLES[name], tmp_path / "x.onnx"))
+
+
+def test_the_order_of_channels_comes_from_the_command_line(vggbench: Callable[..., Any], tmp_path: Path) -> None:
+    """A graph says how it rescales, and not whether it takes RGB or BGR."""
+    path = tmp_path / "x.onnx"
+    onnx.save(built(STYLES["torch-reshape"]), path)
+    written = ("--to", "safetensors", "--output", tmp_path / "x.safetensors")
+    assert "expected --input RGB or --input BGR" in vggbench("export", f"A@{path}", *written).err
+    assert "contradict" in vggbench("export", f"A@{path}", *written, "--input", "caffe").err.replace(
+        "is BGR", "contradict"
+    )
+    for order in ("RGB", "BGR"):
+        done = vggbench("export", f"A@{path}", *written, "--input", order)
+        assert done.code == 0, done.err
+        model = load_model(ModelSpec.parse(f"A@{tmp_path / 'x.safetensors'}"), LoadOptions(), ())
+        assert model.input.channels == order
+        np.testing.assert_allclose(model.input.mean, (123, 117, 104), rtol=1e-6)
+        np.testing.assert_allclose(model.input.std, (58, 57, 57.5), rtol=1e-6)

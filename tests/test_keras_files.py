@@ -91,11 +91,15 @@ def test_weights_of_a_layer_that_is_not_there_are_refused(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "x.h5", "a") as file:
         group = file["model_weights/vgg16"]
         group.move("conv3/kernel:0", "other/kernel:0")
-        group.attrs["weight_names"] = [re.sub("conv3/k", "other/k", name.decode()).encode() for name in group.attrs["weight_names"]]
+        group.attrs["weight_names"] = [
+            re.sub("conv3/k", "other/k", name.decode()).encode() for name in group.attrs["weight_names"]
+        ]
     _refused(tmp_path / "x.h5", "no layer of that name")
 
 
-@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"compression": "gzip", "shuffle": True, "fletcher32": True}])
+@pytest.mark.parametrize(
+    "options", [{"compression": "gzip"}, {"compression": "gzip", "shuffle": True, "fletcher32": True}]
+)
 def test_packed_datasets_are_read(options: dict[str, Any], tmp_path: Path) -> None:
     layers = vgg()
     config = spelled(layers, 2)
@@ -107,7 +111,7 @@ def test_packed_datasets_are_read(options: dict[str, Any], tmp_path: Path) -> No
 @pytest.mark.parametrize("backend", ["tensorflow", "theano"])
 @pytest.mark.parametrize("channels", [(2, 4, 8, 16, 16), (3, 6, 12, 24, 24)])
 def test_kernels_of_the_first_keras_are_read(backend: str, channels: tuple[int, ...], tmp_path: Path) -> None:
-    """(out, in, row, column), turned where Theano made them; three filters of three inputs tell nothing by themselves."""
+    """(out, in, row, column), turned where Theano made them; three filters of three inputs tell nothing."""
     layers = vgg(form="channels_first", channels=channels)
     config = spelled(layers, 1, "Sequential")
     interpreter, expected = _interpreted(config, backend)
@@ -117,7 +121,10 @@ def test_kernels_of_the_first_keras_are_read(backend: str, channels: tuple[int, 
 
 def test_kernels_without_a_description_are_turned_where_the_name_says_so(tmp_path: Path) -> None:
     layers = vgg(form="channels_first")
-    for backend, name in (("theano", "vgg_th_dim_ordering_th_kernels.h5"), ("tensorflow", "vgg_th_dim_ordering_tf_kernels.h5")):
+    for backend, name in (
+        ("theano", "vgg_th_dim_ordering_th_kernels.h5"),
+        ("tensorflow", "vgg_th_dim_ordering_tf_kernels.h5"),
+    ):
         interpreter, expected = _interpreted(spelled(layers, 1, "Sequential"), backend)
         write_h5(tmp_path / name, None, layers, interpreter.weights, backend=backend)
         with h5py.File(tmp_path / name, "a") as file:
@@ -139,6 +146,34 @@ def test_the_first_files_of_keras_count_their_layers(tmp_path: Path) -> None:
             for number, array in enumerate(held):
                 group[f"param_{number}"] = array
     _assert_right(tmp_path / "x_th_kernels.h5", expected)
+
+
+def test_what_a_file_does_to_pixels_is_its_input(tmp_path: Path) -> None:
+    """torchvision's, spelled as two layers; the command line may say the same, and nothing else."""
+    layers = vgg()
+    layers.insert(1, layer("Rescaling", "scale", scale=1 / 255, offset=0.0))
+    variance = [value**2 for value in (0.229, 0.224, 0.225)]
+    layers.insert(2, layer("Normalization", "normal", axis=[-1], mean=[0.485, 0.456, 0.406], variance=variance))
+    config = spelled(layers, 3)
+    interpreter, _ = _interpreted(config)
+    write_h5(tmp_path / "x.h5", config, layers, interpreter.weights)
+    for input in (None, "torchvision", "RGB"):
+        model = load_model(ModelSpec.parse(f"A@{tmp_path / 'x.h5'}"), LoadOptions(input=input, otherwise="caffe"), ())
+        assert model.input == INPUTS["torchvision"]
+        assert not model.net or not model.net.ceil_pool
+    for input, sentence in (("caffe", "--input caffe is BGR"), ("BGR", "--input BGR contradicts it")):
+        with pytest.raises(WeightsError, match=sentence):
+            load_model(ModelSpec.parse(f"A@{tmp_path / 'x.h5'}"), LoadOptions(input=input), ())
+
+
+def test_a_net_with_another_head_gets_as_far_as_its_layers(tmp_path: Path) -> None:
+    """Global pooling and two layers, which is how most people put VGG to another use."""
+    layers = [entry for entry in vgg() if not entry["config"]["name"].startswith("drop")]
+    layers[-4:-1] = [layer("GlobalAveragePooling2D", "gap", data_format="channels_last"), layers[-3]]
+    config = spelled(layers, 2)
+    interpreter, _ = _interpreted(config)
+    write_h5(tmp_path / "x.h5", config, layers, interpreter.weights)
+    _refused(tmp_path / "x.h5", "expected 11 layers with weights, found 10")
 
 
 # ---------------------------------------------------------------- hostile

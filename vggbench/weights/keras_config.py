@@ -72,8 +72,8 @@ def require_kerass_own(said: dict[str, Any], name: str, path: Path) -> None:
     module, registered = (str(said.get(key) or "") for key in ("module", "registered_name"))
     if (module and not _MODULES.match(module)) or ">" in registered:
         raise WeightsError(
-            f"{path} has {str(said.get('class_name'))[:100]} of {(registered or module)[:100]} in layer {name[:100]!r}: "
-            "expected Keras's own classes and functions. Save the model as ONNX."
+            f"{path} has {str(said.get('class_name'))[:100]} of {(registered or module)[:100]} in layer "
+            f"{name[:100]!r}: expected Keras's own classes and functions. Save the model as ONNX."
         )
 
 

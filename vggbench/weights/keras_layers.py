@@ -119,10 +119,9 @@ class KerasNet:
         """Kernels (in, out); fc6's inputs in the order that the maps were flattened in."""
         kernel, bias = self._kernel_and_bias(layer, tensors, 2)
         weight = kernel.T.contiguous()
-        convs = [held for held in self._layers if held.weight.ndim == 4]
-        if len(convs) == len(self._layers) and convs:
-            if self._order == _ROWS_FIRST and weight.shape[1] == 49 * len(convs[-1].weight):
-                weight = channels_first(kernel, len(convs[-1].weight))
+        before = self._layers[-1].weight if self._layers else None
+        if before is not None and before.ndim == 4 and self._order == _ROWS_FIRST and len(kernel) == 49 * len(before):
+            weight = channels_first(kernel, len(before))
         self._layers.append(Weighted(layer.name, weight, bias))
         self._described.append(Described("fc" if self._order else "Dense on maps", layer.name))
         self._activated(layer)
@@ -330,7 +329,7 @@ _ROWS_FIRST, _CHANNELS_FIRST = "row, column, channel", "channel, row, column"
 
 
 def is_channels_last(kernel: Tensor) -> bool:
-    """Whether a kernel can be (row, column, in, out), by its two equal sides; (out, in, row, column) of Keras 1 else."""
+    """Whether a kernel can be (row, column, in, out), by its two equal sides; and not (out, in, row, column)."""
     return kernel.shape[0] == kernel.shape[1] or kernel.shape[2] != kernel.shape[3]
 
 
