@@ -215,9 +215,10 @@ def _shown(value: Any) -> str:
 
 
 def with_fc(described: Sequence[Described]) -> tuple[Described, ...]:
-    """Convolutions after the last pooling are fully connected layers."""
+    """Convolutions after the last pooling are fully connected layers, of which there are three."""
     last = max((place for place, layer in enumerate(described) if layer.kind == "pool"), default=len(described))
+    heads = [place for place, layer in enumerate(described) if layer.kind in ("conv", "fc")][-3:]
     return tuple(
-        Described("fc", layer.name, layer.facts) if layer.kind == "conv" and place > last else layer
+        Described("fc", layer.name, layer.facts) if layer.kind == "conv" and place > last and place in heads else layer
         for place, layer in enumerate(described)
     )

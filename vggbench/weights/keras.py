@@ -27,6 +27,8 @@ _OWN_FILTERS = (1, 2, 3)
 """HDF5's deflate, shuffle and checksum, which need no plug-in."""
 _MOST_DEFLATED = 1100
 """Bytes that one deflated byte can hold, and some."""
+_MOST_ZIPPED = 4
+"""Bytes of weights that one byte of an archive holds, at most: Keras packs nothing, and weights hardly shrink."""
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 """Where Keras 3 keeps the layers of a model, later and at first."""
 _CLASSES = {snake_case(kind): kind for kind in KNOWN}
@@ -64,7 +66,7 @@ def is_keras_archive(path: Path) -> bool:
 def _archive(path: Path) -> Foreign:
     with zipfile.ZipFile(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        if sizes["config.json"] > _MAX_CONFIG or sizes["model.weights.h5"] > 2 * MAX_VALUES * 4:
+        if sizes["config.json"] > _MAX_CONFIG or sizes["model.weights.h5"] > _MOST_ZIPPED * path.stat().st_size:
             raise WeightsError(f"{path} would inflate to {sum(sizes.values()):,} bytes: expected a VGG's weights.")
         config = json.loads(archive.read("config.json"))
         return _hdf5(io.BytesIO(archive.read("model.weights.h5")), path, config)
@@ -108,12 +110,18 @@ def _described(config: dict[str, Any], group: Any, container: str | None, backen
     else:
         found = list(_by_name(group, layers, path))
     _require_few([(layer.name, datasets) for layer, datasets in found], path)
-    tensors = [(layer, [_tensor(dataset, path) for dataset in datasets]) for layer, datasets in found]
+    tensors = [(layer, [_tensor(dataset, path) for dataset in _used(layer, datasets)]) for layer, datasets in found]
     kernels = [held[0] for layer, held in tensors if layer.kind == "Conv2D" and held]
-    net = KerasNet(path, flipped=_is_flipped(kernels, backend, path))
+    last = all(is_channels_last(kernel) for kernel in kernels)
+    net = KerasNet(path, channels_last=last, flipped=_is_flipped(kernels, backend, path))
     for layer, held in tensors:
         net.take(layer, held)
     return net.read()
+
+
+def _used(layer: KerasLayer, datasets: list[Any]) -> list[Any]:
+    """Without the count of images that Normalization saw, a whole number."""
+    return datasets[:2] if layer.kind == "Normalization" else datasets
 
 
 def _of_keys(group: Any, container: str, keys: tuple[str, ...], path: Path) -> list[Any]:
@@ -157,6 +165,7 @@ def _by_name(group: Any, layers: list[KerasLayer], path: Path) -> Iterator[tuple
         held: dict[str, list[Any]] = {layer.name: [] for layer in mine}
         for name, dataset in named:
             owner = name.split("/")[-2] if "/" in name else ""
+            owner = owner if owner in held else re.sub(r"_\d+$", "", owner)  # numbered once more by TensorFlow 1
             if owner not in held:
                 raise WeightsError(
                     f"{path} holds weight {name[:100]!r} in model {top[:100]!r}, which has no layer of that name: "
@@ -319,7 +328,8 @@ def _word(group: Any, attribute: str, path: Path) -> str | None:
     held = group.attrs.get_id(attribute)
     if held.shape not in ((), (1,)) or held.dtype.itemsize > _MAX_CONFIG:
         raise WeightsError(f"{path} holds {attribute} of {held.dtype.itemsize:,} bytes: expected a text.")
-    value = np.asarray(group.attrs[attribute]).ravel()[0]
+    value = group.attrs[attribute]
+    value = value.ravel()[0] if isinstance(value, np.ndarray) else value
     text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
     if len(text) > _MAX_CONFIG:
         raise WeightsError(f"{path} holds {attribute} of {len(text):,} characters: expected a shorter one.")

@@ -52,14 +52,29 @@ def _layers(model: dict[str, Any], path: Path, keys: tuple[str, ...], top: str |
     listed = config if isinstance(config, list) else config["layers"]
     by_key = _keyed(listed, sequential=model["class_name"] == "Sequential")
     for key, layer in _ordered(by_key, config, path):
-        kind, name = str(layer["class_name"]), str(layer["config"].get("name", layer.get("name", key)))
+        kind, name = str(layer["class_name"]), _name(layer)
+        require_kerass_own(layer, name, path)
         if kind in _MODELS:
             yield from _layers(layer, path, (*keys, key), top or name)
         else:
             yield KerasLayer(_CLASSES.get(kind, kind), name, _modern(layer["config"]), (*keys, key), top or name)
 
 
-_CLASSES = {"Convolution2D": "Conv2D", "MaxPool2D": "MaxPooling2D", "AvgPool2D": "AveragePooling2D"}
+_CLASSES = {
+    "Convolution2D": "Conv2D", "MaxPool2D": "MaxPooling2D", "AvgPool2D": "AveragePooling2D",
+    "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization",
+}  # fmt: skip
+_MODULES = re.compile(r"(keras|tf_keras|tensorflow(\.python)?\.keras|builtins)(\.|$)")
+
+
+def require_kerass_own(said: dict[str, Any], name: str, path: Path) -> None:
+    """Refuse a class or function of somebody's own, which may bear a name of Keras's. Raises WeightsError."""
+    module, registered = (str(said.get(key) or "") for key in ("module", "registered_name"))
+    if (module and not _MODULES.match(module)) or ">" in registered:
+        raise WeightsError(
+            f"{path} has {str(said.get('class_name'))[:100]} of {(registered or module)[:100]} in layer "
+            f"{name[:100]!r}: expected Keras's own classes and functions. Save the model as ONNX."
+        )
 
 
 def _keyed(listed: Sequence[dict[str, Any]], *, sequential: bool) -> list[tuple[str, dict[str, Any]]]:
@@ -100,7 +115,8 @@ def _ordered(by_key: list[tuple[str, dict[str, Any]]], config: Any, path: Path) 
 
 
 def _name(layer: dict[str, Any]) -> str:
-    return str(layer.get("name", layer["config"].get("name")))
+    config = layer["config"]
+    return str(layer.get("name") or (config.get("name") if isinstance(config, dict) else None))
 
 
 def _names(ends: Any) -> list[str]:

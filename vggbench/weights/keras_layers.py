@@ -1,5 +1,6 @@
 """What Keras's layers mean: each class and each of its settings, in the words that all formats share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from vggbench.errors import WeightsError
 from vggbench.weights.description import Described, StatedInput, with_fc
-from vggbench.weights.keras_config import KerasLayer
+from vggbench.weights.keras_config import KerasLayer, require_kerass_own
 from vggbench.weights.layers import Foreign, Norm, Weighted, channels_first, for_our_epsilon
 
 _INERT = {
@@ -19,8 +20,8 @@ _INERT = {
     "W_constraint", "b_constraint", "input_length", "implementation", "supports_masking", "autocast", "weights",
 }  # fmt: skip
 """Settings that change no value when a net is evaluated."""
-_MUST = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
-"""Settings of any layer, and the values with which they change nothing."""
+_QUANTISED = re.compile("Quantized|_from_")
+"""Types of numbers, by class or name (int8_from_float32), that round weights or values to few levels."""
 _NORM_INERT = {
     "momentum", "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer",
     "beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint", "synchronized", "renorm_clipping",
@@ -52,13 +53,15 @@ _WITHOUT_EFFECT = {
 }  # fmt: skip
 """Classes that change no value when a net is evaluated, whatever their settings."""
 KNOWN = {*_SETTINGS, *_WITHOUT_EFFECT}
+_PADDED = ("Conv2D", "MaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
+"""What padding may stand before: zeros are zeros to these alone."""
 
 
 class KerasNet:
     """Layers read so far; `tensors` of each are as the file has them."""
 
-    def __init__(self, path: Path, *, flipped: bool) -> None:
-        self._path, self._flipped = path, flipped
+    def __init__(self, path: Path, *, channels_last: bool, flipped: bool) -> None:
+        self._path, self._channels_last, self._flipped = path, channels_last, flipped
         self._layers: list[Weighted] = []
         self._described: list[Described] = []
         self._affine: tuple[Tensor, Tensor] | None = None  # x -> x * first + second, (3,) each
@@ -71,6 +74,11 @@ class KerasNet:
         """The next layer."""
         if layer.kind in _WITHOUT_EFFECT:
             return
+        if any(self._padding) and layer.kind not in _PADDED:
+            raise WeightsError(
+                f"{self._path} pads maps by ZeroPadding2D before layer {layer.name!r} ({layer.kind}): expected a "
+                "convolution behind the padding."
+            )
         if layer.kind not in _SETTINGS:
             if tensors:
                 raise self._odd(layer)
@@ -81,13 +89,15 @@ class KerasNet:
 
     def read(self) -> Foreign:
         """All of it."""
+        if any(self._padding):
+            raise WeightsError(f"{self._path} pads its last maps: expected a convolution or pooling behind.")
         turned = self._flipped or self._order == "channel, row, column"
         return Foreign(self._layers, with_fc(self._described), complete=True, input=self._stated_input(), turned=turned)
 
     def conv(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """Kernels (row, column, in, out), or (out, in, row, column) of Keras 1 with channels first."""
         kernel, bias = self._kernel_and_bias(layer, tensors, 4)
-        weight = kernel.permute(3, 2, 0, 1) if is_channels_last(kernel, layer.config) else kernel
+        weight = kernel.permute(3, 2, 0, 1) if self._channels_last else kernel
         weight = (weight.flip(2, 3) if self._flipped else weight).contiguous()
         self._layers.append(Weighted(layer.name, weight, bias))
         self._agree_on_format(layer)
@@ -109,23 +119,18 @@ class KerasNet:
         """Kernels (in, out); fc6's inputs in the order that the maps were flattened in."""
         kernel, bias = self._kernel_and_bias(layer, tensors, 2)
         weight = kernel.T.contiguous()
-        convs = [held for held in self._layers if held.weight.ndim == 4]
-        if len(convs) == len(self._layers) and convs:
-            if self._order is None:
-                raise WeightsError(
-                    f"{self._path} says of no layer that it flattens the maps before {layer.name!r}: expected Flatten."
-                )
-            if self._order == _ROWS_FIRST and weight.shape[1] == 49 * len(convs[-1].weight):
-                weight = channels_first(kernel, len(convs[-1].weight))
+        before = self._layers[-1].weight if self._layers else None
+        if before is not None and before.ndim == 4 and self._order == _ROWS_FIRST and len(kernel) == 49 * len(before):
+            weight = channels_first(kernel, len(before))
         self._layers.append(Weighted(layer.name, weight, bias))
-        self._described.append(Described("fc", layer.name))
+        self._described.append(Described("fc" if self._order else "Dense on maps", layer.name))
         self._activated(layer)
 
     def pool(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """`same` pads below and at the right, as rounding up does."""
         self._agree_on_format(layer)
         padding = self._setting(layer, "padding", "valid")
-        if padding not in ("same", "valid"):
+        if padding != "valid" and (padding != "same" or self._flipped):  # Theano's `same` pads at all four sides
             raise self._other(layer, "padding", padding)
         size = _pair(layer.config.get("pool_size", 2))
         facts = {
@@ -206,7 +211,8 @@ class KerasNet:
 
     def rescaling(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """x * scale + offset, of pixels."""
-        self._transform(layer, _three(layer.config.get("scale", 1.0)), _three(layer.config.get("offset", 0.0)))
+        scale, offset = (layer.config.get(name, value) for name, value in (("scale", 1.0), ("offset", 0.0)))
+        self._transform(layer, self._three(layer, "scale", scale), self._three(layer, "offset", offset))
 
     def normalization(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """(x - mean) / sqrt(variance), by its settings or, where those are none, by what it learned."""
@@ -218,8 +224,8 @@ class KerasNet:
             if len(tensors) < 2:
                 raise self._odd(layer)
             mean, variance = (tensor.flatten().tolist() for tensor in tensors[:2])
-        deviation = _three(variance).sqrt()
-        self._transform(layer, 1 / deviation, -_three(mean) / deviation)
+        deviation = self._three(layer, "variance", variance).sqrt()
+        self._transform(layer, 1 / deviation, -self._three(layer, "mean", mean) / deviation)
 
     def _transform(self, layer: KerasLayer, scale: Tensor, offset: Tensor) -> None:
         if self._described or not bool(((scale > 0) & scale.isfinite() & offset.isfinite()).all()):
@@ -230,6 +236,14 @@ class KerasNet:
             )
         before, shift = self._affine or (torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
         self._affine = (before * scale, shift * scale + offset)
+
+    def _three(self, layer: KerasLayer, name: str, value: Any) -> Tensor:
+        """One number for each channel, or one for all; more are those of another axis."""
+        numbers = torch.tensor(_plain(value), dtype=torch.float64).flatten()
+        if len(numbers) not in (1, 3):
+            axis = layer.config.get("axis")
+            raise self._other(layer, name, f"of {len(numbers)} numbers{'' if axis is None else f' along axis {axis}'}")
+        return numbers.expand(3)
 
     def _stated_input(self) -> StatedInput | None:
         """Of pixels in the order RGB, in which Keras reads images."""
@@ -247,6 +261,8 @@ class KerasNet:
     def _activated(self, layer: KerasLayer) -> None:
         said = layer.config.get("activation", "linear")
         inner = said.get("config") if isinstance(said, dict) else None
+        if isinstance(said, dict):
+            require_kerass_own(said, layer.name, self._path)
         if isinstance(inner, str):  # {"class_name": "function", "config": "relu"}
             said = inner
         if isinstance(said, dict):
@@ -286,9 +302,8 @@ class KerasNet:
 
     def _require_known(self, layer: KerasLayer) -> None:
         for name, value in layer.config.items():
-            if name in _MUST and value not in _MUST[name]:
-                raise self._other(layer, name, value)
-            if name not in _SETTINGS[layer.kind] | _INERT | _MUST.keys() and value is not None:
+            quantises = name == "dtype" and _QUANTISED.search(str(value))
+            if value is not None and (quantises or name not in _SETTINGS[layer.kind] | _INERT):
                 raise self._other(layer, name, value)
 
     def _other(self, layer: KerasLayer, setting: str, value: Any) -> WeightsError:
@@ -313,13 +328,9 @@ _READERS: dict[str, Callable[[KerasNet, KerasLayer, list[Tensor]], None]] = {
 _ROWS_FIRST, _CHANNELS_FIRST = "row, column, channel", "channel, row, column"
 
 
-def is_channels_last(kernel: Tensor, config: dict[str, Any] | None = None) -> bool:
-    """Whether a kernel is (row, column, in, out) and not (out, in, row, column), by where its two equal sides lie."""
-    first, last = kernel.shape[0] == kernel.shape[1], kernel.shape[2] == kernel.shape[3]
-    if first and last and config and "kernel_size" in config:
-        side = _pair(config["kernel_size"])
-        first, last = tuple(kernel.shape[:2]) == side, tuple(kernel.shape[2:]) == side
-    return first or not last
+def is_channels_last(kernel: Tensor) -> bool:
+    """Whether a kernel can be (row, column, in, out), by its two equal sides; and not (out, in, row, column)."""
+    return kernel.shape[0] == kernel.shape[1] or kernel.shape[2] != kernel.shape[3]
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -327,13 +338,10 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(one), int(two)
 
 
-def _three(value: Any) -> Tensor:
-    numbers = torch.tensor(value, dtype=torch.float64).flatten()
-    return numbers.expand(3) if len(numbers) == 1 else numbers.view(3)
+def _plain(value: Any) -> Any:
+    """Keras holds NumPy's values as {"class_name": "__numpy__", "config": {"value": 0.0}}."""
+    return value.get("config", {}).get("value") if isinstance(value, dict) else value
 
 
 def _number(value: Any) -> float:
-    """Keras holds NumPy's scalars as {"class_name": "__numpy__", "config": {"value": 0.0}}."""
-    if isinstance(value, dict):
-        value = value.get("config", {}).get("value")
-    return float(value or 0.0)
+    return float(_plain(value) or 0.0)

@@ -272,7 +272,9 @@ class _Description:
             return own
         if row:
             return cls(row.input, row.train_scale, ceil_pool=row.ceil_pool)
-        name = options.input or (None if content.input and content.input.channels else options.otherwise)
+        name = options.input or options.otherwise
+        if content.input and not options.input:  # its word; where it says no order, that of `otherwise`
+            name = INPUTS[options.otherwise].channels if options.otherwise and not content.input.channels else None
         if content.input is None and name not in INPUTS:
             raise UsageError(
                 f"{path} is not known and does not say what it expects at its input, and a guess could give a wrong "

@@ -11,50 +11,34 @@ from torch import Tensor
 
 from vggbench.configs import CROP, FC6_KERNEL
 from vggbench.errors import WeightsError
-from vggbench.weights.description import Described, StatedInput, same, with_fc
+from vggbench.weights.description import Described, StatedInput, with_fc
 from vggbench.weights.files import METADATA_KEY
 from vggbench.weights.layers import (
     EPSILON,
-    MAX_VALUES,
     Foreign,
     Norm,
     Weighted,
     channels_first,
     for_our_epsilon,
-    require_affordable,
     whole,
+)
+from vggbench.weights.onnx_nodes import (
+    KINDS,
+    PASSING,
+    SHAPES,
+    model_of,
+    odd,
+    require_own,
+    require_padded,
+    require_usual,
+    rounds_up,
+    tensor,
+    value_of,
 )
 from vggbench.weights.onnx_shapes import Dims, Shapes
 
-_MAX_NODES = 10_000
-_KINDS = {
-    "Conv": "conv", "BatchNormalization": "norm", "Relu": "relu", "LRN": "lrn", "MaxPool": "pool", "Gemm": "fc",
-    "MatMul": "fc",
-}  # fmt: skip
 _ENDING = {"GlobalAveragePool", "ReduceMean", "Softmax"}
 """Operators that may follow the last layer."""
-_PASSING = {"Flatten", "Reshape", "Transpose", "Dropout", "Identity", "Cast", "AveragePool", *_ENDING}
-"""Operators between or after the layers that change no value; AveragePool does not over single pixels."""
-_SHAPES = {"Constant", "Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Cast", "Slice", "Identity", "Reshape"}
-"""Operators beside the chain, which work out shapes."""
-_FIXED: dict[str, dict[str, Any]] = {
-    "Conv": {"strides": [1, 1], "dilations": [1, 1], "group": 1},
-    "MaxPool": {"kernel_shape": [2, 2], "strides": [2, 2], "dilations": [1, 1], "pads": [0, 0, 0, 0]},
-    "Gemm": {"transA": 0, "alpha": 1.0, "beta": 1.0},
-    "AveragePool": {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0, 0, 0, 0]},
-    "LRN": {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0},
-    "BatchNormalization": {"training_mode": 0, "spatial": 1},
-    "Flatten": {"axis": 1},
-}
-"""Attributes that a VGG's operators have."""
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "MaxPool": {"strides": [1, 1], "kernel_shape": []}, "AveragePool": {"kernel_shape": []},
-    "LRN": {"alpha": 1e-4, "bias": 1.0, "size": 0},
-}  # fmt: skip
-"""What ONNX takes for those that are not stated, where that is not a VGG's."""
-_SAME = (b"SAME_UPPER", b"SAME_LOWER")
-_PADS = (b"NOTSET", b"VALID", *_SAME)
-"""Ways to pad by themselves."""
 _COLOURS = 3
 _AFFINE = ("Add", "Sub", "Mul", "Div")
 _TO_LAST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -65,7 +49,7 @@ _FLOATS = (1, 10, 11, 16)
 def read_onnx(path: Path) -> Foreign:
     """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
     with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
-        net = _Chain(_model(path), path).followed()
+        net = _Chain(model_of(path), path).followed()
     return net  # noqa: RET504 - a return inside would look to mypy as if it could be skipped
 
 
@@ -87,7 +71,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 class _Chain:
-    """The operators from the images to the scores, one after the other, followed for images of 224 x 224."""
+    """The operators from the images to the scores, one after the other, followed for images of the graph's own size."""
 
     def __init__(self, model: Any, path: Path) -> None:
         self._graph, self._path = model.graph, path
@@ -97,7 +81,9 @@ class _Chain:
             raise WeightsError(f"{path} takes {len(inputs)} inputs: expected images alone.")
         self._data = inputs[0].name
         self._dims, self._channels_last = _image_dims(inputs[0], path)  # (N, C, H, W), whatever their order there
+        self._given = self._dims[2:]
         self._shapes = Shapes(self._values, model.opset_import)
+        self._shapes.keep(self._data, self._actual)
         self._layers: list[Weighted] = []
         self._described: list[Described] = []
         self._rows_first = False
@@ -108,11 +94,12 @@ class _Chain:
     def followed(self) -> Foreign:
         """All layers."""
         for node in self._graph.node:
-            attributes = {attribute.name: _attribute(attribute) for attribute in node.attribute}
+            attributes = {attribute.name: value_of(attribute) for attribute in node.attribute}
             takes = self._data in node.input and (node.input[0] == self._data or node.op_type in _AFFINE)
             if takes and node.op_type != "Shape":
                 self._take(node, attributes)
                 self._data = node.output[0]
+                self._shapes.keep(self._data, self._actual)
             else:
                 self._note(node, attributes)
         if self._data not in {value.name for value in self._graph.output}:
@@ -122,7 +109,8 @@ class _Chain:
             )
         if math.prod(self._dims[2:]) != 1:
             raise WeightsError(
-                f"{self._path} yields maps of {self._dims[2:]} from {CROP} x {CROP}: expected one position."
+                f"{self._path} yields maps of {self._dims[2:]} from {self._given[0]} x {self._given[1]}: expected one "
+                "position."
             )
         scale, shift = self._affine
         stated = StatedInput(None, tuple((-shift / scale).tolist()), tuple((1 / scale).tolist()))
@@ -132,21 +120,22 @@ class _Chain:
 
     def _take(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node of the chain."""
-        if node.op_type in _AFFINE:
-            self._add_constant(node)
-            return
-        _require_usual(node, attributes, self._path)
-        if node.op_type in _PASSING:
-            self._pass(node, attributes)
-            return
-        if self._ended:
+        if self._ended and node.op_type not in PASSING:
             raise WeightsError(
                 f"{self._path} goes on with {node.op_type} after an average or softmax: expected no layer."
             )
-        kind = _KINDS[node.op_type]
+        if node.op_type in _AFFINE:
+            require_own(node, _AFFINE, self._path)
+            self._add_constant(node)
+            return
+        require_usual(node, attributes, self._shapes.opset, self._path)
+        if node.op_type in PASSING:
+            self._pass(node, attributes)
+            return
+        kind = KINDS[node.op_type]
         if self._channels_last and node.op_type not in ("Relu", "MatMul", "Gemm"):
             raise self._odd(node, f"{node.op_type} on maps with channels last")
-        facts = {"rounding": "ceil" if _rounds_up(node, attributes, self._path) else "floor"} if kind == "pool" else {}
+        facts = {"rounding": "ceil" if rounds_up(node, attributes, self._path) else "floor"} if kind == "pool" else {}
         self._described.append(Described(kind, node.name or node.op_type, facts))
         if kind in ("conv", "fc"):
             self._weighted(node, attributes)
@@ -157,33 +146,45 @@ class _Chain:
             var = for_our_epsilon(var, float(attributes.get("epsilon", EPSILON)))
             self._layers[-1] = self._layers[-1]._replace(norm=Norm(scale, shift, mean, var))
         elif kind == "pool":
-            self._dims = (*self._dims[:2], *(side // 2 for side in self._dims[2:]))
+            odd_too = self._described[-1].facts["rounding"] == "ceil"
+            self._dims = (*self._dims[:2], *((side + odd_too) // 2 for side in self._dims[2:]))
 
     def _weighted(self, node: Any, attributes: dict[str, Any]) -> None:
         is_conv = node.op_type == "Conv"
         has_bias = len([name for name in node.input if name]) > 2  # an exporter leaves out one of zeros
         weight, *biases = self._parameters(node, 1 + has_bias)
         if is_conv:
-            _require_padded(node, weight, attributes, self._path)
+            require_padded(node, weight, attributes, self._path)
         elif len(self._dims) != 2 or weight.ndim != 2:
             raise self._odd(node, f"{node.op_type} on maps")
         elif not attributes.get("transB", 0):
             weight = weight.T.contiguous()
         if self._rows_first and not is_conv and self._layers[-1].weight.ndim == 4:
             weight = channels_first(weight.T, len(self._layers[-1].weight))
-        bias = biases[0].flatten() if biases else torch.zeros(len(weight))
+        bias = self._bias(node, biases[0], len(weight)) if biases else torch.zeros(len(weight))
         self._layers.append(Weighted(node.name or node.input[1], weight, bias))
         self._has_bias = bool(biases)
-        sides = tuple(side if weight.shape[-1] != FC6_KERNEL else 1 for side in self._dims[2:])
-        self._dims = (self._dims[0], len(weight), *(sides if is_conv else ()))
+        taken = FC6_KERNEL - 1 if weight.shape[-1] == FC6_KERNEL else 0
+        self._dims = (self._dims[0], len(weight), *(side - taken for side in self._dims[2:] if is_conv))
+
+    def _bias(self, node: Any, bias: Tensor, outputs: int) -> Tensor:
+        """One number for each output, however it is broadcast."""
+        found = _by_channel(bias, (self._dims[0], outputs), 1)
+        if found is None:
+            raise self._odd(node, f"{node.op_type} with a bias of shape {tuple(bias.shape)}")
+        return found
 
     def _add_constant(self, node: Any) -> None:
         """Of pixels, which it rescales; or of a layer's outputs, whose bias it is."""
         first = node.input[0] == self._data
         other = node.input[1] if first else node.input[0]
-        if other not in self._values or node.input[0] == node.input[1]:
-            raise self._odd(node, f"{node.op_type} of two computed values")
-        constant = _tensor(self._values[other], self._path).to(torch.float64)
+        if other in self._values:
+            constant = tensor(self._values[other], self._path).to(torch.float64)
+        else:
+            known = self._shapes.constant(other)  # of a node, as Constant with value_float is
+            if known is None or known.dtype.kind != "f":
+                raise self._odd(node, f"{node.op_type} of two computed values")
+            constant = torch.from_numpy(known.astype(np.float64))
         by_channel = _by_channel(constant, self._dims, -1 if self._channels_last else 1)
         if by_channel is None:
             raise self._odd(node, f"{node.op_type} with values of shape {tuple(constant.shape)}")
@@ -193,7 +194,7 @@ class _Chain:
             self._layers[-1] = self._layers[-1]._replace(bias=by_channel.to(torch.float32))
             self._has_bias = True
         else:
-            raise self._odd(node, node.op_type)
+            self._described.append(Described(node.op_type, node.name or node.output[0]))  # of another net
 
     def _rescale(self, node: Any, by: Tensor, *, first: bool) -> None:
         scale, shift = self._affine
@@ -264,7 +265,7 @@ class _Chain:
         if dims is None or dims[:1] != self._dims[:1] or math.prod(dims) != math.prod(self._dims):
             raise self._odd(node, f"{node.op_type} to {dims or 'a shape that is not known'}")
         if len(self._dims) == 4 and len(dims) == 2 and self._described:
-            self._rows_first, self._channels_last = self._channels_last, False
+            self._rows_first, self._channels_last = self._channels_last and math.prod(self._dims[2:]) > 1, False
             self._dims = dims
         elif dims == (*self._dims, 1, 1):
             self._dims = dims
@@ -273,14 +274,13 @@ class _Chain:
 
     def _note(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node beside the chain: constants and shapes."""
-        if node.op_type not in _SHAPES or (self._data in node.input and node.op_type != "Shape"):
+        require_own(node, SHAPES, self._path)
+        if self._data in node.input and node.op_type != "Shape":
             raise self._odd(node, node.op_type)
         if node.op_type == "Constant" and "value" in attributes:
             self._values[node.output[0]] = attributes["value"]
         elif node.op_type == "Identity" and node.input[0] in self._values:
             self._values[node.output[0]] = self._values[node.input[0]]
-        elif node.op_type == "Shape" and node.input[0] == self._data:
-            self._shapes.keep(node.output[0], self._actual)
         else:
             self._shapes.work_out(node)
 
@@ -292,10 +292,10 @@ class _Chain:
                 f"{self._path} computes the weights of {node.op_type} {node.name}: expected {count} initialisers, "
                 f"found {len(known)}."
             )
-        return [_tensor(self._values[name], self._path) for name in names]
+        return [tensor(self._values[name], self._path) for name in names]
 
     def _odd(self, node: Any, what: str) -> WeightsError:
-        return _odd(node, what, self._path)
+        return odd(node, what, self._path)
 
 
 def _image_dims(value: Any, path: Path) -> tuple[Dims, bool]:
@@ -308,12 +308,7 @@ def _image_dims(value: Any, path: Path) -> tuple[Dims, bool]:
         )
     last = sizes[3] == _COLOURS and sizes[1] != _COLOURS
     high, wide = sizes[1:3] if last else sizes[2:4]
-    if {high, wide} - {0, CROP}:
-        raise WeightsError(
-            f"{path} takes images of {high or 'any'} x {wide or 'any'} alone: expected {CROP} x {CROP} or any size. "
-            "Export it with free sizes."
-        )
-    return (sizes[0] or 2, _COLOURS, CROP, CROP), last
+    return (sizes[0] or 2, _COLOURS, high or CROP, wide or CROP), last
 
 
 def _by_channel(constant: Tensor, dims: Dims, axis: int) -> Tensor | None:
@@ -324,90 +319,3 @@ def _by_channel(constant: Tensor, dims: Dims, axis: int) -> Tensor | None:
     if len(shape) != len(dims) or any(side not in (1, own) for side, own in zip(shape, channels, strict=True)):
         return None
     return constant.flatten().expand(dims[1]).clone()
-
-
-def _model(path: Path) -> Any:
-    import onnx
-    from onnx.external_data_helper import load_external_data_for_model
-
-    model = onnx.load(path, load_external_data=False)
-    _require_affordable_graph(model.graph, path)
-    load_external_data_for_model(model, str(path.absolute().parent))  # refuses a place outside that folder
-    return model
-
-
-def _require_affordable_graph(graph: Any, path: Path) -> None:
-    """Refuse what is too large, before external data is read: each tensor, all of them, and what they claim outside."""
-    attributes = [attribute for node in graph.node for attribute in node.attribute]
-    if len(graph.node) > _MAX_NODES or any(a.HasField("g") or a.graphs for a in attributes):
-        raise WeightsError(f"{path} has {len(graph.node):,} nodes, or graphs within: expected a VGG's graph.")
-    tensors = [*graph.initializer, *(a.t for a in attributes if a.HasField("t"))]
-    for tensor in tensors:
-        require_affordable(tuple(tensor.dims), path, tensor.name)
-        outside = {entry.key: entry.value for entry in tensor.external_data}
-        if outside and int(outside.get("length", -1)) != 4 * math.prod(tensor.dims):
-            raise WeightsError(
-                f"{path} has {tensor.name!r} in another file with length {outside.get('length')}: expected that of its "
-                "shape in float32."
-            )
-    if sum(math.prod(tensor.dims) for tensor in tensors) > MAX_VALUES:
-        raise WeightsError(f"{path} claims more than {MAX_VALUES:,} values: expected a VGG's.")
-
-
-def _require_usual(node: Any, attributes: dict[str, Any], path: Path) -> None:
-    """Refuse what could change what the weights mean: another layout, other kernels, operators of other makers."""
-    if (node.op_type not in _KINDS and node.op_type not in _PASSING) or node.domain not in ("", "ai.onnx"):
-        raise _odd(node, node.op_type, path)
-    defaults = _DEFAULTS.get(node.op_type, {})
-    for name, usual in _FIXED.get(node.op_type, {}).items():
-        value = attributes.get(name, defaults.get(name, usual))
-        if not same(value, usual):
-            raise _odd(node, f"{node.op_type} with {name} {value}", path)
-    if attributes.get("auto_pad", b"NOTSET") not in _PADS:
-        raise _odd(node, f"{node.op_type} with auto_pad {attributes['auto_pad']}", path)
-
-
-def _odd(node: Any, what: str, path: Path) -> WeightsError:
-    return WeightsError(
-        f"{path} has the operator {what} ({node.name or 'unnamed'}): expected a VGG's own, Conv, Relu, MaxPool and "
-        "Gemm, one after the other on images in the order channel, row, column."
-    )
-
-
-def _rounds_up(node: Any, attributes: dict[str, Any], path: Path) -> bool:
-    """Whether a pooling does: by its mode, or by padding itself at the end."""
-    padding = attributes.get("auto_pad", b"NOTSET")
-    if padding == b"SAME_LOWER" or (padding != b"NOTSET" and attributes.get("ceil_mode")) or len(node.output) > 1:
-        raise _odd(node, f"MaxPool with auto_pad {padding}", path)
-    return padding == b"SAME_UPPER" or bool(attributes.get("ceil_mode", 0))
-
-
-def _require_padded(node: Any, weight: Tensor, attributes: dict[str, Any], path: Path) -> None:
-    """A convolution keeps its map's size; one that stands for an fc layer takes its windows unpadded."""
-    side = weight.shape[-1]
-    padding = attributes.get("auto_pad", b"NOTSET")
-    pads = attributes.get("pads", [0] * 4) if padding == b"NOTSET" else [side // 2] * 4 if padding in _SAME else [0] * 4
-    if pads != [side // 2] * 4 and not (side in (1, FC6_KERNEL) and pads == [0] * 4):
-        raise WeightsError(f"{path} pads {node.name or 'a convolution'} by {pads}: expected {[side // 2] * 4}.")
-    kernel = attributes.get("kernel_shape", list(weight.shape[2:]))
-    if kernel != list(weight.shape[2:]):
-        raise WeightsError(
-            f"{path} says kernel_shape {kernel} of {node.name or 'a convolution'} and holds one of "
-            f"{list(weight.shape[2:])}: expected the same."
-        )
-
-
-def _tensor(value: Any, path: Path) -> Tensor:
-    from onnx import numpy_helper
-
-    array = numpy_helper.to_array(value)
-    if array.dtype.kind != "f" or array.size != math.prod(value.dims):
-        raise WeightsError(f"{path} holds {value.name!r} as {array.dtype}: expected floating point.")
-    return torch.from_numpy(np.array(array, dtype=np.float32))
-
-
-def _attribute(attribute: Any) -> Any:
-    from onnx.helper import get_attribute_value
-
-    value = get_attribute_value(attribute)
-    return list(value) if isinstance(value, list | tuple) else value

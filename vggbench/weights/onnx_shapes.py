@@ -16,12 +16,17 @@ class Shapes:
 
     def __init__(self, values: Mapping[str, Any], opsets: Sequence[Any]) -> None:
         self._values, self._opsets = values, opsets
+        self._dims: dict[str, Dims] = {}
         self._known: dict[str, NDArray[Any]] = {}
         self.opset = max((entry.version for entry in opsets if entry.domain in ("", "ai.onnx")), default=1)
 
     def keep(self, name: str, dims: Dims) -> None:
-        """The sizes of a tensor of the chain."""
-        self._known[name] = np.array(dims, dtype=np.int64)
+        """The sizes of a tensor of the chain, which Shape may ask for at any place."""
+        self._dims[name] = dims
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """A small tensor, or None where it is not known."""
+        return self._array(name)
 
     def numbers(self, name: str) -> list[Any] | None:
         """The values of a small tensor, or None where they are not known."""
@@ -33,11 +38,17 @@ class Shapes:
         from onnx import helper
         from onnx.reference import ReferenceEvaluator
 
+        if node.op_type == "Shape" and node.input[0] in self._dims:
+            asked = {attribute.name: attribute.i for attribute in node.attribute}
+            found = self._dims[node.input[0]][asked.get("start", 0) : asked.get("end")]
+            self._known[node.output[0]] = np.array(found, dtype=np.int64)
+            return
         feeds = {name: self._array(name) for name in node.input if name}
         if any(value is None for value in feeds.values()):
             return
         empty = [helper.make_empty_tensor_value_info(name) for name in feeds]
         outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
+        node.domain = ""  # which `ai.onnx` is, too
         model = helper.make_model(helper.make_graph([node], "shape", empty, outputs), opset_imports=self._opsets)
         for name, value in zip(node.output, ReferenceEvaluator(model).run(None, feeds), strict=True):
             if np.size(value) <= _SMALL:
