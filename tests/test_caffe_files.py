@@ -263,21 +263,37 @@ def test_a_net_half_stripped_is_refused(path: Path) -> None:
 # ---------------------------------------------------------------- other files
 
 
-@pytest.mark.parametrize("blank", [True, False])
-def test_caffes_hdf5_is_read_by_its_names(blank: bool, path: Path) -> None:
-    """As `net.save_hdf5` writes it: a group for each layer, those without weights empty."""
-    net = deploy("D")
-    with h5py.File(path.with_suffix(".caffemodel.h5"), "w") as file:
+def _hdf5(path: Path, net: Net, names: dict[str, str]) -> Path:
+    """As `net.save_hdf5` writes it: a group for each layer, those without weights empty; no order but that of names."""
+    path = path.with_suffix(".caffemodel.h5")
+    with h5py.File(path, "w") as file:
         for layer in net["layers"]:
-            if "blobs" in layer or blank:
-                group = file.create_group(f"data/{layer['name']}")
-                for number, values in enumerate(layer.get("blobs", ())):
-                    group[str(number)] = values
-    found = judge(
-        path.with_suffix(".caffemodel.h5"), "D", "caffe", lambda images: scores_of(net, _less_mean(images)), Illegal
-    )
-    assert found == RIGHT
-    assert not loaded(path.with_suffix(".caffemodel.h5"), "D", "caffe").is_described
+            group = file.create_group(f"data/{names.get(layer['name'], layer['name'])}")
+            for number, values in enumerate(layer.get("blobs", ())):
+                group[str(number)] = values
+    return path
+
+
+@pytest.mark.parametrize("fcn", [True, False])
+def test_caffes_hdf5_is_read_by_its_names(fcn: bool, path: Path) -> None:
+    net = deploy("D", fcn=fcn)
+    found = _hdf5(path, net, {"fc8": "fc8_flickr"})
+    assert judge(found, "D", "caffe", lambda images: scores_of(net, _less_mean(images)), Illegal) == RIGHT
+    assert not loaded(found, "D", "caffe").is_described
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"conv5_1": "conv5_c", "conv5_2": "conv5_b", "conv5_3": "conv5_a"},
+        {"conv5_2": "conw5_2"},
+        {"conv5_1": "conv5_2_old"},
+    ],
+)
+def test_names_that_tell_no_order_are_refused(names: dict[str, str], path: Path) -> None:
+    """All three hold the same shapes: taken as sorted, the posteriors would be others."""
+    with pytest.raises(WeightsError, match=r"no order of layers but that of their names.*\.caffemodel"):
+        loaded(_hdf5(path, deploy("D"), names), "D", "caffe")
 
 
 def _v0(net: Net) -> bytes:

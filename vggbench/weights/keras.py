@@ -263,10 +263,20 @@ def _of_keras_3(group: Any, path: Path, above: str = "") -> Iterator[tuple[str, 
 
 
 def _of_caffe(group: Any, path: Path) -> Iterator[tuple[str, list[Any]]]:
-    """Caffe's own HDF5: a group a layer, conv1_1 and on, its blobs by number."""
+    """Caffe's own HDF5: a group a layer, conv1_1 and on, its blobs by number; it has no order but that of names."""
+    stems = set()
     for name in sorted(list(group)[:_MAX_NAMES], key=_as_numbered):
         layer = _child(group, name, path)
-        yield name, [_child(layer, key, path) for key in sorted(layer, key=_as_numbered)]
+        blobs = [_child(layer, key, path) for key in sorted(layer, key=_as_numbered)]
+        if blobs and len(blobs[0].shape) == _CONV and not name.startswith("fc"):
+            stem = re.fullmatch(r"(\D*)\d+(?:_\d+)*", name)
+            stems.add(stem[1] if stem else name)
+            if len(stems) > 1 or stem is None:
+                raise WeightsError(
+                    f"{path} has a convolution {name[:100]!r}, and Caffe's HDF5 has no order of layers but that of "
+                    "their names: expected conv1_1, conv1_2 and on. Save the net as .caffemodel."
+                )
+        yield name, blobs
 
 
 def _as_numbered(name: str) -> tuple[Any, ...]:
