@@ -122,7 +122,7 @@ def load_model(
     if spec.source == RANDOM:
         return _random_model(spec, options, folders)
     if spec.source in SOURCES:
-        row = _row(spec)
+        row = row_of(spec)
         _require_of_use(row, row.url)
         return _model_from_file(spec, fetch(row, watch), options, row, watch)
     if spec.path is None:
@@ -182,7 +182,8 @@ def _random_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...
     )
 
 
-def _row(spec: ModelSpec) -> Released:
+def row_of(spec: ModelSpec) -> Released:
+    """The released file that a source names. Raises UsageError where it has released none of this config."""
     row = released(spec.config, str(spec.source))
     if row is None:
         others = sources_of(spec.config)

@@ -14,7 +14,7 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.model import VGG
 from vggbench.weights.download import find
 from vggbench.weights.fit import frozen
-from vggbench.weights.load import Model
+from vggbench.weights.load import Model, row_of
 from vggbench.weights.released import SOURCES, Released, released, sources_of
 from vggbench.weights.spec import NAMED_SOURCES, ModelSpec
 
@@ -24,10 +24,8 @@ _FILLING = 1e-3
 
 def require_source(spec: ModelSpec) -> None:
     """Refuse a file that is not there, and a source without this net. Raises WeightsError and UsageError."""
-    if spec.source in SOURCES and released(spec.config, spec.source) is None:
-        others = sources_of(spec.config)
-        expected = f"expected one of {', '.join(others)}" if others else "nobody has, as far as is known"
-        raise UsageError(f"{spec.source} has released no {spec.config.name}: {expected}; or a file.")
+    if spec.source in SOURCES:
+        row_of(spec)
     if spec.source in NAMED_SOURCES or spec.path is None or spec.path.exists():
         return
     near = difflib.get_close_matches(str(spec.source).lower(), NAMED_SOURCES, n=1)
