@@ -10,7 +10,7 @@ from torch import nn
 
 from vggbench.cost import Network
 from vggbench.data.imagenet import wnids
-from vggbench.errors import UsageError, WeightsError
+from vggbench.errors import WeightsError
 from vggbench.model import VGG
 from vggbench.weights.download import find
 from vggbench.weights.fit import frozen
