@@ -1,6 +1,7 @@
-"""What a Keras model computes by its description: plain torch, layer by layer, for any graph; none of our readers' code.
+"""What a Keras model computes by its description: plain torch, layer by layer, for any graph; no code of our readers.
 
-It draws the weights that a description needs, in the layout that Keras keeps them in. `test_described_keras.py` compares it with Keras itself.
+It draws the weights that a description needs, in the layout that Keras keeps them in. `test_described_keras.py`
+compares it with Keras itself.
 """
 
 import zlib
@@ -26,10 +27,12 @@ IDENTITIES = {
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x, "relu": F.relu, "relu6": F.relu6, "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
     "elu": F.elu, "selu": F.selu, "celu": F.celu, "gelu": F.gelu, "silu": F.silu, "swish": F.silu, "mish": F.mish,
-    "softplus": F.softplus, "softsign": F.softsign, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "exponential": torch.exp,
+    "softplus": F.softplus, "softsign": F.softsign, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+    "exponential": torch.exp,
     "hard_sigmoid": lambda x: F.relu6(x + 3) / 6, "hard_silu": lambda x: x * F.relu6(x + 3) / 6,
     "hard_tanh": F.hardtanh, "log_sigmoid": F.logsigmoid, "glu": lambda x: F.glu(torch.cat((x, x), -1), -1),
-    "soft_shrink": F.softshrink, "hard_shrink": F.hardshrink, "tanh_shrink": F.tanhshrink, "threshold": lambda x: x * (x > 0.5),
+    "soft_shrink": F.softshrink, "hard_shrink": F.hardshrink, "tanh_shrink": F.tanhshrink,
+    "threshold": lambda x: x * (x > 0.5),
     "squareplus": lambda x: (x + torch.sqrt(x * x + 4)) / 2, "sparse_plus": F.relu,
     "log_softmax": lambda x: F.log_softmax(x, -1),
 }  # fmt: skip

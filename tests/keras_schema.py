@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of one row a line
 """Keras's schema, walked: every attribute of a VGG's description, each other legal value, and what must come of it.
 
 A row is (net, layer, attribute, value, expected); RIGHT stands for the logits of the changed description, a text for a refusal that says it. Attributes in angle

@@ -122,30 +122,11 @@ class _Builder:
 
 def built(style: Style) -> ModelProto:
     """A graph, of any number of images."""
-    b, channels, config = _Builder(style), 3, CONFIGS[style.table]
+    b = _Builder(style)
+    b.rescale()
     if style.last:
-        b.rescale()
         b.add("Transpose", perm=[0, 3, 1, 2])
-    else:
-        b.rescale()
-    for layer in config.layers:
-        if layer.kind == "conv":
-            outputs = layer.channels // 32
-            b.conv(channels, outputs, layer.kernel)
-            channels = outputs
-            if config.batch_norm:
-                draws = [
-                    b.draw.uniform(0.5, 1.5, channels) if place in (0, 3) else b.draw.normal(0, 0.2, channels)
-                    for place in range(4)
-                ]
-                b.add("BatchNormalization", *[b.value(values) for values in draws], epsilon=1e-3, momentum=0.9)
-            b.add("Relu")
-        elif layer.kind == "lrn":
-            b.add("LRN", size=5, alpha=5e-4, beta=0.75, bias=2.0)
-        else:
-            ways: dict[str, Any] = {"auto_pad": "VALID"} if style.pad == "auto" else {"pads": [0] * 4}
-            ways |= {"ceil_mode": int(style.ceil)} if style.opset > 9 else {}
-            b.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], **ways)
+    channels = _features(b)
     if style.fc != "conv":
         if style.last:
             b.add("Transpose", perm=[0, 2, 3, 1])
@@ -157,16 +138,42 @@ def built(style: Style) -> ModelProto:
             if style.dropout:
                 b.add("Dropout", b.value(0.5), b.value(np.array(False), "?"))
     if style.softmax:
-        b.add("Softmax", **({"axis": -1} if style.opset > 12 else {"axis": 1}))
+        b.add("Softmax", axis=-1 if style.opset > 12 else 1)
     if style.mean:
         b.add("ReduceMean", axes=[2, 3], keepdims=0)
-    sides: list[Any] = ["h", "w"] if style.fc == "conv" else [224, 224]
-    given = ["n", *sides, 3] if style.last else ["n", 3, *sides]
+    return _model(b)
+
+
+def _features(b: _Builder) -> int:
+    """The layers before fc6; returns their last channels."""
+    style, channels, config = b.style, 3, CONFIGS[b.style.table]
+    for layer in config.layers:
+        if layer.kind == "conv":
+            outputs = layer.channels // 32
+            b.conv(channels, outputs, layer.kernel)
+            channels = outputs
+            if config.batch_norm:
+                draws = (b.draw.uniform(0.5, 1.5, channels), *b.draw.normal(0, 0.2, (2, channels)))
+                values = [b.value(draw) for draw in (*draws, b.draw.uniform(0.5, 1.5, channels))]
+                b.add("BatchNormalization", *values, epsilon=1e-3, momentum=0.9)
+            b.add("Relu")
+        elif layer.kind == "lrn":
+            b.add("LRN", size=5, alpha=5e-4, beta=0.75, bias=2.0)
+        else:
+            ways: dict[str, Any] = {"auto_pad": "VALID"} if style.pad == "auto" else {"pads": [0] * 4}
+            ways |= {"ceil_mode": int(style.ceil)} if style.opset > 9 else {}
+            b.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], **ways)
+    return channels
+
+
+def _model(b: _Builder) -> ModelProto:
+    sides: list[Any] = ["h", "w"] if b.style.fc == "conv" else [224, 224]
+    given = ["n", *sides, 3] if b.style.last else ["n", 3, *sides]
     graph = helper.make_graph(
         b.nodes, "vgg", [helper.make_tensor_value_info("images", TensorProto.FLOAT, given)],
         [helper.make_tensor_value_info(b.data, TensorProto.FLOAT, None)], b.initializers,
     )  # fmt: skip
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", style.opset)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", b.style.opset)], ir_version=8)
 
 
 # ---------------------------------------------------------------- changes
@@ -174,12 +181,16 @@ def built(style: Style) -> ModelProto:
 PADS = [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [2, 2, 2, 2], [1, 0, 1, 0], [3, 3, 3, 3]]
 VALUES: dict[str, list[Any]] = {
     "kernel_shape": [[1, 1], [2, 2], [3, 3], [2, 3], [7, 7]], "strides": [[1, 1], [2, 2], [1, 2], [3, 3]],
-    "dilations": [[2, 2], [1, 2]], "pads": PADS, "auto_pad": ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"], "group": [2],
-    "ceil_mode": [0, 1], "storage_order": [1], "count_include_pad": [1], "alpha": [0.5, 1e-4, 1.0], "beta": [0.5, 2.0, 0.75],
+    "dilations": [[2, 2], [1, 2]], "pads": PADS, "auto_pad": ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"],
+    "group": [2],
+    "ceil_mode": [0, 1], "storage_order": [1], "count_include_pad": [1], "alpha": [0.5, 1e-4, 1.0],
+    "beta": [0.5, 2.0, 0.75],
     "bias": [1.0, 3.0], "size": [3, 7], "transA": [1], "transB": [0, 1], "axis": [-4, -3, -2, -1, 0, 1, 2, 3],
-    "axes": [[2], [3], [1, 2], [1], [2, 3], [-1, -2], [0]], "keepdims": [0, 1], "epsilon": [1e-5, 0.5], "momentum": [0.1],
+    "axes": [[2], [3], [1, 2], [1], [2, 3], [-1, -2], [0]], "keepdims": [0, 1], "epsilon": [1e-5, 0.5],
+    "momentum": [0.1],
     "training_mode": [1], "spatial": [0], "to": [1, 6, 7, 9, 10, 11, 16], "allowzero": [1], "start": [1], "end": [1, 2],
-    "perm": [list(perm) for perm in itertools.permutations(range(4))], "ratio": [0.1], "seed": [1], "noop_with_empty_axes": [1],
+    "perm": [list(perm) for perm in itertools.permutations(range(4))], "ratio": [0.1], "seed": [1],
+    "noop_with_empty_axes": [1],
     "saturate": [0], "round_mode": ["down"], "shape": [], "consumed_inputs": [], "is_test": [],
 }  # fmt: skip
 """Every attribute of every operator of the graphs, and the legal values that are tried."""

@@ -98,7 +98,10 @@ def _change(layers: list[Layer], entry: Layer, attribute: str, value: Any) -> No
         entry["config"][attribute] = value
 
 
-FORMS = ((3, "Functional", "keras"), (2, "Sequential", "h5"), (3, "Sequential", "h5"), (2, "Functional", "h5"), (3, "Functional", "h5"), (3, "Sequential", "keras"))  # fmt: skip
+FORMS = (
+    (3, "Functional", "keras"), (2, "Sequential", "h5"), (3, "Sequential", "h5"), (2, "Functional", "h5"),
+    (3, "Functional", "h5"), (3, "Sequential", "keras"),
+)  # fmt: skip
 """Generation of Keras, class of the model, format."""
 FORMS_1 = ((1, "Sequential", "h5"), (1, "Functional", "h5"))
 ONLY_3 = ("<module>", "<registered>")
@@ -115,7 +118,7 @@ def forms_of(row: Row) -> list[tuple[int, str, str]]:
         return list(FORMS_1)
     if attribute in ("<call>", "<calls>", "<of>"):
         found = [form for form in found if form[1] == "Functional"]
-    if attribute in ONLY_3 or isinstance(value, dict) and "module" in value:
+    if attribute in ONLY_3 or (isinstance(value, dict) and "module" in value):
         found = [form for form in found if form[0] == 3]
     return found
 

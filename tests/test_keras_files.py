@@ -68,6 +68,23 @@ def test_nested_models_are_read(generation: int, kind: str, frozen: bool, tmp_pa
             _assert_right(tmp_path / "x.weights.h5", expected)
 
 
+def test_models_without_a_name_are_read(tmp_path: Path) -> None:
+    """Until Keras 2.2 a Sequential in a Sequential was a list of its layers."""
+    layers = _in_two("Sequential")
+    config = spelled(layers, 1, "Sequential")
+    interpreter, expected = _interpreted(config)
+    for entry in config["config"]:
+        del entry["name"]
+    write_h5(tmp_path / "x.h5", config, layers, interpreter.weights)
+    _assert_right(tmp_path / "x.h5", expected)
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["model_weights"].attrs["layer_names"] = [b"vgg16", b"head", b"conv3"]
+        file["model_weights"].create_group("conv3")
+        file["model_weights"].copy("vgg16/conv3", "conv3/conv3")
+        file["model_weights/conv3"].attrs["weight_names"] = [b"conv3/kernel:0"]
+    _refused(tmp_path / "x.h5", "holds weights of layers that it does not describe")
+
+
 def test_weights_whose_names_were_numbered_once_more_are_read(tmp_path: Path) -> None:
     """TensorFlow 1 put _1 behind a layer's name when a model of it was there already."""
     layers = _in_two("Functional")

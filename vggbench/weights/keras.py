@@ -149,15 +149,20 @@ def _require_all_used(group: Any, container: str, used: list[list[Any]], path: P
 
 def _by_name(group: Any, layers: list[KerasLayer], path: Path) -> Iterator[tuple[KerasLayer, list[Any]]]:
     """The datasets of each layer, those of nested models by the layer that their names tell."""
-    tops = dict.fromkeys(layer.top for layer in layers)
+    tops = {layer.top: layer.top for layer in layers}
     extra = [name for name in _names(group, "layer_names", path) if name not in tops]
-    if any(_datasets(_child(group, name, path), path) for name in extra):
+    extra = [name for name in extra if _datasets(_child(group, name, path), path)]
+    models = [top for top in tops if sum(layer.top == top for layer in layers) > 1]
+    unnamed = [top for top in models if top not in group]
+    if len(unnamed) == len(extra):  # until Keras 2.2 a Sequential in a Sequential bore no name
+        tops |= dict(zip(unnamed, extra, strict=True))
+    elif extra:
         raise WeightsError(
             f"{path} holds weights of layers that it does not describe, such as {extra[0][:100]!r}: expected the same "
             "layers. Save it again by the Keras that made it."
         )
-    for top in tops:
-        mine = [layer for layer in layers if layer.top == top]
+    for described, top in tops.items():
+        mine = [layer for layer in layers if layer.top == described]
         named = _datasets(_child(group, top, path), path) if top in group else []
         if len(mine) == 1:
             yield mine[0], [dataset for _, dataset in named]

@@ -52,7 +52,7 @@ def _layers(model: dict[str, Any], path: Path, keys: tuple[str, ...], top: str |
     listed = config if isinstance(config, list) else config["layers"]
     by_key = _keyed(listed, sequential=model["class_name"] == "Sequential")
     for key, layer in _ordered(by_key, config, path):
-        kind, name = str(layer["class_name"]), _name(layer)
+        kind, name = str(layer["class_name"]), _name(layer, key)
         require_kerass_own(layer, name, path)
         if kind in _MODELS:
             yield from _layers(layer, path, (*keys, key), top or name)
@@ -114,9 +114,9 @@ def _ordered(by_key: list[tuple[str, dict[str, Any]]], config: Any, path: Path) 
     return found
 
 
-def _name(layer: dict[str, Any]) -> str:
+def _name(layer: dict[str, Any], otherwise: str = "") -> str:
     config = layer["config"]
-    return str(layer.get("name") or (config.get("name") if isinstance(config, dict) else None))
+    return str(layer.get("name") or (isinstance(config, dict) and config.get("name")) or otherwise)
 
 
 def _names(ends: Any) -> list[str]:
