@@ -17,6 +17,7 @@ from vggbench.weights.description import Described
 from vggbench.weights.keras_config import KerasLayer, chain, snake_case
 from vggbench.weights.keras_layers import KNOWN, KerasNet, is_channels_last
 from vggbench.weights.layers import MAX_VALUES, Foreign, Weighted, channels_first, require_affordable, whole
+from vggbench.weights.recognition import is_keras_archive
 
 _MAX_NAMES = 1000
 _MAX_CONFIG = 10_000_000
@@ -52,15 +53,6 @@ def read_keras(path: Path) -> Foreign:
     with whole(path, "Keras file", "one written by save_weights or model.save"):
         net = _archive(path) if is_keras_archive(path) else _hdf5(path, path, None)
     return net  # noqa: RET504 - a return inside would look to mypy as if it could be skipped
-
-
-def is_keras_archive(path: Path) -> bool:
-    """Whether a file is a `.keras` archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {"config.json", "model.weights.h5"} <= set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False  # what it is instead, its reader says
 
 
 def _archive(path: Path) -> Foreign:
