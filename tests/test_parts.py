@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from conftest import CLASSES, Result
 from torch import Tensor, nn
+from writers import Layers, caffemodel, layers_of, write_mat
 
 from vggbench.configs import CONFIGS, FC_SIZE, scaled
 from vggbench.errors import UsageError, WeightsError
@@ -163,3 +165,36 @@ def test_a_file_that_says_its_width_is_no_part_however_its_sizes_are_rounded(tmp
     write_tensors(tmp_path / "x.safetensors", network.state_dict(), {"config": "D", "width": 0.0224})
     assert len(read_weights(tmp_path / "x.safetensors", D).tensors) == 32
     assert part_of([LayerShape(n, tuple(t.shape)) for n, t in network.state_dict().items() if t.ndim > 1])
+
+
+def _notop(path: Path, layers: Layers) -> None:
+    """As Keras's `..._weights_tf_dim_ordering_tf_kernels_notop.h5`: groups by name, kernels (row, column, in, out)."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name, _, _ in layers]
+        for name, weight, bias in layers:
+            kernel = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}_W_1:0".encode(), f"{name}_b_1:0".encode()]
+            group[f"{name}_W_1:0"], group[f"{name}_b_1:0"] = kernel, bias
+
+
+def _caffemodel(path: Path, layers: Layers) -> None:
+    path.write_bytes(caffemodel(layers, old=False))
+
+
+def _mat(path: Path, layers: Layers) -> None:
+    write_mat(path, layers, older=False)
+
+
+@pytest.mark.parametrize("write", [_notop, _caffemodel, _mat])
+@pytest.mark.parametrize(("kept", "sentence"), [(13, "no layer after them"), (15, "fc6 and fc7, and no fc8")])
+def test_parts_are_known_in_every_format(
+    kept: int, sentence: str, write: Callable[[Path, Layers], None], peaked: Peaked, tmp_path: Path
+) -> None:
+    """Keras's notop file, and nets without their last layer; the convolutions come out as they are."""
+    weights = peaked("D")
+    write(tmp_path / "x", layers_of("D", weights)[:kept])
+    with pytest.raises(PartOfNetError, match=f"holds the 13 convolutions of D and {sentence}") as caught:
+        read_weights(tmp_path / "x", CONFIGS["D"])
+    assert caught.value.convolutions.keys() == _features(weights).keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in caught.value.convolutions.items())
