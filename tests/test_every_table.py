@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ COMMANDS = [
     ("reproduce", "1", "2", "3", "5", "7", "--published"),
     ("reproduce", "3", "7", "--data", "sample", "--limit", "1"),
     ("predict", "A@sample", "{image}", "--scales", "256"),
-    ("predict", "A@sample", "{broken}"),
+    ("predict", "A@sample", "{image}", "{broken}"),
     ("runs",),
     ("runs", "A-*dense-Q288*"),
     ("runs", "--runs", "{nowhere}"),
@@ -77,7 +77,7 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def made(
     _few_drawn: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Sequence[str]], tuple[Path, list[Table]]]]:
+) -> Callable[[Sequence[str]], tuple[Path, list[Table]]]:
     """The CSV file of a command, and the tables that it has written there; each command runs once."""
     folder = tmp_path_factory.mktemp("every_table")
     places = {name: folder / file for name, file in (("image", "a.png"), ("broken", "b.png"), ("nowhere", "none"))}
@@ -97,19 +97,19 @@ def made(
                 written.extend(tables)
                 write_table(tables, *others)
 
-            patch.setattr("vggbench.cli.output.write", write)
-            patch.setattr(sys, "argv", ["vggbench", *(w.format(**places) for w in command), "--output", str(path)])
-            with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
-                main()
+            with pytest.MonkeyPatch.context() as patch:  # here, since every test begins with the usual cache
+                patch.setenv("VGGBENCH_CACHE", str(_few_drawn))
+                patch.setenv("VGGBENCH_RUNS", str(folder / "runs"))
+                patch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 1))
+                patch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
+                patch.setattr("vggbench.cli.output.write", write)
+                patch.setattr(sys, "argv", ["vggbench", *(w.format(**places) for w in command), "--output", str(path)])
+                with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+                    main()
             found[key] = path, written
         return found[key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VGGBENCH_CACHE", str(_few_drawn))
-        patch.setenv("VGGBENCH_RUNS", str(folder / "runs"))
-        patch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 1))
-        patch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
-        yield run
+    return run
 
 
 def test_no_command_is_left_out() -> None:

@@ -97,6 +97,22 @@ def require_described(config: Config, described: Sequence[Described], path: Path
     else:
         _require_known_kinds(config, described, expected, path)
         pairs = list(_paired(described, expected))
+    _require_facts(config, pairs, path)
+    return _rounds_up(described, path)
+
+
+def require_convolutions(config: Config, described: Sequence[Described], path: Path) -> None:
+    """Compare all layers up to the last pooling, of a net with another head. Raises WeightsError."""
+    expected = tuple(_expected(config))
+    count = 1 + max(place for place, layer in enumerate(expected) if layer.kind == "pool")
+    # without its last pooling, a net's last convolutions would pass for fully connected layers
+    kinds = ["conv" if layer.kind == "fc" else layer.kind for layer in described[:count]]
+    if kinds != [layer.kind for layer in expected[: len(kinds)]]:
+        _require_same_kinds(config, described, expected, path)
+    _require_facts(config, list(zip(described[:count], expected[:count], strict=False)), path)
+
+
+def _require_facts(config: Config, pairs: Sequence[tuple[Described, Described]], path: Path) -> None:
     for layer, own in pairs:
         for fact, value in layer.facts.items():
             if fact != "rounding" and not same(value, own.facts[fact]):
@@ -104,7 +120,6 @@ def require_described(config: Config, described: Sequence[Described], path: Path
                     f"{path} says that {layer.name} has {fact} {_shown(value)}: config {config.name} has "
                     f"{_shown(own.facts[fact])}. It is another net, which Model.wrap evaluates from Python."
                 )
-    return _rounds_up(described, path)
 
 
 def _rounds_up(described: Sequence[Described], path: Path) -> bool | None:

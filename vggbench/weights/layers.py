@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vggbench.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.errors import WeightsError, first_line
 from vggbench.model import VGG
-from vggbench.weights.description import Described, StatedInput
+from vggbench.weights.description import Described, StatedInput, require_convolutions
 from vggbench.weights.parts import LayerShape, PartOfNetError, convolution_places, part_of
 
 MAX_VALUES = 300_000_000
@@ -95,6 +95,8 @@ def _refuse_part(net: Foreign, path: Path) -> None:
     part = part_of(shapes, batch_norm=any(layer.norm is not None for layer in net.layers))
     if part is None:
         return
+    if net.complete:  # where a convolution departs, the head may do so for that alone
+        require_convolutions(part.config, net.described, path)
     convolutions: dict[str, Tensor] = {}
     for place, layer in zip(convolution_places(part.config), net.layers, strict=False):
         convolutions |= {f"{place}.weight": layer.weight, f"{place}.bias": layer.bias.flatten()}
