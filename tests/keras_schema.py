@@ -158,13 +158,13 @@ FLAT: list[Row] = [
     ("plain", "flatten", "<after>", layer("Reshape", "shape", target_shape=[784]), RIGHT),
     ("plain", "flatten", "<after>", layer("Dropout", "drop", rate=0.5), RIGHT),
     ("plain", "flatten", "<after>", layer("Activation", "act", activation="relu"), "relu fc relu at place 22 (act)"),
-    ("plain", "flatten", "<replace>", layer("GlobalAveragePooling2D", "gap", data_format=LAST), "GlobalAveragePooling2D Dense on maps relu at place 22 (gap)"),
-    ("plain", "flatten", "<replace>", layer("GlobalMaxPooling2D", "gap", data_format=LAST), "GlobalMaxPooling2D Dense on maps relu at place 22 (gap)"),
+    ("plain", "flatten", "<replace>", layer("GlobalAveragePooling2D", "gap", data_format=LAST), "another head: fc1 of 128 x 16 departs"),
+    ("plain", "flatten", "<replace>", layer("GlobalMaxPooling2D", "gap", data_format=LAST), "another head: fc1 of 128 x 16 departs"),
 ]  # fmt: skip
 
 DENSE: list[Row] = [
-    ("plain", "fc1", "units", 100, "expected classifier.0.weight of shape (128, 784), found (100, 784)"),
-    ("plain", "fc2", "units", 64, "expected classifier.3.weight of shape (128, 128), found (64, 128)"),
+    ("plain", "fc1", "units", 100, "fc1 of 100 x 784 departs, where A has fc6 of 128 x 784"),
+    ("plain", "fc2", "units", 64, "fc2 of 64 x 128 departs, where A has fc7 of 128 x 128"),
     ("plain", "predictions", "units", 9, RIGHT),
     ("plain", "fc1", "use_bias", False, RIGHT),
     ("plain", "predictions", "use_bias", False, RIGHT),
@@ -187,8 +187,8 @@ DENSE: list[Row] = [
     ("bare", "predictions", "<after>", layer("Activation", "act", activation="relu"), "relu at place 27 (act)"),
     ("bare", "predictions", "<after>", layer("Lambda", "code", function="x"), "Lambda at place 27 (code)"),
     ("plain", "fc1", "lora_rank", 2, "lora_rank 2"),
-    ("plain", "fc1", "<drop>", None, "found 10 without batch norm"),
-    ("plain", "fc2", "<after>", layer("Dense", "fc3", units=128, activation="relu", use_bias=True), "found 12 without batch norm"),
+    ("plain", "fc1", "<drop>", None, "predictions of 5 x 128 departs, where A has fc7"),
+    ("plain", "fc2", "<after>", layer("Dense", "fc3", units=128, activation="relu", use_bias=True), "another head: fc3 of 128 x 128 departs"),
     ("plain", "fc2", "<after>", layer("BatchNormalization", "bn", axis=-1, epsilon=0.001), "normalises in 'bn' elsewhere"),
 ]  # fmt: skip
 
@@ -302,7 +302,7 @@ ORDER: list[Row] = [
     ("plain", "pool1", "<after>", layer("Dropout", "drop", rate=0.25), RIGHT),
     ("plain", "conv7", "<drop>", None, "found 10 without batch norm"),
     ("plain", "pool3", "<drop>", None, "conv relu conv at place 11 (conv5)"),
-    ("plain", "conv7", "<after>", conv("conv9", 16), "found 12 without batch norm"),
+    ("plain", "conv7", "<after>", conv("conv9", 16), "conv relu pool at place 21 (conv8)"),
     ("plain", "pool5", "<after>", layer("MaxPooling2D", "pool6", pool_size=[1, 1], strides=[1, 1], padding="valid", data_format=LAST), "pool fc relu at place 22 (pool6)"),
     ("plain", "conv8", "<of>", ["pool4"], "hands what layer 'pool4'"),
     ("plain", "conv8", "<of>", ["conv7", "pool4"], "in layer 'conv8'"),

@@ -114,7 +114,8 @@ def write_mat(path: Path, layers: Layers, *, older: bool) -> None:
         held = {"filters": pair[0], "biases": pair[1]} if older else {"weights": cell}
         pad = 0.0 if name.startswith("fc") else float(weight.shape[-1] // 2)
         structs += [{"type": CONV, "name": name, **held, "pad": pad}, {"type": "relu", "name": f"relu_{name}"}]
-    structs[-1] = {"type": "softmax", "name": "prob"}
+    if layers[-1][0] == "fc8":
+        structs[-1] = {"type": "softmax", "name": "prob"}
     cells = np.empty((1, len(structs)), dtype=object)
     for place, struct_ in enumerate(structs):
         cells[0, place] = struct_
