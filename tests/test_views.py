@@ -74,6 +74,18 @@ def test_what_is_no_image_is_a_reason(data: bytes, reason: str) -> None:
         decode(data)
 
 
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    """Each of which would take as long as the whole picture."""
+    jpeg = _encoded(_noise(), progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    several, many = (jpeg[:-2] + jpeg[last:-2] * count + jpeg[-2:] for count in (20, 200))
+    assert decode(several).shape == decode(jpeg).shape
+    assert torch.equal(decode(jpeg + many), decode(jpeg)), "what follows a picture is not read"
+    for read in (decode, header_of):
+        with pytest.raises(NotAnImage, match="more than 100 scans"):
+            read(many)
+
+
 def test_a_huge_header_is_refused_before_memory_is_taken() -> None:
     data = bytearray(_encoded(_noise()))
     place = data.index(b"\xff\xc0") + 5

@@ -52,7 +52,7 @@ def chosen(archive: Archive, *, ema: bool) -> State:
 
 
 def _candidates(value: object, archive: Archive, depth: int, known: _Known) -> list[_Candidate]:
-    """Modules and state dicts, by the names of what holds them; what is met again is `known`, or it could take hours."""
+    """Modules and state dicts, by the names of what holds them; without what is `known`, it could take hours."""
     key = (id(value), depth)
     if key not in known:
         known[key] = _found(value, archive, depth, known)

@@ -95,8 +95,8 @@ def _own_tensors(name: str, module: Inert, archive: Archive) -> dict[str, Held]:
             found[f"{name}.{key}" if name else str(key)] = tensor
     if beside is not None:
         raise WeightsError(
-            f"{archive.path} is a network saved whole whose {name or 'first module'} keeps a tensor {str(beside)[:80]!r} "
-            "that its state dict would not have, as a mean that it subtracts: expected weights alone. Save what it is "
+            f"{archive.path} is a network saved whole in which {name or 'it'} keeps a tensor {str(beside)[:80]!r}, "
+            "which its state dict would not have, as a mean that it subtracts: expected weights alone. Save what it is "
             "without by torch.save(net.state_dict(), PATH)."
         )
     return found
@@ -163,9 +163,7 @@ def require_places(kinds: dict[str, str], config: Config, path: Path) -> None:
     places = {f"features.{name}" for name, _ in network.features.named_children()}
     more = next((name for name in own if re.fullmatch(r"features\.\d+", name) and name not in places), None)
     if more and own[more] not in _PASSING:
-        raise WeightsError(
-            f"{path} does not fit config {config.name}: expected nothing at {more}, found {own[more]}."
-        )
+        raise WeightsError(f"{path} does not fit config {config.name}: expected nothing at {more}, found {own[more]}.")
     fc = [kind for name, kind in own.items() if re.fullmatch(r"classifier\.\d+", name) and kind in ("Linear", "ReLU")]
     if fc and fc != ["Linear", "ReLU", "Linear", "ReLU", "Linear"]:
         raise WeightsError(f"{path} has {' '.join(fc)} in its classifier: expected three Linear with ReLU between.")
