@@ -39,6 +39,8 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Of a JPEG's next segment, behind the values of a scan."""
 _MOST_SCANS = 100
 """Of a JPEG: encoders write about ten; each takes as long as the image has pixels, in a hundred bytes."""
+_LEAST = 5_000
+"""Pixels that take as long to decode as it takes to begin with a JPEG."""
 _PLACE = re.compile(r"^\w+, \S+:[0-9]+, ")
 """In torchvision's source, longer than the reason behind it."""
 _NAMED = 2
@@ -316,9 +318,10 @@ def _hear_jpegs_inside(header: Image.Image, data: bytes) -> None:
         for offset, length in zip(tags[offsets], tags[lengths], strict=True):
             part = data[offset : offset + length]
             jpeg = tables + part[2:] if tables else part
-            left -= math.prod(Image.open(io.BytesIO(jpeg)).size)
-            if left >= 0:
-                _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
+            left -= max(math.prod(Image.open(io.BytesIO(jpeg)).size), len(jpeg), _LEAST)
+            if left < 0 or _has_too_many_scans(jpeg):
+                break
+            _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
 
 
 def _resizes_uint8_natively(interpolation: str) -> bool:
