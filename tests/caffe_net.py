@@ -125,8 +125,9 @@ def blob(values: Any, form: str) -> bytes:
     if form == "old":
         head = b"".join(_one(number, _U, side) for number, side in enumerate(sides, 1))
     floats = np.asarray(values, dtype="<f4")
-    if form == "double":
-        return head + chunk(8, floats.astype("<f8").tobytes())
+    if form in ("double", "both"):  # of both, Caffe takes the double ones
+        others = chunk(5, (floats * 3).tobytes()) if form == "both" else b""
+        return head + others + chunk(8, floats.astype("<f8").tobytes())
     if form == "loose":
         return b"".join(_one(5, _F, float(value)) for value in floats.ravel()) + head
     return head + chunk(5, floats.tobytes()) + (chunk(6, (floats * 3).tobytes()) if form == "diff" else b"")

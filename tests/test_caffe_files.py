@@ -106,7 +106,8 @@ def test_opencv_agrees_with_the_interpreter(settings: dict[str, Any], path: Path
 
 @pytest.mark.parametrize("old", [True, False], ids=["layers", "layer"])
 @pytest.mark.parametrize(
-    "how", [{"form": "diff"}, {"form": "double"}, {"form": "loose"}, {"form": "old"}, {"turned": True}]
+    "how",
+    [{"form": "diff"}, {"form": "double"}, {"form": "both"}, {"form": "loose"}, {"form": "old"}, {"turned": True}],
 )
 def test_every_legal_encoding_is_read(how: dict[str, Any], old: bool, path: Path) -> None:
     net = snapshot(old=old)

@@ -252,9 +252,27 @@ def _itself(path: Path) -> None:
         file.attrs["model_config"] = json.dumps(config)
 
 
+def _within_itself(path: Path) -> None:
+    """Ten ways from a model into itself, so 10 ** 10 in ten steps."""
+    with h5py.File(path, "w") as file:
+        model = file.create_group("layers")
+        for number in range(10):
+            model.create_group(f"model_{number}")["layers"] = model
+
+
+def _many_layers(path: Path) -> None:
+    layers = [{"class_name": "Dropout", "config": {"name": f"d{number}"}} for number in range(20_000)]
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": layers}})
+
+
 @pytest.mark.parametrize(
-    "write", [_deep, _deep_models, _many, _zipped_nothing, _zipped_config, _linked, _circle, _no_text, _itself]
-)
+    "write",
+    [
+        _deep, _deep_models, _many, _zipped_nothing, _zipped_config, _linked, _circle, _no_text, _itself,
+        _within_itself, _many_layers,
+    ],
+)  # fmt: skip
 def test_a_hostile_file_is_refused_at_little_cost(write: Callable[[Path], None], tmp_path: Path) -> None:
     write(tmp_path / "x.h5")
     tracemalloc.start()

@@ -327,6 +327,16 @@ def test_equal_images_in_memory_count_each(tmp_path: Path) -> None:
     assert sorted((image.read(), image.class_name) for image in data.images) == [(b"1", "0"), (b"1", "1"), (b"2", "2")]
 
 
+def test_a_second_copy_of_images_in_memory_is_refused(tmp_path: Path) -> None:
+    rows = [(None, b"1", 0), (None, b"2", 1), (None, b"3", 0)]
+    _parquet(tmp_path / "validation.parquet", *rows)
+    _parquet(tmp_path / "validation-more.parquet", (None, b"1", 0), (None, b"4", 1), (None, b"5", 1))
+    assert len(open_data(tmp_path)) == 6, "single ones do stand twice in some sets"
+    _parquet(tmp_path / "validation-copy.parquet", *rows)
+    with pytest.raises(DataError, match=r"3 of the 3 images of .*validation.parquet stand in other files"):
+        open_data(tmp_path)
+
+
 def test_other_images_in_memory_of_the_same_lengths_are_another_set(tmp_path: Path) -> None:
     """Or posteriors that are stored of the one would be taken for the other's."""
     one = open_data(_parquet(tmp_path / "1" / "test.parquet", (None, b"1", 0), (None, b"2", 1)))

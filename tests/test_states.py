@@ -288,6 +288,9 @@ def _changed(index: int, module: nn.Module) -> Callable[[Any], None]:
         (_changed(0, nn.Conv2d(3, 4, 3, padding=2, dilation=2)), "Conv2d with dilation"),
         (_changed(4, nn.MaxPool2d(2, 2, ceil_mode=True)), "rounds some pooled sizes up and others down"),
         (_changed(1, nn.Identity()), "expected ReLU at features.1, found Identity"),
+        (lambda net: net.features.append(nn.MaxPool2d(2, 2)), "expected nothing at features.31, found MaxPool2d"),
+        (lambda net: net.register_buffer("mean", torch.ones(3), persistent=False), "in which it keeps a tensor 'mean'"),
+        (lambda net: setattr(net, "std", torch.ones(3)), "in which it keeps a tensor 'std'"),
         (lambda net: net.classifier.__setitem__(1, nn.Identity()), "Linear Linear ReLU Linear in its classifier"),
     ],
 )
@@ -396,6 +399,14 @@ def test_a_folder_says_what_its_net_expects(peaked: Peaked, vggbench: Callable[.
     assert told.code == 0, told.err
     assert "mean 0.5, 0.4, 0.3, std 0.2, 0.2, 0.3" in told.out
     assert "Hugging Face" in told.out
+
+
+def test_a_file_of_a_folder_is_described_by_it_too(peaked: Peaked, tmp_path: Path) -> None:
+    """As it is named where a folder has the weights twice."""
+    folder = _folder(tmp_path / "hf", peaked("D"))
+    torch.save(peaked("D"), folder / "pytorch_model.bin")
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        assert read_weights(folder / name, D).description["input"]["mean"] == (0.5, 0.4, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,41 @@ def test_holders_within_holders_without_end_take_no_time(tmp_path: Path) -> None
         read_weights(tmp_path / "x.pth", A)
 
 
+def test_holders_in_every_key_take_no_time(tmp_path: Path) -> None:
+    holders = ("model", "net", "state_dict", "ema", "module", "weights")
+    held: dict[str, Any] = {"x": 1}
+    for _ in range(3):
+        held = dict.fromkeys(holders, held)
+    torch.save(
+        {"features.0.bias": torch.ones(2), **{f"k{number}": held for number in range(20_000)}}, tmp_path / "x.pth"
+    )
+    started = time.perf_counter()
+    assert chosen(read_archive(tmp_path / "x.pth"), ema=False).tensors.keys() == {"features.0.bias"}
+    assert time.perf_counter() - started < 3
+
+
+_TWICE = b"K\x01\x85" + b"2\x86" * 60
+"""A tuple of itself twice, sixty times: 2 ** 60 ones where it is written out."""
+_MODULE = b"\x80\x02ctorch.nn.modules.conv\nConv2d\n)\x81}(X\x08\x00\x00\x00_modules}%bub."
+_OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _MODULE % (b"X\x06\x00\x00\x00stride" + _TWICE),
+        _MODULE % (b"X\x1b\x00\x00\x00_non_persistent_buffers_setcbuiltins\nset\n](" + _TWICE + b"e\x85R"),
+        _OLD + _TWICE + b".\x80\x02}.",
+        _OLD + b"M\xe9\x03.\x80\x02}.\x80\x02}.\x80\x02](" + _TWICE + b"e." + bytes(8),
+    ],
+    ids=["a setting", "a set", "a version", "a key"],
+)
+def test_nothing_without_end_is_written_out(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(content)
+    with contextlib.suppress(WeightsError):
+        read_weights(tmp_path / "x.pth", A)
+
+
 @pytest.mark.parametrize("seed", ["D.pth", "D-whole.pth"])
 def test_changed_opcodes_are_read_or_refused(seed: str, tmp_path: Path) -> None:
     """With their check sums right, so that the pickle itself is met."""

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -72,6 +73,18 @@ def test_exif_orientation_is_ignored() -> None:
 def test_what_is_no_image_is_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(NotAnImage, match=reason):
         decode(data)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    """Each of which would take as long as the whole picture."""
+    jpeg = _encoded(_noise(), progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    several, many = (jpeg[:-2] + jpeg[last:-2] * count + jpeg[-2:] for count in (20, 200))
+    assert decode(several).shape == decode(jpeg).shape
+    assert torch.equal(decode(jpeg + many), decode(jpeg)), "what follows a picture is not read"
+    for read in (decode, header_of):
+        with pytest.raises(NotAnImage, match="more than 100 scans"):
+            read(many)
 
 
 def test_a_huge_header_is_refused_before_memory_is_taken() -> None:
@@ -304,6 +317,23 @@ def test_strips_of_a_tiff_take_no_memory_that_the_image_does_not(monkeypatch: py
     monkeypatch.setattr("vggbench.views.decode_jpeg", lambda data, mode: pytest.fail("it was decoded"))
     with pytest.raises(NotAnImage, match="cannot be decoded"):
         decode(bytes(tiff))
+
+
+def test_a_tiff_of_very_many_strips_takes_little_time() -> None:
+    """All of which are one JPEG of a pixel."""
+    jpeg, count = _encoded(Image.new("L", (1, 1))), 200_000
+    start = 8 + len(jpeg) + len(jpeg) % 2
+    where, sizes = start, start + 4 * count
+    tags = [
+        (256, 1, 1), (257, 1, 1), (258, 1, 8), (259, 1, 7), (262, 1, 1), (273, count, where), (277, 1, 1), (278, 1, 1),
+        (279, count, sizes),
+    ]  # fmt: skip
+    tiff = b"II*\0" + (sizes + 4 * count).to_bytes(4, "little") + jpeg.ljust(start - 8, b"\0")
+    tiff += (8).to_bytes(4, "little") * count + len(jpeg).to_bytes(4, "little") * count
+    tiff += struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, n, value) for tag, n, value in tags)
+    started = time.perf_counter()
+    assert decode(tiff + bytes(4)).shape == (3, 1, 1)
+    assert time.perf_counter() - started < 3
 
 
 def test_want_of_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:

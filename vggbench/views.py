@@ -35,6 +35,12 @@ _BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cH
 """Chunks of a PNG that Pillow reads without any use for a pixel."""
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Of a JPEG's next segment, behind the values of a scan."""
+_MOST_SCANS = 100
+"""Of a JPEG: encoders write about ten; each takes as long as the image has pixels, in a hundred bytes."""
+_LEAST = 5_000
+"""Pixels that take as long to decode as it takes to begin with a JPEG."""
 _PLACE = re.compile(r"^\w+, \S+:[0-9]+, ")
 """In torchvision's source, longer than the reason behind it."""
 _NAMED = 2
@@ -208,6 +214,8 @@ def _opened(data: bytes) -> Image.Image:
         raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
     if max(width, height) > MAX_RATIO * min(width, height):
         raise NotAnImage(f"is a sliver of {width} x {height} pixels")
+    if header.format in _LIBJPEGS and _has_too_many_scans(data):
+        raise NotAnImage(f"is a JPEG of more than {_MOST_SCANS} scans")
     if header.mode in ("I", "F"):
         raise NotAnImage(f"has pixels of 32 bits (mode {header.mode}); expected 8 or 16")
     return header
@@ -263,6 +271,18 @@ def _without_applications(jpeg: bytes) -> bytes:
     return b"".join([*kept, jpeg[at:]])
 
 
+def _has_too_many_scans(jpeg: bytes) -> bool:
+    """Whether the first picture of a file is sent in more passes than anybody's encoder makes."""
+    at, scans = len(_JPEG), 0
+    while (found := _MARKER.search(jpeg, at)) and scans <= _MOST_SCANS:
+        at, marker = found.end(), jpeg[found.end() - 1]
+        if marker == 0xD9:  # EOI
+            break
+        scans += marker == 0xDA  # SOS
+        at += int.from_bytes(jpeg[at : at + 2], "big") if marker not in (0x01, 0xD8) else 0
+    return scans > _MOST_SCANS
+
+
 def _is_turned(data: bytes) -> bool:
     """Whether EXIF or XMP before the pixels, where it can be read, asks for the image to be turned."""
     with contextlib.suppress(NotAnImage), _reasons("is no image"):
@@ -298,9 +318,10 @@ def _hear_jpegs_inside(header: Image.Image, data: bytes) -> None:
         for offset, length in zip(tags[offsets], tags[lengths], strict=True):
             part = data[offset : offset + length]
             jpeg = tables + part[2:] if tables else part
-            left -= math.prod(Image.open(io.BytesIO(jpeg)).size)
-            if left >= 0:
-                _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
+            left -= max(math.prod(Image.open(io.BytesIO(jpeg)).size), len(jpeg), _LEAST)
+            if left < 0 or _has_too_many_scans(jpeg):
+                break
+            _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
 
 
 def _resizes_uint8_natively(interpolation: str) -> bool:

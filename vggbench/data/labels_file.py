@@ -30,6 +30,8 @@ _LABEL_HEADINGS = {
     "label", "labels", "class", "target", "wnid", "synset", "category", "predictionstring", "class_id", "label_id",
     "class_name", "classid", "label_name", "class_index", "label_index", "breed",
 }  # fmt: skip
+_ODD_NUMBER = re.compile(r"[+-]\d+|[+-]?\d*[.]\d*(?:[eE][+-]?\d+)?")
+"""A number that is no place of a class: -1, or 3.0, which as a word would be sorted behind 10.0."""
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -67,7 +69,7 @@ def labelled_names(path: Path) -> list[Labelled]:
     if len(rows) > 1 and not is_image(rows[0].name) and rows[0].kind[1] and not rows[1].kind[1]:
         del rows[0]  # headings of unknown words
     for row in rows:
-        if row.kind != rows[0].kind or not row.label or row.kind == (False, True):
+        if row.kind != rows[0].kind or not row.label or row.kind == (False, True) or _ODD_NUMBER.fullmatch(row.label):
             row.refuse(path)
     return rows
 
@@ -129,9 +131,14 @@ def _headed(text: str, path: Path) -> _Columns | None:
 def _pair(text: str) -> tuple[str, str] | None:
     """The name and the label of a line; a label that is a number or a wnid stands before one in words."""
     found = [pair for char in _DELIMITERS if char in text and (pair := _parted(_fields(text, char)))]
-    if not found or (_is_word(found[0][1]) and is_image(text.rpartition(_BLANK)[0])):
+    if not found or (_is_word(found[0][1]) and (is_image(text.rpartition(_BLANK)[0]) or _has_more_behind(found[0][0]))):
         found = [pair for pair in [_blank_parted(text)] if pair] + found
     return next((pair for pair in found if not _is_word(pair[1])), next(iter(found), None))
+
+
+def _has_more_behind(name: str) -> bool:
+    """Whether what stands before a comma is a file's name, a blank and more, as in `x.jpg tench, Tinca tinca`."""
+    return not is_image(name) and is_image(name.partition(_BLANK)[0])
 
 
 def _parted(fields: list[str]) -> tuple[str, str] | None:

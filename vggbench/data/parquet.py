@@ -94,6 +94,7 @@ def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
     require_split(_others(place), place.split, place.path)
     first = None
+    met: set[str] = set()
     for shard in require_all(_shards(place), place.path):
         columns = _columns(shard, place.label_column)
         first = first or (shard, columns)
@@ -103,12 +104,14 @@ def _images(place: Place) -> list[ImageFile]:
                 "away those of the other set."
             )
         kind = f"parquet {columns.image} {columns.label}"
-        for name, number, length, group, row, content in indexed(
+        rows = indexed(
             shard,
             kind,
             6,
             lambda shard=shard, columns=columns: _found(shard, columns),  # type: ignore[misc]
-        ):
+        )
+        _require_new(shard, [content for *_, content in rows if content], met)
+        for name, number, length, group, row, content in rows:
             where = f"{name or f'Row {row} of row group {group}'} in {shard}"
             class_name = class_of_number(number, name, columns.class_names, where)
             image = ParquetImage(
@@ -117,6 +120,20 @@ def _images(place: Place) -> list[ImageFile]:
             )  # fmt: skip
             images.append((name or f"{shard.stem}-{group}-{row}", image))
     return with_unique_ids(images)
+
+
+def _require_new(shard: Path, contents: list[str], met: set[str]) -> None:
+    """Raise DataError for a file most of whose nameless images stand in those before it, and note its own.
+
+    Names would tell a second copy of a file; single pictures do stand twice in some sets.
+    """
+    twice = sum(content in met for content in contents)
+    if 2 * twice > len(contents):
+        raise DataError(
+            f"{twice:,} of the {len(contents):,} images of {shard} stand in other files beside it too: expected each "
+            "once. Take the second copy away."
+        )
+    met.update(contents)
 
 
 def _found(shard: Path, columns: "_Columns") -> list[list[Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vggbench.errors import WeightsError, first_line
-from vggbench.weights.unpickling import Inert, Named, Window, unpickled
+from vggbench.weights.unpickling import Inert, Named, Window, shown, unpickled
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 """Of the older form, pickled; its version, its machine's sizes, the object and the storages follow."""
@@ -143,7 +143,7 @@ def _read_stream(archive: Archive) -> None:
         return
     version, machine = unpickled(stream, _storage), unpickled(stream, _storage)
     if version != 1001 or not isinstance(machine, dict):
-        raise ValueError(f"version {version!r:.20} of its form")
+        raise ValueError(f"version {shown(version)} of its form")
     archive.big_endian = machine.get("little_endian") is False
     types: dict[str, str] = {}
 
@@ -155,14 +155,14 @@ def _read_stream(archive: Archive) -> None:
 
     archive.content = unpickled(stream, stored)
     keys = unpickled(stream, _storage)
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
         raise ValueError("no list of storages")
     at = stream.tell()
     for key in keys:
         (count,) = struct.unpack_from(">q" if archive.big_endian else "<q", archive.buffer, at)
         size = count * ITEMSIZES[types[str(key)]]
         if count < 0 or at + 8 + size > len(archive.buffer):
-            raise ValueError(f"storage {key!r:.50} ends beyond its end")
+            raise ValueError(f"storage {shown(key)} ends beyond its end")
         archive.places[str(key)] = _Place(at + 8, size)
         at += 8 + size
 

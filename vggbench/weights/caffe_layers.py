@@ -138,7 +138,7 @@ def _tensor(data: bytes, path: Path, name: str) -> Tensor:
     values = _values(blob)
     if values is None:  # not packed, as nobody writes them, and protobuf allows
         loose = parsed("LooseBlob", data, path)
-        values = np.array(loose.data or loose.double_data, dtype=np.float32)
+        values = np.array(loose.double_data or loose.data, dtype=np.float32)
     if len(values) != math.prod(shape):
         held = f"{len(values):,} values" if len(values) else "none in `data`, where BVLC's Caffe keeps them"
         raise WeightsError(
@@ -149,8 +149,8 @@ def _tensor(data: bytes, path: Path, name: str) -> Tensor:
 
 
 def _values(blob: Any) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    """The packed values, as float32; None where there are none."""
-    for chunks, kind in ((blob.data, "<f4"), (blob.double_data, "<f8")):
+    """The packed values, as float32; None where there are none. Of both kinds Caffe takes the double ones."""
+    for chunks, kind in ((blob.double_data, "<f8"), (blob.data, "<f4")):
         data = b"".join(chunks)
         if data and len(data) % np.dtype(kind).itemsize == 0:
             return np.frombuffer(data, kind).astype(np.float32)

@@ -32,12 +32,17 @@ class _Candidate(NamedTuple):
     value: Any
 
 
+_Known = dict[tuple[int, int], list[_Candidate]]
+"""What an object, by its identity, holds at a depth."""
+
+
 def chosen(archive: Archive, *, ema: bool) -> State:
     """The tensors of the network in a file; `ema` asks for those that were averaged over steps.
 
     Raises WeightsError where there are none, or several and nothing says which.
     """
-    candidates = list({id(found.value): found for found in reversed(_candidates(archive.content, archive, 0))}.values())
+    found = _candidates(archive.content, archive, 0, {})
+    candidates = list({id(item.value): item for item in reversed(found)}.values())
     taken, said = _one(list(reversed(candidates)), archive, ema=ema)
     if is_module(taken.value):
         return of_module(taken.value, archive)._replace(said=said)
@@ -46,8 +51,15 @@ def chosen(archive: Archive, *, ema: bool) -> State:
     return State(_tensors(mapping, archive), said)
 
 
-def _candidates(value: object, archive: Archive, depth: int) -> list[_Candidate]:
-    """Modules and state dicts, by the names of what holds them."""
+def _candidates(value: object, archive: Archive, depth: int, known: _Known) -> list[_Candidate]:
+    """Modules and state dicts, by the names of what holds them; without what is `known`, it could take hours."""
+    key = (id(value), depth)
+    if key not in known:
+        known[key] = _found(value, archive, depth, known)
+    return known[key]
+
+
+def _found(value: object, archive: Archive, depth: int, known: _Known) -> list[_Candidate]:
     if is_module(value):
         return [_Candidate("", False, value)]
     mapping = mapping_of(value)
@@ -55,7 +67,7 @@ def _candidates(value: object, archive: Archive, depth: int) -> list[_Candidate]
         return []
     found = []
     for name, averaged in _HOLDERS:
-        for inner in _candidates(mapping.get(name), archive, depth + 1):
+        for inner in _candidates(mapping.get(name), archive, depth + 1, known):
             path = f"{name}.{inner.name}" if inner.name else name
             found.append(_Candidate(path, averaged or inner.averaged, inner.value))
     if not found and any(_is_weight(tensor_of(item, archive)) for item in mapping.values()):
@@ -99,6 +111,7 @@ def _one(candidates: list[_Candidate], archive: Archive, *, ema: bool) -> tuple[
 def _tensors(mapping: dict[Any, Any], archive: Archive) -> dict[str, Held]:
     """All tensors of a state dict; other objects beside them are left, but not in a tensor's place."""
     tensors: dict[str, Held] = {}
+    known: _Known = {}
     for name, value in mapping.items():
         tensor = tensor_of(value, archive)
         if isinstance(tensor, Held) and isinstance(name, str):
@@ -108,7 +121,7 @@ def _tensors(mapping: dict[Any, Any], archive: Archive) -> dict[str, Held]:
                 f"{archive.path} holds {str(name)[:80]!r} as {_kind(value, tensor)}: expected plain tensors in "
                 "floating point, by name; anything else is never executed here."
             )
-        elif _candidates(value, archive, 0):
+        elif _candidates(value, archive, 0, known):
             raise WeightsError(
                 f"{archive.path} holds more tensors under {str(name)[:80]!r}, beside those of a state dict: expected "
                 "one state dict. Save the network's alone, by torch.save(net.state_dict(), PATH)."

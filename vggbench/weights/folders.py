@@ -14,7 +14,7 @@ from vggbench.weights.held import Held
 INDEX = ".safetensors.index.json"
 _LARGEST = 50_000_000
 """Bytes of a JSON file: a thousand class names take some ten thousand."""
-_FILES = (f"model{INDEX}", "model.safetensors", "pytorch_model.bin")
+FILES = (f"model{INDEX}", "model.safetensors", "pytorch_model.bin")
 """What holds the weights of such a folder."""
 _UNCHANGED = {"num_classes", "global_pool", "drop_rate", "in_chans", "pretrained"}
 """Arguments of timm's models that leave a VGG what it is, as far as `_require_usual` does not refuse their value."""
@@ -25,7 +25,7 @@ def weights_in(folder: Path) -> Path | None:
 
     Raises WeightsError where there are several.
     """
-    found = [folder / name for name in _FILES if (folder / name).is_file()]
+    found = [folder / name for name in FILES if (folder / name).is_file()]
     if len(found) > 1:
         raise WeightsError(
             f"{folder} holds {found[0].name} and {found[1].name}: expected weights once. Name the file that is meant."

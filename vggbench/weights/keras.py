@@ -20,6 +20,8 @@ from vggbench.weights.layers import MAX_VALUES, Foreign, Weighted, channels_firs
 from vggbench.weights.recognition import is_keras_archive
 
 _MAX_NAMES = 1000
+_DEEPEST = 10
+"""Models within models."""
 _MAX_CONFIG = 10_000_000
 """Bytes of a model's description."""
 _CONV, _DENSE = 4, 2
@@ -248,13 +250,20 @@ def _datasets(layer: Any, path: Path) -> list[tuple[str, Any]]:
     return [(name, _child(layer, name, path)) for name in _names(layer, "weight_names", path)]
 
 
-def _of_keras_3(group: Any, path: Path, above: str = "") -> Iterator[tuple[str, list[Any]]]:
+def _of_keras_3(
+    group: Any, path: Path, above: str = "", met: set[Any] | None = None
+) -> Iterator[tuple[str, list[Any]]]:
     """HDF5 lists names in the alphabet's order, conv2d_10 before conv2d_2: sorted here as they are numbered."""
+    met = set() if met is None else met
     for name in sorted(list(group)[:_MAX_NAMES], key=_as_numbered):
         layer = _child(group, name, path)
         inner = next((container for container in _CONTAINERS if container in layer), None)
-        if inner and above.count("/") < 10:
-            yield from _of_keras_3(_child(layer, inner, path), path, f"{above}{name}/")
+        if inner:
+            held = _child(layer, inner, path)
+            if held.id in met or above.count("/") >= _DEEPEST:
+                raise WeightsError(f"{path} holds models within models without end: expected each layer once.")
+            met.add(held.id)
+            yield from _of_keras_3(held, path, f"{above}{name}/", met)
         else:
             yield f"{above}{name}", _variables(layer, path)
 

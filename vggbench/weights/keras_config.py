@@ -1,5 +1,6 @@
 """Keras's description of a model, `model_config` or `config.json`: its layers in order, told apart by class."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from vggbench.errors import WeightsError
 
+_MOST_LAYERS = 1000
 _MODELS = ("Sequential", "Functional", "Model")
 _OF_KERAS_1 = {
     "nb_filter": "filters", "border_mode": "padding", "subsample": "strides", "dim_ordering": "data_format",
@@ -34,7 +36,10 @@ def chain(model: dict[str, Any], path: Path) -> list[KerasLayer]:
 
     Raises WeightsError where they branch, or where one is used twice or runs as in training.
     """
-    return list(_layers(model, path, (), None))
+    found = list(itertools.islice(_layers(model, path, (), None), _MOST_LAYERS + 1))
+    if len(found) > _MOST_LAYERS:
+        raise WeightsError(f"{path} describes more than {_MOST_LAYERS:,} layers: expected a VGG's.")
+    return found
 
 
 def snake_case(name: str) -> str:

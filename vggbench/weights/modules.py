@@ -14,7 +14,7 @@ from vggbench.weights.archives import Archive
 from vggbench.weights.held import Held, Odd
 from vggbench.weights.rebuilt import mapping_of, tensor_of
 from vggbench.weights.state import State
-from vggbench.weights.unpickling import Inert
+from vggbench.weights.unpickling import Inert, shown
 
 _MOST_MODULES = 10_000
 _DEEPEST = 20
@@ -29,6 +29,8 @@ _SAYS: dict[str, dict[str, Any]] = {
     "Flatten": {"start_dim": 1, "end_dim": -1},
     "Sequential": {}, "ModuleList": {}, "ModuleDict": {}, "DataParallel": {}, "DistributedDataParallel": {},
 }  # fmt: skip
+_PASSING = ("ReLU", "Dropout", "Dropout2d", "Identity", "AdaptiveAvgPool2d", "Flatten")
+"""Kinds that change nothing after the last pooling, and what stands before fc6."""
 _PAIRS = ("stride", "dilation", "kernel_size", "padding")
 """Attributes that one number stands for as well as two equal ones."""
 
@@ -78,18 +80,25 @@ def _walked(name: str, module: Inert, depth: int, archive: Archive) -> Iterator[
 def _own_tensors(name: str, module: Inert, archive: Archive) -> dict[str, Held]:
     state = module.state
     assert isinstance(state, dict)
-    passing = state.get("_non_persistent_buffers_set")
-    left = set(map(str, _members(passing)))
+    beside = next((key for key, value in state.items() if isinstance(tensor_of(value, archive), Held)), None)
+    passing = {key for key in _members(state.get("_non_persistent_buffers_set")) if isinstance(key, str)}
     found = {}
     for part in ("_parameters", "_buffers"):
         for key, value in (mapping_of(state.get(part)) or {}).items():
             tensor = tensor_of(value, archive)
-            if value is None or key in left:
+            if value is None:
                 continue
+            beside = key if key in passing and isinstance(tensor, Held) else beside
             if not isinstance(tensor, Held):
                 kind = tensor.kind if isinstance(tensor, Odd) else "other object"
                 raise WeightsError(f"{archive.path} holds {name}.{key} as a {kind}: expected a plain tensor.")
             found[f"{name}.{key}" if name else str(key)] = tensor
+    if beside is not None:
+        raise WeightsError(
+            f"{archive.path} is a network saved whole in which {name or 'it'} keeps a tensor {str(beside)[:80]!r}, "
+            "which its state dict would not have, as a mean that it subtracts: expected weights alone. Save what it is "
+            "without by torch.save(net.state_dict(), PATH)."
+        )
     return found
 
 
@@ -120,7 +129,7 @@ def _require_usual(name: str, module: Inert, holds: bool, archive: Archive) -> N
         )
         if found != (_pair(expected) if attribute in _PAIRS else expected):
             raise WeightsError(
-                f"{archive.path} is a network saved whole whose {name} is a {kind} with {attribute} {found!r:.40}: "
+                f"{archive.path} is a network saved whole whose {name} is a {kind} with {attribute} {shown(found)}: "
                 f"expected {expected!r}."
             )
 
@@ -151,6 +160,10 @@ def require_places(kinds: dict[str, str], config: Config, path: Path) -> None:
             raise WeightsError(
                 f"{path} does not fit config {config.name}: expected {expected} at features.{name}, found {found}."
             )
+    places = {f"features.{name}" for name, _ in network.features.named_children()}
+    more = next((name for name in own if re.fullmatch(r"features\.\d+", name) and name not in places), None)
+    if more and own[more] not in _PASSING:
+        raise WeightsError(f"{path} does not fit config {config.name}: expected nothing at {more}, found {own[more]}.")
     fc = [kind for name, kind in own.items() if re.fullmatch(r"classifier\.\d+", name) and kind in ("Linear", "ReLU")]
     if fc and fc != ["Linear", "ReLU", "Linear", "ReLU", "Linear"]:
         raise WeightsError(f"{path} has {' '.join(fc)} in its classifier: expected three Linear with ReLU between.")

@@ -11,7 +11,7 @@ from vggbench.errors import WeightsError
 from vggbench.weights.archives import read_archive
 from vggbench.weights.checkpoints import chosen
 from vggbench.weights.files import description_in, file_hash, held_in, is_safetensors, magic_of, tensors_hash
-from vggbench.weights.folders import INDEX, description_of, read_shards, weights_in
+from vggbench.weights.folders import FILES, INDEX, description_of, read_shards, weights_in
 from vggbench.weights.modules import require_places
 from vggbench.weights.naming import named
 from vggbench.weights.npz import read_npz
@@ -43,7 +43,8 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
     state = _state(file, ema=ema)
     tensors, said = named(state.tensors, config, path, says_whole=bool(state.description))
     require_places(state.kinds, config, path)
-    description = state.description or (description_of(file.parent, tensors) if _is_hugging_face(path) else {})
+    is_described = _is_hugging_face(path) or path.name in FILES  # by config.json, a file by itself too
+    description = state.description or (description_of(file.parent, tensors) if is_described else {})
     read = {name: tensor.read() for name, tensor in tensors.items()}
     digest = tensors_hash(read) if ema or file.name.endswith(INDEX) else file_hash(file)
     return Found(read, description, state.ceil_pool, digest, (*state.said, *said))

@@ -42,6 +42,15 @@ class Inert:
         return str(self.made_by) if isinstance(self.made_by, Named) else "an object made by another"
 
 
+def shown(value: object) -> str:
+    """A plain value for a sentence, in brief; of any other the type, since its whole text may have no end."""
+    if isinstance(value, tuple) and len(value) <= 4 and all(isinstance(part, _KEYS) for part in value):
+        return f"({', '.join(map(shown, value))})"[:40]
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a large number"
+    return f"{value!r:.40}" if isinstance(value, _KEYS) else f"a {type(value).__name__}"
+
+
 class Window:
     """A part of a buffer, read as a file."""
 
