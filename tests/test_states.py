@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import Result
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from vggbench.configs import CONFIGS, Layer
 from vggbench.errors import WeightsError
 from vggbench.model import VGG
+from vggbench.stored import StoredRun
 from vggbench.weights.formats import format_name, read_weights
 
 Weights = dict[str, Tensor]
@@ -475,8 +477,46 @@ def test_shards_hold_every_tensor_exactly_once_and_lie_in_their_folder(
         read_weights(folder, D)
 
 
-def test_a_folder_with_weights_twice_is_refused(peaked: Peaked, tmp_path: Path) -> None:
+def test_of_a_folder_with_weights_twice_the_safetensors_are_taken_and_said(peaked: Peaked, tmp_path: Path) -> None:
     _folder(tmp_path / "hf", peaked("D"))
-    torch.save(peaked("D"), tmp_path / "hf" / "pytorch_model.bin")
-    with pytest.raises(WeightsError, match=r"holds model.safetensors and pytorch_model.bin: expected weights once"):
+    torch.save(peaked("D", seed=1), tmp_path / "hf" / "pytorch_model.bin")
+    found = read_weights(tmp_path / "hf", D)
+    assert found.said == ("model.safetensors of the folder, not pytorch_model.bin",)
+    assert all(torch.equal(tensor, peaked("D")[name]) for name, tensor in found.tensors.items())
+    (tmp_path / "hf" / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(
+        WeightsError, match=r"holds model.safetensors.index.json and model.safetensors: expected weights once"
+    ):
         read_weights(tmp_path / "hf", D)
+
+
+def test_what_was_taken_stands_under_the_table_and_in_the_store(
+    peaked: Peaked, vggbench: Callable[..., Result], pictures: Path, tmp_path: Path
+) -> None:
+    """Of the two networks of one file each has runs of its own, and a killed one goes on with its own weights."""
+    path = tmp_path / "both.pth"
+    torch.save({"state_dict": peaked("A"), "state_dict_ema": peaked("A", seed=1)}, path)
+    asked = ("eval", f"A@{path}", "--input", "torchvision", "--data", pictures, "--center")
+    for words, taken in (
+        ((), "state_dict of the file, not state_dict_ema"),
+        (("--ema",), "state_dict_ema of the file"),
+    ):
+        told = vggbench(*asked, *words)
+        assert told.code == 0, told.err
+        assert f"A@both.pth: {taken}" in told.out
+    runs = sorted((tmp_path / "runs").iterdir())
+    assert len(runs) == 2
+    (averaged,) = [run for run in runs if json.loads((run / "run.json").read_text())["about"]["averaged"]]
+    before = _posteriors(averaged)
+    for block in (averaged / "posteriors").iterdir():
+        block.unlink()
+    finished = vggbench("runs", averaged.name, "--finish")
+    assert finished.code == 0, finished.err
+    assert _posteriors(averaged) == before
+    assert StoredRun.read(averaged).job.model.said[0].startswith("state_dict_ema of the file")
+
+
+def _posteriors(run: Path) -> list[Any]:
+    (block,) = (run / "posteriors").glob("*.parquet")
+    found: list[Any] = pq.read_table(block).column("posterior").to_pylist()
+    return found

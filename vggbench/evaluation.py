@@ -325,6 +325,8 @@ def _about(job: Job, data: DataSet) -> dict[str, Any]:
         "spec": job.model.spec,
         "altered": job.model.altered,
         "is_described": job.model.is_described,
+        "said": list(job.model.said),
+        "averaged": job.model.averaged,
         "train_scale": str(job.model.train_scale) if job.model.train_scale else None,
         "class_names": ILSVRC_CLASSES if names == wnids() else names and list(names),
         "data": data.name,

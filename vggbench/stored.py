@@ -146,6 +146,8 @@ class StoredRun(Run):
             net=Network(config, int(signature["classes"]), float(signature["width"]), ceil) if config else None,
             altered=bool(self.about.get("altered", False)),
             is_described=bool(self.about.get("is_described", True)),
+            said=tuple(str(sentence) for sentence in self.about.get("said", ())),
+            averaged=bool(self.about.get("averaged", False)),
         )
         return Job(model, Protocol.parse(signature["protocol"]), int(signature["scale"]))
 
@@ -346,7 +348,8 @@ def _load_options(run: StoredRun) -> LoadOptions:
     """What had to be stated when the run began."""
     model = run.job.model
     known = next((name for name, value in INPUTS.items() if value == model.input), None)
-    return LoadOptions(model.train_scale, known or model.input.channels, model.net.width if model.net else 1.0)
+    width = model.net.width if model.net else 1.0
+    return LoadOptions(model.train_scale, known or model.input.channels, width, ema=model.averaged)
 
 
 def _settings_of(run: StoredRun) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
     unnamed = [model.name for model in models if model.class_names is None and not about.data.by_index]
     if unnamed:
         found.append(f"{', '.join(unnamed)} names no classes: its outputs are taken as the folders in sorted order.")
+    found += _taken_notes(models)
     found += _inputs_note(models)
     found += _origins_note(models)
     if any("@random" in model.name for model in models):
@@ -75,12 +76,18 @@ def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     found += _top5_note(rows)
     found += [text if len(inputs) == 1 else f"{', '.join(names)}: {text}" for text, names in inputs.items()]
     found += [f"{about.settings.rescale}, {_made(about)}", _decoded_note(about, rows)]
+    found += _taken_notes(models)
     if any("@random" in model.name for model in models):
         found.append("Random weights: these errors mean nothing.")
     found += [f"{model.name} {_seen(model, about.data)}" for model in models if _seen(model, about.data)]
     if len(models) > len(rows[0].models):
         found.append(f"Nets: {_named(models)}.")
     return [*found, _signature(rows[0], about)]
+
+
+def _taken_notes(models: Sequence[Model]) -> list[str]:
+    """What was taken of files that hold several things."""
+    return [f"{model.name}: {sentence}." for model in models for sentence in model.said]
 
 
 def _top5_note(rows: Sequence[Row]) -> list[str]:

@@ -20,17 +20,21 @@ _UNCHANGED = {"num_classes", "global_pool", "drop_rate", "in_chans", "pretrained
 """Arguments of timm's models that leave a VGG what it is, as far as `_require_usual` does not refuse their value."""
 
 
-def weights_in(folder: Path) -> Path | None:
-    """The file, or the index of shards, that holds a folder's weights; None where there is none.
+def weights_in(folder: Path) -> tuple[Path, tuple[str, ...]] | None:
+    """The file, or the index of shards, that holds a folder's weights, and what was left; None where there is none.
 
-    Raises WeightsError where there are several.
+    Of safetensors and a pickle beside them, which are the same weights twice, the first are taken,
+    as timm and transformers do. Raises WeightsError where there are several of one kind.
     """
     found = [folder / name for name in FILES if (folder / name).is_file()]
-    if len(found) > 1:
+    safe = [path for path in found if path.suffix != ".bin"]
+    taken = safe or found
+    if len(taken) > 1:
         raise WeightsError(
-            f"{folder} holds {found[0].name} and {found[1].name}: expected weights once. Name the file that is meant."
+            f"{folder} holds {taken[0].name} and {taken[1].name}: expected weights once. Name the file that is meant."
         )
-    return found[0] if found else None
+    left = [path.name for path in found if path not in taken]
+    return (taken[0], (f"{taken[0].name} of the folder, not {' or '.join(left)}",) if left else ()) if taken else None
 
 
 def read_shards(index: Path) -> dict[str, Held]:

@@ -58,6 +58,8 @@ class Model:
     """Whether it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
     said: tuple[str, ...] = ()
     """What was taken from its file where that has several things, and by what convention."""
+    averaged: bool = False
+    """Whether it has the averaged weights of a checkpoint (`--ema`)."""
 
     @property
     def spec(self) -> str | None:
@@ -249,6 +251,7 @@ def _model_from_file(
         path=path,
         is_described=bool(row or content.is_described or content.description),
         said=content.said,
+        averaged=options.ema,
     )
 
 

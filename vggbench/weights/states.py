@@ -39,7 +39,7 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
     Raises WeightsError for what is no whole file, is ambiguous, or holds anything else, and
     PartOfNetError for a part of a net.
     """
-    file = _file(path)
+    file, chosen_file = _file(path)
     state = _state(file, ema=ema)
     tensors, said = named(state.tensors, config, path, says_whole=bool(state.description))
     require_places(state.kinds, config, path)
@@ -47,7 +47,7 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
     description = state.description or (description_of(file.parent, tensors) if is_described else {})
     read = {name: tensor.read() for name, tensor in tensors.items()}
     digest = tensors_hash(read) if ema or file.name.endswith(INDEX) else file_hash(file)
-    return Found(read, description, state.ceil_pool, digest, (*state.said, *said))
+    return Found(read, description, state.ceil_pool, digest, (*chosen_file, *state.said, *said))
 
 
 def is_of_tensors(path: Path) -> bool:
@@ -69,10 +69,10 @@ def _is_hugging_face(path: Path) -> bool:
     return path.is_dir() or path.name.endswith(INDEX)
 
 
-def _file(path: Path) -> Path:
-    """The file that is meant by a folder."""
+def _file(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """The file that is meant by a folder, and what it is taken for."""
     if not path.is_dir():
-        return path
+        return path, ()
     found = weights_in(path)
     if found is None:
         raise refuse_folder(path)
