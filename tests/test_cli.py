@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -137,6 +138,7 @@ def test_a_dry_run_computes_nothing(
     result = vggbench("eval", f"A@{nets['A']}", *STATED, "--data", pictures, "--dry-run")
     assert (result.code, result.out) == (0, "")
     assert "4 images, 1 run: 2 views" in result.err
+    assert re.search(r"views, 0\.[0-9]{3} GMACs per image", result.err), "a small net's is no 0.0"
     assert "About" in result.err
     assert not (tmp_path / "runs").exists()
 

@@ -82,7 +82,7 @@ def made(
     folder = tmp_path_factory.mktemp("every_table")
     places = {name: folder / file for name, file in (("image", "a.png"), ("broken", "b.png"), ("nowhere", "none"))}
     Image.new("RGB", (300, 260), "red").save(places["image"])
-    places["broken"].write_bytes(b"no image")
+    places["broken"].write_bytes(places["image"].read_bytes()[:-99])  # a picture by its header
     found: dict[tuple[str, ...], tuple[Path, list[Table]]] = {}
 
     def run(command: Sequence[str]) -> tuple[Path, list[Table]]:

@@ -245,6 +245,18 @@ def test_a_single_cell_is_a_cell() -> None:
     assert 0.2 < image.to_rgba(np.asarray(image.get_array()))[0, 0, 3] < 0.8, "a third is no full colour"
 
 
+def test_a_number_on_a_full_colour_is_white_on_a_dark_page_too() -> None:
+    found = PerImage(("x",), np.zeros(1, np.int32), np.array([[1]], np.int32), np.ones((1, 1), np.float32),
+                     np.array([1], np.int32), np.zeros(1))  # fmt: skip
+    figure = confusion(found, ["star", "flower"], "title")
+    assert figure
+    (number,) = figure.axes[0].texts
+    colour = str(number.get_color()).encode()
+    assert (number.get_text(), colour[:6]) == ("100", b"#fffff")
+    assert colour in as_svg(figure)
+    assert colour in as_svg(figure, dark=True)
+
+
 def test_the_legend_names_what_is_drawn() -> None:
     """The line of the front is none where one row is both cheapest and best."""
     named = {}

@@ -20,7 +20,7 @@ from vggbench.errors import UsageError, VggbenchError
 from vggbench.jobs import Settings
 from vggbench.metrics import ErrorRate
 from vggbench.protocols import TrainScale
-from vggbench.results import Errors, Reference, Row
+from vggbench.results import Errors, Paired, Reference, Row
 from vggbench.tables.cells import duration
 from vggbench.tables.errors import eval_table, nets_table
 from vggbench.tables.notes import Circumstances
@@ -367,6 +367,25 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
         f"vggbench {__version__} | E@oxford:9363e1f6 | S256-512 | pets:96 | Q384",
     ]
     assert "GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs. Images/s: forward passes alone." in notes
+
+
+def test_a_table_that_has_a_comparison_in_full_sends_nobody_elsewhere_for_it() -> None:
+    against = Paired("A", "B", 2, 1, 8, 96)
+    rows = [measured("dense", (384,), (10, 5), 96), measured("dense", (384,), (9, 5), 96, network="B", against=against)]
+    table = nets_table(rows, circumstances(pets()))
+    elsewhere = "Interval, p: in Markdown, CSV, JSON."
+    in_full = " ".join(shown_notes(table, table.markdown))
+    assert "vs A: points of top-1 error on the same images" in in_full
+    assert elsewhere not in in_full
+    assert f"(McNemar's exact test). {elsewhere}" in " ".join(shown_notes(table, table.terminal))
+
+
+@pytest.mark.parametrize("images", [1, 5, 6, 7])
+def test_few_images_have_no_grain_of_over_100_points(images: int) -> None:
+    table = nets_table([measured("dense", (384,), (1, 0), images)], circumstances(pets()))
+    said = " ".join(shown_notes(table, table.markdown))
+    assert "e+0" not in said
+    assert ("too few for any two rows to differ significantly" in said) == (images < 6)
 
 
 def test_a_note_goes_with_its_column(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,13 @@ def test_data_in_ascii(form: str, in_ascii: Printed, pictures: Path) -> None:
     assert form in ("csv", "json") or b"####" in out
 
 
+def test_a_bar_in_ascii_is_no_border_of_a_markdown_table() -> None:
+    """One that is too short for a block is a thin block."""
+    code = "from vggbench.cli.terminal import degrade; degrade(); print('\\u258f \\u2588')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, **ASCII})
+    assert done.stdout == b". #\n"
+
+
 def test_names_beyond_ascii_are_written_in_escapes(in_ascii: Printed, pictures: Path, tmp_path: Path) -> None:
     place = tmp_path / "café" / "poire"
     place.parent.mkdir()

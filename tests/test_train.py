@@ -528,4 +528,4 @@ def test_one_image_of_ten_is_held_out_of_a_single_set(many_pictures: Path) -> No
     }
     assert (len(train_data), len(val_data)) == (62, 8)
     assert train_data.class_names == val_data.class_names == data.class_names
-    assert "one image of ten in each class, 8, is held out" in train_data.notes[-1]
+    assert "one image in ten of each class, 8 in all, is held out" in train_data.notes[-1]

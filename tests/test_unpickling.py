@@ -89,6 +89,14 @@ def test_torchs_own_way_to_nested_pickles_is_not_taken(tmp_path: Path) -> None:
     assert harmed.exists()
 
 
+def test_a_pickled_state_dict_says_how_to_save_it_again(tmp_path: Path) -> None:
+    """`pickle.dump` nests in each tensor a pickle of its storage, which only executing it would read."""
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps({"features.0.weight": torch.rand(64, 3, 3, 3)}))
+    with pytest.raises(WeightsError, match=r"pickle\.dump.*torch\.save\(pickle\.load\(open\(.*x\.pkl', 'rb'\)\)"):
+        read_weights(path, A)
+
+
 PERSISTENT: dict[str, bytes] = {
     "text": b"Pstorage\n",
     "number": b"K\x01Q",

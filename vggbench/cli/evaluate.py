@@ -331,7 +331,7 @@ def _announce(plan: Plan, options: EvalOptions) -> None:
     kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
     say(
         f"{counted(images, 'image')}, {counted(jobs, 'run')}{kept}: {counted(expected.views, 'view')}, "
-        f"{expected.gmacs:,.1f} GMACs per image."
+        f"{expected.gmacs:,.{1 if expected.gmacs >= 10 else 3}f} GMACs per image."
     )
     if expected.images:
         say(

@@ -54,5 +54,5 @@ def _divided(data: DataSet) -> tuple[DataSet, DataSet]:
     for name, inside in (("train", False), ("held-out", True)):
         images = tuple(image for index, image in enumerate(data.images) if (index in held) == inside)
         parts.append(DataSet(f"{data.name}-{name}", images, len(images), of_classes=data.class_names))
-    note = f"{data.name} has no train/ and val/: one image of ten in each class, {len(held):,}, is held out"
+    note = f"{data.name} has no train/ and val/: one image in ten of each class, {len(held):,} in all, is held out"
     return replace(parts[0], notes=(*data.notes, note)), parts[1]

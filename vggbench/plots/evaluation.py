@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 from numpy.typing import NDArray
 
 from vggbench.per_image import PerImage
-from vggbench.plots.figure import COLOURS, FAINT, INK, MARKERS, STYLE, titled
+from vggbench.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, titled
 from vggbench.results import Row
 
 _WORST, _TAKEN_FOR = 15, 10
@@ -159,7 +159,7 @@ def confusion(found: PerImage, names: Sequence[str], title: str) -> Figure | Non
         axes.imshow(share, cmap=shades, aspect="auto", vmin=0, vmax=most)
         for (row, column), value in np.ndenumerate(share):
             if value > 0:
-                ink = "#ffffff" if value > 0.6 * most else INK
+                ink = ON_COLOUR if value > 0.6 * most else INK
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
     return figure
 

@@ -24,6 +24,8 @@ _DARK = {
     INK: "#e6edf3", FAINT: "#9198a1", _GRID: "#30363d", _PAGE: "#0d1117", "#000000": "#e6edf3", "#0072b2": "#4a9fd8",
 }  # fmt: skip
 """What stands for a colour on a dark page."""
+ON_COLOUR = "#fffffe"
+"""Of text on a full colour: white, and no colour of the page, so that it stays white on a dark one."""
 _ENDINGS = (".png", ".svg", ".pdf")
 STYLE: Any = {
     "svg.hashsalt": "vggbench", "svg.fonttype": "path", "font.size": 9, "font.family": "DejaVu Sans",

@@ -138,12 +138,20 @@ def _decoded_note(about: Circumstances, rows: Sequence[Row]) -> str:
     return note
 
 
-def _grain_note(images: int) -> str:
+def _grain_note(total: int) -> str:
     """From fewer images than this apart, even if one row errs on all that the other errs on, McNemar's p is over 5%."""
+    one, least = (100 * count / total for count in (1, LEAST_SIGNIFICANT))
+    if least > 100:
+        return f"{images(total)}: too few for any two rows to differ significantly."
     return (
-        f"One image is {100 / images:.2g} points. Rows closer than {LEAST_SIGNIFICANT} images, "
-        f"{100 * LEAST_SIGNIFICANT / images:.2g} points, never differ significantly; many wider apart do not either."
+        f"One image is {_brief(one)} points. Rows closer than {LEAST_SIGNIFICANT} images, {_brief(least)} points, "
+        "never differ significantly; many wider apart do not either."
     )
+
+
+def _brief(points: float) -> str:
+    """Two digits, and never as 1e+02."""
+    return f"{points:.0f}" if points >= 10 else f"{points:.2g}"
 
 
 def _gain_note(gain: Paired, labels: str) -> str:
@@ -161,12 +169,13 @@ def _against_note(rows: Sequence[Row]) -> list[Note]:
         return []
     count = f", Holm's correction for {len(compared)} tests" if len(compared) > 1 else ""
     heading = f"vs {compared[0].first}"
+    in_full = f"Top-1 {heading} (points)"
     return [
         Note(
-            f"{heading}: points of top-1 error on the same images; * significant at 5% (McNemar's exact test{count}). "
-            "Interval, p: in Markdown, CSV, JSON.",
-            (heading, f"Top-1 {heading} (points)"),
-        )
+            f"{heading}: points of top-1 error on the same images; * significant at 5% (McNemar's exact test{count}).",
+            (heading, in_full),
+        ),
+        Note("Interval, p: in Markdown, CSV, JSON.", (heading,), same_line=True),
     ]
 
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from vggbench.weights.unpickling import Inert
 
 _DICTS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter")
 _PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
+_NESTED = "torch.storage._load_from_bytes"
 _MOST_AXES = 8
 _WRAPPED = 4
 """Calls around one another, such as that of a parameter around that of its tensor."""
@@ -32,10 +34,16 @@ def tensor_of(value: object, archive: Archive, depth: int = 0) -> Held | Odd | N
     try:
         return rebuild(value, archive, depth)
     except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        raise WeightsError(
-            f"{archive.path} describes a tensor in a way that {value.kind} does not know: expected what torch.save "
-            "writes."
-        ) from error
+        raise WeightsError(_misread(value, archive.path)) from error
+
+
+def _misread(value: Inert, path: Path) -> str:
+    if any(isinstance(part, Inert) and part.kind == _NESTED for part in _arguments(value)):
+        return (
+            f"{path} was written by pickle.dump, which nests a pickle in each tensor: expected what torch.save writes. "
+            f"If you trust the file: torch.save(pickle.load(open({str(path)!r}, 'rb')), 'x.pth')."
+        )
+    return f"{path} describes a tensor in a way that {value.kind} does not know: expected what torch.save writes."
 
 
 def mapping_of(value: object) -> dict[Any, Any] | None:
