@@ -97,7 +97,7 @@ def campaign(original: Path, count: int, seed: int = 0) -> Counter[str]:
         folder = Path(shutil.copytree(original, Path(place, original.name)))
         whole = StoredRun.read(folder)
         signature, images = whole.signature, whole.images
-        ways = (_by_name, lambda folder: _by_signature(folder, signature, images))
+        ways: tuple[Callable[[Path], Any], ...] = (_by_name, lambda folder: _by_signature(folder, signature, images))
         expected = [way(folder) for way in ways]
         files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         for number in range(count):
