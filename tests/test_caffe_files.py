@@ -13,8 +13,11 @@ from caffe_nets import BGR_MEAN, LOSS, changed, deploy, snapshot, with_layer
 from judged import SQUARE, Verdict, judge, loaded
 from torch import Tensor
 
+from vggbench.configs import CONFIGS
 from vggbench.errors import UsageError, WeightsError
 from vggbench.tables.notes import input_of
+from vggbench.weights.files import file_hash
+from vggbench.weights.formats import read_weights
 
 RIGHT = Verdict("right", "")
 
@@ -351,3 +354,10 @@ def test_other_nets_are_refused_by_name(write: Callable[[Net], bytes], says: str
         return
     with pytest.raises(WeightsError, match=says):
         loaded(path, "A", "caffe")
+
+
+def test_a_file_whose_word_turns_its_weights_is_known_by_them(path: Path) -> None:
+    """Older versions read the weight as it lies: what they stored is of another net, and must not be found."""
+    for settings, is_files in (({"transpose": 0}, True), ({"transpose": 1}, False)):
+        path.write_bytes(encoded(changed(deploy(), "fc7", inner_product_param=settings)))
+        assert (read_weights(path, CONFIGS["A"]).sha256 == file_hash(path)) == is_files

@@ -19,7 +19,10 @@ from torch import Tensor
 
 from vggbench import INPUTS, LoadOptions, ModelSpec, load_model
 from vggbench.backends import start
+from vggbench.configs import CONFIGS
 from vggbench.errors import WeightsError
+from vggbench.weights.files import file_hash
+from vggbench.weights.formats import read_weights
 
 PICTURES = torch.randint(0, 255, (1, 3, 224, 224), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
 
@@ -66,6 +69,21 @@ def test_nested_models_are_read(generation: int, kind: str, frozen: bool, tmp_pa
             _assert_right(tmp_path / "x.keras", expected)
             (tmp_path / "x.weights.h5").write_bytes(weights_h5(layers, interpreter.weights, outer))
             _assert_right(tmp_path / "x.weights.h5", expected)
+
+
+def test_layers_that_a_file_lists_otherwise_are_known_by_their_tensors(tmp_path: Path) -> None:
+    """The description's order counts; older versions took the list's, and what they stored must not be found."""
+    layers = vgg()
+    config = spelled(layers, 2, "Functional")
+    interpreter, expected = _interpreted(config)
+    path = tmp_path / "x.h5"
+    write_h5(path, config, layers, interpreter.weights)
+    assert read_weights(path, CONFIGS["A"]).sha256 == file_hash(path)
+    with h5py.File(path, "a") as file:
+        group = file["model_weights"]
+        group.attrs["layer_names"] = group.attrs["layer_names"][::-1]
+    _assert_right(path, expected)
+    assert read_weights(path, CONFIGS["A"]).sha256 != file_hash(path)
 
 
 def test_models_without_a_name_are_read(tmp_path: Path) -> None:

@@ -4,12 +4,11 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from vggbench.errors import WeightsError, first_line
+from vggbench.errors import WeightsError
+from vggbench.weights.layers import whole
 from vggbench.weights.unpickling import Inert, Named, Window, shown, unpickled
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -74,27 +73,13 @@ class Archive:
 
 def read_archive(path: Path) -> Archive:
     """Read a file that begins as a zip or a pickle. Raises WeightsError for one that is no whole one of either."""
-    with _whole(path), path.open("rb") as file:
+    with whole(path, "PyTorch file", "what torch.save(net.state_dict(), PATH) writes"), path.open("rb") as file:
         archive = Archive(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         if archive.buffer[:2] == b"PK":
             _read_zip(archive)
         else:
             _read_stream(archive)
     return archive
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Hostile or truncated files make libraries raise nearly anything."""
-    try:
-        yield
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise WeightsError(
-            f"{path} is no whole PyTorch file ({first_line(error)}): expected what "
-            "torch.save(net.state_dict(), PATH) writes. Copy or download it again."
-        ) from error
 
 
 def _read_zip(archive: Archive) -> None:

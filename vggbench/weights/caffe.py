@@ -57,7 +57,7 @@ class _Net:
         self._layers: list[Weighted] = []
         self._described: list[Described] = []
         self._inputs: list[StatedInput] = []
-        self._is_flat = False
+        self._is_flat = self._turned = False
 
     def read(self, *, complete: bool) -> Foreign:
         """All of it."""
@@ -65,7 +65,8 @@ class _Net:
             both = " and ".join(str(one) for one in self._inputs)
             raise WeightsError(f"{self._path} says of its input {both}: expected one. Keep one data layer.")
         described = with_fc(self._described) if complete else tuple(self._described)
-        return Foreign(self._layers, described, complete, self._inputs[0] if self._inputs else None)
+        stated = self._inputs[0] if self._inputs else None
+        return Foreign(self._layers, described, complete, stated, turned=self._turned)
 
     def hear(self, source: CaffeLayer) -> None:
         """What a layer that yields images does to them: settings of the older generation, then of the later one."""
@@ -77,9 +78,9 @@ class _Net:
         if mean_file:
             raise WeightsError(
                 f"{self._path} subtracts the mean image of {text(mean_file)!r} (mean_file), which it does not hold: "
-                "expected a mean for each channel. Save the net of deploy.prototxt, which has no data layer "
-                "(caffe.Net('deploy.prototxt', FILE, caffe.TEST).save('deploy.caffemodel')), and state the mean with "
-                "--input."
+                "expected mean_value, a mean for each channel. By Caffe's own messages: net.ParseFromString(...), then "
+                "of its data layer t = net.layer[0].transform_param, t.ClearField('mean_file'), "
+                "t.mean_value.extend([blue, green, red]), and write net.SerializeToString()."
             )
         self._require_colour(source, said, older)
         mean = tuple(said.mean_value) if said else ()
@@ -145,7 +146,7 @@ class _Net:
         weight = weight.view(weight.shape[-2:])
         self._require_axis(layer, said, (1,))
         if said is not None and said.transpose:
-            weight = weight.T.contiguous()
+            weight, self._turned = weight.T.contiguous(), True
         self._require_outputs(layer, said, weight)
         self._is_flat = True
         self._layers.append(Weighted(layer.name, weight, torch.zeros(len(weight)) if bias is None else bias))

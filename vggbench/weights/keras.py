@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def _described(config: dict[str, Any], group: Any, container: str | None, backen
         _require_all_used(group, container, [datasets for _, datasets in found], path)
     else:
         found = list(_by_name(group, layers, path))
+    tops = list(dict.fromkeys(layer.top for layer in layers))
+    reordered = not container and [name for name in _names(group, "layer_names", path) if name in tops] != tops
     _require_few([(layer.name, datasets) for layer, datasets in found], path)
     tensors = [(layer, [_tensor(dataset, path) for dataset in _used(layer, datasets)]) for layer, datasets in found]
     kernels = [held[0] for layer, held in tensors if layer.kind == "Conv2D" and held]
@@ -110,7 +113,8 @@ def _described(config: dict[str, Any], group: Any, container: str | None, backen
     net = KerasNet(path, channels_last=last, flipped=_is_flipped(kernels, backend, path))
     for layer, held in tensors:
         net.take(layer, held)
-    return net.read()
+    read = net.read()
+    return replace(read, turned=read.turned or reordered)
 
 
 def _used(layer: KerasLayer, datasets: list[Any]) -> list[Any]:
