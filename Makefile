@@ -31,7 +31,7 @@ check: lint test
 tables: setup counted-tables
 	for form in md csv; do $(BIN)/vggbench compare A A-LRN B C D E --data sample --scales 256 384 512 --center \
 	  --tencrop --dense --multicrop --all --output tables/sample.$$form || exit 1; done
-	$(BIN)/python -c "from pathlib import Path; from vggbench.data.sample import contact_sheet as write; \
+	$(BIN)/python -c "from pathlib import Path; from vggbench.sample.pictures import contact_sheet as write; \
 	  write(Path('tables/sample.jpg'))"
 
 counted-tables: setup
@@ -42,12 +42,12 @@ counted-tables: setup
 	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 --published --output tables/paper.$$form || exit 1; done
 
 docs: setup
-	$(BIN)/python -m typer vggbench.cli utils docs --name vggbench --output docs/commands.md
+	$(BIN)/python -m typer vggbench.cli.main utils docs --name vggbench --output docs/commands.md
 	$(BIN)/python docs/score_map.py
 
 # The six nets in the package, trained on the sample's own pictures: about ten minutes on two cores. First A, by the
 # paper's recipe but for batch, dropout and epochs; then all six start as that A and train alike, at a tenth of the rate.
-SAMPLE_NETS := vggbench/weights/sample
+SAMPLE_NETS := vggbench/sample/nets
 SAMPLE_RUNS := build/sample-nets
 SAMPLE_RECIPE := --data sample --width 0.0625 --train-scale 256-512 --batch-size 32 --dropout 0.2 --patience 6 \
   --normalise mean --half --runs $(SAMPLE_RUNS)

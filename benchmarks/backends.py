@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from turns import pictures, random_model, ratio, take_turns
 
-from vggbench.backends import BackendName, start
-from vggbench.jobs import Job
-from vggbench.protocols import Protocol
-from vggbench.scoring import Scorer
+from vggbench.evaluation.jobs import Job
+from vggbench.inference.choice import BackendName, start
+from vggbench.inference.scorer import Scorer
+from vggbench.paper.protocols import Protocol
 
 JOBS = (("center", 256, 32), ("dense", 256, 8), ("dense", 384, 8), ("dense", 512, 8), ("multicrop", 384, 1),
         ("multicrop8", 256, 1), ("multicrop8", 384, 1), ("multicrop8", 512, 1))  # fmt: skip
@@ -33,7 +33,7 @@ def main() -> None:
             job = Job(model, Protocol.parse(protocol), scale)
             some = images[scale][:count]
             works = {
-                name: partial(Scorer(job, backend, 32).posteriors, some, lambda views: None)
+                name: partial(Scorer(job.protocol, backend, 32).posteriors, some, lambda views: None)
                 for name, backend in backends.items()
             }
             found = [work() for work in works.values()]

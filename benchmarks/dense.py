@@ -14,10 +14,10 @@ import torch
 from peers import OURS, evaluated
 from turns import random_model, ratio, take_turns
 
-from vggbench.cost import image_macs
 from vggbench.data import open_data
-from vggbench.evaluation import sizes
-from vggbench.protocols import Protocol
+from vggbench.evaluation.plan import sizes
+from vggbench.nets.cost import image_macs
+from vggbench.paper.protocols import Protocol
 
 ROUNDS, IMAGES, SCALES, SIDE = 3, 24, (256, 384, 512), 4096
 DENSE = Protocol("dense")
@@ -26,8 +26,8 @@ DENSE = Protocol("dense")
 def main() -> None:
     """Print the ratios."""
     data, model = open_data(sys.argv[1]).subset(IMAGES), random_model("D")
-    assert model.net
-    macs = sum(image_macs(model.net, DENSE, scale, *size) for scale in SCALES for size in sizes(data, IMAGES))
+    assert model.architecture
+    macs = sum(image_macs(model.architecture, DENSE, scale, *size) for scale in SCALES for size in sizes(data, IMAGES))
     matrix = torch.randn(SIDE, SIDE)
     array = matrix.numpy().copy()
     works = {f"eval {name}": partial(evaluated, model, data, name, DENSE, SCALES) for name in OURS} | {

@@ -14,12 +14,13 @@ from peers import timm_vgg16
 from torch import Tensor, nn
 from turns import pictures, random_model, ratio, take_turns
 
-from vggbench.backends import AUTOCAST, Precision, allow_tf32, start
-from vggbench.configs import CROP
-from vggbench.jobs import Job
-from vggbench.model import VGG
-from vggbench.protocols import Protocol
-from vggbench.scoring import Scorer
+from vggbench.evaluation.jobs import Job
+from vggbench.inference.choice import start
+from vggbench.inference.devices import AUTOCAST, Precision, allow_tf32
+from vggbench.inference.scorer import Scorer
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import Protocol
 
 ROUNDS, BATCH = 10, 128
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
@@ -45,8 +46,8 @@ def main() -> None:
         print("No CUDA device: nothing to measure.")
         return
     device, model = torch.device("cuda"), random_model("D")
-    assert isinstance(model.network, VGG)
-    peer = timm_vgg16(model.network).to(device, memory_format=torch.channels_last)
+    assert isinstance(model.module, VGG)
+    peer = timm_vgg16(model.module).to(device, memory_format=torch.channels_last)
     images = torch.randint(0, 256, (BATCH, 3, CROP, CROP), dtype=torch.uint8, device=device)
     print(torch.cuda.get_device_name(device))
     for precision in PRECISIONS:
@@ -63,7 +64,7 @@ def main() -> None:
         print(f"{precision}: {ratio(times, 'timm', 'ours')}, compiled {ratio(times, 'timm', 'ours compiled')}")
         for scale, some in pictures(Path(sys.argv[1]), 4, (256, 384, 512)).items():
             job = Job(model, Protocol("multicrop", 8), scale)
-            plain, shared = Scorer(job, own, BATCH), Scorer(job, own, BATCH)
+            plain, shared = Scorer(job.protocol, own, BATCH), Scorer(job.protocol, own, BATCH)
             plain.shared = 0
             ways = {"plain": plain, "shared": shared}
             works = {name: partial(way.posteriors, some, lambda views: None) for name, way in ways.items()}

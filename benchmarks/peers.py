@@ -27,15 +27,15 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from turns import Times, pictures, random_model, ratio, take_turns
 
-from vggbench.backends import Asked, BackendName, start
 from vggbench.data import DataSet, open_data
-from vggbench.evaluation import evaluate
-from vggbench.export import export_onnx
-from vggbench.jobs import Job, Settings, Watch
-from vggbench.model import VGG
-from vggbench.protocols import CROP, Protocol
-from vggbench.views import take
-from vggbench.weights import Model
+from vggbench.evaluation.jobs import Job, Settings, Watch
+from vggbench.evaluation.loop import evaluate
+from vggbench.images.pixels import take
+from vggbench.inference.choice import Asked, BackendName, start
+from vggbench.nets.vgg import VGG
+from vggbench.paper.protocols import CROP, Protocol
+from vggbench.weights.export import export_onnx
+from vggbench.weights.load import Model
 
 ROUNDS, BATCH, WORKERS = 3, 32, 2
 CENTER = Protocol("center")
@@ -102,7 +102,7 @@ def torchvision_loader(folder: Path) -> Any:
 @cache
 def peer(name: str, folder: Path) -> tuple[Callable[[Tensor], Tensor], Any, torch.memory_format]:
     """The network, the loader and the memory format of one of PEERS, made once in a process."""
-    network = random_model("D").network
+    network = random_model("D").module
     assert isinstance(network, VGG)
     if name == "torchvision":
         theirs = torchvision.models.vgg16().eval()
@@ -184,11 +184,11 @@ def linked(data: DataSet, target: Path, copies: int) -> Path:
 def in_memory(folder: Path) -> None:
     """Time backends and sessions on one batch."""
     model = random_model("D")
-    assert isinstance(model.network, VGG)
+    assert isinstance(model.module, VGG)
     images = pictures(folder, BATCH, [256])[256]
     works = {f"backend {name}": forward_passes(model, images, name) for name in OURS}
     works |= {"session, fc as convolution": session(model, images)}
-    works |= {"session, fc as product": gemm_session(model.network, images, model)}
+    works |= {"session, fc as product": gemm_session(model.module, images, model)}
     times = take_turns(works, 7)
     report(times, tuple((other, "backend onnxruntime") for other in works if other != "backend onnxruntime"))
 

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from turns import pictures, random_model, ratio, take_turns
 
-from vggbench.backends import start
-from vggbench.jobs import Job
-from vggbench.protocols import Protocol
-from vggbench.scoring import Scorer
-from vggbench.weights import Model
+from vggbench.inference.choice import start
+from vggbench.inference.scorer import Scorer
+from vggbench.paper.protocols import Protocol
+from vggbench.weights.load import Model
 
 SCALES = (256, 384, 512)
 GRID, DENSE = Protocol("multicrop", 8), Protocol("dense")
@@ -26,7 +25,7 @@ GRID, DENSE = Protocol("multicrop", 8), Protocol("dense")
 
 def scorer(model: Model, protocol: Protocol, scale: int, shared: int | None) -> Scorer:
     """The evaluation's own, with the number of shared stages set; None lets it choose."""
-    made = Scorer(Job(model, protocol, scale), start("pytorch", model, torch.device("cpu"), "fp32"), 16)
+    made = Scorer(protocol, start("pytorch", model, torch.device("cpu"), "fp32"), 16)
     made.shared = shared
     return made
 

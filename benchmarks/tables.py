@@ -14,20 +14,22 @@ from pathlib import Path
 
 import numpy as np
 
-from vggbench.blocks import Block, block_path, write_block
 from vggbench.data import DataSet
 from vggbench.data.dataset import ImageFile
 from vggbench.data.imagenet import VAL_IMAGES, val_labels, wnids
-from vggbench.evaluation import Plan, prepare
-from vggbench.jobs import Job, Settings
-from vggbench.judging import ORIGINAL
-from vggbench.protocols import Protocol
-from vggbench.results import model_lines, paired, rank_together, row
-from vggbench.scores import Store
-from vggbench.tables.errors import eval_table
-from vggbench.tables.notes import Circumstances
-from vggbench.tables.table import render
-from vggbench.weights import LoadOptions, ModelSpec, load_model
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.plan import Plan, prepare
+from vggbench.paper.protocols import Protocol
+from vggbench.render.tables.errors import eval_table
+from vggbench.render.tables.notes import Circumstances
+from vggbench.render.tables.table import render
+from vggbench.results.judging import ORIGINAL
+from vggbench.results.lines import model_lines, paired, rank_together
+from vggbench.results.rows import row
+from vggbench.store.blocks import Block, block_path, write_block
+from vggbench.store.runs import Store
+from vggbench.weights.load import LoadOptions, load_model
+from vggbench.weights.spec import ModelSpec
 
 PROTOCOLS, SCALES = ("dense", "multicrop"), (256, 384, 512)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vggbench.configs import config_named
-from vggbench.cost import Network
 from vggbench.data import open_data
 from vggbench.data.imagenet import wnids
-from vggbench.loading import Images, Request
-from vggbench.model import VGG, initialise
-from vggbench.views import INPUTS, Rescale
-from vggbench.weights import Model
+from vggbench.images.preprocessing import INPUTS, Rescale
+from vggbench.images.reading import Images, Request
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG, initialise
+from vggbench.paper.configs import config_named
+from vggbench.weights.load import Model
 
 Times = Mapping[str, list[float]]
 
@@ -48,8 +48,8 @@ def random_model(name: str, *, ceil: bool = False, width: float = 1.0) -> Model:
         for layer in network.classifier:
             if isinstance(layer, torch.nn.Linear):
                 layer.weight *= 4
-    net = Network(config, width=width, ceil_pool=ceil)
-    return Model(f"{name}@random", network, INPUTS["caffe"], 1000, wnids(), name, net=net)
+    net = Architecture(config, width=width, ceil_pool=ceil)
+    return Model(f"{name}@random", network, INPUTS["caffe"], 1000, wnids(), name, architecture=net)
 
 
 def pictures(folder: Path, count: int, scales: Sequence[int]) -> dict[int, list[Tensor]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vggbench.data.sample import sample_folder
+from vggbench.sample.pictures import sample_folder
 
 HEIGHT = 375
 PICTURES = (("star", 2), ("fish", 3), ("house", 2))

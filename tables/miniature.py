@@ -9,15 +9,18 @@ from pathlib import Path
 from vggbench import Job, Protocol, Settings, TrainScale, open_data
 from vggbench.cli.progress import Progress
 from vggbench.cli.terminal import say
-from vggbench.configs import CONFIGS
-from vggbench.evaluation import Plan, execute, prepare
-from vggbench.paper import Member, published
-from vggbench.protocols import resolve_scales
-from vggbench.results import Line, Paired, model_lines, paired, row
-from vggbench.scores import Store
-from vggbench.tables.cells import duration
-from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+from vggbench.evaluation.loop import execute
+from vggbench.evaluation.plan import Plan, prepare
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import resolve_scales
+from vggbench.paper.published import Member, published
+from vggbench.render.tables.cells import duration
+from vggbench.results.lines import Line, Paired, model_lines, paired
+from vggbench.results.rows import row
+from vggbench.store.runs import Store
 from vggbench.weights.files import read_tensors
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.spec import ModelSpec
 
 BUILD = Path("build/miniature")
 NETS = ("A", "B", "C", "D")
@@ -184,7 +187,7 @@ def _member(line: Line) -> Member:
 
 
 def _net(line: Line) -> str:
-    net = line.models[0].net
+    net = line.models[0].architecture
     assert net is not None
     return net.config.name
 

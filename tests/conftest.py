@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from vggbench.cli import main
-from vggbench.configs import CONFIGS
-from vggbench.data.drawing import KINDS, draw
-from vggbench.data.sample import SPLITS
-from vggbench.model import VGG, initialise
+from vggbench.cli.main import main
+from vggbench.nets.vgg import VGG, initialise
+from vggbench.paper.configs import CONFIGS
+from vggbench.sample.drawing import KINDS, draw
+from vggbench.sample.pictures import SPLITS
 
 CLASSES = ("apple", "boat", "fish", "house")
 WIDTH = 1 / 16
@@ -44,8 +44,8 @@ def vggbench(
 ) -> Callable[..., Result]:
     """Run the command line in this process; the store is a folder of the test's own."""
     monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
-    monkeypatch.setattr(sys.modules["vggbench.cli.app"], "heed_signals", lambda: None)  # they are pytest's
+    monkeypatch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
+    monkeypatch.setattr(sys.modules["vggbench.cli.main"], "heed_signals", lambda: None)  # they are pytest's
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])
@@ -84,7 +84,7 @@ def _few_drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few_drawn(_few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of a sample that has only one picture of each class in each split."""
     monkeypatch.setenv("VGGBENCH_CACHE", str(_few_drawn))
-    monkeypatch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 1))
+    monkeypatch.setattr("vggbench.sample.pictures.SPLITS", dict.fromkeys(SPLITS, 1))
     return _few_drawn
 
 

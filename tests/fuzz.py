@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vggbench.configs import CONFIGS
 from vggbench.errors import VggbenchError
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights.formats import read_weights
 
 SECONDS, BYTES = 20.0, 4 << 30

@@ -25,19 +25,20 @@ from fuzz import BYTES, changed
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from vggbench.configs import CONFIGS
 from vggbench.data import DataSet, ImageFile
-from vggbench.evaluation import evaluate
-from vggbench.inspection import inspect
-from vggbench.jobs import Job, Settings
-from vggbench.model import VGG
-from vggbench.protocols import Protocol, TrainScale
-from vggbench.train import Recipe, Running
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.loop import evaluate
+from vggbench.images.inspection import inspect
+from vggbench.images.pixels import decode
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import Protocol, TrainScale
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Crops, batches
-from vggbench.train.step import Stepper
-from vggbench.views import decode
-from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
+from vggbench.train.recipe import Recipe
+from vggbench.train.step import Running, Stepper
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.spec import ModelSpec
 
 SECONDS, SECONDS_OF_BLOCK = 2.0, 10.0
 """For one file, and for what a command does with a block of them, a network's passes among it."""

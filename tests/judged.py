@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggbench import LoadOptions, Model, ModelSpec, load_model
-from vggbench.backends import start
 from vggbench.errors import UsageError, WeightsError
+from vggbench.inference.choice import start
 
 CLOSE = 1e-4
 """Of the largest score."""

@@ -34,7 +34,7 @@ def vgg(
     table: str = "A", *, form: str = "channels_last", norm: bool = False, channels: tuple[int, ...] = (2, 4, 8, 16, 16)
 ) -> list[Layer]:
     """The layers of a narrow net as Keras writes them, every setting spelled out."""
-    from vggbench.configs import CONFIGS
+    from vggbench.paper.configs import CONFIGS
 
     found: list[Layer] = [
         layer(

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from vggbench.errors import VggbenchError
-from vggbench.per_image import per_image, write_per_image
-from vggbench.results import row
-from vggbench.scores import Store, posteriors
-from vggbench.stored import StoredRun, posteriors_sha256, stored_circumstances, stored_lines
-from vggbench.tables.errors import error_record
-from vggbench.tables.notes import Circumstances
-from vggbench.tables.runs import run_table, runs_table
+from vggbench.render.tables.errors import error_record
+from vggbench.render.tables.notes import Circumstances
+from vggbench.render.tables.runs import run_table, runs_table
+from vggbench.results.rows import row
+from vggbench.store.per_image import per_image, write_per_image
+from vggbench.store.posteriors import posteriors
+from vggbench.store.runs import Store
+from vggbench.store.stored import StoredRun, posteriors_sha256, stored_circumstances, stored_lines
 
 Damage = Callable[[bytearray, random.Random], None]
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from vggbench.configs import CONFIGS
+from vggbench.paper.configs import CONFIGS
 
 CHANNELS, HIDDEN, CLASSES = (2, 4, 8, 16, 16), 128, 5
 MEAN, STD = np.array([123.0, 117.0, 104.0], "f4"), np.array([58.0, 57.0, 57.5], "f4")

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.backends import Asked, Backend, BackendName, Precision, choose, views_that_fit
-from vggbench.backends import start as start_backend
-from vggbench.backends.choice import _compile
-from vggbench.backends.onnxruntime_layers import OnnxRuntimeLayers, found_shape
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
 from vggbench.errors import NumericsError, UsageError
-from vggbench.onnx_graph import leaves
+from vggbench.inference.backend import Backend
+from vggbench.inference.choice import Asked, BackendName, _compile, choose
+from vggbench.inference.choice import start as start_backend
+from vggbench.inference.devices import Precision, views_that_fit
+from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers, found_shape
+from vggbench.nets.cost import Architecture
+from vggbench.nets.onnx_graph import leaves
+from vggbench.paper.configs import CONFIGS
 
 CPU = torch.device("cpu")
 NAMES = ("apple", "boat", "fish", "house")
@@ -32,14 +33,14 @@ QUICK = Settings(device="cpu", workers=0)
 def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = False) -> Model:
     net = VGG(CONFIGS[config], 4, 1 / 16, ceil_pool=ceil)
     net.load_state_dict(weights)
-    network = Network(CONFIGS[config], 4, 1 / 16, ceil)
-    return Model("D@x", net.eval().requires_grad_(False), INPUTS["caffe"], 4, NAMES, config, net=network)
+    network = Architecture(CONFIGS[config], 4, 1 / 16, ceil)
+    return Model("D@x", net.eval().requires_grad_(False), INPUTS["caffe"], 4, NAMES, config, architecture=network)
 
 
 def _named(width: float) -> Model:
     """A net that says it is so wide."""
     net = VGG(CONFIGS["A"], 4, 1 / 64)
-    return Model("A@x", net, INPUTS["caffe"], 4, NAMES, "x", net=Network(CONFIGS["A"], 4, width))
+    return Model("A@x", net, INPUTS["caffe"], 4, NAMES, "x", architecture=Architecture(CONFIGS["A"], 4, width))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_the_batch_follows_the_memory_of_a_gpu(free: int, views: int, monkeypatc
 
 
 def test_it_works_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggbench.backends.choice.find_spec", lambda name: None)
+    monkeypatch.setattr("vggbench.inference.choice.find_spec", lambda name: None)
     assert choose("auto", _named(1), Protocol("dense"), CPU, "fp32") == "pytorch"
     with pytest.raises(UsageError, match=r"is not installed\. Expected it: pip install onnxruntime"):
         choose("onnxruntime", _named(1), Protocol("dense"), CPU, "fp32")
@@ -101,9 +102,9 @@ def test_it_works_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_not_imported_where_it_is_not_used(few_drawn: Path, tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['onnxruntime'] = sys.modules['onnx'] = None\n"
-        "import vggbench.data.sample as sample; sample.SPLITS = dict.fromkeys(sample.SPLITS, 1)\n"
+        "import vggbench.sample.pictures as sample; sample.SPLITS = dict.fromkeys(sample.SPLITS, 1)\n"
         f"sys.argv = ['vggbench', 'eval', 'A@sample', '--data', 'sample', '--center', '--runs', {str(tmp_path)!r}]\n"
-        "from vggbench.cli import main; main()"
+        "from vggbench.cli.main import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -176,7 +177,7 @@ def test_only_runs_that_lack_something_start_a_backend(
         started.append(model)
         return start_backend(name, model, *rest)
 
-    monkeypatch.setattr("vggbench.evaluation.start", start)
+    monkeypatch.setattr("vggbench.evaluation.loop.start", start)
     evaluate(open_data(pictures), [first, second], tmp_path, QUICK)
     assert started == [second.model]
 
@@ -187,7 +188,7 @@ def test_a_broken_package_is_no_traceback_and_no_silent_pytorch(
     (tmp_path / "onnxruntime.py").write_text("raise OSError('libcudart.so.13: cannot open')")
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("vggbench.backends.choice._LEAST_WIDTH", 0)
+    monkeypatch.setattr("vggbench.inference.choice._LEAST_WIDTH", 0)
     common = ("eval", "A@random", "--width", 1 / 64, "--data", pictures, "--center", "--scales", 256)
     for command in (common, (*common, "--backend", "onnxruntime")):
         done = vggbench(*command)
@@ -213,7 +214,7 @@ def test_nan_is_called_nan(pictures: Path, peaked: Callable[..., dict[str, Tenso
 def test_no_memory_is_told_from_other_errors(
     message: str, kind: type[Exception], peaked: Callable[..., dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = _model("A", peaked("A")).network
+    network = _model("A", peaked("A")).module
     assert isinstance(network, VGG)
     layers = OnnxRuntimeLayers(network.features, CPU)
 

@@ -13,9 +13,9 @@ from caffe_nets import BGR_MEAN, LOSS, changed, deploy, snapshot, with_layer
 from judged import SQUARE, Verdict, judge, loaded
 from torch import Tensor
 
-from vggbench.configs import CONFIGS
 from vggbench.errors import UsageError, WeightsError
-from vggbench.tables.notes import input_of
+from vggbench.paper.configs import CONFIGS
+from vggbench.render.tables.notes import input_of
 from vggbench.weights.files import file_hash
 from vggbench.weights.formats import read_weights
 
@@ -220,8 +220,8 @@ def test_the_files_own_input_is_taken(path: Path) -> None:
     for asked in (None, "caffe", "BGR"):
         model = loaded(path, "A", asked)
         assert str(model.input) == "BGR 0-255 minus mean"
-        assert model.net is not None
-        assert model.net.ceil_pool
+        assert model.architecture is not None
+        assert model.architecture.ceil_pool
 
 
 @pytest.mark.parametrize("asked", ["torchvision", "matconvnet", "RGB"])
@@ -350,7 +350,7 @@ def _mask(net: Net) -> bytes:
 def test_other_nets_are_refused_by_name(write: Callable[[Net], bytes], says: str | None, path: Path) -> None:
     path.write_bytes(write(deploy()))
     if says is None:
-        assert loaded(path, "A", "caffe").net
+        assert loaded(path, "A", "caffe").architecture
         return
     with pytest.raises(WeightsError, match=says):
         loaded(path, "A", "caffe")

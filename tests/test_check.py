@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from vggbench import check as checking
-from vggbench.configs import CONFIGS
-from vggbench.cost import Cost, Network, cost
 from vggbench.errors import NumericsError
+from vggbench.nets.cost import Architecture, Cost, cost
+from vggbench.paper.configs import CONFIGS
 
 TINY = 1 / 16
 
@@ -15,25 +15,25 @@ TINY = 1 / 16
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize(("height", "width", "ceil_pool"), [(224, 224, False), (256, 341, False), (256, 341, True)])
 def test_fvcore_agrees_at_small_width(name: str, height: int, width: int, ceil_pool: bool) -> None:
-    network = Network(CONFIGS[name], classes=10, width=TINY, ceil_pool=ceil_pool)
+    network = Architecture(CONFIGS[name], classes=10, width=TINY, ceil_pool=ceil_pool)
     checking.check(network, height, width)
     expected = cost(network, height, width)
     assert checking.recount(network, height, width) == (expected.parameters, expected.macs)
 
 
 def test_fvcore_agrees_at_the_papers_width() -> None:
-    assert checking.recount(Network(CONFIGS["A-LRN"])) == (132_863_336, 7_609_090_048)
-    checking.check(Network(CONFIGS["A-LRN"]))
+    assert checking.recount(Architecture(CONFIGS["A-LRN"])) == (132_863_336, 7_609_090_048)
+    checking.check(Architecture(CONFIGS["A-LRN"]))
 
 
 @pytest.mark.parametrize("field", ["conv_parameters", "fc_parameters", "macs"])
 @pytest.mark.parametrize("off", [-1, 1])
 def test_a_closed_form_that_is_off_by_one_is_caught(monkeypatch: pytest.MonkeyPatch, field: str, off: int) -> None:
-    def wrong(network: Network, height: int, width: int) -> Cost:
+    def wrong(network: Architecture, height: int, width: int) -> Cost:
         right = cost(network, height, width)
         return dataclasses.replace(right, **{field: getattr(right, field) + off})
 
-    network = Network(CONFIGS["A"], classes=10, width=TINY)
+    network = Architecture(CONFIGS["A"], classes=10, width=TINY)
     checking.check(network)
     monkeypatch.setattr(checking, "cost", wrong)
     right = cost(network)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import vggbench
-from vggbench.cli import app
+from vggbench.cli.main import app
 from vggbench.cli.parsing import expand
 from vggbench.errors import UsageError
 

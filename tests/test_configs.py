@@ -3,8 +3,8 @@
 import pytest
 from torchvision.models.vgg import cfgs
 
-from vggbench.configs import CONFIGS, FC_SIZE, PAPER, STAGE_CHANNELS, Config, config_named, scaled
 from vggbench.errors import UsageError
+from vggbench.paper.configs import CONFIGS, FC_SIZE, PAPER, STAGE_CHANNELS, Config, config_named, scaled
 
 # Output channels, M for max-pooling, x1 for a 1x1 convolution; the paper's section 2.1, Table 1.
 TABLE_1 = {

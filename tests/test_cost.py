@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.models import vgg
 
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.cost import Cost, Network, cost, image_macs, layers, mean_macs
-from vggbench.protocols import Protocol, rescaled_size
+from vggbench.nets.cost import Architecture, Cost, cost, image_macs, layers, mean_macs
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.paper.protocols import Protocol, rescaled_size
 
 # fmt: off
 GOLDEN = {
@@ -56,11 +56,11 @@ C_CHANNELS = [64, 64, "M", 128, 128, "M", 256, 256, (256, 1), "M", 512, 512, (51
 SMALL_PARTS = st.sampled_from([1 / 16, 1 / 8, 0.5, 1.0])
 
 
-def net(name: str, ceil_pool: bool = False) -> Network:
-    return Network(CONFIGS[name], ceil_pool=ceil_pool)
+def net(name: str, ceil_pool: bool = False) -> Architecture:
+    return Architecture(CONFIGS[name], ceil_pool=ceil_pool)
 
 
-def naive(network: Network, height: int, width: int) -> Cost:
+def naive(network: Architecture, height: int, width: int) -> Cost:
     """Build the net from another's list, run it on meta tensors, and count at each layer what PyTorch shapes it to."""
     counted = {"conv_parameters": 0, "fc_parameters": 0, "macs": 0, "activations": 0, "positions": 0}
 
@@ -215,7 +215,7 @@ def test_closed_form_equals_a_naive_count(name: str, height: int, width: int, ce
 def test_closed_form_equals_a_naive_count_at_any_size(
     name: str, height: int, width: int, classes: int, part: float, ceil_pool: bool
 ) -> None:
-    network = Network(CONFIGS[name], classes, part, ceil_pool)
+    network = Architecture(CONFIGS[name], classes, part, ceil_pool)
     assert cost(network, height, width) == naive(network, height, width)
 
 

@@ -17,8 +17,8 @@ from keras_schema import RIGHT, ROWS, Row
 from torch import Tensor
 
 from vggbench import INPUTS, LoadOptions, Model, ModelSpec, load_model
-from vggbench.backends import start
 from vggbench.errors import WeightsError
+from vggbench.inference.choice import start
 
 CLOSE = 1e-4
 """Of the largest logit."""

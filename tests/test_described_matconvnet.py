@@ -267,8 +267,8 @@ def test_padding_of_all_poolings_decides_floor_or_ceil(pad: list[float], tmp_pat
     for asked in (None, "matconvnet"):
         assert _verdict(tmp_path, net, asked=asked) == Verdict("right", "")
         model = loaded(tmp_path / "x.mat", "A", asked)
-        assert model.net is not None
-        assert model.net.ceil_pool == (pad[1] == 1)
+        assert model.architecture is not None
+        assert model.architecture.ceil_pool == (pad[1] == 1)
 
 
 @pytest.mark.parametrize("asked", ["caffe", "torchvision", "BGR"])

@@ -17,8 +17,8 @@ from onnx_graphs import STYLES, Style, built, changes, has_halves
 from torch import Tensor
 
 from vggbench import INPUTS, LoadOptions, Model, ModelSpec, load_model
-from vggbench.backends import start
 from vggbench.errors import UsageError, WeightsError
+from vggbench.inference.choice import start
 
 CLOSE, CLOSE_IN_HALF = 1e-4, 2e-2
 """Of the largest value; half precision is the reading computer's business, and float32 is closer to the truth."""

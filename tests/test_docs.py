@@ -11,9 +11,9 @@ import typer
 from conftest import Result
 
 from vggbench import __version__
-from vggbench.cli import app
 from vggbench.cli.completion import SOURCES, models, runs
-from vggbench.configs import CONFIGS
+from vggbench.cli.main import app
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights.released import SOURCES as RELEASED_SOURCES
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,7 @@ NAMES = list(COMMAND.commands)  # type: ignore[attr-defined]
 
 
 def test_the_help_in_the_docs_is_the_helps() -> None:
-    command = [sys.executable, "-m", "typer", "vggbench.cli", "utils", "docs", "--name", "vggbench"]
+    command = [sys.executable, "-m", "typer", "vggbench.cli.main", "utils", "docs", "--name", "vggbench"]
     docs = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert (ROOT / "docs" / "commands.md").read_text().strip() == docs.strip(), "stale: make docs"
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from vggbench.errors import WeightsError
-from vggbench.weights import DownloadWatch
-from vggbench.weights.download import fetch, find, place
+from vggbench.weights.download import DownloadWatch, fetch, find, place
 from vggbench.weights.released import RELEASED, Released, recognise
 
 CONTENT = bytes(range(256)) * 4000

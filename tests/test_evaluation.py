@@ -16,26 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vggbench import (
-    INPUTS,
-    Job,
-    Model,
-    Protocol,
-    Rescale,
-    Run,
-    Settings,
-    error_rates,
-    evaluate,
-    open_data,
-    posteriors,
-    views,
-)
-from vggbench import evaluation as evaluation_module
+from vggbench import INPUTS, Job, Model, Protocol, Rescale, Run, Settings, error_rates, evaluate, open_data, posteriors
 from vggbench.data import DataSet
 from vggbench.errors import NumericsError, UnreadableImages, UsageError
-from vggbench.evaluation import prepare, signature
-from vggbench.jobs import Watch
-from vggbench.scores import Store
+from vggbench.evaluation import loop
+from vggbench.evaluation.jobs import Watch
+from vggbench.evaluation.plan import prepare, signature
+from vggbench.images import pixels
+from vggbench.store.runs import Store
 
 NAMES = ("apple", "boat", "fish", "house")
 QUICK = Settings(device="cpu", workers=0)
@@ -59,13 +47,13 @@ def _run(data: DataSet, store: Path, protocol: str = "center", **changes: object
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each image that is decoded."""
     count: list[int] = []
-    original = views.decode
+    original = pixels.decode
 
     def counting(data: bytes) -> Tensor:
         count.append(len(data))
         return original(data)
 
-    monkeypatch.setattr("vggbench.views.decode", counting)
+    monkeypatch.setattr("vggbench.images.pixels.decode", counting)
     return count
 
 
@@ -98,7 +86,7 @@ def test_resume_computes_what_is_missing_to_the_last_bit(
     data, store = open_data(many_pictures), tmp_path_factory.mktemp("store")
     job = Job(MODEL, Protocol("dense"), 240)
     plan = prepare(data, [job], Store(store), QUICK)
-    evaluation_module._compute(plan, Watch())
+    loop._compute(plan, Watch())
     expected = posteriors(plan.runs[0])
     for block in lost:
         positions = plan.runs[0].block_range(block)
@@ -107,7 +95,7 @@ def test_resume_computes_what_is_missing_to_the_last_bit(
         (plan.runs[0].folder / ".000000-000031.parquet.1.partial").write_bytes(b"half")
     again = prepare(data, [job], Store(store), QUICK)
     assert again.missing == [sorted(lost)]
-    evaluation_module.execute(again)
+    loop.execute(again)
     assert again.images_read == sum(len(plan.runs[0].block_range(block)) for block in lost)
     np.testing.assert_array_equal(posteriors(again.runs[0]), expected)
     assert again.runs[0].images == tuple(image.id for image in data.images)
@@ -206,7 +194,7 @@ def test_an_image_that_changes_while_we_look_is_not_counted(pictures: Path, tmp_
 
 def test_nan_is_an_error_and_is_not_stored(pictures: Path, tmp_path: Path) -> None:
     broken = Model.wrap("nan", lambda x: _mean_colours(x) * float("nan"), INPUTS["caffe"], NAMES, identity="nan")
-    with pytest.raises(NumericsError, match="nan center Q=256 gives NaN"):
+    with pytest.raises(NumericsError, match="nan by center gives NaN"):
         evaluate(open_data(pictures), [Job(broken, CENTER, 256)], tmp_path, QUICK)
     assert list(tmp_path.glob("*/posteriors/*")) == []
 
@@ -279,16 +267,16 @@ def test_a_container_without_shared_memory_is_noticed_beforehand(
     free: int | None, fits: int, many_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that runs out of /dev/shm dies by a bus error; 400 kB an image, 16 ahead a worker."""
-    monkeypatch.setattr("vggbench.loading.shared_memory", lambda: free)
+    monkeypatch.setattr("vggbench.images.reading.shared_memory", lambda: free)
     data, jobs = open_data(many_pictures), [Job(MODEL, CENTER, 240), Job(MODEL, CENTER, 256)]
-    monkeypatch.setattr("vggbench.jobs.cores", lambda: 2)
+    monkeypatch.setattr("vggbench.evaluation.jobs.cores", lambda: 2)
     assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=None)).workers == fits
     asked = prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=2))
     if fits < 2:
         with pytest.raises(
             UsageError, match=r"--workers 2: /dev/shm has .* room for \d process(es)? to read .*--shm-size=1g"
         ):
-            evaluation_module.execute(asked)
+            loop.execute(asked)
     else:
         assert asked.workers == 2
     assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=0)).workers == 0

@@ -25,19 +25,19 @@ from rich.cells import cell_len
 from test_reproduction import row_of
 from test_tables import circumstances, full, measured, model, pets
 
-from vggbench.cli import app, main
-from vggbench.data.sample import SPLITS
+from vggbench.cli.main import app, main
 from vggbench.errors import printable
-from vggbench.metrics import ErrorRate
-from vggbench.paper import RESULTS
-from vggbench.reproduction import Check, Measured, checks_of
-from vggbench.results import Errors, Paired
-from vggbench.tables.errors import eval_table, nets_table
-from vggbench.tables.notes import NO_TOP5
-from vggbench.tables.paper import checks_table, measured_others_table, measured_table
-from vggbench.tables.table import Table, layout, render, shown_notes
-from vggbench.tables.table import write as write_table
-from vggbench.tables.wrapping import wrapped
+from vggbench.metrics import ErrorRate, Errors
+from vggbench.paper.published import RESULTS
+from vggbench.render.tables.errors import eval_table, nets_table
+from vggbench.render.tables.notes import NO_TOP5
+from vggbench.render.tables.paper import checks_table, measured_others_table, measured_table
+from vggbench.render.tables.table import Table, layout, render, shown_notes
+from vggbench.render.tables.table import write as write_table
+from vggbench.render.tables.wrapping import wrapped
+from vggbench.results.lines import Paired
+from vggbench.sample.pictures import SPLITS
+from vggbench.studies.reproduction import Check, Measured, checks_of
 
 NAMES = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 LONG = 17
@@ -100,8 +100,8 @@ def made(
             with pytest.MonkeyPatch.context() as patch:  # here, since every test begins with the usual cache
                 patch.setenv("VGGBENCH_CACHE", str(_few_drawn))
                 patch.setenv("VGGBENCH_RUNS", str(folder / "runs"))
-                patch.setattr("vggbench.data.sample.SPLITS", dict.fromkeys(SPLITS, 1))
-                patch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
+                patch.setattr("vggbench.sample.pictures.SPLITS", dict.fromkeys(SPLITS, 1))
+                patch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
                 patch.setattr("vggbench.cli.output.write", write)
                 patch.setattr(sys, "argv", ["vggbench", *(w.format(**places) for w in command), "--output", str(path)])
                 with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):

@@ -16,10 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from vggbench import INPUTS, Job, Model, Protocol, Run, Settings, error_rates, posteriors
-from vggbench.blocks import write_block
 from vggbench.data import DataSet, ImageFile
-from vggbench.evaluation import execute, prepare
-from vggbench.scores import Store
+from vggbench.evaluation.loop import execute
+from vggbench.evaluation.plan import prepare
+from vggbench.store.blocks import write_block
+from vggbench.store.runs import Store
 
 CLASSES = 7
 _SEEN: list[float] = []
@@ -97,12 +98,12 @@ def test_every_image_once(
         return plan.runs[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vggbench.scores.BLOCK", block)
+        patch.setattr("vggbench.store.runs.BLOCK", block)
         for number, after, torn in kills:
-            patch.setattr("vggbench.scores.write_block", _killing(after, torn))
+            patch.setattr("vggbench.store.runs.write_block", _killing(after, torn))
             with contextlib.suppress(_KilledError):
                 process(number % processes)
-        patch.setattr("vggbench.scores.write_block", write_block)
+        patch.setattr("vggbench.store.runs.write_block", write_block)
         numbers = list(range(processes))
         order.shuffle(numbers)
         for number in numbers:

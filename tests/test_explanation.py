@@ -16,21 +16,31 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
 from vggbench.data import DataSet, open_data
 from vggbench.data.imagenet import wnids
-from vggbench.evaluation import evaluate
-from vggbench.explanation import CHANGES, DENSE, RECIPES, _mean_reversed, _other_range, _published, _swapped, jobs_of
-from vggbench.jobs import Job, Settings
-from vggbench.model import VGG, initialise
-from vggbench.protocols import TrainScale
-from vggbench.results import Reference
-from vggbench.scores import posteriors
-from vggbench.views import INPUTS, Input, decode
-from vggbench.weights import Model, ModelSpec
-from vggbench.weights.load import LoadOptions, load_model, save_model
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.loop import evaluate
+from vggbench.images.pixels import decode
+from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG, initialise
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import TrainScale
+from vggbench.results.rows import Reference
+from vggbench.store.posteriors import posteriors
+from vggbench.studies.explanation import (
+    CHANGES,
+    DENSE,
+    RECIPES,
+    _mean_reversed,
+    _other_range,
+    _published,
+    _swapped,
+    jobs_of,
+)
+from vggbench.weights.load import LoadOptions, Model, load_model, save_model
 from vggbench.weights.released import released
+from vggbench.weights.spec import ModelSpec
 
 Q = 256
 
@@ -123,7 +133,7 @@ def caffe_net(weights: dict[str, Tensor], config: str) -> Model:
     network = VGG(CONFIGS[config], len(CLASSES), WIDTH, ceil_pool=True).eval()
     network.load_state_dict(weights)
     model = Model.wrap("net", network, INPUTS["caffe"], CLASSES, train_scale=TrainScale(256, 256))
-    return replace(model, net=Network(CONFIGS[config], len(CLASSES), WIDTH, ceil_pool=True))
+    return replace(model, architecture=Architecture(CONFIGS[config], len(CLASSES), WIDTH, ceil_pool=True))
 
 
 def all_rows(model: Model) -> dict[str, Job]:
@@ -184,7 +194,7 @@ def test_every_row_at_full_width_over_real_images(tmp_path: Path) -> None:
     weights = _at_caffes_range(weights)
     network.load_state_dict(weights)
     model = Model.wrap("A", network, INPUTS["caffe"], wnids(), train_scale=TrainScale(256, 256))
-    model = replace(model, net=Network(CONFIGS["A"], 1000, 1.0, ceil_pool=True))
+    model = replace(model, architecture=Architecture(CONFIGS["A"], 1000, 1.0, ceil_pool=True))
     save_model(model, tmp_path / "a.safetensors")
     loaded = load_model(ModelSpec.parse(f"A@{tmp_path / 'a.safetensors'}"), LoadOptions(), ())
     for image in sorted(folder.glob("*/*.JPEG"))[::100]:
@@ -204,7 +214,7 @@ def test_one_decode_an_image_for_the_whole_table(
         decoded.append(len(encoded))
         return decode(encoded)
 
-    monkeypatch.setattr("vggbench.views.decode", counting)
+    monkeypatch.setattr("vggbench.images.pixels.decode", counting)
     model = caffe_net(peaked("A"), "A")
     jobs = [job for _, _, job in jobs_of(model)]
     evaluate(open_data(pictures), jobs, tmp_path, Settings(device="cpu", workers=0, backend="pytorch"))
@@ -214,11 +224,11 @@ def test_one_decode_an_image_for_the_whole_table(
 def test_no_second_copy_of_the_weights(peaked: Callable[..., dict[str, Tensor]]) -> None:
     model = caffe_net(peaked("A"), "A")
     (pooling,) = (job.model for name, _, job in jobs_of(model) if name == "pooling")
-    assert isinstance(pooling.network, VGG)
-    assert isinstance(model.network, VGG)
-    assert not pooling.network.ceil_pool
-    own = dict(model.network.named_parameters())
-    assert all(own[name].data_ptr() == p.data_ptr() for name, p in pooling.network.named_parameters())
+    assert isinstance(pooling.module, VGG)
+    assert isinstance(model.module, VGG)
+    assert not pooling.module.ceil_pool
+    own = dict(model.module.named_parameters())
+    assert all(own[name].data_ptr() == p.data_ptr() for name, p in pooling.module.named_parameters())
 
 
 def test_names_are_rows_once() -> None:
@@ -273,8 +283,10 @@ def test_a_published_figure_is_of_nothing_altered(
 ) -> None:
     """As if the sample were ILSVRC: only rows that are the paper's or a publisher's own way may have one."""
     monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
-    monkeypatch.setattr("vggbench.results.paper_reference", lambda *whatever: Reference(1.0, 1.0, "paper, Table 0"))
-    monkeypatch.setattr("vggbench.results._is_the_papers", lambda net: True)
+    monkeypatch.setattr(
+        "vggbench.results.rows.paper_reference", lambda *whatever: Reference(1.0, 1.0, "paper, Table 0")
+    )
+    monkeypatch.setattr("vggbench.results.rows._is_the_papers", lambda net: True)
     beside = {row["change"] for row in rows_of(vggbench) if row["reference_top1"] is not None}
     assert beside == {"paper's recipe", "centre, Q=256", "centre crop", "ten crops", "Q=256", "Q=512", "no mirror",
                       "227, centre 224", "softmax first"}  # fmt: skip

@@ -11,11 +11,11 @@ from conftest import Result
 from torch import Tensor
 
 from vggbench import INPUTS, VGG, LoadOptions, Model, ModelSpec, load_model
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
 from vggbench.errors import NumericsError
-from vggbench.export import EXPORTERS
-from vggbench.protocols import TrainScale
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import TrainScale
+from vggbench.weights.export import EXPORTERS
 
 
 def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = True, classes: int = 4) -> Model:
@@ -25,7 +25,7 @@ def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = True, classe
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)
             torch.nn.init.uniform_(module.state_dict()["running_var"], 0.5, 1.5)
-    network = Network(CONFIGS[config], classes, 1 / 16, ceil)
+    network = Architecture(CONFIGS[config], classes, 1 / 16, ceil)
     net.eval().requires_grad_(False)
     return Model(
         config, net, INPUTS["caffe"], classes, tuple("abcd"), "0", TrainScale(256, 512), network, "seen", "chosen"
@@ -40,14 +40,14 @@ def test_what_is_exported_comes_back_the_same(
     model, (ending, write) = _model(config, peaked(config)), EXPORTERS[to]
     write(model, tmp_path / f"x{ending}")
     found = load_model(ModelSpec.parse(f"{config}@{tmp_path / f'x{ending}'}"), LoadOptions(), ())
-    assert (found.input, found.train_scale, found.class_names, found.net) == (
-        model.input, model.train_scale, model.class_names, model.net,
+    assert (found.input, found.train_scale, found.class_names, found.architecture) == (
+        model.input, model.train_scale, model.class_names, model.architecture,
     )  # fmt: skip
     assert (found.trained_ids, found.validation_ids) == ("seen", "chosen")
-    assert isinstance(found.network, VGG)
-    assert isinstance(model.network, VGG)
-    ours = model.network.state_dict()
-    assert all(torch.equal(tensor, ours[name]) for name, tensor in found.network.state_dict().items())
+    assert isinstance(found.module, VGG)
+    assert isinstance(model.module, VGG)
+    ours = model.module.state_dict()
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in found.module.state_dict().items())
     assert [path.name for path in tmp_path.iterdir()] == [f"x{ending}"]
 
 
@@ -62,7 +62,7 @@ def test_plain_onnx_runtime_gives_scores_and_their_mean(
     for batch, height, width in ((1, 224, 224), (3, 224, 224), (1, 256, 341), (3, 256, 341), (2, 300, 224)):
         images = torch.randn(batch, 3, height, width) * 50
         scores, logits = session.run(["scores", "logits"], {"images": images.numpy()})
-        expected = model.network(images)
+        expected = model.module(images)
         assert scores.shape == expected.shape
         np.testing.assert_allclose(scores, expected, atol=1e-4 * float(expected.abs().max()))
         np.testing.assert_allclose(logits, expected.mean((2, 3)), atol=1e-4 * float(expected.abs().max()))
@@ -71,7 +71,7 @@ def test_plain_onnx_runtime_gives_scores_and_their_mean(
 def test_a_file_that_differs_is_not_kept(
     peaked: Callable[..., dict[str, Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vggbench.export._TOLERANCE", 0.0)
+    monkeypatch.setattr("vggbench.weights.export._TOLERANCE", 0.0)
     with pytest.raises(NumericsError, match="differ from PyTorch's"):
         EXPORTERS["onnx"][1](_model("A", peaked("A")), tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
@@ -83,7 +83,7 @@ def test_torchvision_loads_it_and_takes_rgb(config: str, theirs: str, tmp_path: 
 
     torch.manual_seed(0)
     net = VGG(CONFIGS[config], 4).eval().requires_grad_(False)
-    model = Model(config, net, INPUTS["caffe"], 4, None, "", net=Network(CONFIGS[config], 4))
+    model = Model(config, net, INPUTS["caffe"], 4, None, "", architecture=Architecture(CONFIGS[config], 4))
     said = EXPORTERS["torchvision"][1](model, tmp_path / "x.pth")
     assert "RGB 0-255 minus mean, mean 123.68, 116.779, 103.939" in said
     own = torchvision.models.get_model(theirs, num_classes=4).eval()

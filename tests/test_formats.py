@@ -12,11 +12,11 @@ from torch import Tensor
 from writers import Layers, caffemodel, field, layers_of, prototxt, write_keras, write_mat
 
 from vggbench import INPUTS, VGG, LoadOptions, Model, ModelSpec, load_model
-from vggbench.backends import start
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
 from vggbench.errors import WeightsError
-from vggbench.model import initialise
+from vggbench.inference.choice import start
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import initialise
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights import keras as keras_reader
 from vggbench.weights.layers import Weighted
 
@@ -305,7 +305,7 @@ def test_lrn_which_no_tensor_shows_must_fit(peaked: Callable[..., dict[str, Tens
     weights = caffemodel(layers_of("A", peaked("A")), old=True)
     for between, config, other in ((relu, "A", "A-LRN"), (relu + lrn, "A-LRN", "A")):
         (tmp_path / "x").write_bytes(weights + between)
-        assert _load(config, tmp_path / "x", CAFFE).net
+        assert _load(config, tmp_path / "x", CAFFE).architecture
         with pytest.raises(WeightsError, match=rf"does not fit config {other}: expected a net with.* local response"):
             _load(other, tmp_path / "x", CAFFE)
 
@@ -315,19 +315,19 @@ def test_an_onnx_graph_says_how_its_pooling_rounds(
     ceil: bool, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
 ) -> None:
     """Whatever --input says: the rounding is the graph's own."""
-    from vggbench.export import export_onnx
+    from vggbench.weights.export import export_onnx
 
     net = VGG(CONFIGS["D"], 4, 1 / 16, ceil_pool=ceil)
     net.load_state_dict(peaked("D"))
-    network = Network(CONFIGS["D"], 4, 1 / 16, ceil)
-    export_onnx(Model("D", net.eval(), INPUTS["caffe"], 4, None, "", net=network), tmp_path / "own.onnx")
+    network = Architecture(CONFIGS["D"], 4, 1 / 16, ceil)
+    export_onnx(Model("D", net.eval(), INPUTS["caffe"], 4, None, "", architecture=network), tmp_path / "own.onnx")
     graph = onnx.load(tmp_path / "own.onnx")
     del graph.metadata_props[:]
     onnx.save(graph, tmp_path / "x.onnx")
     for options in (CAFFE, TORCHVISION):
         model = _load("D", tmp_path / "x.onnx", options)
-        assert model.net
-        assert model.net.ceil_pool == ceil
+        assert model.architecture
+        assert model.architecture.ceil_pool == ceil
 
 
 def test_readers_yield_layers_in_the_nets_order(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.backends import Precision, views_that_fit
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
-from vggbench.model import initialise
+from vggbench.inference.devices import Precision, views_that_fit
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import initialise
+from vggbench.paper.configs import CONFIGS
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,7 +26,7 @@ def _model() -> Model:
             if isinstance(layer, torch.nn.Linear):
                 layer.weight *= 4
     names = ("apple", "boat", "fish", "house")
-    return Model("D@x", net, INPUTS["torchvision"], 4, names, "x", net=Network(CONFIGS["D"], 4, 0.25))
+    return Model("D@x", net, INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 0.25))
 
 
 @pytest.mark.parametrize("protocol", ["center", "dense", "multicrop", "multicrop8"])

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vggbench.data import open_data
 from vggbench.errors import UnreadableImages
-from vggbench.speed import read
+from vggbench.studies.speed import read
 
 NET = ("A@random", "--width", "0.0625", "--center", "--scales", "224", "--device", "cpu")
 

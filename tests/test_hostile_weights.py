@@ -17,8 +17,8 @@ from torch import Tensor
 from writers import caffemodel, field, layers_of, write_mat
 
 from vggbench import LoadOptions, ModelSpec, load_model
-from vggbench.configs import CONFIGS
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights import matconvnet
 from vggbench.weights.formats import read_weights
 

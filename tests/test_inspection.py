@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vggbench.data import open_data
-from vggbench.inspection import inspect
+from vggbench.images.inspection import inspect
 
 BAD = {
     "empty.JPEG": (b"", "is empty"),

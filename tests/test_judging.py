@@ -15,8 +15,8 @@ from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import VAL_IMAGES, val_id, val_labels, wnids
 from vggbench.data.real import read_blacklist, read_real
 from vggbench.errors import DataError, UsageError
-from vggbench.judging import ORIGINAL, GroundTruth, ground_truths
-from vggbench.scores import Scores
+from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths
+from vggbench.store.posteriors import Scores
 
 REAL = Path(__file__).parents[2] / "shared" / "facts" / "real.json"
 

@@ -18,9 +18,9 @@ from keras_interpreter import Interpreter
 from torch import Tensor
 
 from vggbench import INPUTS, LoadOptions, ModelSpec, load_model
-from vggbench.backends import start
-from vggbench.configs import CONFIGS
 from vggbench.errors import WeightsError
+from vggbench.inference.choice import start
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights.files import file_hash
 from vggbench.weights.formats import read_weights
 
@@ -195,7 +195,7 @@ def test_what_a_file_does_to_pixels_is_its_input(tmp_path: Path) -> None:
     for input in (None, "torchvision", "RGB"):
         model = load_model(ModelSpec.parse(f"A@{tmp_path / 'x.h5'}"), LoadOptions(input=input, otherwise="caffe"), ())
         assert model.input == INPUTS["torchvision"]
-        assert not model.net or not model.net.ceil_pool
+        assert not model.architecture or not model.architecture.ceil_pool
     for input, sentence in (("caffe", "--input caffe is BGR"), ("BGR", "--input BGR contradicts it")):
         with pytest.raises(WeightsError, match=sentence):
             load_model(ModelSpec.parse(f"A@{tmp_path / 'x.h5'}"), LoadOptions(input=input), ())

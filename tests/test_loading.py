@@ -20,8 +20,8 @@ from torch.utils.data import Dataset
 
 from vggbench.data import ImageFile
 from vggbench.errors import DataError
-from vggbench.loading import Packed, from_workers, read_whole
-from vggbench.views import NotAnImage
+from vggbench.images.pixels import NotAnImage
+from vggbench.images.reading import Packed, from_workers, read_whole
 
 
 @given(st.lists(st.text() | st.integers() | st.tuples(st.text(), st.none())))
@@ -130,7 +130,7 @@ def test_an_error_of_the_main_process_ends_the_program(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import torch\n"
-        "from vggbench.loading import from_workers\n"
+        "from vggbench.images.reading import from_workers\n"
         "stream = from_workers([torch.zeros(9)] * 90, range(90), 2)\n"
         "next(stream)\n"
         "raise ValueError('a bug')\n"

@@ -7,11 +7,11 @@ import torch
 from naive import krizhevsky, score_map
 from torch import Tensor
 
-from vggbench.backends import BackendName, start
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.model import VGG, CrossChannelNorm, windows
-from vggbench.views import INPUTS
-from vggbench.weights import Model
+from vggbench.images.preprocessing import INPUTS
+from vggbench.inference.choice import BackendName, start
+from vggbench.nets.vgg import VGG, CrossChannelNorm, windows
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.weights.load import Model
 
 NAMES: tuple[BackendName, ...] = ("pytorch", "onnxruntime")
 

@@ -12,11 +12,11 @@ import pytest
 from conftest import Result
 from mutations import campaign
 
-from vggbench.blocks import BlockFile
 from vggbench.errors import StoreError
-from vggbench.records import sealed, unsealed
-from vggbench.scores import Store
-from vggbench.stored import StoredRun
+from vggbench.files import sealed, unsealed
+from vggbench.store.blocks import BlockFile
+from vggbench.store.runs import Store
+from vggbench.store.stored import StoredRun
 
 CLI = Callable[..., Result]
 QUICK, WHOLE = 240, 6_600
@@ -57,7 +57,7 @@ def test_nor_does_any_of_thousands(run: Path) -> None:
 
 def test_the_campaign_can_fail(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the record of a run bore no hash."""
-    monkeypatch.setattr("vggbench.scores.unsealed", lambda text, may_lack: json.loads(text))
+    monkeypatch.setattr("vggbench.store.runs.unsealed", lambda text, may_lack: json.loads(text))
     with pytest.raises(AssertionError, match=r"in run\.json: another figure"):
         campaign(run, QUICK)
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 from conftest import Result
 
-from vggbench.cli import app
+from vggbench.cli.main import app
 from vggbench.cli.output import require_file, require_folder
 from vggbench.errors import VggbenchError
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.cost import Network, cost
-from vggbench.paper import PARAMETERS_MILLIONS, RESULTS, TABLE_7, Member, OtherResult, Result, published
-from vggbench.protocols import TrainScale
+from vggbench.nets.cost import Architecture, cost
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.paper.protocols import TrainScale
+from vggbench.paper.published import PARAMETERS_MILLIONS, RESULTS, TABLE_7, Member, OtherResult, Result, published
 
 patient = settings(deadline=None)
 
@@ -129,7 +129,7 @@ def test_table_7_is_the_papers() -> None:
 
 def test_table_2_is_the_papers_and_the_closed_form_rounds_to_it() -> None:
     assert PARAMETERS_MILLIONS == {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144}
-    counted = {name: round(cost(Network(config)).parameters / 1e6) for name, config in PAPER.items()}
+    counted = {name: round(cost(Architecture(config)).parameters / 1e6) for name, config in PAPER.items()}
     assert counted == PARAMETERS_MILLIONS
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from vggbench import INPUTS, Job, LoadOptions, Model, ModelSpec, Protocol, evaluate, load_model, open_data, posteriors
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.jobs import Settings
+from vggbench.evaluation.jobs import Settings
+from vggbench.paper.configs import CONFIGS, PAPER
 
 PROTOCOLS = ("center", "tencrop", "dense", "multicrop", "multicrop8")
 SAMPLE = Path(__file__).parents[2] / "shared" / "ilsvrc-sample"

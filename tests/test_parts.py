@@ -10,10 +10,10 @@ from conftest import CLASSES, Result
 from torch import Tensor, nn
 from writers import Layers, caffemodel, layers_of, write_mat
 
-from vggbench.configs import CONFIGS, FC_SIZE, scaled
 from vggbench.errors import UsageError, WeightsError
-from vggbench.model import VGG
-from vggbench.train import Recipe
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS, FC_SIZE, scaled
+from vggbench.train.recipe import Recipe
 from vggbench.train.start import begin, convolutions_alone
 from vggbench.weights.files import read_tensors, write_tensors
 from vggbench.weights.formats import read_weights

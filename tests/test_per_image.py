@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vggbench.errors import NumericsError, VggbenchError
-from vggbench.per_image import per_image, write_per_image
-from vggbench.scores import Scores, fuse
+from vggbench.store.per_image import per_image, write_per_image
+from vggbench.store.posteriors import Scores, fuse
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import pytest
 from conftest import Result
 
 from vggbench import Settings
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.paper import RESULTS
-from vggbench.train import Running
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.paper.published import RESULTS
 from vggbench.train.plan import chain, seconds_per_image
+from vggbench.train.step import Running
 
 
 @pytest.mark.parametrize("config", PAPER)

@@ -16,13 +16,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network, cost
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.metrics import ErrorRate
-from vggbench.per_image import PerImage
-from vggbench.plots.cost import gmacs_by_protocol
-from vggbench.plots.evaluation import (
+from vggbench.metrics import ErrorRate, Errors
+from vggbench.nets.cost import Architecture, cost
+from vggbench.paper.configs import CONFIGS
+from vggbench.render.plots.cost import gmacs_by_protocol
+from vggbench.render.plots.evaluation import (
     class_errors,
     confusion,
     error_against_cost,
@@ -30,12 +29,13 @@ from vggbench.plots.evaluation import (
     error_by_class,
     pareto,
 )
-from vggbench.plots.figure import as_svg, save
-from vggbench.plots.layers import parameters_and_macs
-from vggbench.plots.score_map import score_map
-from vggbench.prediction import ClassMap
-from vggbench.results import Errors, Row
-from vggbench.tables.cost import cost_table
+from vggbench.render.plots.figure import as_svg, save
+from vggbench.render.plots.layers import parameters_and_macs
+from vggbench.render.plots.score_map import score_map
+from vggbench.render.tables.cost import cost_table
+from vggbench.results.rows import Row
+from vggbench.store.per_image import PerImage
+from vggbench.studies.prediction import ClassMap
 
 
 def row_of(wrong: int, macs: float, scales: Sequence[int] = (256,), network: str = "D", protocol: str = "dense") -> Row:
@@ -120,7 +120,7 @@ def test_a_thousand_classes_stay_readable() -> None:
 
 
 def test_bars_of_layers_add_up() -> None:
-    net = Network(CONFIGS["D"])
+    net = Architecture(CONFIGS["D"])
     figure = parameters_and_macs([net], 224)
     left, right = figure.axes
     total = cost(net)
@@ -129,7 +129,7 @@ def test_bars_of_layers_add_up() -> None:
 
 
 def test_costs_are_those_of_the_table() -> None:
-    nets = [Network(CONFIGS[name]) for name in ("A", "A-LRN", "D")]
+    nets = [Architecture(CONFIGS[name]) for name in ("A", "A-LRN", "D")]
     crops, dense = gmacs_by_protocol(nets, (256, 512)).axes
     center, tencrop, multicrop = (np.asarray(line.get_ydata()) for line in crops.lines)
     np.testing.assert_allclose(center, [cost(net).macs / 1e9 for net in nets])
@@ -201,7 +201,7 @@ def drawn() -> dict[str, Figure | None]:
         "classes": error_by_class(guessed(30, 20), WIDE[:30], LONG),
         "confusion": confusion(guessed(40, 20), WIDE, LONG),
         "confusion of two": confusion(guessed(2, 20), ["a", WIDE[0]], "title"),
-        "layers": parameters_and_macs([Network(CONFIGS["A"]), Network(CONFIGS["E"])], 224),
+        "layers": parameters_and_macs([Architecture(CONFIGS["A"]), Architecture(CONFIGS["E"])], 224),
         "map": score_map(image, ClassMap(seen, (0, 0), (4, 4), 0.5), f"{LONG}: 53.5 %", LONG),
     }
 

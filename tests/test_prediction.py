@@ -14,18 +14,19 @@ from conftest import CLASSES, WIDTH, Result
 from PIL import Image
 from torch import Tensor
 
-from vggbench.configs import CONFIGS
 from vggbench.data import open_data
-from vggbench.data.drawing import KINDS, draw
-from vggbench.evaluation import evaluate
-from vggbench.jobs import Job, Settings
-from vggbench.model import VGG
-from vggbench.plots.score_map import score_map
-from vggbench.prediction import ClassMap, Prediction, Predictor, _on_pixels, name_of
-from vggbench.protocols import Protocol
-from vggbench.scores import fuse, posteriors
-from vggbench.views import INPUTS, Rescale, rescale
-from vggbench.weights import Model
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.loop import evaluate
+from vggbench.images.pixels import rescale
+from vggbench.images.preprocessing import INPUTS, Rescale
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import Protocol
+from vggbench.render.plots.score_map import score_map
+from vggbench.sample.drawing import KINDS, draw
+from vggbench.store.posteriors import fuse, posteriors
+from vggbench.studies.prediction import ClassMap, Prediction, Predictor, _on_pixels, name_of
+from vggbench.weights.load import Model
 
 SETTINGS = Settings(device="cpu", workers=0)
 DENSE, CROPS = Protocol("dense"), Protocol("multicrop")
@@ -71,9 +72,9 @@ def test_a_position_stands_at_its_windows_middle(model: Model) -> None:
     """What the map says at the middle of a window is the probability that the network gives at that position."""
     image = torch.from_numpy(np.array(draw(KINDS[0], (5, 5))[0])).permute(2, 0, 1)
     image = rescale(image, 320, Rescale())
-    assert isinstance(model.network, VGG)
+    assert isinstance(model.module, VGG)
     with torch.inference_mode():
-        maps = [model.network(model.input.normalise(view[None]))[0].softmax(0)[1] for view in (image, image.flip(2))]
+        maps = [model.module(model.input.normalise(view[None]))[0].softmax(0)[1] for view in (image, image.flip(2))]
     height, width = image.shape[1:]
     found = Predictor(model, {DENSE: (320,)}, SETTINGS).class_map(image, 1)
     assert found.positions == tuple(maps[0].shape)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 
 from vggbench.errors import UsageError
-from vggbench.protocols import Protocol, TrainScale, View, is_scale, rescaled_size, resolve_scales
+from vggbench.paper.protocols import Protocol, TrainScale, View, is_scale, rescaled_size, resolve_scales
 
 patient = settings(deadline=None)
 

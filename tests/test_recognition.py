@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from vggbench.configs import CONFIGS
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights.formats import read_weights
 from vggbench.weights.recognition import is_keras_archive
 

@@ -15,12 +15,13 @@ from torch import Tensor
 from writers import caffemodel, layers_of
 
 from vggbench import INPUTS, Job, LoadOptions, Model, ModelSpec, Protocol, Rescale, Settings, load_model
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
 from vggbench.data import DataSet
 from vggbench.data.imagenet import wnids
 from vggbench.errors import WeightsError
-from vggbench.results import Line, Part, Reference, _reference
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CONFIGS
+from vggbench.results.lines import Line, Part
+from vggbench.results.rows import Reference, _reference
 from vggbench.weights.download import DownloadWatch
 from vggbench.weights.released import RELEASED, Released, default_source, released
 
@@ -152,8 +153,8 @@ def test_a_known_file_needs_no_input_and_brings_its_s(
     _known_as(RELEASED[0], monkeypatch)
     model = load_model(spec, LoadOptions(input="torchvision"), ())
     assert (model.input, str(model.train_scale), model.released) == (INPUTS["caffe"], "256-512", RELEASED[0])
-    assert model.net
-    assert model.net.ceil_pool
+    assert model.architecture
+    assert model.architecture.ceil_pool
     _known_as(RELEASED[1], monkeypatch)
     with pytest.raises(WeightsError, match=r"is oxford's VGG_ILSVRC_19_layers.caffemodel, which is E: expected D"):
         load_model(spec, LoadOptions(), ())
@@ -176,7 +177,7 @@ def test_keras_files_are_oxfords_bytes() -> None:
 def _line(source: str, protocol: str, *scales: int, **changes: Any) -> Line:
     row = released(CONFIGS["D"], source)
     assert row
-    net = Network(CONFIGS["D"], ceil_pool=row.ceil_pool)
+    net = Architecture(CONFIGS["D"], ceil_pool=row.ceil_pool)
     model = Model(row.name, lambda images: images, row.input, 1000, wnids(), "", row.train_scale, net, released=row)
     model = replace(model, **changes)
     run: Any = SimpleNamespace(unreadable=())
@@ -200,7 +201,7 @@ def test_the_publishers_figure_stands_beside_just_its_protocol() -> None:
         _beside(_line("onnx", "center", 256)),
         _beside(_line("timm", "center", 256)),  # no hash is on record, so that it could be any file
         _beside(_line("torchvision", "center", 256, released=None)),
-        _beside(_line("torchvision", "center", 256, net=Network(CONFIGS["D"], width=0.5))),
+        _beside(_line("torchvision", "center", 256, architecture=Architecture(CONFIGS["D"], width=0.5))),
         _beside(_line("torchvision", "center", 256), Settings(device="cpu", rescale=Rescale("bicubic"))),
         _beside(_line("torchvision", "center", 256), full=False),
     ):

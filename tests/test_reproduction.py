@@ -16,15 +16,15 @@ from conftest import Result
 
 from vggbench.data import DataSet, open_data
 from vggbench.errors import WeightsError
-from vggbench.evaluation import prepare
-from vggbench.metrics import ErrorRate
-from vggbench.paper import FUSIONS, RESULTS, TABLE_7, own_row
-from vggbench.reproduction import Check, check_jobs, checks_of, results_of, training_command
-from vggbench.results import Errors, Reference, Row
-from vggbench.scores import Store
-from vggbench.tables.paper import configurations_table, published_table
-from vggbench.views import INPUTS
-from vggbench.weights import Model
+from vggbench.evaluation.plan import prepare
+from vggbench.images.preprocessing import INPUTS
+from vggbench.metrics import ErrorRate, Errors
+from vggbench.paper.published import FUSIONS, RESULTS, TABLE_7, own_row
+from vggbench.render.tables.paper import configurations_table, published_table
+from vggbench.results.rows import Reference, Row
+from vggbench.store.runs import Store
+from vggbench.studies.reproduction import Check, check_jobs, checks_of, results_of, training_command
+from vggbench.weights.load import Model
 
 ROOT = Path(__file__).parent.parent
 CLI = Callable[..., Result]
@@ -144,7 +144,7 @@ def test_on_the_whole_set_the_papers_figure_stands_beside(
 ) -> None:
     """As if the sample were ILSVRC and its nets of full width."""
     monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
-    monkeypatch.setattr("vggbench.results._reference", lambda *whatever: Reference(25.6, 8.1, "paper, Table 3"))
+    monkeypatch.setattr("vggbench.results.rows._reference", lambda *whatever: Reference(25.6, 8.1, "paper, Table 3"))
     rows = {(row[0], row[1]): row for row in cells(vggbench("reproduce", 3, "--data", "sample").out)}
     assert rows["D", "256-512"][-2] == "25.6 / 8.1"
     top1 = float(rows["D", "256-512"][3].split()[0])

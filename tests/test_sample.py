@@ -9,14 +9,15 @@ from conftest import Result
 
 import vggbench as package
 from vggbench import open_data
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.cost import Network, cost
 from vggbench.data import open_training_data
-from vggbench.data.sample import contact_sheet
 from vggbench.errors import UsageError
 from vggbench.metrics import LEAST_SIGNIFICANT, mcnemar
-from vggbench.weights import SAMPLE_NETS, LoadOptions, ModelSpec, load_model
+from vggbench.nets.cost import Architecture, cost
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.sample.pictures import contact_sheet
 from vggbench.weights.files import read_tensors
+from vggbench.weights.load import LoadOptions, load_model
+from vggbench.weights.spec import SAMPLE_NETS, ModelSpec
 
 PACKAGE = Path(package.__file__).parent
 MISSION = ("D", "--scales", 256, 384, 512, "--dense", "--multicrop")
@@ -87,7 +88,7 @@ def test_bare_names_without_data_evaluate_the_sample_and_say_so(
     for row in rows:
         assert (row["data"], row["network"], row["weights"]) == ("sample", "D@sample", "sample")
         assert row["reference_top1"] is None
-        assert row["parameters"] == cost(Network(CONFIGS["D"], 12, 1 / 16)).parameters
+        assert row["parameters"] == cost(Architecture(CONFIGS["D"], 12, 1 / 16)).parameters
     again = vggbench("eval", *MISSION)
     assert (again.code, again.err.count("this is the built-in SAMPLE")) == (0, 1)
     assert "Read and decoded" not in again.err

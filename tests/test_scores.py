@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vggbench.blocks import Block
 from vggbench.errors import StoreError
-from vggbench.scores import BLOCK, Run, Store, fuse, label_ranks, posteriors
+from vggbench.store.blocks import Block
+from vggbench.store.posteriors import fuse, label_ranks, posteriors
+from vggbench.store.runs import BLOCK, Run, Store
 
 K = 5
 

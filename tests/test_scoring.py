@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from vggbench import INPUTS, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.evaluation import prepare
-from vggbench.scores import Store
-from vggbench.scoring import is_out_of_memory
+from vggbench.evaluation.plan import prepare
+from vggbench.inference.scorer import is_out_of_memory
+from vggbench.store.runs import Store
 
 NAMES = ("apple", "boat", "fish", "house")
 QUICK = Settings(device="cpu", workers=0, batch_size=16)
@@ -62,7 +62,7 @@ def test_a_run_that_goes_on_keeps_the_size_that_fitted(many_pictures: Path, tmp_
     text = [path.name for path in (run.folder / "posteriors").iterdir()]
     assert len(text) == 1
     plan = prepare(data, [job], Store(tmp_path), settings)
-    from vggbench.evaluation import _batch_size
+    from vggbench.evaluation.loop import _batch_size
 
     assert _batch_size(plan.runs[0], settings) == 4
     assert _batch_size(plan.runs[0], QUICK) == 16, "unless another is asked for"
@@ -102,8 +102,8 @@ def test_crops_that_do_not_fit_together_are_plain(
     def fails(*arguments: object, **options: object) -> Tensor:
         raise NO_MEMORY[0]
 
-    monkeypatch.setattr("vggbench.backends.Backend.stages_to_share", lambda *_: 4)
-    monkeypatch.setattr("vggbench.backends.Backend.grid", fails)
+    monkeypatch.setattr("vggbench.inference.Backend.stages_to_share", lambda *_: 4)
+    monkeypatch.setattr("vggbench.inference.Backend.grid", fails)
     job = Job(_model(99, NO_MEMORY[0], []), Protocol.parse("multicrop8"), 240)
     (run,) = evaluate(open_data(pictures), [job], tmp_path, QUICK)
     assert {entry["shared_stages"] for entry in run.provenance} == {0}

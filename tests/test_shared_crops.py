@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.configs import CONFIGS, CROP
-from vggbench.cost import Network
-from vggbench.model import initialise
-from vggbench.protocols import View
-from vggbench.shared_crops import Stage, crop_maps, in_stages, is_grid
+from vggbench.inference.shared_crops import Stage, crop_maps, in_stages, is_grid
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import initialise
+from vggbench.paper.configs import CONFIGS, CROP
+from vggbench.paper.protocols import View
 
 GRID = Protocol("multicrop", 8)
 
@@ -123,12 +123,14 @@ def test_an_evaluation_gives_the_same_whatever_is_shared(
     net = VGG(CONFIGS["D"], 4, 1 / 16)
     net.load_state_dict(peaked("D"))
     names = ("apple", "boat", "fish", "house")
-    model = Model("D@x", net.eval(), INPUTS["torchvision"], 4, names, "x", net=Network(CONFIGS["D"], 4, 1 / 16))
+    model = Model(
+        "D@x", net.eval(), INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 1 / 16)
+    )
     jobs = [Job(model, GRID, scale) for scale in (224, 256, 300)]
     found = []
     for shared in (0, choice):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vggbench.backends.backend.quickest", lambda *_, shared=shared: shared)
+            patch.setattr("vggbench.inference.backend.quickest", lambda *_, shared=shared: shared)
             runs = evaluate(open_data(pictures), jobs, root / str(shared), Settings(device="cpu", workers=0))
         assert {entry["shared_stages"] for run in runs for entry in run.provenance} == {shared}
         found.append([posteriors(run) for run in runs])
@@ -144,7 +146,7 @@ def test_a_run_that_goes_on_shares_as_it_began(many_pictures: Path, tmp_path: Pa
     data, alone = open_data(many_pictures), Settings(device="cpu", workers=0)
     for probed, share in ((3, (0, 2)), (4, (1, 2))):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vggbench.backends.backend.quickest", lambda *_, probed=probed: probed)
+            patch.setattr("vggbench.inference.backend.quickest", lambda *_, probed=probed: probed)
             (run,) = evaluate(data, [Job(model, GRID, 230)], tmp_path, replace(alone, share=share))
     assert not run.missing()
     assert {entry["shared_stages"] for entry in run.provenance} == {3}

@@ -46,10 +46,10 @@ def heeding() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("module", "words", "swallows"),
     [
-        ("vggbench.cli", ("params",), False),
+        ("vggbench.cli.main", ("params",), False),
         ("typer", ("params",), False),
-        ("vggbench.tables.parameters", ("params",), False),
-        ("vggbench.tables.parameters", ("params",), True),
+        ("vggbench.render.tables.parameters", ("params",), False),
+        ("vggbench.render.tables.parameters", ("params",), True),
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -72,7 +72,7 @@ def test_a_process_told_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
     """As under nohup, or in a shell's background."""
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from vggbench.signals import heed_signals, forget_signals\n"
+        "from vggbench.cli.signals import heed_signals, forget_signals\n"
         "heed_signals(); signal.raise_signal(signal.SIGINT); forget_signals(); signal.raise_signal(signal.SIGINT)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -94,5 +94,5 @@ def test_what_is_done_ends_at_once() -> None:
 
 def test_the_command_begins_with_the_signals() -> None:
     """Before its own modules, and before Typer, which take a tenth of a second."""
-    code = "import sys, vggbench.__main__; print([n for n in ('typer', 'vggbench.cli') if n in sys.modules])"
+    code = "import sys, vggbench.__main__; print([n for n in ('typer', 'vggbench.cli.app') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -9,18 +9,18 @@ import torch
 from conftest import Result
 
 from vggbench import LoadOptions, Model, ModelSpec, load_model, open_data
-from vggbench.cost import cost
 from vggbench.errors import UnreadableImages, UsageError
-from vggbench.speed import Effort, Setup, Timings, measure, read
-from vggbench.tables.speed import reading_table, speed_table
-from vggbench.tables.table import render
+from vggbench.nets.cost import cost
+from vggbench.render.tables.speed import reading_table, speed_table
+from vggbench.render.tables.table import render
+from vggbench.studies.speed import Effort, Setup, Timings, measure, read
 
 QUICK = ("--width", 0.0625, "--iterations", 1, "--seconds", 0)
 
 
 @pytest.fixture(autouse=True)
 def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggbench.speed._PRODUCT_SIZE", 128)
+    monkeypatch.setattr("vggbench.studies.speed._PRODUCT_SIZE", 128)
 
 
 def _model(config: str = "A") -> Model:
@@ -30,17 +30,17 @@ def _model(config: str = "A") -> Model:
 def _random(config: str = "A") -> Timings:
     model = _model(config)
     return Timings(
-        model.name, model.net, model.classes, Setup("pytorch", "fp32", 8, 256), (0.4, 0.2, 0.3, 0.1), 1e9, 5_000_000,
-        "cpu", "PyTorch 2", 2,
+        model.name, model.architecture, model.classes, Setup("pytorch", "fp32", 8, 256), (0.4, 0.2, 0.3, 0.1), 1e9,
+        5_000_000, "cpu", "PyTorch 2", 2,
     )  # fmt: skip
 
 
 def test_rates_are_those_of_the_median() -> None:
     found = _random()
-    assert found.net
+    assert found.architecture
     assert found.quantiles == pytest.approx((0.13, 0.25, 0.37))
     assert found.images_per_second == 8 / 0.25
-    assert found.macs_per_second == 32 * cost(found.net, 256, 256).macs
+    assert found.macs_per_second == 32 * cost(found.architecture, 256, 256).macs
     record = speed_table([found]).record(found)
     assert record["share_of_product"] == found.macs_per_second / 1e9
     assert record["iterations"] == 4
@@ -98,7 +98,7 @@ def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPat
     def fails(*_: object, **options: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("x")
 
-    monkeypatch.setattr("vggbench.backends.Backend.__call__", fails)
+    monkeypatch.setattr("vggbench.inference.Backend.__call__", fails)
     found = measure(_model(), Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
     assert found.seconds == ()
     assert "-: memory does not suffice." in render(speed_table([found]), "md")

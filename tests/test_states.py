@@ -16,10 +16,10 @@ from conftest import Result
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vggbench.configs import CONFIGS, Layer
 from vggbench.errors import WeightsError
-from vggbench.model import VGG
-from vggbench.stored import StoredRun
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS, Layer
+from vggbench.store.stored import StoredRun
 from vggbench.weights.formats import format_name, read_weights
 
 Weights = dict[str, Tensor]

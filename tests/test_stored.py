@@ -15,10 +15,10 @@ import pytest
 from conftest import Result
 
 from vggbench.errors import StoreError, UsageError
-from vggbench.judging import ORIGINAL
-from vggbench.records import sealed, unsealed
-from vggbench.scores import Run
-from vggbench.stored import StoredRun, is_run_name, named_runs, posteriors_sha256, stored_lines, stored_runs
+from vggbench.files import sealed, unsealed
+from vggbench.results.judging import ORIGINAL
+from vggbench.store.runs import Run
+from vggbench.store.stored import StoredRun, is_run_name, named_runs, posteriors_sha256, stored_lines, stored_runs
 
 CLI = Callable[..., Result]
 

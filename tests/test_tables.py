@@ -12,22 +12,23 @@ import pytest
 import torch
 
 from vggbench import __version__
-from vggbench.configs import CONFIGS, PAPER
-from vggbench.cost import Network
 from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.jobs import Settings
-from vggbench.metrics import ErrorRate
-from vggbench.protocols import TrainScale
-from vggbench.results import Errors, Paired, Reference, Row
-from vggbench.tables.cells import duration
-from vggbench.tables.errors import eval_table, nets_table
-from vggbench.tables.notes import Circumstances
-from vggbench.tables.parameters import layers_table, parameters_table
-from vggbench.tables.table import Column, Format, Table, choose_format, render, show, shown_notes, write
-from vggbench.views import INPUTS
-from vggbench.weights import Model
+from vggbench.evaluation.jobs import Settings
+from vggbench.images.preprocessing import INPUTS
+from vggbench.metrics import ErrorRate, Errors
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.paper.protocols import TrainScale
+from vggbench.render.tables.cells import duration
+from vggbench.render.tables.errors import eval_table, nets_table
+from vggbench.render.tables.notes import Circumstances
+from vggbench.render.tables.parameters import layers_table, parameters_table
+from vggbench.render.tables.table import Column, Format, Table, choose_format, render, show, shown_notes, write
+from vggbench.results.lines import Paired
+from vggbench.results.rows import Reference, Row
+from vggbench.weights.load import Model
 
 JITTERED = TrainScale(256, 512)
 
@@ -241,7 +242,7 @@ def test_a_row_that_cannot_be_rendered_leaves_the_old_file(tmp_path: Path) -> No
 # ---------------------------------------------------------------- params
 
 
-NETS = [Network(config) for config in PAPER.values()]
+NETS = [Architecture(config) for config in PAPER.values()]
 
 
 def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +261,7 @@ def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("scales", [[224], [384], [256, 384, 512]])
 @pytest.mark.parametrize("width", [1.0, 0.0625, 4.0])
 def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    nets = [Network(config, width=width) for config in PAPER.values()]
+    nets = [Architecture(config, width=width) for config in PAPER.values()]
     table = parameters_table(nets, scales)
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
@@ -270,14 +271,14 @@ def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, m
 
 @pytest.mark.parametrize("name", ["A-LRN", "E"])
 def test_layers_fit_80_columns_one_line_a_row(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = layers_table([Network(CONFIGS[name])], [512])
+    table = layers_table([Architecture(CONFIGS[name])], [512])
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[2 : 2 + len(table.rows)]] == [row.layer.name for row in table.rows]
 
 
 def test_the_papers_column_vanishes_for_nets_that_are_not_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = parameters_table([Network(CONFIGS["D"], classes=10)], [224])
+    table = parameters_table([Architecture(CONFIGS["D"], classes=10)], [224])
     for text in (render(table, "md"), "\n".join(at_80(table, monkeypatch))):
         assert "| Paper" not in text
         assert " Paper " not in text.replace("No column Paper:", "")
@@ -303,7 +304,7 @@ def model(config: str = "D", source: str = "oxford") -> Model:
     def network(images: torch.Tensor) -> torch.Tensor:
         raise AssertionError("a table runs no network")
 
-    net = Network(CONFIGS[config], ceil_pool=True)
+    net = Architecture(CONFIGS[config], ceil_pool=True)
     return Model(f"{config}@{source}", network, INPUTS["caffe"], 1000, wnids(), "9363e1f6d65f", JITTERED, net)
 
 

@@ -17,15 +17,18 @@ from torch import Tensor
 
 from vggbench import INPUTS, VGG, Model, Settings, open_data
 from vggbench.cli.options import TrainOptions
-from vggbench.configs import CONFIGS
 from vggbench.data import DataSet, ImageFile, open_training_data
 from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError, VggbenchError
-from vggbench.protocols import TrainScale
-from vggbench.train import Epoch, Recipe, Running, TrainWatch, train
+from vggbench.images.pixels import decode, rescale
+from vggbench.images.preprocessing import Rescale
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import TrainScale
 from vggbench.train.crops import Crops, batches
+from vggbench.train.loop import TrainWatch, train
+from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, measure
-from vggbench.views import Rescale, decode, rescale
+from vggbench.train.step import Running
 from vggbench.weights.files import read_tensors, write_tensors
 
 FC = {f"classifier.{index}.{kind}" for index in (0, 3, 6) for kind in ("weight", "bias")}
@@ -78,7 +81,7 @@ def test_identity_starts_as_the_trained_net(config: str, peaked: Callable[..., d
     begin(net, Recipe(init="identity"), start)
     images = torch.rand(2, 3, 224, 224) * 4 - 2
     with torch.inference_mode():
-        torch.testing.assert_close(net(images), start.network(images), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(net(images), start.module(images), rtol=1e-5, atol=1e-5)
 
 
 def test_what_cannot_start_a_net_is_refused(peaked: Callable[..., dict[str, Tensor]]) -> None:
@@ -332,9 +335,11 @@ import json, sys
 from pathlib import Path
 import torch
 from vggbench import Settings, open_data
-from vggbench.configs import CONFIGS
-from vggbench.train import Recipe, Running, TrainWatch, train
-from vggbench.parallel import joined
+from vggbench.paper.configs import CONFIGS
+from vggbench.train.loop import TrainWatch, train
+from vggbench.train.recipe import Recipe
+from vggbench.train.step import Running
+from vggbench.evaluation.processes import joined
 
 class Losses(TrainWatch):
     losses = []
@@ -397,7 +402,7 @@ def test_train_layers_fc_leaves_the_convolutions_alone(many_pictures: Path, peak
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, train_layers="fc")
     weights: dict[str, Tensor] = peaked("A")  # type: ignore[assignment]
     start = replace(_model("A", weights), class_names=data.class_names)
-    trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model.network
+    trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model.module
     assert isinstance(trained, VGG)
     changed = {name for name, tensor in trained.state_dict().items() if not tensor.equal(weights[name])}
     assert changed == FC

@@ -10,19 +10,19 @@ import torch
 from conftest import WIDTH, Result
 from torch import Tensor, nn
 
-from vggbench.backends import pick_device
-from vggbench.configs import CONFIGS
 from vggbench.data import open_data
 from vggbench.errors import UsageError, WeightsError
-from vggbench.evaluation import prepare
-from vggbench.forecast import forecast
-from vggbench.jobs import Job
-from vggbench.loading import fitting_workers
-from vggbench.model import VGG
-from vggbench.protocols import Protocol
-from vggbench.scores import Store
-from vggbench.weights import ModelSpec
+from vggbench.evaluation.forecast import forecast
+from vggbench.evaluation.jobs import Job
+from vggbench.evaluation.plan import prepare
+from vggbench.images.reading import fitting_workers
+from vggbench.inference.devices import pick_device
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import Protocol
+from vggbench.store.runs import Store
 from vggbench.weights.released import RELEASED, Released, released
+from vggbench.weights.spec import ModelSpec
 from vggbench.weights.unfetched import by_shape, filled, require_source, unfetched
 
 CLI = Callable[..., Result]
@@ -67,7 +67,7 @@ def ilsvrc(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_a_command_that_only_tells_fetches_nothing(
     command: str, vggbench: CLI, ilsvrc: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("vggbench.forecast._rate", lambda job, settings: 1e10)
+    monkeypatch.setattr("vggbench.evaluation.forecast._rate", lambda job, settings: 1e10)
     monkeypatch.chdir(tmp_path)
     done = vggbench(*command.split(), "--data", ilsvrc)
     assert (done.code, done.out) == (0, "")
@@ -110,17 +110,17 @@ def test_a_dry_run_fails_where_the_run_would(vggbench: CLI, ilsvrc: Path, tmp_pa
 @pytest.mark.parametrize("row", [row for row in RELEASED if not row.refused], ids=lambda row: row.name)
 def test_a_net_by_shape_is_what_its_file_would_be(row: Released) -> None:
     model = by_shape(row)
-    assert model.net
-    assert (model.net.config, model.net.ceil_pool, model.classes) == (row.config, row.ceil_pool, 1000)
+    assert model.architecture
+    assert (model.architecture.config, model.architecture.ceil_pool, model.classes) == (row.config, row.ceil_pool, 1000)
     assert (model.input, model.train_scale, model.released) == (row.input, row.train_scale, row)
-    assert isinstance(model.network, nn.Module)
-    assert all(tensor.is_meta for tensor in model.network.state_dict().values())
+    assert isinstance(model.module, nn.Module)
+    assert all(tensor.is_meta for tensor in model.module.state_dict().values())
 
 
 def test_a_forecast_by_shape_counts_as_one_with_weights(
     pictures: Path, tmp_path: Path, peaked: Callable[..., dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vggbench.forecast._PROBE_SECONDS", 1e-6)
+    monkeypatch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
     row = released(CONFIGS["D"], "oxford")
     assert row
     weights = peaked("D")
@@ -129,11 +129,11 @@ def test_a_forecast_by_shape_counts_as_one_with_weights(
     with torch.device("meta"):
         shapes = VGG(CONFIGS["D"], 4, WIDTH).eval()
     model = replace(by_shape(row), class_names=("apple", "boat", "fish", "house"), classes=4)
-    assert model.net
-    model = replace(model, net=replace(model.net, width=WIDTH, classes=4))
+    assert model.architecture
+    model = replace(model, architecture=replace(model.architecture, width=WIDTH, classes=4))
     found = []
     for network in (shapes, real.eval()):
-        job = Job(replace(model, network=network), Protocol("dense"), 256)
+        job = Job(replace(model, module=network), Protocol("dense"), 256)
         found.append(forecast(prepare(open_data(pictures), [job], Store(tmp_path))))
     assert (found[0].views, found[0].gmacs, found[0].images) == (found[1].views, found[1].gmacs, found[1].images)
     assert found[0].seconds > 0
@@ -144,8 +144,8 @@ def test_numbers_of_no_meaning_are_plain_ones() -> None:
         network = VGG(CONFIGS["A-BN"], 4, WIDTH).eval()
     row = released(CONFIGS["A-BN"], "torchvision")
     assert row
-    model = filled(replace(by_shape(row), network=network))
-    assert model.network(torch.zeros(1, 3, 224, 224, device=pick_device("cpu"))).isfinite().all()
+    model = filled(replace(by_shape(row), module=network))
+    assert model.module(torch.zeros(1, 3, 224, 224, device=pick_device("cpu"))).isfinite().all()
     assert filled(model) is model, "real weights stay as they are"
 
 

@@ -21,8 +21,8 @@ from fuzz import changed
 from pickles import MARK, harmful, rewritten, spliced
 from torch import Tensor
 
-from vggbench.configs import CONFIGS
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights.archives import read_archive
 from vggbench.weights.checkpoints import chosen
 from vggbench.weights.formats import read_weights

@@ -17,20 +17,19 @@ from PIL.PngImagePlugin import PngInfo
 from torchvision.transforms import v2
 
 from vggbench.errors import DataError
-from vggbench.libjpeg import complaints
-from vggbench.protocols import View
-from vggbench.views import (
-    INPUTS,
+from vggbench.images.libjpeg import complaints
+from vggbench.images.pixels import (
     MAX_PIXELS,
-    Input,
     NotAnImage,
-    Rescale,
     decode,
     decode_listening,
     header_of,
     rescale,
+    signature_of,
     take,
 )
+from vggbench.images.preprocessing import INPUTS, Input, Rescale
+from vggbench.paper.protocols import View
 
 
 def _encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -112,7 +111,7 @@ def test_filter_and_antialias_change_pixels() -> None:
     image = decode(_encoded(_noise(size=(600, 500))))
     found = [rescale(image, 256, how) for how in (Rescale(), Rescale("bicubic"), Rescale(antialias=False))]
     assert not any(torch.equal(found[0], other) for other in found[1:])
-    assert len({str(how.signature()) for how in (Rescale(), Rescale("bicubic"), Rescale(antialias=False))}) == 3
+    assert len({str(signature_of(how)) for how in (Rescale(), Rescale("bicubic"), Rescale(antialias=False))}) == 3
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.booleans())
@@ -314,7 +313,7 @@ def test_strips_of_a_tiff_take_no_memory_that_the_image_does_not(monkeypatch: py
     tiff = bytearray(_encoded(_noise(), "TIFF", compression="jpeg"))
     place = tiff.index(b"\xff\xc0") + 5
     tiff[place : place + 4] = (60_000).to_bytes(2, "big") * 2
-    monkeypatch.setattr("vggbench.views.decode_jpeg", lambda data, mode: pytest.fail("it was decoded"))
+    monkeypatch.setattr("vggbench.images.pixels.decode_jpeg", lambda data, mode: pytest.fail("it was decoded"))
     with pytest.raises(NotAnImage, match="cannot be decoded"):
         decode(bytes(tiff))
 

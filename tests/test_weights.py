@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vggbench import INPUTS, VGG, LoadOptions, Model, ModelSpec, TrainScale, VggbenchError, load_model, save_model
-from vggbench.configs import CONFIGS
-from vggbench.cost import Network
 from vggbench.errors import UsageError, WeightsError
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CONFIGS
 from vggbench.weights.files import read_tensors
 from vggbench.weights.folders import description_of
 from vggbench.weights.formats import read_weights
@@ -61,7 +61,7 @@ def test_specs() -> None:
 
 def _require_equal_and_peaked(path: Path, net: torch.nn.Module, images: Tensor) -> None:
     with torch.inference_mode():
-        found, expected = _load("A", path).network(images)[:, :, 0, 0], net(images)
+        found, expected = _load("A", path).module(images)[:, :, 0, 0], net(images)
     assert expected.softmax(1).max() > 0.6
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
 
@@ -95,8 +95,8 @@ def test_wrapped_state_dicts(wrapper: str, peaked: Callable[..., dict[str, Tenso
         content = {wrapper: weights, "epoch": 3}
     torch.save(content, tmp_path / "x.pth")
     model = _load("B", tmp_path / "x.pth")
-    assert isinstance(model.network, VGG)
-    assert all(torch.equal(t, weights[n]) for n, t in model.network.state_dict().items())
+    assert isinstance(model.module, VGG)
+    assert all(torch.equal(t, weights[n]) for n, t in model.module.state_dict().items())
 
 
 @pytest.mark.parametrize("config", list(CONFIGS))
@@ -108,14 +108,14 @@ def test_our_own_files_describe_themselves(
     net.load_state_dict(peaked(config))
     names = ("a", "b", "c", "d")
     saved = Model(
-        "x", net, INPUTS["caffe"], 4, names, "", TrainScale(256, 512), Network(CONFIGS[config], 4, 1 / 16, True)
+        "x", net, INPUTS["caffe"], 4, names, "", TrainScale(256, 512), Architecture(CONFIGS[config], 4, 1 / 16, True)
     )
     save_model(saved, tmp_path / "x.safetensors", recipe={"seed": 1}, half=half)
     found = _load(config, tmp_path / "x.safetensors", LoadOptions())
-    assert replace(found, network=net, weights_hash="", name="x", path=None) == saved
-    assert isinstance(found.network, VGG)
-    assert found.network.ceil_pool
-    for name, tensor in found.network.state_dict().items():
+    assert replace(found, module=net, weights_hash="", name="x", path=None) == saved
+    assert isinstance(found.module, VGG)
+    assert found.module.ceil_pool
+    for name, tensor in found.module.state_dict().items():
         torch.testing.assert_close(tensor, net.state_dict()[name], atol=1e-3 if half else 0, rtol=1e-3 if half else 0)
 
 
@@ -124,8 +124,8 @@ def test_input_must_be_stated(peaked: Callable[..., dict[str, Tensor]], tmp_path
     with pytest.raises(UsageError, match=r"--input torchvision .* --input caffe .* or --input matconvnet"):
         _load("A", tmp_path / "x.pth", LoadOptions())
     caffe = _load("A", tmp_path / "x.pth", LoadOptions(input="caffe", train_scale=TrainScale(256, 256)))
-    assert caffe.net
-    assert caffe.net.ceil_pool
+    assert caffe.architecture
+    assert caffe.architecture.ceil_pool
     assert (caffe.input, caffe.train_scale) == (INPUTS["caffe"], TrainScale(256, 256))
 
 

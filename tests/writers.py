@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.configs import CONFIGS
+from vggbench.paper.configs import CONFIGS
 
 Array = NDArray[np.float32]
 Layers = list[tuple[str, Array, Array]]

@@ -12,58 +12,58 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vggbench.configs import CONFIGS as CONFIGS
     from vggbench.data import DataSet as DataSet
     from vggbench.data import open_data as open_data
     from vggbench.errors import VggbenchError as VggbenchError
-    from vggbench.evaluation import evaluate as evaluate
-    from vggbench.jobs import Job as Job
-    from vggbench.jobs import Settings as Settings
+    from vggbench.evaluation.jobs import Job as Job
+    from vggbench.evaluation.jobs import Settings as Settings
+    from vggbench.evaluation.loop import evaluate as evaluate
+    from vggbench.images.preprocessing import INPUTS as INPUTS
+    from vggbench.images.preprocessing import Input as Input
+    from vggbench.images.preprocessing import Rescale as Rescale
     from vggbench.metrics import ErrorRate as ErrorRate
-    from vggbench.model import VGG as VGG
-    from vggbench.protocols import Protocol as Protocol
-    from vggbench.protocols import TrainScale as TrainScale
-    from vggbench.protocols import View as View
-    from vggbench.results import error_rates as error_rates
-    from vggbench.scores import Fusion as Fusion
-    from vggbench.scores import Run as Run
-    from vggbench.scores import fuse as fuse
-    from vggbench.scores import posteriors as posteriors
-    from vggbench.views import INPUTS as INPUTS
-    from vggbench.views import Input as Input
-    from vggbench.views import Rescale as Rescale
-    from vggbench.weights import LoadOptions as LoadOptions
-    from vggbench.weights import Model as Model
-    from vggbench.weights import ModelSpec as ModelSpec
-    from vggbench.weights import load_model as load_model
-    from vggbench.weights import save_model as save_model
+    from vggbench.nets.vgg import VGG as VGG
+    from vggbench.paper.configs import CONFIGS as CONFIGS
+    from vggbench.paper.protocols import Protocol as Protocol
+    from vggbench.paper.protocols import TrainScale as TrainScale
+    from vggbench.paper.protocols import View as View
+    from vggbench.results.rows import error_rates as error_rates
+    from vggbench.store.posteriors import Fusion as Fusion
+    from vggbench.store.posteriors import fuse as fuse
+    from vggbench.store.posteriors import posteriors as posteriors
+    from vggbench.store.runs import Run as Run
+    from vggbench.weights.load import LoadOptions as LoadOptions
+    from vggbench.weights.load import Model as Model
+    from vggbench.weights.load import load_model as load_model
+    from vggbench.weights.load import save_model as save_model
+    from vggbench.weights.spec import ModelSpec as ModelSpec
 
 _HOMES = {
-    "CONFIGS": "configs",
+    "CONFIGS": "paper.configs",
     "DataSet": "data",
     "ErrorRate": "metrics",
-    "Fusion": "scores",
-    "INPUTS": "views",
-    "Input": "views",
-    "Job": "jobs",
-    "LoadOptions": "weights",
-    "Model": "weights",
-    "ModelSpec": "weights",
-    "Protocol": "protocols",
-    "Rescale": "views",
-    "Run": "scores",
-    "Settings": "jobs",
-    "TrainScale": "protocols",
-    "VGG": "model",
+    "Fusion": "store.posteriors",
+    "INPUTS": "images.preprocessing",
+    "Input": "images.preprocessing",
+    "Job": "evaluation.jobs",
+    "LoadOptions": "weights.load",
+    "Model": "weights.load",
+    "ModelSpec": "weights.spec",
+    "Protocol": "paper.protocols",
+    "Rescale": "images.preprocessing",
+    "Run": "store.runs",
+    "Settings": "evaluation.jobs",
+    "TrainScale": "paper.protocols",
+    "VGG": "nets.vgg",
     "VggbenchError": "errors",
-    "View": "protocols",
-    "error_rates": "results",
-    "evaluate": "evaluation",
-    "fuse": "scores",
-    "load_model": "weights",
+    "View": "paper.protocols",
+    "error_rates": "results.rows",
+    "evaluate": "evaluation.loop",
+    "fuse": "store.posteriors",
+    "load_model": "weights.load",
     "open_data": "data",
-    "posteriors": "scores",
-    "save_model": "weights",
+    "posteriors": "store.posteriors",
+    "save_model": "weights.load",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

@@ -2,14 +2,14 @@
 
 import sys
 
-from vggbench.signals import EXIT_STATUS, INTERRUPTED, forget_signals, heed_signals
+from vggbench.cli.signals import EXIT_STATUS, INTERRUPTED, forget_signals, heed_signals
 
 
 def main() -> None:
     """Run the command line, which takes a moment to import: signals are answered first."""
     heed_signals()
     try:
-        from vggbench.cli import main as run
+        from vggbench.cli.main import main as run
 
         run()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,19 @@ def top_k_error(label_ranks: NDArray[np.integer], k: int) -> ErrorRate:
 def top5_error(label_ranks: NDArray[np.integer], classes: int) -> ErrorRate | None:
     """The top-5 error; None for five classes or fewer, which are always among the five most probable."""
     return top_k_error(label_ranks, 5) if classes > 5 else None
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Top-1 and top-5 error of the same images; no top-5 where the net has five classes or fewer."""
+
+    top1: ErrorRate
+    top5: ErrorRate | None
+
+    @classmethod
+    def of(cls, label_ranks: NDArray[np.integer], classes: int) -> Self:
+        """From the classes that stand before each image's label, (N,)."""
+        return cls(top_k_error(label_ranks, 1), top5_error(label_ranks, classes))
 
 
 def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:

@@ -1,20 +1,8 @@
 """The application that the commands belong to, and how it starts and ends."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
-
-from vggbench.cli.terminal import degrade, find_a_home, keep_libraries_quiet
-from vggbench.errors import VggbenchError, printable
-from vggbench.signals import EXIT_STATUS, INTERRUPTED, heed_signals
-
-_ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "ORT_DISABLE_TELEMETRY": "1"}
-"""Read by PyTorch when it starts: large pages are faster, and a small cache keeps memory flat over many image sizes.
-
-ONNX Runtime would send events home, and warn where it cannot write to the user's home folder.
-"""
 
 app = typer.Typer(
     name="vggbench",
@@ -36,22 +24,3 @@ def root(
 
         print(f"vggbench {__version__}")
         raise typer.Exit
-
-
-def main() -> None:
-    """Run the command line; errors for the user become one sentence and an exit status."""
-    heed_signals()
-    degrade()
-    find_a_home()
-    keep_libraries_quiet()
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        app()
-    except VggbenchError as error:
-        print(f"vggbench: {printable(error)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except SystemExit as stop:
-        if stop.code == EXIT_STATUS:  # Typer's answer to KeyboardInterrupt
-            print(INTERRUPTED, file=sys.stderr)
-        raise

@@ -6,9 +6,10 @@ from vggbench.cli.evaluate import Evaluation, row_without_weights
 from vggbench.cli.models import Entry
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
-from vggbench.results import Line, Row, most_complete
-from vggbench.tables.errors import nets_table
-from vggbench.tables.table import Table
+from vggbench.render.tables.errors import nets_table
+from vggbench.render.tables.table import Table
+from vggbench.results.lines import Line, most_complete
+from vggbench.results.rows import Row
 
 AGAINST = ("first", "best")
 ORDERS = ("given", "error", "cost")

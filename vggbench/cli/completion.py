@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from vggbench.configs import CONFIGS
+from vggbench.paper.configs import CONFIGS
 
 SOURCES = ("oxford", "torchvision", "timm", "keras", "matconvnet", "onnx", "onnx-12", "sample", "random")
 """What may follow the @; `weights.released` says of which configs."""

@@ -3,9 +3,9 @@
 from vggbench.cli.progress import VerifyProgress
 from vggbench.data import open_data
 from vggbench.errors import DataError, UnreadableImages, UsageError, counted
-from vggbench.inspection import Inspection, inspect
-from vggbench.tables.data import classes_table, data_table
-from vggbench.tables.table import Table
+from vggbench.images.inspection import Inspection, inspect
+from vggbench.render.tables.data import classes_table, data_table
+from vggbench.render.tables.table import Table
 
 
 def look(path: str, ground_truth: str | None, *, verify: bool, workers: int | None) -> Inspection:

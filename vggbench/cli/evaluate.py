@@ -6,42 +6,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vggbench.backends import BACKENDS, precisions
 from vggbench.cache import at_home
 from vggbench.cli.models import Entry, load, load_options_of, require_loaded
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_folder
 from vggbench.cli.progress import Progress
 from vggbench.cli.terminal import say
-from vggbench.configs import MAX_WIDTH
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.data.labelling import NO_FILE
 from vggbench.errors import DataError, UsageError, counted
-from vggbench.evaluation import Plan, execute, finish, prepare, sizes
-from vggbench.forecast import forecast
-from vggbench.jobs import Job, Settings
-from vggbench.judging import GroundTruth, ground_truths, require_val
-from vggbench.loading import no_room
-from vggbench.paper import RESULTS, Member
-from vggbench.parallel import World, is_last, joined, own_device, parse_share, share_threads
-from vggbench.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
-from vggbench.results import (
-    Line,
-    Paired,
-    Row,
-    model_lines,
-    paired,
-    paper_reference,
-    rank_together,
-    row,
-    unmeasured_row,
-)
-from vggbench.scores import Store
-from vggbench.tables.cells import duration
-from vggbench.tables.notes import Circumstances
-from vggbench.views import Rescale
-from vggbench.weights import ASKED, Model, ModelSpec
+from vggbench.evaluation.forecast import forecast
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.loop import execute, finish
+from vggbench.evaluation.plan import Plan, prepare, sizes
+from vggbench.evaluation.processes import World, is_last, joined, own_device, parse_share, share_threads
+from vggbench.images.preprocessing import Rescale
+from vggbench.images.reading import no_room
+from vggbench.inference.choice import BACKENDS
+from vggbench.inference.devices import precisions
+from vggbench.paper.configs import MAX_WIDTH
+from vggbench.paper.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
+from vggbench.paper.published import RESULTS, Member
+from vggbench.render.tables.cells import duration
+from vggbench.render.tables.notes import Circumstances
+from vggbench.results.judging import GroundTruth, ground_truths, require_val
+from vggbench.results.lines import Line, Paired, model_lines, paired, rank_together
+from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
+from vggbench.store.runs import Store
+from vggbench.weights.description import ASKED
+from vggbench.weights.load import Model
 from vggbench.weights.released import released
+from vggbench.weights.spec import ModelSpec
 from vggbench.weights.unfetched import require_source
 
 _SIZES_LOOKED_AT = 1000

@@ -6,14 +6,15 @@ from dataclasses import fields, replace
 from vggbench.cli.evaluate import ANY_SCALE, evaluation, protocols_of, scales_of
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
-from vggbench.judging import ground_truths, require_val
-from vggbench.paper import FUSIONS, Result
-from vggbench.results import fused_line, most_complete, row
-from vggbench.stored import is_run_name, named_runs, stored_circumstances, stored_lines
-from vggbench.tables.errors import nets_table
-from vggbench.tables.notes import Circumstances
-from vggbench.tables.table import Table
-from vggbench.weights import Model
+from vggbench.paper.published import FUSIONS, Result
+from vggbench.render.tables.errors import nets_table
+from vggbench.render.tables.notes import Circumstances
+from vggbench.render.tables.table import Table
+from vggbench.results.judging import ground_truths, require_val
+from vggbench.results.lines import fused_line, most_complete
+from vggbench.results.rows import row
+from vggbench.store.stored import is_run_name, named_runs, stored_circumstances, stored_lines
+from vggbench.weights.load import Model
 
 _OF_STORED_RUNS = {
     "runs", "data", "labels", "blacklist", "device", "workers", "batch_size", "verbose", "format", "output",
@@ -113,7 +114,9 @@ def _require_members(models: Sequence[Model], paper: Result | None) -> None:
     if paper is None:
         return
     wanted = sorted((member.config, member.train_scale) for member in paper.members)
-    found = sorted((model.net.config.name if model.net else "other", str(model.train_scale)) for model in models)
+    found = sorted(
+        (model.architecture.config.name if model.architecture else "other", str(model.train_scale)) for model in models
+    )
     if found != wanted:
         have = ", ".join(f"{config} of S={scale}" for config, scale in found)
         raise UsageError(f"Found {have}: expected {_members(paper)}. Name those, or fuse without the paper's name.")

@@ -8,10 +8,11 @@ from vggbench.cli.progress import DownloadProgress
 from vggbench.cli.terminal import say
 from vggbench.data import DataSet
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.protocols import TrainScale
-from vggbench.results import require_same_classes
-from vggbench.weights import SAMPLE_NETS, LoadOptions, Model, ModelSpec, default_source, load_model
-from vggbench.weights.released import Released
+from vggbench.paper.protocols import TrainScale
+from vggbench.results.lines import require_same_classes
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.released import Released, default_source
+from vggbench.weights.spec import SAMPLE_NETS, ModelSpec
 from vggbench.weights.unfetched import by_shape, unfetched
 
 
@@ -83,7 +84,11 @@ def _require_different(models: Sequence[Model]) -> None:
     require_same_classes(models)
     for index, model in enumerate(models):
         for other in models[:index]:
-            if (other.net, other.weights_hash, other.input) == (model.net, model.weights_hash, model.input):
+            if (other.architecture, other.weights_hash, other.input) == (
+                model.architecture,
+                model.weights_hash,
+                model.input,
+            ):
                 raise UsageError(f"{other.name} and {model.name} are the same weights: expected different ones.")
 
 

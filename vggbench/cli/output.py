@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, VggbenchError
-from vggbench.tables.table import Table, choose_format, render, show, write
+from vggbench.render.tables.table import Table, choose_format, render, show, write
 
 
 def require_output(form: str | None, output: Path | None, *, dry: bool = False) -> None:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from typer.core import TyperArgument, TyperCommand
 
 from vggbench.errors import UsageError
-from vggbench.protocols import is_scale
+from vggbench.paper.protocols import is_scale
 
 _SEVERAL: dict[str, Callable[[str], bool]] = {
     "--scales": is_scale,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from vggbench.cli.terminal import say
 from vggbench.errors import counted
-from vggbench.plots.figure import save
+from vggbench.render.plots.figure import save
 
 
 def write(drawn: Mapping[str, Figure], folder: Path) -> None:

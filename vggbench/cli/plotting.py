@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from vggbench.cli.evaluate import Evaluation
 from vggbench.cli.pictures import write
 from vggbench.data.imagenet import class_names
-from vggbench.per_image import PerImage, per_image
-from vggbench.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
-from vggbench.results import Line
-from vggbench.tables.notes import data_title
-from vggbench.weights import Model
+from vggbench.render.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
+from vggbench.render.tables.notes import data_title
+from vggbench.results.lines import Line
+from vggbench.store.per_image import PerImage, per_image
+from vggbench.weights.load import Model
 
 
 def plot_evaluation(done: Evaluation, folder: Path) -> None:

@@ -16,16 +16,18 @@ from vggbench.cli.terminal import say
 from vggbench.data import ImageFile
 from vggbench.data.dataset import LARGEST_IMAGE
 from vggbench.errors import DataError, UnreadableImages, UsageError, counted
-from vggbench.jobs import Settings
-from vggbench.loading import Images, Request, read_whole
-from vggbench.plots.figure import require_picture, save
-from vggbench.plots.score_map import score_map
-from vggbench.prediction import Prediction, Predictor, name_of
-from vggbench.protocols import Protocol
-from vggbench.tables.prediction import Guess, guesses, prediction_table
-from vggbench.tables.table import Table
-from vggbench.views import NotAnImage, header_of
-from vggbench.weights import Model, ModelSpec, default_source, load_model
+from vggbench.evaluation.jobs import Settings
+from vggbench.images.pixels import NotAnImage, header_of
+from vggbench.images.reading import Images, Request, read_whole
+from vggbench.paper.protocols import Protocol
+from vggbench.render.plots.figure import require_picture, save
+from vggbench.render.plots.score_map import score_map
+from vggbench.render.tables.prediction import Guess, guesses, prediction_table
+from vggbench.render.tables.table import Table
+from vggbench.studies.prediction import Prediction, Predictor, name_of
+from vggbench.weights.load import Model, load_model
+from vggbench.weights.released import default_source
+from vggbench.weights.spec import ModelSpec
 from vggbench.weights.unfetched import require_source
 
 _STANDARD_INPUT = "-"

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from vggbench.cli.terminal import say
 from vggbench.errors import counted, printable
-from vggbench.evaluation import Plan
-from vggbench.jobs import Job, Watch
+from vggbench.evaluation.jobs import Job, Watch
+from vggbench.evaluation.plan import Plan
 from vggbench.metrics import at_chance, top5_error, top_k_error
-from vggbench.tables.cells import duration
-from vggbench.train import Epoch, Recipe, TrainWatch
-from vggbench.weights import DownloadWatch
+from vggbench.render.tables.cells import duration
+from vggbench.train.loop import TrainWatch
+from vggbench.train.recipe import Epoch, Recipe
+from vggbench.weights.download import DownloadWatch
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal."""
@@ -112,8 +113,8 @@ class Progress(_WithBar, Watch):
         also = f" top-5 {top5.percent:.1f}" if top5 else ""
         self._errors = f"top-1 {top1.percent:.1f}{also} % of {top1.images:,}: {job.title}"
         self.advance(0)
-        first = id(job.model.network) not in self._warned  # at another input, as in `explain`, it may well guess
-        self._warned.add(id(job.model.network))
+        first = id(job.model.module) not in self._warned  # at another input, as in `explain`, it may well guess
+        self._warned.add(id(job.model.module))
         if first and "@random" not in job.model.name and at_chance(label_ranks, job.model.classes):
             self._say_above(
                 f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class "

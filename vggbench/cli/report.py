@@ -2,10 +2,10 @@
 
 from vggbench.cli.evaluate import Evaluation
 from vggbench.cli.plotting import figures, images_of, words
-from vggbench.report import gallery, render
-from vggbench.tables.errors import eval_table, nets_table
-from vggbench.tables.notes import data_title
-from vggbench.tables.table import Table
+from vggbench.render.report.page import gallery, render
+from vggbench.render.tables.errors import eval_table, nets_table
+from vggbench.render.tables.notes import data_title
+from vggbench.render.tables.table import Table
 
 
 def page(done: Evaluation) -> str:

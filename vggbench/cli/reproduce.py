@@ -8,11 +8,13 @@ from vggbench.cli.evaluate import evaluation
 from vggbench.cli.models import require_loaded
 from vggbench.cli.options import ReproduceOptions
 from vggbench.cli.terminal import say
-from vggbench.configs import CONFIGS, PAPER
 from vggbench.data import is_sample
 from vggbench.errors import UsageError
-from vggbench.jobs import Job
-from vggbench.reproduction import (
+from vggbench.evaluation.jobs import Job
+from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.render.tables.paper import checks_table, measured_others_table, measured_table, network, published_table
+from vggbench.render.tables.table import Table
+from vggbench.studies.reproduction import (
     ERROR_TABLES,
     check_jobs,
     checked,
@@ -23,9 +25,7 @@ from vggbench.reproduction import (
     reproduced,
     results_of,
 )
-from vggbench.tables.paper import checks_table, measured_others_table, measured_table, network, published_table
-from vggbench.tables.table import Table
-from vggbench.weights import Model
+from vggbench.weights.load import Model
 from vggbench.weights.released import Published, Released, released
 
 

@@ -7,11 +7,16 @@ from pathlib import Path
 from vggbench.cli.progress import Progress
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, VggbenchError, counted
-from vggbench.evaluation import execute
-from vggbench.jobs import Settings
-from vggbench.per_image import per_image, write_per_image
-from vggbench.results import row
-from vggbench.stored import (
+from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.loop import execute
+from vggbench.files import written_whole
+from vggbench.render.tables.contribution import result_record
+from vggbench.render.tables.notes import Circumstances
+from vggbench.render.tables.runs import run_table, runs_table
+from vggbench.render.tables.table import Table
+from vggbench.results.rows import row
+from vggbench.store.per_image import per_image, write_per_image
+from vggbench.store.stored import (
     StoredRun,
     continuation,
     delete,
@@ -20,11 +25,6 @@ from vggbench.stored import (
     stored_lines,
     stored_runs,
 )
-from vggbench.tables.contribution import result_record
-from vggbench.tables.notes import Circumstances
-from vggbench.tables.runs import run_table, runs_table
-from vggbench.tables.table import Table
-from vggbench.writing import written_whole
 
 _EXPORTS = (".parquet", ".csv", ".json")
 

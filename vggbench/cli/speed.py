@@ -5,20 +5,21 @@ from itertools import product
 
 import torch
 
-from vggbench.backends import RUN_NAMES, BackendName, Precision, choose, pick_device, precisions
 from vggbench.cli.options import SpeedOptions
 from vggbench.cli.progress import DownloadProgress
 from vggbench.cli.terminal import say
-from vggbench.configs import CROP, MAX_WIDTH
 from vggbench.data import open_data
 from vggbench.errors import Interrupted, UsageError, VggbenchError, counted
-from vggbench.loading import cores
-from vggbench.protocols import Protocol, resolve_scales
-from vggbench.speed import Effort, Reading, Setup, Timings, measure, read
-from vggbench.tables.speed import reading_table, speed_table
-from vggbench.tables.table import Table
-from vggbench.weights import LoadOptions, Model, ModelSpec, load_model
-from vggbench.weights.spec import RANDOM
+from vggbench.images.reading import cores
+from vggbench.inference.choice import RUN_NAMES, BackendName, choose
+from vggbench.inference.devices import Precision, pick_device, precisions
+from vggbench.paper.configs import CROP, MAX_WIDTH
+from vggbench.paper.protocols import Protocol, resolve_scales
+from vggbench.render.tables.speed import reading_table, speed_table
+from vggbench.render.tables.table import Table
+from vggbench.studies.speed import Effort, Reading, Setup, Timings, measure, read
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.spec import RANDOM, ModelSpec
 from vggbench.weights.unfetched import require_source
 
 _MOST_IMAGES = 65_536

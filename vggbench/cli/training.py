@@ -9,25 +9,28 @@ from pathlib import Path
 
 import typer
 
-from vggbench.backends import device_name, precisions
 from vggbench.cli.options import TrainOptions
 from vggbench.cli.output import require_file, require_folder
 from vggbench.cli.progress import DownloadProgress, TrainProgress, stopping
 from vggbench.cli.terminal import say
-from vggbench.configs import MAX_WIDTH, PAPER, Config
 from vggbench.data import DataSet, is_sample, open_training_data
 from vggbench.errors import UsageError, counted
-from vggbench.jobs import Settings
-from vggbench.loading import no_room
-from vggbench.parallel import World, joined, own_device, share_threads
-from vggbench.protocols import TrainScale
-from vggbench.tables.cells import duration
-from vggbench.train import Recipe, Running, Trained, train
-from vggbench.train.loop import chosen_from, training_workers
+from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.processes import World, joined, own_device, share_threads
+from vggbench.images.reading import no_room
+from vggbench.inference.devices import device_name, precisions
+from vggbench.paper.configs import MAX_WIDTH, PAPER, Config
+from vggbench.paper.protocols import TrainScale
+from vggbench.render.tables.cells import duration
+from vggbench.train.loop import Trained, chosen_from, train, training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
+from vggbench.train.recipe import Recipe
 from vggbench.train.start import convolutions_alone
-from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model, save_model
+from vggbench.train.step import Running
+from vggbench.weights.description import ASKED
+from vggbench.weights.load import LoadOptions, Model, load_model, save_model
 from vggbench.weights.parts import PartOfNetError
+from vggbench.weights.spec import ModelSpec
 from vggbench.weights.unfetched import require_source
 
 

@@ -7,12 +7,13 @@ import typer
 from vggbench.cli.output import require_file
 from vggbench.cli.progress import DownloadProgress
 from vggbench.errors import UsageError
-from vggbench.export import EXPORTERS
-from vggbench.protocols import TrainScale
-from vggbench.tables.table import Table
-from vggbench.tables.weights import file_table
-from vggbench.weights import ASKED, LoadOptions, Model, ModelSpec, load_model
-from vggbench.weights.spec import RANDOM
+from vggbench.paper.protocols import TrainScale
+from vggbench.render.tables.table import Table
+from vggbench.render.tables.weights import file_table
+from vggbench.weights.description import ASKED
+from vggbench.weights.export import EXPORTERS
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.spec import RANDOM, ModelSpec
 from vggbench.weights.unfetched import require_source
 
 

@@ -9,9 +9,9 @@ from vggbench.data.dataset import DataSet, ImageFile
 from vggbench.data.labelling import NO_FILE
 from vggbench.data.layout import EXPECTED
 from vggbench.data.opening import open_evaluation
-from vggbench.data.sample import SAMPLE, sample_folder, sample_split
 from vggbench.data.training import open_training
 from vggbench.errors import DataError, first_line
+from vggbench.sample.pictures import SAMPLE, sample_folder, sample_split
 
 __all__ = ["EXPECTED", "SAMPLE", "DataSet", "ImageFile", "is_sample", "open_data", "open_training_data"]
 

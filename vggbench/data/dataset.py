@@ -19,6 +19,8 @@ _NUMBERS = (
     "Numbers count as outputs by themselves only where all of 0 to 999 are met; say that they are with --ground-truth: "
     "a file of names and numbers or, of shards, the column label or cls."
 )
+CANNOT_BE_READ = "cannot be read"
+"""How a reason begins that lies in the file system and may pass, rather than in the image."""
 LARGEST_IMAGE = 200_000_000
 """Bytes of an encoded image that are read at most."""
 

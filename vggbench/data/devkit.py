@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from vggbench.data.imagenet import VAL_IMAGES, wnids
+from vggbench.data.matlab import load_mat
 from vggbench.errors import DataError, first_line
-from vggbench.matlab import load_mat
 
 _META = "data/meta.mat"
 _TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, WeightsError
-from vggbench.model import VGG
+from vggbench.nets.vgg import VGG
 from vggbench.train.recipe import Epoch, Recipe
-from vggbench.weights import Model
 from vggbench.weights.files import read_tensors, write_tensors
+from vggbench.weights.load import Model
 
 TRAINER = 2
 """Raised whenever our code changes what a training gives, so that no old checkpoint is carried on."""
@@ -123,11 +123,11 @@ def identity(
     draft: Model, train_data: DataSet, val_data: DataSet, recipe: Recipe, start: Model | None, precision: str
 ) -> dict[str, Any]:
     """Everything that decides what a training gives; `draft` is the net before its first step."""
-    assert draft.net is not None
+    assert draft.architecture is not None
     return {
-        "config": draft.net.config.name,
-        "width": draft.net.width,
-        "input": draft.input.as_dict() | {"ceil_pool": draft.net.ceil_pool},
+        "config": draft.architecture.config.name,
+        "width": draft.architecture.width,
+        "input": draft.input.as_dict() | {"ceil_pool": draft.architecture.ceil_pool},
         "classes": list(train_data.class_names),
         "train": [train_data.fingerprint, _labels_hash(train_data)],
         "val": [val_data.fingerprint, _labels_hash(val_data)],

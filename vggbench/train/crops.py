@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vggbench.configs import CROP
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
-from vggbench.loading import Packed, from_workers, read_whole
+from vggbench.images.pixels import NotAnImage, decode_listening, rescale
+from vggbench.images.preprocessing import Rescale
+from vggbench.images.reading import Packed, from_workers, read_whole
+from vggbench.paper.configs import CROP
 from vggbench.train.recipe import Recipe
-from vggbench.views import NotAnImage, Rescale, decode_listening, rescale
 
 
 class Batch(NamedTuple):

@@ -10,25 +10,25 @@ import numpy as np
 import torch
 
 from vggbench.cache import cache_folder
-from vggbench.configs import CROP, Config
-from vggbench.cost import Network
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages, UsageError, counted
-from vggbench.evaluation import evaluate
-from vggbench.jobs import Job
-from vggbench.loading import BATCHES_AHEAD
-from vggbench.model import VGG
-from vggbench.parallel import World
-from vggbench.protocols import Protocol
-from vggbench.results import error_rates
+from vggbench.evaluation.jobs import Job
+from vggbench.evaluation.loop import evaluate
+from vggbench.evaluation.processes import World
+from vggbench.images.reading import BATCHES_AHEAD
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CROP, Config
+from vggbench.paper.protocols import Protocol
+from vggbench.results.rows import error_rates
 from vggbench.train.checkpoint import Checkpoint, State, identity
 from vggbench.train.crops import Crops, batches
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure
 from vggbench.train.step import Running, Stepper
-from vggbench.weights import Model
 from vggbench.weights.files import tensors_hash
+from vggbench.weights.load import Model
 
 
 class TrainWatch:
@@ -87,7 +87,7 @@ def train(
     val_data.labels(names, len(names))  # refuses a class that is not trained, before any work
     if start is not None and start.class_names != names:
         raise UsageError(f"{start.name} was trained on other classes than {train_data.name}: expected the same list.")
-    ceil_pool = start is not None and start.net is not None and start.net.ceil_pool
+    ceil_pool = start is not None and start.architecture is not None and start.architecture.ceil_pool
     network = VGG(config, len(names), width, ceil_pool=ceil_pool)
     begin(network, recipe, start)
     stats = ILSVRC if recipe.statistics == "ilsvrc" else _measured(train_data, running, watch)
@@ -153,13 +153,13 @@ def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statisti
     """The net as a model; one that continues another keeps that one's input."""
     return Model(
         name=f"{network.config.name}@training",
-        network=network,
+        module=network,
         input=start.input if start else stats.input(standardised=recipe.standardised),
         classes=len(names),
         class_names=names,
         weights_hash="",
         train_scale=recipe.train_scale,
-        net=Network(network.config, len(names), network.width, network.ceil_pool),
+        architecture=Architecture(network.config, len(names), network.width, network.ceil_pool),
     )
 
 
@@ -174,10 +174,10 @@ def _require_one_checkpoint(state: State, world: World) -> None:
 
 def _validate(model: Model, data: DataSet, recipe: Recipe, running: Running) -> float:
     """Top-1 error in percent by `center` at the rule's Q, through the project's own evaluation, shared by processes."""
-    assert isinstance(model.network, VGG)
+    assert isinstance(model.module, VGG)
     world = running.world
-    model.network.eval()
-    hashed = replace(model, weights_hash=tensors_hash(model.network.state_dict()))
+    model.module.eval()
+    hashed = replace(model, weights_hash=tensors_hash(model.module.state_dict()))
     share = replace(data, images=data.images[world.rank :: world.size], of_classes=data.class_names)
     wrong = images = 0
     if len(share):

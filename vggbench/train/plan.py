@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from vggbench.configs import CONFIGS, CROP, Config
-from vggbench.model import VGG
-from vggbench.paper import RESULTS, Result
-from vggbench.protocols import TrainScale
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS, CROP, Config
+from vggbench.paper.protocols import TrainScale
+from vggbench.paper.published import RESULTS, Result
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
 from vggbench.train.recipe import Recipe

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from vggbench.errors import UsageError
-from vggbench.protocols import TrainScale
+from vggbench.paper.protocols import TrainScale
 
 Init = Literal["glorot", "paper", "paper-literal", "he", "identity"]
 Normalise = Literal["auto", "mean", "std"]

@@ -3,14 +3,13 @@
 import torch
 from torch import nn
 
-from vggbench.cost import Network
 from vggbench.errors import UsageError, WeightsError
-from vggbench.model import VGG
+from vggbench.images.preprocessing import INPUTS
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG
 from vggbench.train.recipe import Recipe
-from vggbench.views import INPUTS
-from vggbench.weights import Model
 from vggbench.weights.files import tensors_hash
-from vggbench.weights.load import CEIL_POOLED
+from vggbench.weights.load import CEIL_POOLED, Model
 from vggbench.weights.parts import PartOfNetError
 
 TRANSFERRED_CONVS = 4
@@ -35,9 +34,9 @@ def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
         network.features.requires_grad_(False)
     if start is None:
         return []
-    if not isinstance(start.network, VGG):
+    if not isinstance(start.module, VGG):
         raise UsageError(f"{start.name} is no VGG: expected a trained A to start from.")
-    taken = _take(start.name, start.network, network, _origins(start.network, network, recipe))
+    taken = _take(start.name, start.module, network, _origins(start.module, network, recipe))
     left = [name for name in network.state_dict() if name.startswith("features.") and name not in taken]
     if recipe.train_layers == "fc" and recipe.init != "identity" and left:
         raise UsageError(
@@ -65,8 +64,8 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
     if broken:
         raise WeightsError(f"{found.path} holds NaN or infinity in {broken}: expected finite weights.")
     network.load_state_dict(tensors, strict=False, assign=True)
-    net = Network(part.config, len(classes), part.width, ceil)
-    return Model(name, network.eval(), INPUTS[input], len(classes), classes, tensors_hash(tensors), net=net)
+    net = Architecture(part.config, len(classes), part.width, ceil)
+    return Model(name, network.eval(), INPUTS[input], len(classes), classes, tensors_hash(tensors), architecture=net)
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:

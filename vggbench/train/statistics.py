@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vggbench.configs import CROP
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages
-from vggbench.loading import Packed, from_workers
-from vggbench.parallel import World
+from vggbench.evaluation.processes import World
+from vggbench.images.pixels import rescale
+from vggbench.images.preprocessing import Input, Rescale
+from vggbench.images.reading import Packed, from_workers
+from vggbench.paper.configs import CROP
 from vggbench.train.crops import decoded
-from vggbench.views import Input, Rescale, rescale
 
 VERSION = 1
 """Raised whenever our code changes what is measured, so that nothing measured before is taken for it."""

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vggbench.backends import AUTOCAST, allow_tf32
 from vggbench.errors import NumericsError, UsageError, VggbenchError
-from vggbench.jobs import Settings
-from vggbench.parallel import World
+from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.processes import World
+from vggbench.images.preprocessing import Input
+from vggbench.inference.devices import AUTOCAST, allow_tf32
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
 from vggbench.train.recipe import Recipe
-from vggbench.views import Input
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from vggbench.configs import FC6_KERNEL, Config
 from vggbench.errors import UsageError, WeightsError
-from vggbench.views import INPUTS, Input
+from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.paper.configs import FC6_KERNEL, Config
 
 _CLOSE = 1e-5
 """Numbers are equal that differ by this share: files hold them in float32."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vggbench.configs import CONFIGS, MAX_WIDTH, STAGE_CHANNELS, Config
 from vggbench.errors import WeightsError
-from vggbench.model import VGG
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS, MAX_WIDTH, STAGE_CHANNELS, Config
 
 _MAX_CLASSES = 1_000_000
 _COUNTERS = "num_batches_tracked"

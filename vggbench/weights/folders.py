@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vggbench.configs import STAGE_CHANNELS, config_named
 from vggbench.errors import UsageError, WeightsError
-from vggbench.views import Input
+from vggbench.images.preprocessing import Input
+from vggbench.paper.configs import STAGE_CHANNELS, config_named
 from vggbench.weights.files import held_in
 from vggbench.weights.held import Held
 

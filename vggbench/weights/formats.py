@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from vggbench.configs import Config
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import Config
 from vggbench.weights.caffe import read_caffe
 from vggbench.weights.description import StatedInput, require_described
 from vggbench.weights.files import file_hash, magic_of, tensors_hash

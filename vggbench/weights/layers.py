@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vggbench.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.errors import WeightsError, first_line
-from vggbench.model import VGG
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.weights.description import Described, StatedInput, require_convolutions
 from vggbench.weights.parts import LayerShape, PartOfNetError, convolution_places, part_of
 

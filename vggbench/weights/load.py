@@ -9,13 +9,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vggbench.configs import MAX_WIDTH, PAPER, Config, config_named
-from vggbench.cost import Network
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, WeightsError
-from vggbench.model import VGG, initialise
-from vggbench.protocols import TrainScale
-from vggbench.views import INPUTS, Input
+from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG, initialise
+from vggbench.paper.configs import MAX_WIDTH, PAPER, Config, config_named
+from vggbench.paper.protocols import TrainScale
 from vggbench.weights.description import StatedInput
 from vggbench.weights.download import DownloadWatch, fetch
 from vggbench.weights.files import tensors_hash, write_tensors
@@ -33,18 +33,18 @@ CEIL_POOLED = ("caffe", "matconvnet")
 class Model:
     """A network with weights, and what they need at the input.
 
-    `network` maps (N, 3, H, W) float32 to a score map (N, K, h, w) or scores (N, K);
-    `net` is its place in the paper, or None for a network that is not a VGG.
+    `module` maps (N, 3, H, W) float32 to a score map (N, K, h, w) or scores (N, K);
+    `architecture` is its place in the paper, or None for a network that is not a VGG.
     """
 
     name: str
-    network: Callable[[Tensor], Tensor]
+    module: Callable[[Tensor], Tensor]
     input: Input
     classes: int
     class_names: tuple[str, ...] | None
     weights_hash: str
     train_scale: TrainScale | None = None
-    net: Network | None = None
+    architecture: Architecture | None = None
     trained_ids: str | None = None
     """The fingerprint of the images that it learned from; that of those which chose its epoch is `validation_ids`."""
     validation_ids: str | None = None
@@ -64,11 +64,11 @@ class Model:
     @property
     def spec(self) -> str | None:
         """What loads it again, from any folder; None for a network that is not from a file or a named source."""
-        if self.net is None:
+        if self.architecture is None:
             return None
         if self.path is None or self.name.partition("@")[2] in NAMED_SOURCES:
             return self.name
-        return f"{self.net.config.name}@{self.path.absolute()}"
+        return f"{self.architecture.config.name}@{self.path.absolute()}"
 
     @classmethod
     def wrap(
@@ -150,21 +150,21 @@ def no_weights(config: Config) -> str:
 
 def save_model(model: Model, path: Path, *, recipe: dict[str, Any] | None = None, half: bool = False) -> None:
     """Write a VGG as a `.safetensors` that describes itself; `half` stores float16. Raises WeightsError."""
-    assert isinstance(model.network, VGG)
-    tensors = {name: t.half() if half else t for name, t in model.network.state_dict().items()}
+    assert isinstance(model.module, VGG)
+    tensors = {name: t.half() if half else t for name, t in model.module.state_dict().items()}
     write_tensors(path, tensors, describe(model, recipe or {}))
 
 
 def describe(model: Model, recipe: dict[str, Any]) -> dict[str, Any]:
     """What a file says of itself, for JSON."""
-    assert model.net is not None
+    assert model.architecture is not None
     return {
-        "config": model.net.config.name,
-        "width": model.net.width,
+        "config": model.architecture.config.name,
+        "width": model.architecture.width,
         "classes": list(model.class_names) if model.class_names else None,
         "train_scale": str(model.train_scale) if model.train_scale else None,
         "input": model.input.as_dict(),
-        "ceil_pool": model.net.ceil_pool,
+        "ceil_pool": model.architecture.ceil_pool,
         "recipe": recipe,
     }
 
@@ -175,12 +175,12 @@ def _random_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...
     initialise(network, RANDOM_SEED)
     return Model(
         name=spec.name,
-        network=frozen(network),
+        module=frozen(network),
         input=INPUTS["torchvision"],
         classes=len(names),
         class_names=names,
         weights_hash=tensors_hash(network.state_dict()),
-        net=Network(spec.config, len(names), options.width),
+        architecture=Architecture(spec.config, len(names), options.width),
     )
 
 
@@ -238,13 +238,13 @@ def _model_from_file(
         raise WeightsError(f"{path} names two of its classes {twice!r}: expected each name once, to know a folder by.")
     return Model(
         name=spec.name,
-        network=network,
+        module=network,
         input=own.input,
         classes=network.classes,
         class_names=names,
         weights_hash=content.sha256,
         train_scale=own.train_scale,
-        net=Network(spec.config, network.classes, network.width, own.ceil_pool),
+        architecture=Architecture(spec.config, network.classes, network.width, own.ceil_pool),
         trained_ids=own.trained_ids,
         validation_ids=own.validation_ids,
         released=row,

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vggbench.data.matlab import load_mat
 from vggbench.errors import WeightsError
-from vggbench.matlab import load_mat
 from vggbench.weights.description import Described, StatedInput, with_fc
 from vggbench.weights.layers import Foreign, Norm, Weighted, for_our_epsilon, require_affordable, whole
 

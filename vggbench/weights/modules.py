@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from vggbench.configs import Config
 from vggbench.errors import WeightsError
-from vggbench.model import VGG
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import Config
 from vggbench.weights.archives import Archive
 from vggbench.weights.held import Held, Odd
 from vggbench.weights.rebuilt import mapping_of, tensor_of

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vggbench.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.weights.held import Held, held
 from vggbench.weights.layers import channels_first
 from vggbench.weights.parts import LayerShape, PartOfNetError, convolution_places, part_of

@@ -9,19 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vggbench.configs import CROP, FC6_KERNEL
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import CROP, FC6_KERNEL
 from vggbench.weights.description import Described, StatedInput, with_fc
 from vggbench.weights.files import METADATA_KEY
-from vggbench.weights.layers import (
-    EPSILON,
-    Foreign,
-    Norm,
-    Weighted,
-    channels_first,
-    for_our_epsilon,
-    whole,
-)
+from vggbench.weights.layers import EPSILON, Foreign, Norm, Weighted, channels_first, for_our_epsilon, whole
 from vggbench.weights.onnx_nodes import (
     KINDS,
     PASSING,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vggbench.configs import FC6_KERNEL
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import FC6_KERNEL
 from vggbench.weights.description import same
 from vggbench.weights.layers import MAX_VALUES, require_affordable
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vggbench.configs import CONFIGS, FC6_KERNEL, FC_SIZE, MAX_WIDTH, Config, scaled
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import CONFIGS, FC6_KERNEL, FC_SIZE, MAX_WIDTH, Config, scaled
 
 
 class LayerShape(NamedTuple):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vggbench.configs import CONFIGS, Config
-from vggbench.protocols import TrainScale
-from vggbench.views import INPUTS, Input
+from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.paper.configs import CONFIGS, Config
+from vggbench.paper.protocols import TrainScale
 
 
 @dataclass(frozen=True)

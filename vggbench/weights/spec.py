@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Self
 
 from vggbench.cache import at_home
-from vggbench.configs import Config, config_named
 from vggbench.errors import UsageError
+from vggbench.paper.configs import Config, config_named
+from vggbench.sample.pictures import NETS
 from vggbench.weights.released import SOURCES
 
 RANDOM = "random"
@@ -15,7 +16,6 @@ SAMPLE_NETS = "sample"
 NAMED_SOURCES = (RANDOM, SAMPLE_NETS, *SOURCES)
 _ENDINGS = (".safetensors", ".pth", ".pt", ".caffemodel", ".mat", ".h5", ".keras", ".onnx", ".npz")
 _OTHER_NETWORKS = "Networks that are no VGG are evaluated from Python: Model.wrap."
-_SAMPLE_FOLDER = Path(__file__).parent / "sample"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ModelSpec:
     def path(self) -> Path | None:
         """The weights file, if the source is one."""
         if self.source == SAMPLE_NETS:
-            return _SAMPLE_FOLDER / f"{self.config.name}.safetensors"
+            return NETS / f"{self.config.name}.safetensors"
         return at_home(self.source) if self.source and self.source not in NAMED_SOURCES else None
 
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from vggbench.configs import Config
 from vggbench.errors import WeightsError
+from vggbench.paper.configs import Config
 from vggbench.weights.archives import read_archive
 from vggbench.weights.checkpoints import chosen
 from vggbench.weights.files import description_in, file_hash, held_in, is_safetensors, magic_of, tensors_hash

@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from vggbench.cost import Network
 from vggbench.data.imagenet import wnids
 from vggbench.errors import WeightsError
-from vggbench.model import VGG
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG
 from vggbench.weights.download import find
 from vggbench.weights.fit import frozen
 from vggbench.weights.load import Model, row_of
@@ -53,23 +53,23 @@ def by_shape(row: Released) -> Model:
         network = VGG(row.config, len(wnids()), ceil_pool=row.ceil_pool)
     return Model(
         name=row.name,
-        network=frozen(network),
+        module=frozen(network),
         input=row.input,
         classes=network.classes,
         class_names=wnids(),
         weights_hash=f"not fetched: {row.name}",
         train_scale=row.train_scale,
-        net=Network(row.config, network.classes, ceil_pool=row.ceil_pool),
+        architecture=Architecture(row.config, network.classes, ceil_pool=row.ceil_pool),
         released=row,
     )
 
 
 def filled(model: Model) -> Model:
     """The model, to measure time with: where it has shapes alone, with numbers of no meaning in them."""
-    network = model.network
+    network = model.module
     if not isinstance(network, nn.Module) or not any(tensor.is_meta for tensor in network.parameters()):
         return model
     network = deepcopy(network).to_empty(device="cpu")
     for tensor in network.state_dict().values():
         tensor.fill_(_FILLING)
-    return replace(model, network=network)
+    return replace(model, module=network)

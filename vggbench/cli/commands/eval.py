@@ -21,7 +21,7 @@ def evaluate(
     if plot:
         require_folder(plot, "--plot")
     from vggbench.cli.evaluate import evaluation
-    from vggbench.tables.errors import eval_table
+    from vggbench.render.tables.errors import eval_table
 
     done = evaluation([model], options)
     if done and (loaded := done.entries[0].model):

@@ -10,8 +10,8 @@ from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
 
 if TYPE_CHECKING:
-    from vggbench.jobs import Job
-    from vggbench.weights import Model
+    from vggbench.evaluation.jobs import Job
+    from vggbench.weights.load import Model
 
 
 @app.command(cls=SeveralValues)
@@ -34,8 +34,8 @@ def explain(
     """
     require_output(options.format, options.output, dry=options.dry_run)
     from vggbench.cli.evaluate import evaluation
-    from vggbench.explanation import explained, jobs_of
-    from vggbench.tables.explanation import explanation_table
+    from vggbench.render.tables.explanation import explanation_table
+    from vggbench.studies.explanation import explained, jobs_of
 
     rows: list[tuple[str, str, Job]] = []
 

@@ -14,7 +14,7 @@ from vggbench.errors import UsageError, counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vggbench.cost import Network
+    from vggbench.nets.cost import Architecture
 
 
 @app.command(cls=SeveralValues)
@@ -39,11 +39,11 @@ def params(
 
     Example: vggbench params D E --scales 224 384 --check
     """
-    from vggbench.configs import CROP, MAX_WIDTH, PAPER, config_named
-    from vggbench.cost import Network
-    from vggbench.protocols import resolve_scales
-    from vggbench.tables.cost import SCALES, cost_table
-    from vggbench.tables.parameters import layers_table, parameters_table
+    from vggbench.nets.cost import Architecture
+    from vggbench.paper.configs import CROP, MAX_WIDTH, PAPER, config_named
+    from vggbench.paper.protocols import resolve_scales
+    from vggbench.render.tables.cost import SCALES, cost_table
+    from vggbench.render.tables.parameters import layers_table, parameters_table
 
     if not 0 < width <= MAX_WIDTH or not 1 <= classes <= 1_000_000:
         raise UsageError(
@@ -56,7 +56,7 @@ def params(
         require_folder(plot, "--plot")
     sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
-    nets = [Network(config, classes, width) for config in chosen]
+    nets = [Architecture(config, classes, width) for config in chosen]
     if check:
         _check(nets, sizes)
     table = layers_table if layers else cost_table if cost else parameters_table
@@ -67,20 +67,20 @@ def params(
         write(_drawn(nets, sizes, cost=cost), plot)
 
 
-def _drawn(nets: "list[Network]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
+def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
     """What the table is of: costs in one picture, or each size's layers."""
     if cost:
-        from vggbench.plots.cost import gmacs_by_protocol
+        from vggbench.render.plots.cost import gmacs_by_protocol
 
         return {"cost": gmacs_by_protocol(nets, sizes)}
-    from vggbench.plots.layers import parameters_and_macs
+    from vggbench.render.plots.layers import parameters_and_macs
 
     say(f"Drawing {counted(len(sizes), 'plot')} of layers.")
     return {f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}
 
 
-def _check(nets: "list[Network]", sizes: tuple[int, ...]) -> None:
-    from vggbench.check import check
+def _check(nets: "list[Architecture]", sizes: tuple[int, ...]) -> None:
+    from vggbench.nets.recount import check
 
     for net in nets:
         for size in sizes:

@@ -24,7 +24,7 @@ def report(models: Models, options: EvalOptions) -> None:
     require_file(path, "--output", dry=options.dry_run)
     from vggbench.cli.evaluate import evaluation
     from vggbench.cli.report import page
-    from vggbench.writing import written_whole
+    from vggbench.files import written_whole
 
     done = evaluation(models, options)
     if done:

@@ -57,7 +57,7 @@ def runs(
     elif not exports:
         require_output(format, output)
     from vggbench.cli import runs as work
-    from vggbench.jobs import Settings
+    from vggbench.evaluation.jobs import Settings
 
     if exports:
         work.export(runs, asked[1:], output)

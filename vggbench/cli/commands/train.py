@@ -20,6 +20,6 @@ def train(
     Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
     """
     from vggbench.cli.training import training
-    from vggbench.configs import config_named
+    from vggbench.paper.configs import config_named
 
     training(config_named(config), options)

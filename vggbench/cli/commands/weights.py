@@ -30,7 +30,7 @@ def weights(
         raise UsageError(f"weights {model}: expected `vggbench weights`, which lists all that are released.")
     require_output(format, output)
     if model is None:
-        from vggbench.tables.weights import released_table
+        from vggbench.render.tables.weights import released_table
 
         put(released_table(), format, output)
     else:

@@ -1,0 +1,1 @@
+"""What is evaluated and how, from images to stored posteriors."""

@@ -1,0 +1,106 @@
+"""What is to be evaluated and how: a model by a protocol at one Q, the settings of all jobs, and who watches."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vggbench.errors import UsageError
+from vggbench.images.preprocessing import Rescale
+from vggbench.images.reading import Wanted, cores, fitting_workers, no_room
+from vggbench.inference.choice import Asked, BackendName, choose
+from vggbench.inference.devices import Precision, pick_device, views_that_fit
+from vggbench.nets.cost import image_macs
+from vggbench.paper.protocols import Protocol, rescaled_size
+from vggbench.weights.load import Model
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model, protocol and Q: what becomes a run."""
+
+    model: Model
+    protocol: Protocol
+    scale: int
+    rescale: Rescale | None = None
+    """Where it differs from that of all other jobs, which the settings name."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """The pixels that it takes of an image."""
+        return Wanted(self.scale, self.rescale)
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return f"{self.model.name} {self.protocol} Q={self.scale}"
+
+    def work(self, height: int, width: int) -> float:
+        """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
+        height, width = (1, 1) if self.rescale and self.rescale.square else (height, width)
+        if self.model.architecture:
+            return image_macs(self.model.architecture, self.protocol, self.scale, height, width)
+        views = self.protocol.views(*rescaled_size(height, width, self.scale))
+        return sum(view.height * view.width for view in views)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is run; `batch_size` counts 224 x 224 views, larger views fill a batch sooner."""
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    backend: Asked = "auto"
+    compile: bool = False
+    batch_size: int | None = None
+    workers: int | None = None
+    rescale: Rescale = field(default_factory=Rescale)
+    skip_unreadable: bool = False
+    share: tuple[int, int] = (0, 1)
+    """Process i of n that share a store: it computes the blocks b with b mod n = i."""
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device; raises UsageError."""
+        return pick_device(self.device)
+
+    def backend_for(self, job: Job) -> BackendName:
+        """What runs a job; raises UsageError where that is not possible as asked."""
+        return choose(self.backend, job.model, job.protocol, self.torch_device, self.precision, compiled=self.compile)
+
+    @cached_property
+    def views_per_batch(self) -> int:
+        """The batch size, or what memory has room for."""
+        return self.batch_size or views_that_fit(self.torch_device)
+
+    @property
+    def loader_workers(self) -> int:
+        """Processes that decode and rescale."""
+        if self.workers is not None:
+            return self.workers
+        return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
+
+    def workers_for(self, item: float, *, held: int, ahead: int) -> int:
+        """`loader_workers`, or as many of them as have room for items of so many bytes: see `fitting_workers`.
+
+        Raises UsageError where there is no room for those that were asked for.
+        """
+        room = fitting_workers(item, held=held, ahead=ahead)
+        if self.workers is not None and self.workers > room:
+            raise UsageError(no_room(f"--workers {self.workers}", room))
+        return int(min(self.loader_workers, room))
+
+
+class Watch:
+    """What an evaluation tells while it goes on; this one listens to nothing."""
+
+    def begin(self) -> None:
+        """The networks are ready; the images come next."""
+
+    def advance(self, work: float) -> None:
+        """`work` more is done, in the unit of `Job.work`."""
+
+    def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
+        """A block of `job` was stored; `label_ranks` of all its images so far in this process."""

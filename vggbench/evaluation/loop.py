@@ -1,0 +1,205 @@
+"""The evaluation loop: one pass over the images serves every job that still lacks a block."""
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vggbench.data import DataSet
+from vggbench.errors import DataError, StoreError, UnreadableImages, counted
+from vggbench.evaluation.jobs import Job, Settings, Watch
+from vggbench.evaluation.plan import Plan, prepare
+from vggbench.images.memory import hold_memory_flat
+from vggbench.images.reading import Images, Loaded, Request, from_workers
+from vggbench.inference.backend import Backend
+from vggbench.inference.choice import start
+from vggbench.inference.devices import device_name
+from vggbench.inference.scorer import Scorer
+from vggbench.metrics import ranks
+from vggbench.store.blocks import Block
+from vggbench.store.runs import Run, Store
+
+
+def evaluate(
+    data: DataSet,
+    jobs: Sequence[Job],
+    store: Store | str | Path,
+    settings: Settings | None = None,
+    watch: Watch | None = None,
+) -> list[Run]:
+    """The run of each job, computing only the blocks that the store lacks, in one pass over the images.
+
+    Raises UnreadableImages at the end, with all other work stored, unless
+    `settings.skip_unreadable`; NumericsError for a NaN; StoreError when the disk is full.
+    """
+    plan = prepare(data, jobs, store if isinstance(store, Store) else Store(Path(store)), settings)
+    execute(plan, watch)
+    return [plan.run_of(job) for job in jobs]
+
+
+def execute(plan: Plan, watch: Watch | None = None) -> None:
+    """Compute what `plan` misses, and finish its runs unless other processes share them; errors as `evaluate`."""
+    if any(plan.missing):
+        _compute(plan, watch or Watch())
+    if plan.settings.share == (0, 1):
+        finish(plan)
+
+
+def finish(plan: Plan) -> None:
+    """Join the blocks of runs that are complete. Raises UnreadableImages, and StoreError where blocks are missing."""
+    unreadable = {image: why for run in plan.runs for image, why in run.unreadable.items()}
+    if unreadable and not plan.settings.skip_unreadable:
+        raise UnreadableImages(
+            f"{_named(plan.data, unreadable)}. All other images are evaluated and stored. Repair the files, or pass "
+            "--skip-bad-images to leave them out."
+        )
+    missing = sum(len(run.absent) for run in plan.runs)
+    if missing:
+        raise StoreError(
+            f"{counted(missing, 'block')} still missing: expected every process to finish its share. Run it again."
+        )
+    if any(not run.images for run in plan.runs):
+        raise UnreadableImages(
+            f"{_named(plan.data, unreadable)}. Expected at least one that can be: repair the files, or name others."
+        )
+    if len({run.images for run in plan.runs}) > 1:
+        raise DataError(
+            f"{len(unreadable)} of the images could be read for some of these runs alone: expected the same "
+            "images in every row. Run the command again, without --skip-bad-images if they are whole now."
+        )
+    for run in plan.runs:
+        run.create()  # writes a record that was deleted
+        run.compact()
+
+
+def _compute(plan: Plan, watch: Watch) -> None:
+    settings = plan.settings
+    scorers = _scorers(plan)
+    for run, blocks in zip(plan.runs, plan.missing, strict=True):
+        if blocks:
+            run.create()
+    seen: list[list[NDArray[np.int32]]] = [[] for _ in plan.jobs]
+    watch.begin()
+    for block, lacking, images in _blocks(plan):
+        for index in lacking:
+            job, run = plan.jobs[index], plan.runs[index]
+            hold_memory_flat(varied_sizes=job.protocol.name == "dense")
+            started = time.perf_counter()
+            view_work = plan.work_per_image[index] / job.protocol.view_count
+            pixels = [image.at(*job.wanted) for image in images if image.problem is None]
+            computed = scorers[index].posteriors(pixels, partial(_advance, watch, view_work))
+            provenance = _provenance(settings, scorers[index], time.perf_counter() - started)
+            stored = _block(plan, index, images, computed, provenance)
+            run.write(block, stored)
+            if stored.images:
+                seen[index].append(ranks(stored.posteriors, stored.labels))
+                watch.block(job, np.concatenate(seen[index]))
+
+
+def _scorers(plan: Plan) -> dict[int, Scorer]:
+    """One for each job that lacks a block, by its index; the jobs of a network share its backend."""
+    settings, started = plan.settings, dict[tuple[int, str], Backend]()
+    scorers = {}
+    for index, (job, run) in enumerate(zip(plan.jobs, plan.runs, strict=True)):
+        if not plan.missing[index]:
+            continue
+        name = settings.backend_for(job)
+        key = (id(job.model.module), name)
+        if key not in started:
+            started[key] = start(name, job.model, settings.torch_device, settings.precision)
+        scorers[index] = Scorer(
+            job.protocol, started[key].of(job.model), _batch_size(run, settings), _shared_stages(run)
+        )
+    return scorers
+
+
+def _advance(watch: Watch, view_work: float, views: int) -> None:
+    watch.advance(view_work * views)
+
+
+def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
+    """Each block that some job lacks, the indices of those jobs, and the block's images."""
+    lacking: dict[int, list[int]] = {}
+    for index, blocks in enumerate(plan.missing):
+        for block in blocks:
+            lacking.setdefault(block, []).append(index)
+    order = sorted(lacking)
+    ranges = {block: plan.runs[0].block_range(block) for block in order}
+    requests = [
+        Request(position, tuple(dict.fromkeys(plan.jobs[index].wanted for index in lacking[block])))
+        for block in order
+        for position in ranges[block]
+    ]
+    dataset = Images(plan.data.images, plan.settings.rescale)
+    stream = from_workers(dataset, requests, plan.workers)
+    for block in order:
+        images = [next(stream) for _ in ranges[block]]
+        plan.images_read += len(images)
+        yield block, lacking[block], images
+
+
+def _block(
+    plan: Plan,
+    index: int,
+    images: list[Loaded],
+    computed: NDArray[np.float32],
+    provenance: dict[str, Any],
+) -> Block:
+    readable = [image for image in images if image.problem is None]
+    positions = [image.position for image in readable]
+    return Block(
+        images=tuple(plan.data.images[position].id for position in positions),
+        labels=plan.labels[index][positions],
+        widths=np.array([image.width for image in readable], dtype=np.int32),
+        heights=np.array([image.height for image in readable], dtype=np.int32),
+        posteriors=computed,
+        unreadable={plan.data.images[image.position].id: image.problem for image in images if image.problem},
+        doubtful={plan.data.images[image.position].id: image.doubt for image in images if image.doubt},
+        provenance=provenance,
+    )
+
+
+def _batch_size(run: Run, settings: Settings) -> int:
+    """As asked for; else what the run's stored blocks were computed with, the smallest if memory had run out."""
+    before = [entry["batch_size"] for entry in run.provenance]
+    return settings.batch_size or min(before, default=settings.views_per_batch)
+
+
+def _shared_stages(run: Run) -> int | None:
+    """As the run's stored blocks: another number may move the last bits. The smallest if memory had run out."""
+    before = [entry.get("shared_stages") for entry in run.provenance]
+    return min((stages for stages in before if stages is not None), default=None)
+
+
+def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str, Any]:
+    import PIL
+    import torchvision
+
+    from vggbench import __version__
+
+    return {
+        "vggbench": __version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "pillow": PIL.__version__,
+        "backend": scorer.backend.name,
+        "backend_version": scorer.backend.version,
+        "device": device_name(settings.torch_device),
+        "threads": torch.get_num_threads(),
+        "batch_size": scorer.batch_size,
+        "shared_stages": scorer.shared,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _named(data: DataSet, unreadable: dict[str, str]) -> str:
+    """How many images could not be read, the first of them by name."""
+    places = {image.id: str(image) for image in data.images}
+    named = [f"{places[image]} {why}" for image, why in list(unreadable.items())[:20]]
+    more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+    return f"{len(unreadable)} of {counted(len(data), 'image')} could not be read: {'; '.join(named)}{more}"

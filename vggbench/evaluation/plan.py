@@ -1,0 +1,174 @@
+"""What an evaluation has to compute: the runs of its jobs, and the blocks that the store lacks."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggbench.data import DataSet
+from vggbench.data.imagenet import wnids
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.images.pixels import NotAnImage, header_of, signature_of
+from vggbench.images.reading import PREFETCH, read_whole
+from vggbench.store.runs import BLOCK, Run, Store
+
+NUMERICS = 3
+"""Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
+ILSVRC_CLASSES = "ILSVRC-2012"
+"""In a run's record, the 1,000 wnids."""
+_SIZE_SAMPLE = 100
+
+
+@dataclass
+class Plan:
+    """The runs of some jobs on one data set, each run once, and what of them is missing."""
+
+    data: DataSet
+    jobs: list[Job]
+    runs: list[Run]
+    labels: list[NDArray[np.int32]]
+    settings: Settings
+    images_read: int = 0
+
+    @cached_property
+    def missing(self) -> list[list[int]]:
+        """For each job the blocks to compute: of those that lack, this process's share of all."""
+        process, processes = self.settings.share
+        return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
+
+    def run_of(self, job: Job) -> Run:
+        """The run of a job that was planned; jobs of one signature share it."""
+        wanted = signature(job, self.data, self.settings)
+        return next(run for run in self.runs if run.signature == wanted)
+
+    def _lacking(self, run: Run) -> list[int]:
+        return run.missing(accept_unreadable=self.settings.skip_unreadable)
+
+    @property
+    def damaged(self) -> list[Path]:
+        """Block files that were found broken and are computed again."""
+        return [path for run in self.runs for path in run.damaged]
+
+    @cached_property
+    def some_sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of a hundred of the images."""
+        return sizes(self.data, min(_SIZE_SAMPLE, len(self.data)))
+
+    @cached_property
+    def work_per_image(self) -> list[float]:
+        """For each job the mean work of an image, estimated from the sizes of a hundred."""
+        some = self.some_sizes
+        return [sum(job.work(*size) for size in some) / len(some) for job in self.jobs]
+
+    @cached_property
+    def workers(self) -> int:
+        """Processes that decode and rescale. Raises UsageError."""
+        return self.settings.workers_for(self._bytes_per_image, held=2 * BLOCK, ahead=PREFETCH)
+
+    @cached_property
+    def _bytes_per_image(self) -> float:
+        """Of its pixels at every Q, estimated as `work_per_image` is."""
+        some = self.some_sizes
+        wanted = {job.wanted for job in self.jobs}
+        usual = self.settings.rescale
+        return 3 * sum(math.prod((how or usual).size(*size, q)) for size in some for q, how in wanted) / len(some)
+
+    @property
+    def stored_results(self) -> int:
+        """Images that have been computed, over all jobs and by any process."""
+        return sum(
+            len(run.expected) - sum(len(run.block_range(block)) for block in self._lacking(run)) for run in self.runs
+        )
+
+    @property
+    def missing_images(self) -> list[int]:
+        """For each job the images to compute."""
+        return [
+            sum(len(run.block_range(block)) for block in blocks)
+            for run, blocks in zip(self.runs, self.missing, strict=True)
+        ]
+
+    @property
+    def missing_work(self) -> list[float]:
+        """For each job the work that remains."""
+        return [images * work for images, work in zip(self.missing_images, self.work_per_image, strict=True)]
+
+
+def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings | None = None) -> Plan:
+    """Find what is stored of these jobs, without any forward pass.
+
+    Raises DataError where a model lacks a class of the data, and StoreError.
+    """
+    settings = settings or Settings()
+    ids = [image.id for image in data.images]
+    labels: dict[int, NDArray[np.int32]] = {}
+    for job in jobs:
+        if id(job.model) not in labels:
+            labels[id(job.model)] = data.labels(job.model.class_names, job.model.classes)
+    planned: dict[Path, tuple[Job, Run]] = {}
+    for job in jobs:
+        run = store.run(_run_name(job), signature(job, data, settings), ids, _about(job, data))
+        planned.setdefault(run.folder, (job, run))
+    distinct = [job for job, _ in planned.values()]
+    return Plan(
+        data, distinct, [run for _, run in planned.values()], [labels[id(job.model)] for job in distinct], settings
+    )
+
+
+def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
+    """Everything that can change a run's numbers."""
+    model = job.model
+    return {
+        "config": model.architecture.config.name if model.architecture else model.name,
+        "width": model.architecture.width if model.architecture else 1.0,
+        "classes": model.classes,
+        "weights": model.weights_hash,
+        "input": model.input.as_dict() | {"ceil_pool": model.architecture.ceil_pool if model.architecture else False},
+        "protocol": str(job.protocol),
+        "scale": job.scale,
+        "rescale": signature_of(job.rescale or settings.rescale),
+        "precision": settings.precision,
+        "backend": settings.backend_for(job),
+        "data": data.fingerprint,
+        "numerics": NUMERICS,
+    }
+
+
+def _about(job: Job, data: DataSet) -> dict[str, Any]:
+    """What leads from a run back to its model and images, and the words to print it with."""
+    names = job.model.class_names
+    return {
+        "model": job.model.name,
+        "spec": job.model.spec,
+        "altered": job.model.altered,
+        "is_described": job.model.is_described,
+        "said": list(job.model.said),
+        "averaged": job.model.averaged,
+        "train_scale": str(job.model.train_scale) if job.model.train_scale else None,
+        "class_names": ILSVRC_CLASSES if names == wnids() else names and list(names),
+        "data": data.name,
+        "place": data.place,
+        "images_total": data.total,
+        "is_sample": data.is_sample,
+    }
+
+
+def _run_name(job: Job) -> str:
+    return f"{job.model.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
+
+
+def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:
+    """(height, width) of `count` images spread over the data, from their headers."""
+    found = []
+    for index in range(count):
+        try:
+            header = header_of(read_whole(data.images[index * len(data) // count]))
+        except NotAnImage:
+            continue  # reported when the evaluation comes to it
+        found.append((header.height, header.width))
+    return found or [(375, 500)]

@@ -1,0 +1,54 @@
+"""Files that are there whole or not at all, and JSON that tells when it is no longer what was written."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vggbench.errors import VggbenchError
+
+_SEAL = "sha256"
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Where to write what shall be at `path`, which takes its place once it is whole. Raises VggbenchError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise VggbenchError(
+            f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write. "
+            "Name another with --output, --plot or --map; nothing needs to be computed again."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def sealed(record: dict[str, Any]) -> str:
+    """The record as JSON, with its hash in it."""
+    return json.dumps(record | {_SEAL: digest(record)}, indent=1) + "\n"
+
+
+def unsealed(text: str | bytes, *, may_lack: bool = False) -> dict[str, Any]:
+    """The record without its hash, which an older one `may_lack`; raises ValueError where it is not as written."""
+    try:
+        record = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")
+    seal = record.pop(_SEAL, None)
+    if seal != digest(record) and not (may_lack and seal is None):
+        raise ValueError("it is not what was written")
+    return record
+
+
+def digest(record: Any) -> str:
+    """SHA-256 of the record's JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

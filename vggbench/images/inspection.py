@@ -1,0 +1,104 @@
+"""What a data set holds, before a network sees it: modes, sizes, and which files would be refused."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from vggbench.data import DataSet, ImageFile
+from vggbench.data.imagenet import wnids
+from vggbench.images.pixels import Header, NotAnImage, decode_listening, header_of
+from vggbench.images.reading import Packed, cores, from_workers, read_whole
+
+LOOKED_AT = 1000
+"""Images whose headers are read where not every file is verified."""
+
+
+class Looked(NamedTuple):
+    """One image: its header, and what is wrong with it, if anything."""
+
+    position: int
+    header: Header | None
+    problem: str | None = None
+    doubt: bool = False
+    """Whether the problem is but a complaint of libjpeg, which decoded on."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found of `data`; with `verified` every image was decoded, else some headers were read."""
+
+    data: DataSet
+    looked: tuple[Looked, ...]
+    verified: bool
+
+    @property
+    def problems(self) -> list[tuple[ImageFile, str]]:
+        """The images that are broken, and how; a complaint of libjpeg counts as one."""
+        return [(self.data.images[found.position], found.problem) for found in self.looked if found.problem]
+
+    @property
+    def decoded(self) -> int:
+        """How many images were decoded, those with a complaint among them; of `verified` ones."""
+        return sum(found.doubt or not found.problem for found in self.looked)
+
+    @cached_property
+    def headers(self) -> list[Header]:
+        """Of the images that have one."""
+        return [found.header for found in self.looked if found.header]
+
+    @cached_property
+    def per_class(self) -> dict[str, int]:
+        """Images of each class, in order of class."""
+        counted = Counter(image.class_name for image in self.data.images)
+        return {name: counted[name] for name in self.data.class_names}
+
+    @cached_property
+    def shorter_sides(self) -> NDArray[np.int64]:
+        """(N,) pixels."""
+        return np.array([min(header.height, header.width) for header in self.headers], dtype=np.int64)
+
+    @property
+    def unknown_wnids(self) -> list[str]:
+        """Classes that are none of ILSVRC's, in a set where others are: every net of its 1,000 classes refuses them."""
+        known = set(wnids())
+        full = [name for name, count in self.per_class.items() if count]
+        return [name for name in full if name not in known] if known & set(full) else []
+
+
+class _Files(Dataset[Looked]):
+    def __init__(self, images: Sequence[ImageFile], *, verify: bool) -> None:
+        self._images, self._verify = Packed(images), verify
+
+    def __getitem__(self, position: int) -> Looked:
+        image, header = self._images[position], None
+        try:
+            encoded = read_whole(image)
+            header = header_of(encoded)
+            if self._verify and (doubt := decode_listening(encoded)[1]):
+                return Looked(position, header, f"is damaged: {doubt}", doubt=True)
+        except NotAnImage as reason:
+            return Looked(position, header, str(reason))
+        return Looked(position, header)
+
+
+def inspect(
+    data: DataSet, *, verify: bool = False, workers: int | None = None, tell: Callable[[int], None] | None = None
+) -> Inspection:
+    """Read the headers of a thousand images or, to `verify`, decode every one, in parallel.
+
+    `tell` hears how many are done. Raises DataError where a worker dies.
+    """
+    count = len(data) if verify else min(LOOKED_AT, len(data))
+    positions = [index * len(data) // count for index in range(count)]
+    looked = []
+    for found in from_workers(_Files(data.images, verify=verify), positions, cores() if workers is None else workers):
+        looked.append(found)
+        if tell:
+            tell(len(looked))
+    return Inspection(data, tuple(looked), verify)

@@ -1,0 +1,286 @@
+"""Images read by worker processes: decoded once, rescaled once for each Q, handed over as uint8."""
+
+import atexit
+import contextlib
+import functools
+import math
+import os
+import pickle
+import signal
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+from vggbench.data import ImageFile
+from vggbench.data.dataset import CANNOT_BE_READ
+from vggbench.errors import DataError, counted, first_line
+from vggbench.images.memory import hold_memory_flat
+from vggbench.images.pixels import NotAnImage, decode_listening, rescale
+from vggbench.images.preprocessing import Rescale
+
+PREFETCH = 16
+"""Images that each worker is ahead."""
+BATCHES_AHEAD = 2
+"""Whole batches that each worker is ahead, where it makes those."""
+_SHARED_MEMORY = Path("/dev/shm")
+_Item = TypeVar("_Item")
+
+
+class Wanted(NamedTuple):
+    """An image at Q, rescaled as all images of a data set are or in a way of its own."""
+
+    scale: int
+    how: Rescale | None = None
+
+
+class Loaded(NamedTuple):
+    """One image's original size and its pixels at each Q, or why there are none."""
+
+    position: int
+    height: int
+    width: int
+    sizes: dict[Wanted, tuple[int, int]]
+    """(height, width) of each."""
+    pixels: Tensor
+    """uint8, pixel by pixel as decoders give them, all Qs in a row: each tensor that crosses processes holds a file
+    descriptor."""
+    problem: str | None = None
+    doubt: str | None = None
+    """What libjpeg complained of while it decoded on."""
+
+    def at(self, scale: int, how: Rescale | None = None) -> Tensor:
+        """(3, H, W) uint8 at this Q."""
+        start = 0
+        for other, (height, width) in self.sizes.items():
+            if other == (scale, how):
+                return self.pixels[start : start + 3 * height * width].view(height, width, 3).permute(2, 0, 1)
+            start += 3 * height * width
+        raise KeyError(scale)
+
+
+class Request(NamedTuple):
+    """An image, by its place in the data set, and the Qs to rescale it to."""
+
+    position: int
+    wanted: tuple[Wanted, ...]
+
+    @classmethod
+    def plain(cls, position: int, scales: Iterable[int]) -> Self:
+        """At several Qs, rescaled as all images of the data set are."""
+        return cls(position, tuple(Wanted(scale) for scale in scales))
+
+
+class Images(Dataset[Loaded]):
+    """Images by request: read and decoded once, rescaled once for each Q."""
+
+    def __init__(self, images: Sequence[ImageFile], how: Rescale) -> None:
+        self._images, self._how = images, how
+
+    def __getitem__(self, request: Request) -> Loaded:
+        image = self._images[request.position]
+        try:
+            pixels, doubt = decode_listening(read_whole(image))
+            found = {want: rescale(pixels, want.scale, want.how or self._how) for want in request.wanted}
+        except NotAnImage as reason:
+            return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
+        shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
+        flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
+        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt=doubt)
+
+
+def read_whole(image: ImageFile) -> bytes:
+    """The encoded image, as it was listed; raises NotAnImage where it cannot be read or has changed."""
+    try:
+        encoded = image.read()
+    except Exception as error:  # of shards that have changed, Arrow raises nearly anything
+        raise NotAnImage(f"{CANNOT_BE_READ} ({getattr(error, 'strerror', None) or first_line(error)})") from error
+    if encoded is None or len(encoded) != image.length:
+        raise NotAnImage(f"changed since it was listed with {image.length:,} bytes")
+    return encoded
+
+
+def cores() -> int:
+    """The processor cores that this process may use: its share, where torchrun started several on this machine."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def shared_memory() -> int | None:
+    """Free bytes of what processes share, this process's part, which a container may limit to 64 MB; None: no limit."""
+    try:
+        status = os.statvfs(_SHARED_MEMORY)
+    except (OSError, AttributeError):
+        return None
+    return status.f_bavail * status.f_frsize // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def fitting_workers(item: float, *, held: int, ahead: int) -> float:
+    """How many workers have room to be `ahead` by items of so many bytes, of which the main process holds `held`.
+
+    A worker without that room dies by a bus error in the middle of its work.
+    """
+    free = shared_memory()
+    return math.inf if free is None or not item else max(0, (free - held * item) // ((ahead + 1) * item))
+
+
+def no_room(asked: str, room: float) -> str:
+    """A sentence on shared memory that is too small."""
+    free = shared_memory() or 0
+    return (
+        f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {counted(int(room), 'process')} "
+        "to read images; more would die. Expected more room: start the container with --shm-size=1g (Docker, "
+        f"Podman), or with an emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in "
+        "the main process."
+    )
+
+
+class Packed(Generic[_Item]):
+    """A long list in one block of memory.
+
+    A list of objects is copied, page by page, into every worker process that looks at them: for the
+    1.3 million training images that is most of a gigabyte each.
+    """
+
+    def __init__(self, items: Iterable[_Item]) -> None:
+        packed = [pickle.dumps(item) for item in items]
+        self._ends = np.cumsum([len(record) for record in packed])
+        self._bytes = np.frombuffer(b"".join(packed), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> _Item:
+        start = int(self._ends[index - 1]) if index else 0
+        item: _Item = pickle.loads(self._bytes[start : self._ends[index]].data)  # our own, from this memory
+        return item
+
+
+class _Failure(NamedTuple):
+    """What happened to a process that reads images and is no single image's problem."""
+
+    what: str
+
+
+class _Guarded(Dataset[Any]):
+    """Items, or whole batches of them; in a worker whatever goes wrong becomes a `_Failure`, and nothing is lost.
+
+    An error that cannot be pickled, or one while the item is, would never reach the main process, which waits for it.
+    """
+
+    def __init__(self, dataset: Dataset[Any], *, batched: bool) -> None:
+        self._dataset, self._batched = dataset, batched
+
+    def __getitem__(self, wanted: Any) -> Any:
+        if get_worker_info() is None:
+            return self._read(wanted)
+        try:
+            item = self._read(wanted)
+            for part in item:
+                if isinstance(part, Tensor):
+                    part.share_memory_()  # type: ignore[no-untyped-call]
+            return item
+        except BaseException as error:
+            return _Failure(type(error).__name__ + (f": {first_line(error)}" if str(error) else ""))
+
+    def _read(self, wanted: Any) -> Any:
+        return default_collate([self._dataset[one] for one in wanted]) if self._batched else self._dataset[wanted]
+
+
+def from_workers(
+    dataset: Dataset[_Item], order: Sequence[Any], workers: int, *, batched: bool = False
+) -> Iterator[Any]:
+    """The items of `dataset` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
+
+    Raises DataError where a worker dies, as it does for want of memory, or fails.
+    """
+    workers = min(workers, len(order))
+    loader = DataLoader(
+        _Guarded(dataset, batched=batched),
+        batch_size=None,
+        sampler=order,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=(BATCHES_AHEAD if batched else PREFETCH) if workers else None,
+        worker_init_fn=_begin,
+        pin_memory=batched and torch.cuda.is_available(),
+    )
+    if not workers:
+        yield from loader  # its errors have a traceback of their own
+        return
+    with _reading(loader) as stream:
+        while (item := _next(stream)) is not None:
+            yield item
+
+
+def _next(stream: Iterator[Any]) -> Any:
+    """None at the end; raises DataError."""
+    try:
+        item = next(stream, None)
+    except Exception as error:  # sockets, shared memory and the loader's own look after its processes
+        raise _died(first_line(error)) from error
+    if isinstance(item, _Failure):
+        raise _died(item.what)
+    return item
+
+
+def _died(what: str) -> DataError:
+    return DataError(
+        f"A process that reads images died ({what}): expected room in memory and in {_SHARED_MEMORY}. Finished work is "
+        "kept; run again with fewer --workers, or with --workers 0, which shows where it happens."
+    )
+
+
+@contextlib.contextmanager
+def _reading(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """What comes from the loader's processes, which end with the block, or with a program that an error leaves in it.
+
+    Raises DataError where they cannot be started.
+    """
+    stream = _started(loader)
+    end, unregister = functools.partial(_end, stream), atexit.unregister  # no global is left where this ends last
+    atexit.register(end)
+    try:
+        yield stream
+    finally:
+        unregister(end)
+        end()
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    heeded = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
+        try:
+            stream = iter(loader)
+        except (OSError, RuntimeError) as error:
+            raise _died(first_line(error)) from error
+    if heeded is not None and threading.current_thread() is threading.main_thread():
+        # PyTorch's own handler raises the death of a worker in whatever line the main process happens to be.
+        signal.signal(signal.SIGCHLD, heeded)
+    return stream
+
+
+def _end(stream: Any) -> None:
+    """End the workers: at exit `multiprocessing` would send them SIGTERM, which they ignore, and wait for ever."""
+    if not stream._shutdown:
+        stream._shutdown_workers()  # by no public name, and an exception's traceback may keep the iterator alive
+        for worker in stream._workers:
+            worker.kill()  # one that hangs in a file system
+
+
+def _as_it_is(item: _Item) -> _Item:
+    return item
+
+
+def _begin(worker: int) -> None:
+    """Ctrl-C and SIGTERM reach the whole group: the main process answers them, and ends its workers."""
+    hold_memory_flat(varied_sizes=False)  # decoding and rescaling take a tenth less where freed memory is kept
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

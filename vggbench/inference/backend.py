@@ -1,0 +1,156 @@
+"""A model on a device, whatever library runs its layers: images -> score map, and a grid of crops -> scores."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from vggbench.errors import NumericsError
+from vggbench.images.pixels import take
+from vggbench.inference.devices import AUTOCAST, Precision
+from vggbench.inference.shared_crops import Function, Stage, Through, crop_maps, in_stages, is_grid, quickest
+from vggbench.nets.vgg import VGG, windows
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import View
+from vggbench.weights.load import Model
+
+TOLERANCE = 1e-4
+"""Between the scores of PyTorch and of another library, in units of the largest."""
+_FC_ROWS = 32
+"""Rows of every matrix product of the fc layers: constant, so that a posterior does not depend on its batch."""
+_CPU_VIEWS = 8
+"""Views of 224 x 224 that go through the convolutions together on a CPU: more use memory and gain nothing."""
+_CHECKED_VIEWS, _CHECKED_CROPS = 2, 6
+"""Of the first batch, and of the first grid of crops."""
+
+
+@dataclass
+class Backend:
+    """One model; `through` makes layers of a VGG a function, `checked_by` is asked once whether scores are right."""
+
+    name: str
+    version: str
+    """Of the library that computes."""
+    model: Model
+    device: torch.device
+    precision: Precision
+    through: Through
+    checked_by: Self | None = None
+
+    def load(self) -> Self:
+        """Make the layers functions now, which else happens with the first images."""
+        if self._network:
+            _ = self._features, self._classifier
+        return self
+
+    def of(self, model: Model) -> Self:
+        """The same layers for the same network at another input."""
+        assert model.module is self.model.module
+        if model is self.model:
+            return self
+        other = copy(self.load())
+        other.model = model
+        other.checked_by = self.checked_by.of(model) if self.checked_by else None
+        return other
+
+    def __call__(self, images: Tensor, *, check: bool = False) -> Tensor:
+        """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32.
+
+        Raises NumericsError where the first two differ from PyTorch's, if it is to `check` them.
+        """
+        with self._running():
+            pixels = self._pixels(images)
+            scores = self._score_map(self._maps(pixels)) if self._network else self.model.module(pixels)
+        if scores.ndim == 2:
+            scores = scores[:, :, None, None]
+        scores = scores.to(torch.float32)
+        if self.checked_by and check:
+            some = slice(0, _CHECKED_VIEWS)
+            self._require_equal(scores[some], self.checked_by(images[some]))
+        return scores
+
+    def grid(self, image: Tensor, views: Sequence[View], shared: int, *, check: bool = False) -> Tensor:
+        """The scores (views, K, 1, 1) of a grid of crops of one (3, H, W) image, which share so many stages.
+
+        Raises NumericsError where some differ from PyTorch's plain crops, if it is to `check` them.
+        """
+        with self._running():
+            maps = crop_maps(self._stages, self._pixels(image[None]), views, shared)
+            scores = self._score_map(maps).to(torch.float32)
+        if self.checked_by and check:
+            some = range(0, len(views), max(1, len(views) // _CHECKED_CROPS))
+            plain = self.checked_by(torch.stack([take(image, views[place]) for place in some]))
+            self._require_equal(scores[list(some)], plain)
+        return scores
+
+    def stages_to_share(self, image: Tensor, views: Sequence[View]) -> int:
+        """How many stages such views of such an image are quickest to share; 0 where they are no grid of a VGG's."""
+        if not self._network or not is_grid(views):
+            return 0
+        with self._running():
+            return quickest(self._stages, self._pixels(image[None]), views)
+
+    @property
+    def _network(self) -> VGG | None:
+        return self.model.module if isinstance(self.model.module, VGG) else None
+
+    @cached_property
+    def _features(self) -> Function:
+        assert self._network
+        return self.through(self._network.features)
+
+    @cached_property
+    def _stages(self) -> list[Stage]:
+        assert self._network
+        return in_stages(self._network.features, self.through)
+
+    @cached_property
+    def _classifier(self) -> Function:
+        assert self._network
+        return self.through(self._network.classifier)
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 on any device -> what the network expects."""
+        if self.device.type == "cuda" and not images.is_cuda:
+            images = images.pin_memory()  # so that it is copied while the device computes
+        return self.model.input.normalise(images.to(self.device, non_blocking=True))
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) -> the last maps (N, C, h + 6, w + 6)."""
+        at_once = len(pixels)
+        if self.device.type == "cpu":
+            at_once = max(1, _CPU_VIEWS * CROP * CROP // (pixels.shape[2] * pixels.shape[3]))
+        return torch.cat([self._features(part) for part in torch.split(pixels, at_once)])
+
+    def _score_map(self, maps: Tensor) -> Tensor:
+        """(N, C, h + 6, w + 6) -> (N, K, h, w), the fc layers as matrix products over the positions of all."""
+        rows = windows(maps)  # (N * h * w, C * 49)
+        scores = torch.cat([self._padded(part) for part in torch.split(rows, _FC_ROWS)])
+        height, width = maps.shape[2] - 6, maps.shape[3] - 6
+        return scores.view(len(maps), height, width, -1).permute(0, 3, 1, 2)  # (N, K, h, w)
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        filled = nn.functional.pad(rows, (0, 0, 0, _FC_ROWS - len(rows)))
+        return self._classifier(filled)[: len(rows)]
+
+    def _require_equal(self, scores: Tensor, expected: Tensor) -> None:
+        finite = expected[expected.isfinite()].abs()
+        bound = TOLERANCE * float(finite.max()) if len(finite) else 0.0
+        if not torch.allclose(scores, expected, rtol=0, atol=bound, equal_nan=True):
+            apart = float((scores - expected).abs().max())
+            raise NumericsError(
+                f"{self.name}'s scores for {self.model.name} differ from PyTorch's by {apart:.2g} on the first images: "
+                f"expected at most {bound:.2g}. They are not stored; run with --backend pytorch."
+            )
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Without gradients, in the precision asked for."""
+        autocast = torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST)
+        with torch.inference_mode(), autocast:
+            yield

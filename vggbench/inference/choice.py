@@ -1,0 +1,142 @@
+"""Which backend runs a model, and how it is started."""
+
+from importlib.util import find_spec
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from vggbench.errors import UsageError, first_line
+from vggbench.inference.backend import Backend
+from vggbench.inference.devices import Precision, allow_tf32
+from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers
+from vggbench.inference.shared_crops import Function
+from vggbench.nets.vgg import VGG
+from vggbench.paper.protocols import Protocol
+from vggbench.weights.load import Model
+
+BackendName = Literal["pytorch", "pytorch+compile", "onnxruntime"]
+Asked = Literal["auto", "onnxruntime", "pytorch"]
+BACKENDS: tuple[str, ...] = get_args(Asked)
+"""What --backend takes."""
+RUN_NAMES: tuple[BackendName, ...] = get_args(BackendName)
+"""What a run's signature names."""
+_MOST_GRAPHS = 10_000
+_LEAST_WIDTH = 0.5
+"""Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
+
+
+def choose(
+    asked: Asked,
+    model: Model,
+    protocol: Protocol,
+    device: torch.device,
+    precision: Precision,
+    *,
+    compiled: bool = False,
+) -> BackendName:
+    """The backend that `asked` means here; `auto`: ONNX Runtime on a CPU, where it can run the model and is faster.
+
+    The same question always has the same answer on one installation, so that a run is found again. Raises UsageError.
+    """
+    if compiled:
+        return _compiled(asked, protocol)
+    if asked == "pytorch":
+        return "pytorch"
+    obstacle = _obstacle(model, device, precision)
+    if asked == "onnxruntime":
+        if obstacle:
+            raise UsageError(f"--backend onnxruntime: {obstacle}")
+        return "onnxruntime"
+    faster = (
+        device.type == "cpu" and model.architecture and model.architecture.width >= _LEAST_WIDTH and protocol.grid == 1
+    )
+    return "onnxruntime" if faster and obstacle is None else "pytorch"
+
+
+def start(name: BackendName, model: Model, device: torch.device, precision: Precision) -> Backend:
+    """Move the network to the device; raises UsageError for a precision or a library that is lacking."""
+    if precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"--precision tf32 exists on CUDA only, and the device is {device}: expected fp32 or bf16.")
+    allow_tf32(precision == "tf32")
+    if isinstance(model.module, nn.Module):
+        model.module.to(device)
+    if isinstance(model.module, VGG):
+        model.module.to(memory_format=torch.channels_last)
+    pytorch = Backend("PyTorch", torch.__version__, model, device, precision, _channels_last)
+    if name == "onnxruntime":
+        version = _onnxruntime_version()
+        through = lambda layers: OnnxRuntimeLayers(layers, device)  # noqa: E731
+        own = Backend("ONNX Runtime", version, model, device, precision, through, checked_by=pytorch)
+        return own.load()
+    if name == "pytorch+compile":
+        return Backend("PyTorch compiled", torch.__version__, model, device, precision, _compile, checked_by=pytorch)
+    return pytorch
+
+
+def _compiled(asked: Asked, protocol: Protocol) -> BackendName:
+    if asked == "onnxruntime":
+        raise UsageError("--compile is PyTorch's, and --backend onnxruntime was asked for: expected one of the two.")
+    if protocol.name == "dense" or protocol.grid == 8:
+        raise UsageError(
+            f"--compile with {protocol}: that meets a new size with nearly every image, and compiles for each. "
+            "Expected center, tencrop or multicrop on the default grid."
+        )
+    return "pytorch+compile"
+
+
+def _obstacle(model: Model, device: torch.device, precision: Precision) -> str | None:
+    """Why ONNX Runtime cannot run a model here, if so."""
+    if find_spec("onnxruntime") is None:
+        return "the package onnxruntime is not installed. Expected it: pip install onnxruntime; or --backend pytorch."
+    if not isinstance(model.module, VGG):
+        return f"{model.name} is no VGG. Expected one, or --backend pytorch."
+    if precision != "fp32":
+        return f"it runs in fp32 alone, and --precision is {precision}. Expected fp32, or --backend pytorch."
+    if device.type not in ("cpu", "cuda"):
+        return f"it runs on CPU and CUDA, and the device is {device}. Expected one of them, or --backend pytorch."
+    return None
+
+
+def _onnxruntime_version() -> str:
+    """Raises UsageError where the package is there and broken: `auto` must not answer otherwise from day to day."""
+    try:
+        from onnxruntime import InferenceSession, __version__  # noqa: F401
+    except Exception as error:  # a missing library is an OSError or an ImportError, a missing symbol anything
+        raise UsageError(
+            f"The package onnxruntime is installed and cannot be imported ({first_line(error)}): expected it to work. "
+            "Install it again, or run with --backend pytorch."
+        ) from error
+    return str(__version__)
+
+
+def _channels_last(layers: nn.Sequential) -> Function:
+    def run(given: Tensor) -> Tensor:
+        found: Tensor = layers(given.contiguous(memory_format=torch.channels_last) if given.ndim == 4 else given)
+        return found
+
+    return run
+
+
+def _compile(layers: nn.Sequential) -> Function:
+    """Compiled for each shape it meets, on a CPU with the weights frozen in."""
+    from torch._dynamo import config
+    from torch._dynamo.exc import TorchDynamoException
+
+    # The limit counts over all nets and sizes of the process, and beyond it the layers would run uncompiled.
+    config.recompile_limit = config.accumulated_recompile_limit = _MOST_GRAPHS
+    config.fail_on_recompile_limit_hit = True
+    on_cpu = next(layers.parameters()).device.type == "cpu"
+    compiled = torch.compile(layers, dynamic=False, options={"freezing": True} if on_cpu else None)
+    run = _channels_last(compiled)  # type: ignore[arg-type]
+
+    def run_or_say(given: Tensor) -> Tensor:
+        try:
+            return run(given)
+        except TorchDynamoException as error:
+            raise UsageError(
+                f"--compile: PyTorch cannot compile here ({first_line(error)}): expected a working C++ compiler on a "
+                "CPU, or Triton on CUDA. Leave --compile out."
+            ) from error
+
+    return run_or_say

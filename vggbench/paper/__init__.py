@@ -1,0 +1,1 @@
+"""What the paper says: its nets, its protocols as geometry, its published figures. Tables and pure functions."""

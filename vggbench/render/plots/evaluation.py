@@ -1,0 +1,221 @@
+"""Errors against Q and against cost, by class, and which classes are taken for which."""
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from numpy.typing import NDArray
+
+from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, titled
+from vggbench.results.rows import Row
+from vggbench.store.per_image import PerImage
+
+_WORST, _TAKEN_FOR = 15, 10
+_APART = 2.5
+"""Pixels of Q between two lines, so that their intervals can be told apart."""
+_FEW = 30
+"""Classes of which each has a bar."""
+_CELL = (0.62, 0.32)
+"""Inches of a cell of the confusion."""
+_OF_CELLS = "Rows: classes, most wrong first. Columns: what they are taken for, in % of the row's images."
+_FULL = 50.0
+"""Percent from which such a cell may be of full colour."""
+_FRONT, _LEGEND = "nothing cheaper is better", 32
+"""The line of the front, and characters of a line of the legend."""
+
+
+def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
+    """Top-1 error of each net and protocol at each Q, with 95% intervals; None where nothing has two Qs."""
+    lines: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if len(row.scales) == 1 and row.errors:
+            lines.setdefault((row.network, row.protocol), []).append(row)
+    lines = {name: sorted(own, key=lambda row: row.scales) for name, own in lines.items() if len(own) > 1}
+    if not lines:
+        return None
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure(title)
+        colour, marker = _signs([name for name, _ in lines]), _signs([protocol for _, protocol in lines])
+        for place, ((name, protocol), own) in enumerate(lines.items()):
+            aside = _APART * (place - (len(lines) - 1) / 2)
+            scales, errors = (
+                [row.scales[0] + aside for row in own],
+                [row.errors.top1.percent for row in own if row.errors],
+            )
+            bounds = np.abs(np.array([row.errors.top1.interval for row in own if row.errors]).T - errors)
+            axes.errorbar(
+                scales, errors, bounds, color=COLOURS[colour[name]], marker=MARKERS[marker[protocol]], markersize=5,
+                linewidth=1.4, elinewidth=0.8, capsize=2.5, label=f"{name}, {protocol}",
+            )  # fmt: skip
+        axes.set_xticks(sorted({row.scales[0] for own in lines.values() for row in own}))
+        axes.set(xlabel="Q, the image's shorter side in pixels", ylabel="top-1 error, %")
+        _legend(axes)
+    return figure
+
+
+def error_against_cost(rows: Sequence[Row], title: str) -> Figure | None:
+    """Top-1 error against GMACs per image, and the front that no other row undercuts in both."""
+    measured = [row for row in rows if row.errors and row.macs]
+    if len(measured) < 2:
+        return None
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure(title)
+        colour, marker = _signs([r.network for r in measured]), _signs([r.protocol for r in measured])
+        for row in measured:
+            assert row.errors
+            assert row.macs
+            axes.plot(
+                row.macs / 1e9, row.errors.top1.percent, MARKERS[marker[row.protocol] % len(MARKERS)], markersize=7,
+                color=COLOURS[colour[row.network] % len(COLOURS)], markeredgecolor="white", markeredgewidth=0.7,
+            )  # fmt: skip
+        front = pareto(measured)
+        points = [(row.macs / 1e9, row.errors.top1.percent) for row in front if row.macs and row.errors]
+        if len(points) > 1:
+            axes.plot(
+                *zip(*points, strict=True), color=FAINT, linewidth=1, zorder=0, drawstyle="steps-post", label=_FRONT
+            )
+        for row, (x, y) in zip(front, points, strict=True):
+            text = f"Q={','.join(map(str, row.scales))}"
+            axes.annotate(text, (x, y), (0, -11), textcoords="offset points", fontsize=7, color=FAINT, ha="center")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set(xlabel="GMACs per image, all views (logarithmic)", ylabel="top-1 error, %")
+        axes.margins(0.08, 0.12)
+        _keys(axes, colour, marker)
+    return figure
+
+
+def pareto(rows: Sequence[Row]) -> list[Row]:
+    """The rows that no cheaper or equally cheap one matches, cheapest first."""
+    front: list[Row] = []
+    for row in sorted(rows, key=lambda r: (r.macs or 0, r.errors.top1.percent if r.errors else 0)):
+        assert row.errors
+        if not front or row.errors.top1.percent < min(r.errors.top1.percent for r in front if r.errors):
+            front.append(row)
+    return front
+
+
+def class_errors(found: PerImage, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(K,) images and wrong images of each class."""
+    images = np.bincount(found.labels, minlength=classes)
+    wrong = np.bincount(found.labels[found.ranks > 0], minlength=classes)
+    return images, wrong
+
+
+def error_by_class(found: PerImage, names: Sequence[str], title: str) -> Figure:
+    """All classes in order of their top-1 error, and the worst by name."""
+    images, wrong = class_errors(found, len(names))
+    there = np.flatnonzero(images)
+    error = 100 * wrong[there] / images[there]
+    order = np.argsort(-error, kind="stable")
+    worst = order[: len(there) if len(there) <= _FEW else _WORST]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, max(3.2, 0.22 * len(worst) + 1.2)), layout="constrained")
+        curve, bars = figure.subplots(1, 2, width_ratios=(1, 1.4))
+        titled(figure, title)
+        curve.plot(np.arange(1, len(there) + 1), error[order], color=COLOURS[0], linewidth=1.6)
+        curve.fill_between(np.arange(1, len(there) + 1), error[order], color=COLOURS[0], alpha=0.15)
+        curve.set(xlabel="classes, the worst first", ylabel="top-1 error, %", ylim=0)
+        curve.xaxis.set_major_locator(MaxNLocator(integer=True))
+        bars.barh(range(len(worst)), error[worst], color=COLOURS[1], height=0.7)
+        bars.set_yticks(range(len(worst)), [_short(names[there[place]]) for place in worst], fontsize=7.5)
+        for row, place in enumerate(worst):
+            text = f" {wrong[there[place]]} of {images[there[place]]}"
+            bars.text(error[place], row, text, va="center", fontsize=7, color=FAINT)
+        bars.invert_yaxis()
+        bars.grid(visible=False, axis="y")
+        bars.margins(x=0.18)
+        bars.set(xlabel="top-1 error, %, and wrong images", xlim=0)
+    return figure
+
+
+def confusion(found: PerImage, names: Sequence[str], title: str) -> Figure | None:
+    """The classes with most wrong images, and what they are taken for, in percent of them; None without an error."""
+    images, wrong = class_errors(found, len(names))
+    rows = [place for place in np.argsort(-wrong, kind="stable")[:_WORST].tolist() if wrong[place]]
+    if not rows:
+        return None
+    said = found.classes[:, 0]
+    taken = np.bincount(said[np.isin(found.labels, rows) & (said != found.labels)], minlength=len(names))
+    columns = [place for place in np.argsort(-taken, kind="stable")[:_TAKEN_FOR].tolist() if taken[place]]
+    share = np.array([
+        [100 * np.sum((found.labels == row) & (said == column)) / images[row] for column in columns] for row in rows
+    ])  # fmt: skip
+    share = np.where(np.equal.outer(rows, columns), np.nan, share)
+    with mpl.rc_context(STYLE):
+        short = [_short(name) for name in names]
+        figure, axes = _cells([short[row] for row in rows], [short[column] for column in columns], title)
+        most = max(_FULL, float(np.nanmax(share, initial=0)))
+        shades = LinearSegmentedColormap.from_list("share", [(COLOURS[0], 0), (COLOURS[0], 1)])
+        axes.imshow(share, cmap=shades, aspect="auto", vmin=0, vmax=most)
+        for (row, column), value in np.ndenumerate(share):
+            if value > 0:
+                ink = ON_COLOUR if value > 0.6 * most else INK
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
+    return figure
+
+
+def _cells(rows: Sequence[str], columns: Sequence[str], title: str) -> tuple[Figure, Axes]:
+    """A figure as large as its cells and names ask for, so that few cells are not stretched over it."""
+    width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
+    slant = max(_wide(name) for name in columns)
+    left = 0.25 + max(0, *(_wide(name) for name in rows), 0.82 * slant - _CELL[0] / 2)
+    bottom = 0.45 + 0.58 * slant
+    figure = Figure(figsize=(max(left + width + 0.3, 7.5), bottom + height + 0.4))
+    lines = titled(figure, title)
+    figure.set_figheight(bottom + height + 0.25 + 0.17 * lines)
+    wide, high = figure.get_size_inches()
+    axes = figure.add_axes((left / wide, bottom / high, width / wide, height / high))
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor", fontsize=7.5)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
+    axes.grid(visible=False)
+    figure.text(0.01, 0.08 / high, _OF_CELLS, fontsize=8, color=FAINT)
+    return figure, axes
+
+
+def _wide(name: str) -> float:
+    """Inches of a tick's name."""
+    return TextPath((0, 0), name, size=7.5, prop=FontProperties(STYLE["font.family"])).get_extents().width / 72 + 0.08
+
+
+def _figure(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    titled(figure, title)
+    return figure, figure.subplots()
+
+
+def _signs(names: Sequence[str]) -> dict[str, int]:
+    """A number for each name, in order of appearance."""
+    return {name: place % len(COLOURS) for place, name in enumerate(dict.fromkeys(names))}
+
+
+def _legend(axes: Axes) -> None:
+    drawn, names = axes.get_legend_handles_labels()
+    front = names.index(_FRONT) if _FRONT in names else len(names)
+    order = sorted(range(len(names)), key=lambda place: place == front)
+    axes.legend(
+        [drawn[place] for place in order], [fill(names[place], _LEGEND) for place in order], loc="center left",
+        bbox_to_anchor=(1, 0.5), fontsize=8,
+    )  # fmt: skip
+
+
+def _keys(axes: Axes, colour: dict[str, int], marker: dict[str, int]) -> None:
+    """Colours say the net, markers the protocol."""
+    for name, place in colour.items():
+        axes.plot([], [], "s", color=COLOURS[place], label=name)
+    for protocol, place in marker.items():
+        axes.plot([], [], MARKERS[place], color="white", markeredgecolor=INK, label=protocol)
+    _legend(axes)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"

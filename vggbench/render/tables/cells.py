@@ -1,0 +1,123 @@
+"""How a figure prints: errors with as many digits as the images bear, intervals, p, cost, time."""
+
+from collections.abc import Sequence
+
+from vggbench.metrics import ErrorRate, Errors
+from vggbench.render.tables.table import NONE
+from vggbench.results.lines import Paired
+from vggbench.results.rows import Reference, Row
+
+_MANY = 10_000
+"""Images from which errors get two decimals and symmetric intervals."""
+
+
+def is_many(count: int) -> bool:
+    """Whether so many images bear two decimals, and an interval that is nearly symmetric."""
+    return count >= _MANY
+
+
+def digits(count: int) -> int:
+    """Decimals of an error of so many images, in percent."""
+    return 2 if is_many(count) else 1
+
+
+def points(against: Paired, *, starred: bool) -> str:
+    """A difference of errors, with a star where it is significant."""
+    return f"{against.points:+.{digits(against.images)}f}{'*' if starred else ''}"
+
+
+def percent(rate: ErrorRate | None) -> str:
+    """An error."""
+    return NONE if rate is None else f"{rate.percent:.{digits(rate.images)}f}"
+
+
+def bounds(rate: ErrorRate | None) -> str:
+    """Of its interval."""
+    if rate is None:
+        return NONE
+    low, high = rate.interval
+    return f"{low:.{digits(rate.images)}f}-{high:.{digits(rate.images)}f}"
+
+
+def error_cell(rate: ErrorRate | None) -> str:
+    """An error with its interval, as wide as the number of images makes it."""
+    if rate is None:
+        return NONE
+    if not is_many(rate.images):
+        return f"{percent(rate)} {bounds(rate)}"
+    low, high = rate.interval
+    return f"{percent(rate)} ±{(high - low) / 2:.2f}"
+
+
+def without_top5(rows: Sequence[Row]) -> bool:
+    """Whether what is measured has no top-5 error."""
+    measured = [row.errors for row in rows if row.errors]
+    return bool(measured) and all(errors.top5 is None for errors in measured)
+
+
+def paired_bounds(against: Paired) -> str:
+    """Of a difference, in points."""
+    low, high = against.interval
+    return f"{low:+.{digits(against.images)}f} to {high:+.{digits(against.images)}f}"
+
+
+def p_value(p: float) -> str:
+    """Two digits, or that it is below a ten-thousandth."""
+    return f"{p:.2g}" if p >= 1e-4 else "<0.0001"
+
+
+def speed(row: Row) -> str:
+    """Images a second."""
+    return f"{row.images_per_second:,.3g}" if row.images_per_second else NONE
+
+
+def scales(row: Row) -> str:
+    """All Qs."""
+    return ",".join(str(scale) for scale in row.scales)
+
+
+def gmacs(row: Row) -> str:
+    """Per image, to print."""
+    if row.macs is None:
+        return NONE
+    return f"{row.macs / 1e9:.1f}" if row.macs >= 1e10 else f"{row.macs / 1e9:.3f}"
+
+
+def params(row: Row) -> str:
+    """In millions."""
+    if row.parameters is None:
+        return NONE
+    return f"{row.parameters / 1e6:.{2 if row.parameters >= 1e7 else 3}f}"
+
+
+def reference(reference: Reference | None, slash: str) -> str:
+    """A published figure."""
+    return f"{reference.top1}{slash}{reference.top5}" if reference else NONE
+
+
+def difference(row: Row) -> str:
+    """From the published figure, in points."""
+    if row.reference is None or row.errors is None:
+        return NONE
+    return points_beside(row.errors, row.reference.top1, row.reference.top5, 1)
+
+
+def points_beside(errors: Errors, top1: float, top5: float, decimals: int) -> str:
+    """What is measured minus figures published, in points."""
+    of_top5 = NONE if errors.top5 is None else f"{errors.top5.percent - top5:+.{decimals}f}"
+    return f"{errors.top1.percent - top1:+.{decimals}f} / {of_top5}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 12 s, 4 min, 3 h 20, 12 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes >= 2 * 24 * 60:
+        return f"{minutes / (24 * 60):,.0f} days"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d}"
+
+
+def images(count: int) -> str:
+    """1 image, 2 images."""
+    return "1 image" if count == 1 else f"{count:,} images"

@@ -1,0 +1,358 @@
+"""The paper's Tables 1 to 7: as printed, or with what is measured here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CONFIGS, CROP, PAPER
+from vggbench.paper.published import RESULTS, TABLE_7, Member, OtherResult, Result, own_row
+from vggbench.render.tables.cells import error_cell, points_beside, without_top5
+from vggbench.render.tables.errors import error_record
+from vggbench.render.tables.notes import Circumstances, data_name, data_title, made_notes
+from vggbench.render.tables.parameters import parameters_table
+from vggbench.render.tables.table import NONE, Column, Table
+from vggbench.results.rows import Row
+from vggbench.studies.reproduction import Check, Measured, training_command
+from vggbench.weights.released import released
+
+_TITLES = {
+    1: "Table 1: the six configurations", 2: "Table 2: parameters", 3: "Table 3: dense, single test scale",
+    4: "Table 4: dense, three test scales", 5: "Table 5: dense, multi-crop and both", 6: "Table 6: ConvNet fusion",
+    7: "Table 7: other publications",
+}  # fmt: skip
+_SOURCE = "Simonyan & Zisserman, arXiv 1409.1556v6; errors in %, on ILSVRC-2012 val unless it says test."
+_TEST = "Top-5 on the test set cannot be measured: its labels are not public."
+_FROM = {"A": None, "A-LRN": "A", "B": "A", "C": "B", "D": "C", "E": "D"}
+"""What each net of Table 1 is told apart from."""
+
+
+@dataclass(frozen=True)
+class _Cells:
+    cells: dict[str, str]
+
+
+def configurations_table() -> Table:
+    """Table 1: one column a net; * marks what it has and the net before has not."""
+    stages = {name: _stages(name) for name in PAPER}
+    rows = []
+    for stage in range(5):
+        depth = max(len(stages[name][stage]) for name in PAPER)
+        for place in range(depth):
+            rows.append(_Cells({name: _cell(stages, name, stage, place) for name in PAPER}))
+        rows.append(_Cells(dict.fromkeys(PAPER, "maxpool")))
+    rows += [_Cells(dict.fromkeys(PAPER, text)) for text in ("FC-4096", "FC-4096", "FC-1000", "softmax")]
+    columns = [Column(name, _cell_of(name)) for name in PAPER]
+    return Table(
+        title=_TITLES[1],
+        rows=[_Cells({name: f"{len(CONFIGS[name].convs) + 3} layers" for name in PAPER}), *rows],
+        terminal=columns,
+        markdown=columns,
+        record=lambda row: {"table": 1} | row.cells,
+        notes=[
+            "convK-C: C filters of K x K; LRN after the first ReLU. * what the net to the left has not (B: A).",
+            _SOURCE,
+        ],
+    )
+
+
+def _stages(name: str) -> list[list[str]]:
+    found: list[list[str]] = [[]]
+    for layer in CONFIGS[name].layers:
+        if layer.kind == "pool":
+            found.append([])
+        else:
+            found[-1].append("LRN" if layer.kind == "lrn" else f"conv{layer.kernel}-{layer.channels}")
+    return found
+
+
+def _cell(stages: dict[str, list[list[str]]], name: str, stage: int, place: int) -> str:
+    own, before = stages[name][stage], _FROM[name]
+    if place >= len(own):
+        return ""
+    known = stages[before][stage] if before else own
+    return own[place] + ("" if place < len(known) and known[place] == own[place] else "*")
+
+
+def _cell_of(name: str) -> Callable[[Any], str]:
+    return lambda row: str(row.cells[name])
+
+
+def published_table(number: int) -> Table:
+    """One table as it is printed."""
+    if number == 1:
+        return configurations_table()
+    if number == 2:
+        counted = parameters_table([Architecture(CONFIGS[name]) for name in PAPER], (CROP,))
+        return replace(counted, title=_TITLES[2], record=lambda row: {"table": 2} | counted.record(row))
+    if number == 7:
+        return _others_table()
+    return _errors_table(number, [result for result in RESULTS if result.table == number])
+
+
+def _errors_table(number: int, results: Sequence[Result]) -> Table:
+    columns = [
+        *_result_columns(results),
+        Column("Top-1", lambda r: f"{r.top1:.1f}", right=True),
+        Column("Top-5", lambda r: f"{r.top5:.1f}", right=True),
+        Column("Top-5 test", lambda r: _figure(r.top5_test), right=True, optional=True),
+    ]
+    return Table(f"{_TITLES[number]} (published)", results, columns, columns, _published_record, [_SOURCE])
+
+
+def _result_columns(results: Sequence[Any], result: Callable[[Any], Result] = lambda row: row) -> list[Column]:
+    several = len({result(row).protocol for row in results}) > 1
+    return [
+        Column("Network", lambda r: network(result(r)), folds=True),
+        Column("S", lambda r: _same([m.train_scale for m in result(r).members], "by net")),
+        Column("Q", lambda r: _same([",".join(map(str, m.scales)) for m in result(r).members], "three by S")),
+        *([Column("Protocol", lambda r: result(r).protocol)] if several else []),
+    ]
+
+
+def network(result: Result) -> str:
+    """D, or D + E, or D/256 + D/384 where S is not the same for all."""
+    several = len({member.train_scale for member in result.members}) > 1
+    return " + ".join(f"{m.config}/{m.train_scale}" if several else m.config for m in result.members)
+
+
+def _same(texts: Sequence[str], otherwise: str) -> str:
+    return texts[0] if len(set(texts)) == 1 else otherwise
+
+
+def _published_record(result: Result) -> dict[str, Any]:
+    return {
+        "table": result.table,
+        "network": network(result),
+        "train_scale": " + ".join(dict.fromkeys(member.train_scale for member in result.members)),
+        "test_scales": _test_scales(result),
+        "protocol": result.protocol,
+        "paper_top1": result.top1,
+        "paper_top5": result.top5,
+        "paper_top5_test": result.top5_test,
+    }
+
+
+def _test_scales(result: Result) -> list[int] | list[str]:
+    """The Qs, or those of each net where they differ."""
+    own = [member.scales for member in result.members]
+    return list(own[0]) if len(set(own)) == 1 else [",".join(map(str, scales)) for scales in own]
+
+
+def _others_table() -> Table:
+    columns = [
+        Column("Method", lambda r: r.method),
+        Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
+        Column("Top-1", lambda r: _figure(r.top1), right=True),
+        Column("Top-5", lambda r: _figure(r.top5), right=True),
+        Column("Top-5 test", lambda r: _figure(r.top5_test), right=True),
+    ]
+    notes = [_SOURCE, "GoogLeNet's top-5 is one figure for both sets. VGG's rows are of Tables 5 (E) and 6."]
+    return Table(f"{_TITLES[7]} (published)", TABLE_7, columns, columns, _other_record, notes)
+
+
+def _other_record(row: OtherResult) -> dict[str, Any]:
+    return {
+        "table": 7, "method": row.method, "nets": row.nets or "multiple", "paper_top1": row.top1,
+        "paper_top5": row.top5, "paper_top5_test": row.top5_test,
+    }  # fmt: skip
+
+
+def measured_table(number: int, rows: Sequence[Measured], about: Circumstances, place: str) -> Table:
+    """One table of errors with what is measured here; the paper's figures stand beside comparable ones alone."""
+    full = about.data.is_full_ilsvrc_val
+    what = _what(rows, about)
+    columns = [
+        *_result_columns(rows, lambda found: found.result),
+        Column("Top-1 here", lambda f: _measured_cell(f.row, 1)),
+        Column("Top-5 here", lambda f: _measured_cell(f.row, 5), optional=without_top5([f.row for f in rows if f.row])),
+        *(_paper_columns(rows, about) if full else []),
+    ]
+    return Table(
+        title=f"{_TITLES[number]} | {what} | error, %",
+        rows=rows,
+        terminal=columns,
+        markdown=columns,
+        record=lambda found: _measured_record(found, about),
+        notes=_measured_notes(number, rows, about, place),
+    )
+
+
+def measured_others_table(rows: Sequence[Measured], about: Circumstances, place: str) -> Table:
+    """Table 7: the paper's own rows with what is measured, the other publications beside comparable ones alone."""
+    full = about.data.is_full_ilsvrc_val
+    by_result = {found.result: found for found in rows}
+    shown = [row for row in TABLE_7 if full or row.method == "VGG"]
+
+    def here(row: OtherResult, k: int) -> str:
+        result = own_row(row)
+        return _measured_cell(by_result[result].row, k) if result else NONE
+
+    def beside(row: OtherResult) -> bool:
+        result = own_row(row)
+        return result is None or _is_comparable(by_result[result], about)
+
+    columns = [
+        Column("Method", lambda r: r.method),
+        Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
+        Column("Top-1 here", lambda r: here(r, 1)),
+        Column("Top-5 here", lambda r: here(r, 5), optional=without_top5([f.row for f in rows if f.row])),
+        *(
+            [Column("Published", lambda r: f"{_figure(r.top1)} / {_figure(r.top5)}" if beside(r) else NONE)]
+            if full
+            else []
+        ),
+        *(
+            [Column("Test, published", lambda r: _figure(r.top5_test) if beside(r) else NONE, right=True)]
+            if full
+            else []
+        ),
+    ]
+    found = [by_result[result] for row in shown if (result := own_row(row))]
+    records = {id(row): _measured_record(by_result[result], about) for row in shown if (result := own_row(row))}
+    return Table(
+        title=f"{_TITLES[7]} | {_what(found, about)} | error, %",
+        rows=shown,
+        terminal=columns,
+        markdown=columns,
+        record=lambda row: records.get(id(row), _other_record(row)) | {"table": 7, "method": row.method},
+        notes=[*([_TEST] if full else []), *_measured_notes(7, found, about, place)],
+    )
+
+
+def _what(rows: Sequence[Measured], about: Circumstances) -> str:
+    measured = [found.row for found in rows if found.row]
+    return data_title(about.data, measured[0]) if measured else data_name(about.data)
+
+
+def _is_comparable(found: Measured, about: Circumstances) -> bool:
+    """Whether the paper's figure may stand beside what is measured, or in place of what is not."""
+    return about.data.is_full_ilsvrc_val and (found.row is None or found.row.reference is not None)
+
+
+def _paper_columns(rows: Sequence[Measured], about: Circumstances) -> list[Column]:
+    def paper(found: Measured) -> str:
+        return f"{found.result.top1:.1f} / {found.result.top5:.1f}" if _is_comparable(found, about) else NONE
+
+    def test(found: Measured) -> str:
+        return _figure(found.result.top5_test) if _is_comparable(found, about) else NONE
+
+    return [
+        Column("Paper", paper),
+        Column("Difference", _difference),
+        Column("Test, paper", test, right=True, optional=True),
+        *([Column("Test, here", lambda f: NONE)] if any(found.result.top5_test for found in rows) else []),
+    ]
+
+
+def _measured_cell(row: Row | None, k: int) -> str:
+    if row is None or row.errors is None:
+        return "no weights" if k == 1 else NONE
+    return error_cell(row.errors.top1 if k == 1 else row.errors.top5)
+
+
+def _difference(found: Measured) -> str:
+    if found.row is None or found.row.errors is None or found.row.reference is None:
+        return NONE
+    errors, paper = found.row.errors, found.result
+    top1, top5 = errors.top1, errors.top5
+    agrees = abs(top1.percent - paper.top1) < 0.05 and top5 is not None and abs(top5.percent - paper.top5) < 0.05
+    return "agrees to the digit" if agrees else points_beside(errors, paper.top1, paper.top5, 2)
+
+
+def _measured_record(found: Measured, about: Circumstances) -> dict[str, Any]:
+    paper = _published_record(found.result)
+    if not _is_comparable(found, about):
+        paper |= {"paper_top1": None, "paper_top5": None, "paper_top5_test": None}
+    measured = error_record(found.row, about) if found.row else {"data": about.data.name, "top1_error": None}
+    return measured | paper | {"lacking": [f"{m.config} S={m.train_scale}" for m in found.lacking]}
+
+
+def _measured_notes(number: int, rows: Sequence[Measured], about: Circumstances, place: str) -> list[str]:
+    notes = []
+    if not about.data.is_full_ilsvrc_val:
+        notes.append(
+            "The paper's figures are for the whole ILSVRC-2012 val, and these are not: `vggbench reproduce --published "
+            f"{number}` prints them by themselves."
+        )
+    lacking = dict.fromkeys(member for found in rows for member in found.lacking)
+    for member in lacking:
+        notes.append(
+            f"{member.config} of S={member.train_scale}: no weights here{_whose(member)}; "
+            f"{training_command(member, place)}"
+        )
+    if number == 6 and about.data.is_full_ilsvrc_val:
+        notes.append(_TEST)
+    measured = [found.row for found in rows if found.row]
+    if about.data.is_full_ilsvrc_val and not all(row.reference for row in measured):
+        notes.append("Paper: - beside a row that is not of its width, classes, rescaling, precision or all its images.")
+    return notes + (made_notes(measured, about) if measured else [])
+
+
+def _whose(member: Member) -> str:
+    """Oxford's D and E are of S=256-512, all else nobody has released."""
+    public = released(CONFIGS[member.config], "oxford")
+    if public and str(public.train_scale) == member.train_scale:
+        return f", but {public.name} has been released"
+    return ", and nobody has released any"
+
+
+def checks_table(source: str, rows: Sequence[Check], about: Circumstances) -> Table:
+    """A publisher's nets by its own protocol, and whether that gives its own figures."""
+    measured = [check.row for check in rows if check.row]
+    what = data_title(about.data, measured[0]) if measured else data_name(about.data)
+    full = about.data.is_full_ilsvrc_val
+    columns = [
+        Column("Network", lambda c: c.released.name),
+        Column("Protocol", lambda c: f"{c.published.protocol}, Q={','.join(map(str, c.published.scales))}"),
+        Column("Top-1 here", lambda c: _measured_cell(c.row, 1)),
+        Column("Top-5 here", lambda c: _measured_cell(c.row, 5), optional=without_top5(measured)),
+        *([Column("Published", _stated), Column("Verdict", _verdict)] if full else []),
+    ]
+    notes = (
+        [f"Published: {', '.join(dict.fromkeys(check.published.how for check in rows))}."]
+        if full
+        else [f"No verdict: {source}'s figures are for the whole ILSVRC-2012 val, and this is not it."]
+    )
+    notes += [check.note for check in rows if check.note]
+    return Table(
+        title=f"{source}'s own protocol | {what} | error, %",
+        rows=rows,
+        terminal=columns,
+        markdown=columns,
+        record=lambda check: _check_record(check, about),
+        notes=notes + (made_notes(measured, about) if measured else []),
+    )
+
+
+def _stated(check: Check) -> str:
+    found = (check.published.top1, check.published.top5)
+    return " / ".join(NONE if value is None else f"{value:.{check.published.digits}f}" for value in found)
+
+
+def _verdict(check: Check) -> str:
+    if check.agrees is None:
+        return "does not compare" if check.row else NONE
+    if check.agrees:
+        return "agrees"
+    off = {f"top-{k}": (points, check.images_off(k)) for k in (1, 5) if (points := check.points(k)) is not None}
+    return "differs: " + ", ".join(
+        f"{name} {points:+.3f}" + ("" if images is None else f" ({images:+,} images)")
+        for name, (points, images) in off.items()
+    )
+
+
+def _check_record(check: Check, about: Circumstances) -> dict[str, Any]:
+    beside = check.agrees is not None
+    measured = error_record(check.row, about) if check.row else {"network": check.released.name, "top1_error": None}
+    return measured | {
+        "published_top1": check.published.top1 if beside else None,
+        "published_top5": check.published.top5 if beside else None,
+        "agrees": check.agrees,
+        "images_off": check.images_off(1),
+        "images_off_top5": check.images_off(5),
+    }
+
+
+def _figure(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1f}"

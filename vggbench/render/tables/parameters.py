@@ -1,0 +1,203 @@
+"""`vggbench params`: parameters, MACs and activations, per net and per layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vggbench.nets.cost import Architecture, Cost, LayerCost, cost, layers
+from vggbench.paper.published import PARAMETERS_MILLIONS
+from vggbench.render.tables.table import NONE, Column, Note, Table
+
+_FC_LAYERS = 3
+_COUNTING = "Bias, ReLU, pooling, LRN not counted."
+
+
+@dataclass(frozen=True)
+class _LayerRow:
+    architecture: Architecture
+    scale: int
+    layer: LayerCost
+
+
+@dataclass(frozen=True)
+class _Row:
+    architecture: Architecture
+    scale: int
+    cost: Cost
+
+    @property
+    def is_paper(self) -> bool:
+        return (
+            self.architecture.width == 1
+            and self.architecture.classes == 1000
+            and not self.architecture.config.batch_norm
+        )
+
+    @property
+    def layer_counts(self) -> str:
+        return f"{len(self.architecture.config.convs)}+{_FC_LAYERS}"
+
+    @property
+    def paper(self) -> str:
+        return str(PARAMETERS_MILLIONS[self.architecture.config.name]) if self.is_paper else NONE
+
+
+def parameters_table(nets: Sequence[Architecture], scales: Sequence[int]) -> Table:
+    """One row per net and input size Q x Q."""
+    rows = [_Row(net, scale, cost(net, scale, scale)) for net in nets for scale in scales]
+    return Table(
+        title=f"VGG configurations | {_what(nets[0], scales)}",
+        rows=rows,
+        terminal=_columns(several=len(scales) > 1),
+        markdown=_markdown_columns(several=len(scales) > 1),
+        record=_record,
+        notes=_notes(nets),
+    )
+
+
+def layers_table(nets: Sequence[Architecture], scales: Sequence[int]) -> Table:
+    """One row per layer of each net at each input size Q x Q."""
+    rows = [_LayerRow(net, scale, layer) for net in nets for scale in scales for layer in layers(net, scale, scale)]
+    totals = [(net.config.name, scale, cost(net, scale, scale)) for net in nets for scale in scales]
+    columns = _layer_columns(several=len(totals) > 1)
+    return Table(
+        title=f"Layer by layer | {_what(nets[0], scales)}",
+        rows=rows,
+        terminal=columns,
+        markdown=columns,
+        record=_layer_record,
+        notes=[
+            *(f"{name}, Q={scale}: {total.parameters} parameters, {total.macs} MACs." for name, scale, total in totals),
+            Note("1 MAC = 2 FLOPs.", ("MACs",)),
+            Note(_COUNTING, ("Parameters", "MACs"), same_line=True),
+            Note("Field: the receptive field, in input pixels.", ("Field",), same_line=True),
+            Note("Stride: in input pixels.", ("Stride",), same_line=True),
+            "Three 3x3 layers see 7x7 with 27 C^2 weights; one 7x7 layer has 49 C^2 (paper, 2.3).",
+        ],
+    )
+
+
+def _what(net: Architecture, scales: Sequence[int]) -> str:
+    size = f"3x{scales[0]}x{scales[0]}" if len(scales) == 1 else "3xQxQ"
+    return f"input {size}, {net.classes} {'class' if net.classes == 1 else 'classes'}, one view"
+
+
+def _notes(nets: Sequence[Architecture]) -> list[str | Note]:
+    net = nets[0]
+    notes: list[str | Note] = [
+        Note(
+            'GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".',
+            ("GFLOPs", "GFLOPs (2 x MACs)"),
+        ),
+        _COUNTING,
+        Note("Paper: Table 2.", ("Paper", "Paper (M)"), same_line=True),
+        Note("MiB: float32.", ("MiB", "Size (MiB)"), same_line=True),
+    ]
+    if any(net.config.batch_norm for net in nets):
+        notes.append("Nor is batch normalisation, whose two parameters a channel are; the paper has none.")
+    if net.width != 1:
+        notes.append(f"Width: {net.width:g} of the paper's channels.")
+    if net.width != 1 or net.classes != 1000:
+        notes.append("No column Paper: its Table 2 is for width 1 and 1000 classes.")
+    return notes
+
+
+def _columns(*, several: bool) -> list[Column]:
+    millions = 1e6
+    columns = [
+        Column("Net", lambda r: r.architecture.config.name),
+        Column("Known as", lambda r: r.architecture.config.known_as or NONE, spare=True),
+        Column("Layers", lambda r: r.layer_counts, right=True),
+        Column("Params M", lambda r: f"{r.cost.parameters / millions:.2f}", right=True),
+        Column("Paper", lambda r: r.paper, right=True, optional=True),
+        Column("Conv M", lambda r: f"{r.cost.conv_parameters / millions:.2f}", right=True, spare=True),
+        Column("FC M", lambda r: f"{r.cost.fc_parameters / millions:.2f}", right=True, spare=True),
+        Column("MiB", lambda r: f"{r.cost.mib:.1f}", right=True, spare=True),
+        Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
+        Column("GFLOPs", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
+    ]
+    if several:  # make room at 80 columns
+        columns = [column for column in columns if column.heading not in ("Known as", "MiB", "Layers")]
+        columns.insert(1, Column("Q", lambda r: str(r.scale), right=True))
+        columns.append(Column("Map", lambda r: str(r.cost.positions), right=True))
+    return columns
+
+
+def _markdown_columns(*, several: bool) -> list[Column]:
+    columns = [
+        Column("Network", lambda r: r.architecture.config.name),
+        Column("Known as", lambda r: r.architecture.config.known_as or NONE),
+        Column("Conv + FC layers", lambda r: r.layer_counts, right=True),
+        Column("Parameters", lambda r: str(r.cost.parameters), right=True),
+        Column("Params (M)", lambda r: f"{r.cost.parameters / 1e6:.2f}", right=True),
+        Column("Paper (M)", lambda r: r.paper, right=True, optional=True),
+        Column("Conv (M)", lambda r: f"{r.cost.conv_parameters / 1e6:.2f}", right=True),
+        Column("FC (M)", lambda r: f"{r.cost.fc_parameters / 1e6:.2f}", right=True),
+        Column("Size (MiB)", lambda r: f"{r.cost.mib:.1f}", right=True),
+        Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
+        Column("GFLOPs (2 x MACs)", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
+        Column("Activations (M)", lambda r: f"{r.cost.activations / 1e6:.2f}", right=True),
+    ]
+    if several:
+        columns.insert(1, Column("Q", lambda r: str(r.scale), right=True))
+        columns.append(Column("Positions", lambda r: str(r.cost.positions), right=True))
+    return columns
+
+
+def _record(row: _Row) -> dict[str, Any]:
+    return {
+        "network": row.architecture.config.name,
+        "known_as": row.architecture.config.known_as,
+        "width": row.architecture.width,
+        "classes": row.architecture.classes,
+        "input": row.scale,
+        "conv_layers": len(row.architecture.config.convs),
+        "fc_layers": _FC_LAYERS,
+        "parameters": row.cost.parameters,
+        "paper_parameters_millions": PARAMETERS_MILLIONS[row.architecture.config.name] if row.is_paper else None,
+        "conv_parameters": row.cost.conv_parameters,
+        "fc_parameters": row.cost.fc_parameters,
+        "bytes": 4 * row.cost.parameters,
+        "macs": row.cost.macs,
+        "flops": 2 * row.cost.macs,
+        "activations": row.cost.activations,
+        "positions": row.cost.positions,
+    }
+
+
+def _layer_columns(*, several: bool) -> list[Column]:
+    which = [Column("Net", lambda r: r.architecture.config.name), Column("Q", lambda r: str(r.scale), right=True)]
+    return [
+        *(which if several else []),
+        Column("Layer", lambda r: r.layer.name),
+        Column("Output", lambda r: f"{r.layer.channels}x{r.layer.height}x{r.layer.width}", right=True),
+        Column("Field", lambda r: str(r.layer.receptive_field), right=True),
+        Column("Stride", lambda r: str(r.layer.stride), right=True, from_width=100 if several else 0, spare=True),
+        Column("Parameters", lambda r: str(r.layer.parameters or NONE), right=True),
+        Column("MACs", lambda r: str(r.layer.macs or NONE), right=True),
+        Column(
+            "Activations",
+            lambda r: str(r.layer.activations or NONE),
+            right=True,
+            from_width=100 if several else 0,
+            spare=True,
+        ),
+    ]
+
+
+def _layer_record(row: _LayerRow) -> dict[str, Any]:
+    layer = row.layer
+    return {
+        "network": row.architecture.config.name,
+        "input": row.scale,
+        "layer": layer.name,
+        "kind": layer.kind,
+        "channels": layer.channels,
+        "height": layer.height,
+        "width": layer.width,
+        "receptive_field": layer.receptive_field,
+        "stride": layer.stride,
+        "parameters": layer.parameters,
+        "macs": layer.macs,
+        "activations": layer.activations,
+    }

@@ -1,0 +1,93 @@
+"""The table of `predict`: the most probable classes of each image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vggbench.render.tables.table import Column, Table
+from vggbench.studies.prediction import Prediction, Predictor, name_of
+
+_KEYS = (
+    "image", "rank", "class", "name", "probability", "network", "weights_hash", "protocol", "test_scales", "input",
+    "rescale", "precision",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One of an image's most probable classes, as the model names it and in words."""
+
+    image: str
+    rank: int
+    own: str
+    words: str
+    probability: float
+
+
+def prediction_table(predictor: Predictor, rows: Sequence[Guess]) -> Table:
+    """The guesses of all images; those without a posterior are left to the caller to name."""
+    how = _how(predictor)
+    wnids = any(row.own != row.words for row in rows)
+    model = predictor.model
+    return Table(
+        title=f"{model.name}{' (SAMPLE: drawn pictures alone)' if model.name.endswith('@sample') else ''} | {how}",
+        rows=rows,
+        terminal=[
+            Column("Image", lambda r: r.image if r.rank == 1 else "", folds=True),
+            Column("Class", lambda r: r.words, folds=True),
+            *([Column("WordNet", lambda r: r.own, from_width=100)] if wnids else []),
+            Column("%", lambda r: f"{100 * r.probability:.1f}", right=True),
+        ],
+        markdown=[
+            Column("Image", lambda r: r.image),
+            Column("Rank", lambda r: str(r.rank), right=True),
+            Column("Class", lambda r: r.own),
+            *([Column("Name", lambda r: r.words)] if wnids else []),
+            Column("Probability (%)", lambda r: f"{100 * r.probability:.2f}", right=True),
+        ],
+        record=lambda row: _record(row, predictor),
+        notes=[
+            f"{model.input}{_pooling(predictor)}, {predictor.settings.rescale}, {predictor.settings.precision}",
+            f"weights {model.weights_hash[:8]}, S {model.train_scale or 'unknown'}",
+        ],
+        keys=_KEYS,
+    )
+
+
+def guesses(predictor: Predictor, prediction: Prediction, count: int) -> list[Guess]:
+    """The most probable classes of one image; none where it has no posterior."""
+    if prediction.posterior is None:
+        return []
+    return [
+        Guess(prediction.image.id, rank + 1, *name_of(predictor.model, place), float(prediction.posterior[place]))
+        for rank, place in enumerate(prediction.top(count))
+    ]
+
+
+def _record(row: Guess, predictor: Predictor) -> dict[str, Any]:
+    model = predictor.model
+    return {
+        "image": row.image,
+        "rank": row.rank,
+        "class": row.own,
+        "name": row.words,
+        "probability": row.probability,
+        "network": model.name,
+        "weights_hash": model.weights_hash,
+        "protocol": "+".join(str(protocol) for protocol in predictor.scales),
+        "test_scales": sorted({scale for scales in predictor.scales.values() for scale in scales}),
+        "input": f"{model.input}{_pooling(predictor)}",
+        "rescale": str(predictor.settings.rescale),
+        "precision": predictor.settings.precision,
+    }
+
+
+def _how(predictor: Predictor) -> str:
+    return " + ".join(
+        f"{protocol} at Q={','.join(str(scale) for scale in scales)}" for protocol, scales in predictor.scales.items()
+    )
+
+
+def _pooling(predictor: Predictor) -> str:
+    net = predictor.model.architecture
+    return f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""

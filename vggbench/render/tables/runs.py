@@ -1,0 +1,162 @@
+"""`vggbench runs`: what the store holds, and one run in full."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vggbench.metrics import ErrorRate
+from vggbench.render.tables.cells import duration, percent
+from vggbench.render.tables.notes import NO_TOP5
+from vggbench.render.tables.table import NONE, Column, Table
+from vggbench.store.stored import StoredRun
+
+_KEYS = (
+    "run", "model", "data", "protocol", "scale", "images", "images_total", "unreadable", "complete", "top1_error",
+    "top5_error", "changed", "bytes", "signature",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Row:
+    run: StoredRun
+    top1: ErrorRate | None
+    top5: ErrorRate | None
+
+
+@dataclass(frozen=True)
+class _Fact:
+    name: str
+    value: str
+
+
+def runs_table(root: Path, runs: Sequence[StoredRun], now: float | None = None) -> Table:
+    """One row a run, the newest last; errors are by the labels at the time of the run, of the images so far."""
+    rows = []
+    for run in sorted(runs, key=lambda run: (run.changed, run.title)):
+        errors = run.errors
+        rows.append(_Row(run, errors.top1 if errors else None, errors.top5 if errors else None))
+    size = sum(run.size for run in runs)
+    since = partial(_age, now=time.time() if now is None else now)
+    columns = [
+        Column("Run", lambda r: _hash(r.run)),
+        Column("Model", lambda r: r.run.job.model.name, folds=True),
+        Column("Data", lambda r: _data(r.run), folds=True, spare=True),
+        Column("Protocol", lambda r: str(r.run.job.protocol)),
+        Column("Q", lambda r: str(r.run.job.scale), right=True),
+        Column("Images", lambda r: _images(r.run), right=True),
+        Column("Top-1", lambda r: percent(r.top1), right=True),
+        Column("Top-5", lambda r: percent(r.top5), right=True, optional=True),
+        Column("Age", lambda r: since(r.run), right=True, spare=True),
+        Column("Size", lambda r: _megabytes(r.run.size), right=True, spare=True),
+    ]
+    return Table(
+        title=f"{root}/ | {len(runs)} run{'' if len(runs) == 1 else 's'}, {_megabytes(size)} | error, %",
+        rows=rows,
+        terminal=columns,
+        markdown=[Column("Name", lambda r: r.run.title), *columns[1:]],
+        record=_record,
+        notes=_notes(rows),
+        keys=_KEYS,
+    )
+
+
+def run_table(run: StoredRun) -> Table:
+    """All that a run's record says."""
+    return Table(
+        title=run.title,
+        rows=[_Fact(*fact) for fact in _facts(run)],
+        terminal=[Column("", lambda f: f.name), Column("", lambda f: f.value, folds=True)],
+        markdown=[Column("Fact", lambda f: f.name), Column("Value", lambda f: f.value)],
+        record=lambda fact: {"fact": fact.name, "value": fact.value},
+        notes=[],
+    )
+
+
+def _facts(run: StoredRun) -> list[tuple[str, str]]:
+    signature, errors, model = run.signature, run.errors, run.job.model
+    facts = [
+        ("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
+        ("Loaded from", str(run.about.get("spec") or NONE)),
+        ("Input", f"{model.input.in_full()}, {'ceil' if signature['input']['ceil_pool'] else 'floor'} pooling"),
+        ("Protocol", f"{run.job.protocol} at Q={run.job.scale}"),
+        ("Rescaling", ", ".join(f"{name} {value}" for name, value in signature["rescale"].items())),
+        ("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
+        ("Images", f"{_images(run)}{_left(run)}"),
+        ("Top-1 error", _with_interval(errors.top1) if errors else NONE),
+        *([("Top-5 error", _with_interval(errors.top5))] if errors and errors.top5 else []),
+        ("Size", _megabytes(run.size)),
+    ]
+    facts += [("Unreadable", f"{image} {why}") for image, why in list(run.unreadable.items())[:20]]
+    facts += [("Damaged", str(path)) for path in run.damaged]
+    for entry in run.provenance:
+        made = ", ".join(f"{name} {value}" for name, value in entry.items() if name != "seconds" and value is not None)
+        facts.append(("Computed", f"{made}, in {duration(entry['seconds'])}"))
+    return facts
+
+
+def _notes(rows: Sequence[_Row]) -> list[str]:
+    notes = ["Errors by the labels at the time of each run, over the images it has; a table of eval takes today's."]
+    if any(not row.run.is_finished for row in rows):
+        notes.append("Not all images done: `vggbench runs --finish` carries on.")
+    if any(row.top1 and not row.top5 for row in rows):
+        notes.append(NO_TOP5)
+    return notes
+
+
+def _record(row: _Row) -> dict[str, Any]:
+    run = row.run
+    return {
+        "run": run.title,
+        "model": run.job.model.name,
+        "data": _data(run),
+        "protocol": str(run.job.protocol),
+        "scale": run.job.scale,
+        "images": run.done - len(run.unreadable),
+        "images_total": run.total,
+        "unreadable": len(run.unreadable),
+        "complete": run.is_finished,
+        "top1_error": row.top1.percent if row.top1 else None,
+        "top5_error": row.top5.percent if row.top5 else None,
+        "changed": run.changed,
+        "bytes": run.size,
+        "signature": run.title.rpartition("-")[2],
+    }
+
+
+def _hash(run: StoredRun) -> str:
+    return run.title.rpartition("-")[2]
+
+
+def _data(run: StoredRun) -> str:
+    name = str(run.about.get("data", NONE))
+    return name.replace("sample", "SAMPLE", 1) if run.about.get("is_sample") else name
+
+
+def _images(run: StoredRun) -> str:
+    read = run.done - len(run.unreadable)
+    return f"{read:,}" if read == run.total else f"{read:,}/{run.total:,}"
+
+
+def _left(run: StoredRun) -> str:
+    unreadable = f", {len(run.unreadable)} unreadable" if run.unreadable else ""
+    return unreadable + ("" if run.is_finished else f", {run.total - run.done:,} to compute")
+
+
+def _with_interval(rate: ErrorRate) -> str:
+    low, high = rate.interval
+    return f"{rate.percent:.2f} %, 95% Wilson {low:.2f}-{high:.2f}, {rate.wrong:,} of {rate.images:,} images"
+
+
+def _megabytes(size: int) -> str:
+    if size < 1e6:
+        return f"{size / 1e3:.0f} kB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _age(run: StoredRun, now: float) -> str:
+    seconds = max(0.0, now - run.changed)
+    days = seconds / 86_400
+    return f"{days:.0f} days" if days >= 2 else duration(seconds)

@@ -1,0 +1,1 @@
+"""Everything that a table prints, computed from stored posteriors: errors, pairs, tests, fusions."""

@@ -1,0 +1,195 @@
+"""From stored runs to the rows of a table: which runs make a row, its errors, its cost, its reference."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vggbench.data import DataSet
+from vggbench.evaluation.jobs import Settings
+from vggbench.images.preprocessing import Rescale
+from vggbench.metrics import Errors
+from vggbench.nets.cost import Architecture, cost, mean_macs
+from vggbench.paper.configs import Config
+from vggbench.paper.protocols import Protocol, TrainScale
+from vggbench.paper.published import Member, published
+from vggbench.results.judging import ORIGINAL, GroundTruth
+from vggbench.results.lines import Line, Paired, Part
+from vggbench.store.posteriors import Scores
+from vggbench.weights.load import Model
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published figure for exactly this row, errors in percent."""
+
+    top1: float
+    top5: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One protocol of one model on one data set; errors None where there are no weights."""
+
+    network: str
+    models: tuple[Model, ...]
+    protocol: str
+    scales: tuple[int, ...]
+    train_scale: str | None
+    views: int
+    parameters: int | None
+    macs: float | None
+    images: int = 0
+    """Images that were evaluated; `errors` says how many of them count."""
+    skipped: int = 0
+    errors: Errors | None = None
+    labels: str = ORIGINAL.name
+    blacklisted: int = 0
+    """Evaluated images that were to be left out."""
+    doubtful: Mapping[str, str] = field(default_factory=dict)
+    """Images that were decoded although libjpeg complained, and of what."""
+    reference: Reference | None = None
+    config: str | None = None
+    note: str | None = None
+    run_hashes: tuple[str, ...] = ()
+    backend: str | None = None
+    rescale: str | None = None
+    """How its images were rescaled."""
+    images_per_second: float | None = None
+    """Over the forward passes, as they were run; sharing of work shows here."""
+    against: Paired | None = None
+    """This row beside the one that the table compares with, by the same ground truth."""
+
+
+def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
+    """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
+    (found,) = truth.ranks([scores], data, model)
+    return Errors.of(found, model.classes)
+
+
+def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIGINAL) -> Row:
+    """Measure one row."""
+    models = line.models
+    train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
+    known = [scale for scale in train_scales if scale]
+    skipped = len({image for part in line.parts for image in part.run.unreadable})
+    return Row(
+        network=_fused_name(models, line.shares),
+        models=models,
+        protocol=line.protocol,
+        scales=line.own_scales,
+        train_scale=_joined(known) if len(known) == len(models) else None,
+        views=sum(part.job.protocol.view_count for part in line.parts),
+        parameters=_sum([cost(model.architecture).parameters if model.architecture else None for model in models]),
+        macs=_sum([_part_macs(part) for part in line.parts]),
+        images=len(line.scores.images),
+        skipped=skipped,
+        errors=Errors.of(line.ranks(data, truth), models[0].classes),
+        labels=truth.name,
+        blacklisted=len(truth.left_out & set(line.scores.images)),
+        doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},
+        reference=_reference(line, data, settings) if truth.is_original and not line.shares else None,
+        config="+".join(model.architecture.config.name if model.architecture else "other" for model in models),
+        backend=" + ".join(dict.fromkeys(str(part.run.signature["backend"]) for part in line.parts)),
+        run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
+        rescale="; ".join(dict.fromkeys(str(part.job.rescale or settings.rescale) for part in line.parts)),
+        images_per_second=_images_per_second(line),
+    )
+
+
+def unmeasured_row(
+    config: Config,
+    name: str,
+    protocols: Sequence[Protocol],
+    scales: tuple[int, ...],
+    train_scale: TrainScale | None,
+    sizes: Sequence[tuple[int, int]],
+    note: str,
+    reference: Reference | None,
+) -> Row:
+    """The row of a net that has no weights: its parameters and cost at the paper's width, and what to do."""
+    net = Architecture(config)
+    return Row(
+        network=name,
+        models=(),
+        protocol="+".join(str(protocol) for protocol in protocols),
+        scales=scales,
+        train_scale=str(train_scale) if train_scale else None,
+        views=sum(protocol.view_count for protocol in protocols) * len(scales),
+        parameters=cost(net).parameters,
+        macs=sum(_mean_macs(net, protocol, scale, sizes) for protocol in protocols for scale in scales),
+        reference=reference,
+        config=config.name,
+        note=note,
+    )
+
+
+def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | None:
+    """The paper's figure for these nets, S, Qs and protocol."""
+    found = published(protocol, members)
+    return Reference(found.top1, found.top5, f"paper, Table {found.table}") if found else None
+
+
+def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
+    """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
+    if any(part.job.rescale or part.job.model.altered for part in line.parts):
+        return None
+    if settings.rescale != Rescale() or settings.precision not in ("fp32", "tf32"):
+        return None
+    if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
+        return None
+    if not all(_is_the_papers(model.architecture) for model in line.models):
+        return None
+    members = tuple(
+        Member(model.architecture.config.name, str(model.train_scale), line.scales(model))
+        for model in line.models
+        if model.architecture
+    )
+    return paper_reference(line.protocol, members) or _publishers_reference(line)
+
+
+def _is_the_papers(net: Architecture | None) -> bool:
+    return net is not None and net.width == 1 and net.classes == 1000
+
+
+def _publishers_reference(line: Line) -> Reference | None:
+    released = line.models[0].released
+    if len(line.models) > 1 or released is None or released.digest is None:  # without a hash it may be any file
+        return None
+    for figure in released.published:
+        if (figure.protocol, figure.scales) == (line.protocol, line.own_scales) and figure.top1 is not None:
+            return Reference(figure.top1, figure.top5, f"{released.source}, {figure.how}")
+    return None
+
+
+def _part_macs(part: Part) -> float | None:
+    net, how = part.job.model.architecture, part.job.rescale
+    sizes = [(1, 1)] if how and how.square else part.run.sizes()
+    return _mean_macs(net, part.job.protocol, part.job.scale, sizes) if net else None
+
+
+def _mean_macs(net: Architecture, protocol: Protocol, scale: int, sizes: Sequence[tuple[int, int]]) -> float:
+    counted = Counter(sizes)
+    total = sum(mean_macs(net, protocol, scale, [size]) * count for size, count in counted.items())
+    return total / len(sizes)
+
+
+def _images_per_second(line: Line) -> float | None:
+    seconds = sum(entry.get("seconds", 0.0) for part in line.parts for entry in part.run.provenance)
+    return len(line.scores.images) / seconds if seconds else None
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """The sum, or None where one is unknown."""
+    return None if any(value is None for value in values) else sum(values)
+
+
+def _fused_name(models: Sequence[Model], shares: Sequence[float] | None) -> str:
+    if shares is None:
+        return " + ".join(model.name for model in models)
+    return " + ".join(f"{share:g} {model.name}" for share, model in zip(shares, models, strict=True))
+
+
+def _joined(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else " + ".join(values)

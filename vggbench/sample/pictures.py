@@ -1,0 +1,117 @@
+"""The built-in sample: drawn pictures of twelve classes, for trying everything without ImageNet."""
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vggbench.cache import cache_folder
+from vggbench.errors import DataError, UsageError
+from vggbench.sample.drawing import KINDS, draw
+
+NETS = Path(__file__).parent / "nets"
+"""The six small nets, a file each."""
+SAMPLE = "sample"
+"""The built-in pictures that evaluations see; `sample-heldout` and so on are its other splits."""
+VERSION = 1
+"""Raised whenever the pictures change, so that old ones are not taken for new ones."""
+
+SPLITS = {"train": 200, "dev": 20, "val": 40, "heldout": 200}
+"""Pictures of each class: `dev` steers training, `val` is what evaluations see and no training step may."""
+
+_NAMES = [f"{SAMPLE}-{split}" for split in SPLITS]
+_SEEDS = {"train": 1, "dev": 2, "val": 3, "heldout": 4}
+
+
+def sample_split(name: str) -> str | None:
+    """The split that `sample` or `sample-SPLIT` names; None for any other name. Raises UsageError."""
+    if name == SAMPLE:
+        return "val"
+    sample, dash, split = name.partition("-")
+    if sample != SAMPLE or not dash:
+        return None
+    if split not in SPLITS:
+        raise UsageError(f"The sample has no split {split!r}: expected {SAMPLE} or {', '.join(_NAMES)}.")
+    return split
+
+
+def sample_folder(split: str = "val") -> Path:
+    """The folder of one split, one folder per class; drawn on first use. Raises DataError."""
+    folder = cache_folder() / f"sample-{VERSION}" / split
+    if not folder.exists():
+        try:
+            _draw_split(split, folder)
+        except OSError as error:
+            raise DataError(
+                f"The sample's pictures cannot be drawn into {folder} ({error.strerror}): expected a folder that "
+                "this user may write. Name another in $VGGBENCH_CACHE."
+            ) from error
+    return folder
+
+
+def encoded(split: str, kind: int, number: int) -> bytes:
+    """One picture of the sample as the bytes of a JPEG file."""
+    picture, quality = draw(KINDS[kind], (VERSION, _SEEDS[split], kind, number))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def contact_sheet(path: Path) -> None:
+    """Write one picture with two of each class, by name."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    columns, cell, line = 6, 168, 22
+    rows = -(-len(KINDS) // columns)
+    sheet = Image.new("RGB", (columns * cell, rows * (2 * cell + line)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for index, kind in enumerate(KINDS):
+        left, top = index % columns * cell, index // columns * (2 * cell + line)
+        for number in range(2):
+            picture = Image.open(io.BytesIO(encoded("val", index, number)))
+            picture.thumbnail((cell - 6, cell - 6), Image.Resampling.LANCZOS)
+            middle = (left + (cell - picture.width) // 2, top + number * cell + (cell - picture.height) // 2)
+            sheet.paste(picture, middle)
+        pen.text((left + cell // 2, top + 2 * cell + line // 2 - 2), kind.name, fill="black", font=font, anchor="mm")
+    sheet.save(path, quality=90)
+
+
+def _draw_split(split: str, folder: Path) -> None:
+    """Draw into a folder beside the final one, and rename it when it is whole."""
+    partial = folder.with_name(f".{split}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for kind in KINDS:
+        (partial / kind.name).mkdir(parents=True)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and NumPy let go of the interpreter's lock
+            for place, jpeg in _with_progress(pool.map(_draw_one, _places(split)), split):
+                (partial / place).write_bytes(jpeg)
+        if not folder.exists():  # another process may have been faster
+            partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _places(split: str) -> list[tuple[str, int, int]]:
+    return [(split, kind, number) for number in range(SPLITS[split]) for kind in range(len(KINDS))]
+
+
+def _draw_one(place: tuple[str, int, int]) -> tuple[str, bytes]:
+    split, kind, number = place
+    name = f"sample_{split}_{number * len(KINDS) + kind + 1:05d}.JPEG"
+    return f"{KINDS[kind].name}/{name}", encoded(split, kind, number)
+
+
+def _with_progress(drawn: Iterator[tuple[str, bytes]], split: str) -> Iterator[tuple[str, bytes]]:
+    from rich.console import Console
+    from rich.progress import track
+
+    total = SPLITS[split] * len(KINDS)
+    if not sys.stderr.isatty():
+        print(f"Drawing the sample's {total} {split} pictures, once.", file=sys.stderr, flush=True)
+        return drawn
+    console = Console(stderr=True)
+    return iter(track(drawn, f"Drawing {total} {split} pictures, once", total, console=console, transient=True))

@@ -1,0 +1,1 @@
+"""Questions that take an evaluation to answer, each one file."""

@@ -1,0 +1,205 @@
+"""Why one net scores differently from tool to tool: the same weights under single changes from the paper's recipe."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.plan import Plan
+from vggbench.images.preprocessing import Input, Rescale
+from vggbench.nets.cost import Architecture
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import MODERN_SCALE, Protocol, resolve_scales
+from vggbench.results.judging import ORIGINAL
+from vggbench.results.lines import Line, Part, paired, rank_together
+from vggbench.results.rows import Row, row
+from vggbench.weights.fit import frozen
+from vggbench.weights.load import Model
+from vggbench.weights.released import RELEASED, Published
+
+DENSE = Protocol("dense")
+TEST_SCALE = "test scale"
+_CAFFES_RESIZE, _NEARLY_WHOLE = 256, 227
+
+
+@dataclass(frozen=True)
+class Change:
+    """One departure from the paper's recipe; `apply` gives its job, or None where a model has nothing to change."""
+
+    name: str
+    what: str
+    apply: Callable[[Job], Job | None]
+    costly: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a toolkit takes one view; `source` names its released weights, whose published figure it stands beside."""
+
+    name: str
+    what: str
+    apply: Callable[[Job], Job]
+    source: str | None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What was changed, the job, and its row, which is compared with the recipe's on the same images."""
+
+    name: str
+    what: str
+    job: Job
+    row: Row
+    published: tuple[Published, str] | None = None
+
+
+def _at(scale: int) -> Callable[[Job], Job | None]:
+    return lambda job: replace(job, scale=scale) if job.scale != scale else None
+
+
+def _by(name: Literal["center", "tencrop", "multicrop"], scale: int | None = None) -> Callable[[Job], Job | None]:
+    return lambda job: replace(job, protocol=Protocol(name), scale=scale or job.scale)
+
+
+def _rescaled(how: Rescale) -> Callable[[Job], Job | None]:
+    return lambda job: replace(job, rescale=how)
+
+
+def _single_view(scale: int, how: Rescale | None = None) -> Callable[[Job], Job]:
+    return lambda job: replace(job, protocol=Protocol("center"), scale=scale, rescale=how)
+
+
+def _input(change: Callable[[Input], Input], name: str) -> Callable[[Job], Job | None]:
+    return lambda job: replace(job, model=_altered(job.model, name, input=change(job.model.input)))
+
+
+def _altered(model: Model, how: str, **changes: Any) -> Model:
+    return replace(model, name=f"{model.name} ({how})", altered=True, **changes)
+
+
+def _swapped(given: Input) -> Input:
+    """The other channel order under the same statistics."""
+    return replace(given, channels="RGB" if given.channels == "BGR" else "BGR")
+
+
+def _mean_reversed(given: Input) -> Input:
+    one, two, three = given.mean
+    return replace(given, mean=(three, two, one))
+
+
+def _other_range(given: Input) -> Input:
+    """Values 255 times too small or, where 0-1 is right, too large: mean and all."""
+    factor = 1 / 255 if given.range == 255 else 255.0
+    one, two, three = (value * factor for value in given.mean)
+    return replace(given, range=1 if given.range == 255 else 255, mean=(one, two, three))
+
+
+def _other_pooling(job: Job) -> Job | None:
+    """The same tensors in a net that rounds pooled sizes the other way."""
+    network, net = job.model.module, job.model.architecture
+    if not isinstance(network, VGG) or net is None:
+        return None
+    with torch.device("meta"):
+        other = VGG(network.config, network.classes, network.width, ceil_pool=not network.ceil_pool)
+    other.load_state_dict(network.state_dict(), assign=True)
+    way = "ceil" if other.ceil_pool else "floor"
+    turned = Architecture(net.config, net.classes, net.width, other.ceil_pool)
+    return replace(job, model=_altered(job.model, way, module=frozen(other), architecture=turned))
+
+
+CHANGES: tuple[Change, ...] = (
+    Change("centre, Q=256", "the central 224 x 224 alone, as torchvision and timm", _by("center", MODERN_SCALE)),
+    Change("centre crop", "the central 224 x 224 alone, same Q", _by("center")),
+    Change("ten crops", "corners, centre, mirrors, same Q", _by("tencrop")),
+    Change("multi-crop", "50 views, same Q", _by("multicrop"), costly=True),
+    Change("Q=256", TEST_SCALE, _at(256)),
+    Change("Q=384", TEST_SCALE, _at(384)),
+    Change("Q=512", TEST_SCALE, _at(512)),
+    Change("no mirror", "one view less", lambda job: replace(job, protocol=replace(job.protocol, mirror=False))),
+    Change("bicubic", "filter of the rescaling", _rescaled(Rescale("bicubic"))),
+    Change("no antialias", "bilinear samples alone, as OpenCV", _rescaled(Rescale(antialias=False))),
+    Change("warped", "to a square of Q x Q, proportions lost", _rescaled(Rescale(square=True))),
+    Change("227, centre 224", "shorter side 227, so that the crop is nearly the image", _by("center", _NEARLY_WHOLE)),
+    Change("channels swapped", "RGB for BGR, or BGR for RGB; same mean", _input(_swapped, "channels swapped")),
+    Change("mean reversed", "the mean of red from blue, of blue from red", _input(_mean_reversed, "mean reversed")),
+    Change("scale of 255", "pixels 0-1 for 0-255 or the reverse, mean alike", _input(_other_range, "scale of 255")),
+    Change("pooling", "floor for ceil, or ceil for floor", _other_pooling),
+    Change(
+        "softmax first", "posteriors of positions averaged, not scores",
+        lambda job: replace(job, protocol=replace(job.protocol, softmax_first=True)),
+    ),
+)  # fmt: skip
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe("torchvision", "shorter side 256, bilinear, centre 224", _single_view(256), "torchvision"),
+    Recipe("timm", "crop_pct 0.875: as torchvision, bilinear", _single_view(256), "timm"),
+    Recipe("MatConvNet", "shorter side 256, border 32, bilinear, centre 224", _single_view(256), "matconvnet"),
+    Recipe(
+        "Keras", "warped to 224 x 224 by nearest neighbour, load_img's default",
+        _single_view(CROP, Rescale("nearest", square=True)), None,
+    ),
+    Recipe(
+        "Caffe", "warped to 256 x 256, centre 224",
+        _single_view(_CAFFES_RESIZE, Rescale(antialias=False, square=True)), None,
+    ),
+)  # fmt: skip
+"""What each toolkit's code or documentation does with an image; how a published figure was made is not always said.
+Keras states errors of a single centre crop, which is not what its `load_img` makes: its row stands beside none."""
+
+
+def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
+    """Name, explanation and job of each row, the paper's recipe first; a job stands there once."""
+    (scale,) = resolve_scales((), model.train_scale)
+    base = Job(model, DENSE, scale)
+    found: list[tuple[str, str, Job]] = [("paper's recipe", f"dense at Q={scale}, with the mirror", base)]
+    if recipes:
+        return found + [(recipe.name, recipe.what, recipe.apply(base)) for recipe in RECIPES]
+    for change in CHANGES:
+        job = change.apply(base) if costly or not change.costly else None
+        if job is not None and all(job != other for _, _, other in found):
+            found.append((change.name, change.what, job))
+    return found
+
+
+def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]], settings: Settings) -> list[Explained]:
+    """Measure the rows of a finished plan of their jobs, in their order; the first is what the others depart from."""
+    parts = [Part(job, plan.run_of(job)) for _, _, job in rows]
+    lines = [Line(str(part.job.protocol), (part,), part.run) for part in parts]
+    data = plan.data
+    rank_together(lines, data, ORIGINAL)
+    found = []
+    for (name, what, job), line in zip(rows, lines, strict=True):
+        against = None if line is lines[0] else paired(lines[0], line, data)
+        measured = replace(row(line, data, settings), against=against)
+        figure = _published(name, job) if _may_be_published(plan, job, settings) else None
+        found.append(Explained(name, what, job, measured, figure))
+    return found
+
+
+def _may_be_published(plan: Plan, job: Job, settings: Settings) -> bool:
+    """Beside the whole validation set alone, in fp32, and where every image counted."""
+    own = job.model.architecture
+    return (
+        plan.data.is_full_ilsvrc_val
+        and settings.precision in ("fp32", "tf32")
+        and settings.rescale == Rescale()
+        and not any(run.unreadable for run in plan.runs)
+        and own is not None
+        and own.width == 1
+    )
+
+
+def _published(name: str, job: Job) -> tuple[Published, str] | None:
+    """What a toolkit published for these very weights by its recipe."""
+    recipe = next((recipe for recipe in RECIPES if recipe.name == name and recipe.source), None)
+    own = job.model.released
+    if recipe is None or own is None or own.digest is None:
+        return None
+    for released in RELEASED:
+        if (released.source, released.config, released.origin) == (recipe.source, own.config, own.origin):
+            figure = next((one for one in released.published if one.top1 is not None), None)
+            return (figure, released.source) if figure else None
+    return None

@@ -1,0 +1,157 @@
+"""What a model says of single images: the posteriors of an evaluation, and the score map of a class."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+from torch import Tensor
+
+from vggbench.data import ImageFile
+from vggbench.data.imagenet import class_names
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.images.pixels import take
+from vggbench.images.reading import PREFETCH, Images, Loaded, Request, from_workers
+from vggbench.inference.backend import Backend
+from vggbench.inference.choice import start
+from vggbench.inference.scorer import Scorer
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import Protocol
+from vggbench.store.runs import BLOCK
+from vggbench.weights.load import Model
+
+STRIDE = 32
+"""Pixels between two positions of the score map: five poolings."""
+_DENSE = Protocol("dense")
+_IMAGE_BYTES = 20_000_000
+"""Of one image in worker processes, at most, as `Settings.workers_for` asks."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image and its posterior (K,), or why it has none."""
+
+    image: ImageFile
+    posterior: NDArray[np.float64] | None
+    problem: str | None = None
+    doubt: str | None = None
+    """What libjpeg complained of while it decoded on."""
+
+    def top(self, count: int) -> list[int]:
+        """The most probable classes; of equal ones the lower index first."""
+        assert self.posterior is not None
+        order = np.lexsort((np.arange(len(self.posterior)), -self.posterior))
+        return [int(place) for place in order[:count]]
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Where a class is seen: its probability on each pixel of an image at one Q, and what it is by `dense`."""
+
+    probability: NDArray[np.float64]
+    """(H, W): of the 224 x 224 window whose centre is there, interpolated between the windows' centres; NaN where no
+    window is centred within 16 pixels."""
+    window: tuple[int, int]
+    """(top, left) of the window that is surest, of the unmirrored image."""
+    positions: tuple[int, int]
+    """(h, w) of the score map."""
+    dense: float
+    """The posterior at this Q: softmax of the mean score, and the mean of the image's and its mirror's."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model by one or more protocols, each at the same or other Qs; posteriors are averaged as `eval` does."""
+
+    model: Model
+    scales: dict[Protocol, tuple[int, ...]]
+    settings: Settings
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """All that is averaged."""
+        return [Job(self.model, protocol, scale) for protocol, scales in self.scales.items() for scale in scales]
+
+    def predictions(self, images: Sequence[ImageFile]) -> Iterator[Prediction]:
+        """One for each image, in order; raises what an evaluation does, but not for an image that cannot be read."""
+        scorers = [Scorer(job.protocol, self._backend(job), self.settings.views_per_batch) for job in self.jobs]
+        scales = tuple(sorted({job.scale for job in self.jobs}))
+        requests = [Request.plain(place, scales) for place in range(len(images))]
+        workers = self.settings.workers_for(_IMAGE_BYTES, held=2 * BLOCK, ahead=PREFETCH) if len(images) > BLOCK else 0
+        stream = from_workers(Images(images, self.settings.rescale), requests, workers)
+        for first in range(0, len(images), BLOCK):
+            block = [next(stream) for _ in images[first : first + BLOCK]]
+            posteriors = iter(self._posteriors(scorers, [loaded for loaded in block if loaded.problem is None]))
+            for loaded in block:
+                found = None if loaded.problem else next(posteriors)
+                yield Prediction(images[loaded.position], found, loaded.problem, loaded.doubt)
+
+    def _posteriors(self, scorers: list[Scorer], block: list[Loaded]) -> NDArray[np.float64]:
+        """(n, K): the mean over Q of each protocol, and their mean."""
+        if not block:
+            return np.empty((0, self.model.classes))
+        by_protocol: dict[Protocol, list[NDArray[np.float64]]] = {}
+        for job, scorer in zip(self.jobs, scorers, strict=True):
+            pixels = [loaded.at(job.scale) for loaded in block]
+            found = scorer.posteriors(pixels, lambda views: None).astype(np.float64)
+            by_protocol.setdefault(job.protocol, []).append(found)
+        means: list[NDArray[np.float64]] = [sum(found) / len(found) for found in by_protocol.values()]  # type: ignore[misc]
+        mean: NDArray[np.float64] = sum(means) / len(means)  # type: ignore[assignment]
+        return mean
+
+    def class_map(self, image: Tensor, place: int) -> ClassMap:
+        """Where class `place` is seen in a (3, H, W) uint8 image that was rescaled to Q."""
+        backend = self._backend(Job(self.model, _DENSE, int(min(image.shape[1:]))))
+        height, width = image.shape[1:]
+        on_pixels, dense = [], []
+        window, positions = (0, 0), (0, 0)
+        for view in _DENSE.views(height, width):
+            scores = backend(take(image, view)[None])[0].cpu().double()  # (K, h, w)
+            dense.append(float(scores.mean((1, 2)).softmax(0)[place]))
+            probability = scores.softmax(0)[place].numpy()  # (h, w)
+            spread = _on_pixels(probability, height, width)
+            on_pixels.append(spread[:, ::-1] if view.mirror else spread)
+            if not view.mirror:
+                positions = (probability.shape[0], probability.shape[1])
+                best = divmod(int(probability.argmax()), positions[1])
+                window = (STRIDE * best[0], STRIDE * best[1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # where both are NaN the mean is
+            return ClassMap(np.nanmean(on_pixels, axis=0), window, positions, float(np.mean(dense)))
+
+    def _backend(self, job: Job) -> Backend:
+        name = self.settings.backend_for(job)
+        if name not in self._started:
+            self._started[name] = start(name, self.model, self.settings.torch_device, self.settings.precision)
+        return self._started[name]
+
+    @cached_property
+    def _started(self) -> dict[str, Backend]:
+        return {}
+
+
+def name_of(model: Model, place: int) -> tuple[str, str]:
+    """The class as the model names it, or its index, and in words."""
+    own = model.class_names[place] if model.class_names else str(place)
+    return own, class_names().get(own, own)
+
+
+def _on_pixels(map_: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """(h, w) -> (H, W). Position i is the window of pixels 32i to 32i + 223, so it stands at their middle.
+
+    Between the middles it is interpolated without overshooting; NaN more than half a stride beyond them.
+    """
+    near = np.ones((height, width), bool)
+    for axis, side in ((0, height), (1, width)):
+        middles = STRIDE * np.arange(map_.shape[axis]) + (CROP - 1) / 2
+        places = np.arange(side)
+        within = (places >= middles[0] - STRIDE / 2) & (places <= middles[-1] + STRIDE / 2)
+        near &= np.expand_dims(within, 1 - axis)
+        if len(middles) == 1:
+            map_ = np.repeat(map_, side, axis=axis)
+        else:
+            map_ = PchipInterpolator(middles, map_, axis=axis)(places.clip(middles[0], middles[-1]))
+    return np.where(near, map_, np.nan)

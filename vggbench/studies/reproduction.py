@@ -1,0 +1,183 @@
+"""The paper's tables of errors from stored runs: which rows a set of nets can give, and what the others lack."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vggbench.errors import UsageError
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.plan import Plan
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import Protocol
+from vggbench.paper.published import RESULTS, Member, Result
+from vggbench.results.judging import ORIGINAL
+from vggbench.results.lines import Line, fused_line, model_lines, rank_together
+from vggbench.results.rows import Row, row
+from vggbench.train.plan import chain
+from vggbench.weights.load import Model
+from vggbench.weights.released import RELEASED, Published, Released
+
+ERROR_TABLES = (3, 4, 5, 6)
+TABLES = (1, 2, *ERROR_TABLES, 7)
+_ROUNDING = 1e-9
+"""Points by which float64 may miss a decimal figure."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One printed row of the paper and what is measured for it here; `row` None where a net is lacking."""
+
+    result: Result
+    row: Row | None
+    lacking: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """A released net by its publisher's own protocol."""
+
+    released: Released
+    published: Published
+    row: Row | None
+    note: str | None = None
+
+    def points(self, k: int) -> float | None:
+        """The measured top-k error (k 1 or 5) minus the published one; None without both, or if they do not compare."""
+        if self.row is None or self.row.errors is None or self.row.reference is None:
+            return None
+        if k == 1:
+            return None if self.published.top1 is None else self.row.errors.top1.percent - self.published.top1
+        top5 = self.row.errors.top5
+        return None if top5 is None else top5.percent - self.published.top5
+
+    def images_off(self, k: int) -> int | None:
+        """How many more images are wrong by top-k than was published; None as `points`, or if too few digits."""
+        points = self.points(k)
+        if points is None or self.row is None or 100 / self.row.images < 0.1**self.published.digits:
+            return None
+        return round(points * self.row.images / 100)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the errors that were published are those measured, to the digits published; None as `points`."""
+        found = [points for k in (1, 5) if (points := self.points(k)) is not None]
+        return all(map(self._agrees, found)) if found else None
+
+    def _agrees(self, points: float) -> bool:
+        return abs(points) <= 0.5 * 0.1**self.published.digits + _ROUNDING
+
+
+def results_of(numbers: Sequence[int]) -> list[Result]:
+    """The printed rows of errors of these tables; Table 7's own are rows of Tables 5 and 6."""
+    wanted = {*numbers, *((5, 6) if 7 in numbers else ())}
+    return [result for result in RESULTS if result.table in wanted]
+
+
+def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
+    """Table numbers, or all where none is named; raises UsageError."""
+    for text in texts:
+        if text not in map(str, TABLES):
+            raise UsageError(f"{text!r} is no table of errors or nets: expected numbers from 1 to 7, or torchvision.")
+    return tuple(sorted({int(text) for text in texts})) or TABLES
+
+
+def jobs_for(model: Model, results: Sequence[Result]) -> list[Job]:
+    """All that the rows take of one net of its config and S; rows may take the same."""
+    return [
+        Job(model, Protocol.parse(protocol), scale)
+        for result in results
+        for member in result.members
+        if is_member(model, member)
+        for protocol in result.protocol.split("+")
+        for scale in member.scales
+    ]
+
+
+def is_member(model: Model, member: Member) -> bool:
+    """Whether a net is of this config and S."""
+    config = model.architecture.config.name if model.architecture else None
+    return (config, str(model.train_scale)) == (member.config, member.train_scale)
+
+
+def reproduced(plan: Plan, models: Sequence[Model], results: Sequence[Result], settings: Settings) -> list[Measured]:
+    """Each row with what is measured for it, from a finished plan."""
+    lines = {id(model): model_lines(plan, model) for model in models if any(job.model is model for job in plan.jobs)}
+    found = [(result, *_line(result, models, lines)) for result in results]
+    measured = [line for _, line, _ in found if line]
+    if measured:
+        rank_together(measured, plan.data, ORIGINAL)
+    return [
+        Measured(result, row(line, plan.data, settings) if line else None, lacking) for result, line, lacking in found
+    ]
+
+
+def lacking_members(models: Sequence[Model], results: Sequence[Result]) -> list[Measured]:
+    """Each row and the nets that it lacks, before anything is measured."""
+    return [Measured(result, None, _lacking(result, models)) for result in results]
+
+
+def _lacking(result: Result, models: Sequence[Model]) -> tuple[Member, ...]:
+    return tuple(member for member in result.members if not any(is_member(model, member) for model in models))
+
+
+def _line(
+    result: Result, models: Sequence[Model], lines: dict[int, list[Line]]
+) -> tuple[Line | None, tuple[Member, ...]]:
+    lacking = _lacking(result, models)
+    if lacking:
+        return None, lacking
+    parts = []
+    for member in result.members:
+        model = next(model for model in models if is_member(model, member))
+        part = Line.find(lines[id(model)], result.protocol, member.scales)
+        assert part, "its jobs were planned"
+        parts.append(part)
+    return (parts[0] if len(parts) == 1 else fused_line(parts)), ()
+
+
+def training_command(member: Member, data: str) -> str:
+    """What trains a net that nobody has released, the last of the chain that `train --plan` prints."""
+    stages = [stage for stage in chain(CONFIGS[member.config]) if str(stage.recipe.train_scale) == member.train_scale]
+    own = [stage for stage in stages if stage.config.name == member.config]
+    return own[0].command(data, 1.0) if own else shlex.join(["vggbench", "train", "--plan", member.config])
+
+
+def checks_of(source: str) -> list[tuple[Released, Published]]:
+    """A source's nets that were published by one of our protocols; raises UsageError."""
+    found = [
+        (released, figure)
+        for released in RELEASED
+        if released.source == source and released.digest
+        for figure in released.published
+        if figure.protocol
+    ]
+    if not found:
+        known = dict.fromkeys(r.source for r in RELEASED if r.digest and any(f.protocol for f in r.published))
+        raise UsageError(f"reproduce {source}: expected table numbers from 1 to 7, or one of {', '.join(known)}.")
+    return found
+
+
+def check_jobs(model: Model, checks: Sequence[tuple[Released, Published]]) -> list[Job]:
+    """The publisher's own protocols at their Qs."""
+    return [
+        Job(model, Protocol.parse(str(figure.protocol)), scale)
+        for released, figure in checks
+        if model.released == released
+        for scale in figure.scales
+    ]
+
+
+def checked(
+    plan: Plan, models: Sequence[Model], checks: Sequence[tuple[Released, Published]], settings: Settings
+) -> list[Check]:
+    """Each publication with what is measured for it."""
+    found = []
+    for released, figure in checks:
+        model = next((model for model in models if model.released == released), None)
+        if model is None:
+            found.append(Check(released, figure, None))
+            continue
+        line = Line.find(model_lines(plan, model), str(figure.protocol), figure.scales)
+        assert line, "its jobs were planned"
+        found.append(Check(released, figure, row(line, plan.data, settings)))
+    return found
