@@ -26,8 +26,10 @@ DENSE = Protocol("dense")
 def main() -> None:
     """Print the ratios."""
     data, model = open_data(sys.argv[1]).subset(IMAGES), random_model("D")
-    assert model.architecture
-    macs = sum(image_macs(model.architecture, DENSE, scale, *size) for scale in SCALES for size in sizes(data, IMAGES))
+    assert model.identity.architecture
+    macs = sum(
+        image_macs(model.identity.architecture, DENSE, scale, *size) for scale in SCALES for size in sizes(data, IMAGES)
+    )
     matrix = torch.randn(SIDE, SIDE)
     array = matrix.numpy().copy()
     works = {f"eval {name}": partial(evaluated, model, data, name, DENSE, SCALES) for name in OURS} | {

@@ -133,7 +133,9 @@ def session(model: Model, images: list[Tensor]) -> Callable[[], None]:
         options.intra_op_num_threads = torch.get_num_threads()
         found = onnxruntime.InferenceSession(Path(folder) / "d.onnx", options, providers=["CPUExecutionProvider"])
     crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
-    batches = [model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)]
+    batches = [
+        model.identity.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)
+    ]
     return lambda: [found.run(["logits"], {"images": batch}) for batch in batches] and None
 
 
@@ -149,7 +151,9 @@ def gemm_session(network: VGG, images: list[Tensor], model: Model) -> Callable[[
         found = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = found.get_inputs()[0].name
     crops = [take(image, *CENTER.views(image.shape[1], image.shape[2])) for image in images]
-    batches = [model.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)]
+    batches = [
+        model.identity.input.normalise(torch.stack(crops[i : i + BATCH])).numpy() for i in range(0, len(crops), BATCH)
+    ]
     return lambda: [found.run(None, {name: batch}) for batch in batches] and None
 
 

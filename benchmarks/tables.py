@@ -27,7 +27,7 @@ from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import model_lines, paired, rank_together
 from vggbench.results.rows import row
 from vggbench.store.blocks import Block, block_path, write_block
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 from vggbench.weights.load import LoadOptions, load_model
 from vggbench.weights.spec import ModelSpec
 

@@ -15,6 +15,7 @@ from vggbench.images.reading import Images, Request
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG, initialise
 from vggbench.paper.configs import config_named
+from vggbench.store.identity import Identity
 from vggbench.weights.load import Model
 
 Times = Mapping[str, list[float]]
@@ -49,7 +50,7 @@ def random_model(name: str, *, ceil: bool = False, width: float = 1.0) -> Model:
             if isinstance(layer, torch.nn.Linear):
                 layer.weight *= 4
     net = Architecture(config, width=width, ceil_pool=ceil)
-    return Model(f"{name}@random", network, INPUTS["caffe"], 1000, wnids(), name, architecture=net)
+    return Model(Identity(f"{name}@random", INPUTS["caffe"], 1000, wnids(), name, architecture=net), network)
 
 
 def pictures(folder: Path, count: int, scales: Sequence[int]) -> dict[int, list[Tensor]]:

@@ -15,9 +15,9 @@ from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import resolve_scales
 from vggbench.paper.published import Member, published
 from vggbench.render.tables.cells import duration
-from vggbench.results.lines import Line, Paired, model_lines, paired
+from vggbench.results.lines import Line, Paired, Ranking, model_lines, paired
 from vggbench.results.rows import row
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 from vggbench.weights.files import read_tensors
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.spec import ModelSpec
@@ -54,7 +54,7 @@ def main() -> None:
             _train(net, scale)
     models = {(net, scale): _load(net, scale) for scale in SCALES for net in NETS}
     plan = _evaluated(models)
-    lines = {key: model_lines(plan, model) for key, model in models.items()}
+    lines = {key: model_lines(plan.runs, model.identity) for key, model in models.items()}
     text = "\n".join(_document(plan, models, lines))
     Path("tables/miniature.md").write_text(text, encoding="utf-8")
     say("tables/miniature.md is written.")
@@ -119,7 +119,7 @@ def _table(title: str, lines: Sequence[Line], plan: Plan) -> Iterator[str]:
     yield "| Net | S | Q | Protocol | Top-1 error (%) | 95% CI | Top-5 error (%) | 95% CI | Paper, top-1 / top-5 |"
     yield "|---|---|---|---|--:|---|--:|---|---|"
     for line in lines:
-        measured = row(line, plan.data, plan.settings)
+        measured = row(line, Ranking(plan.data))
         assert measured.errors is not None
         assert measured.errors.top5 is not None, "twelve classes"
         top1, top5 = measured.errors.top1, measured.errors.top5
@@ -160,7 +160,7 @@ def _findings(findings: Sequence[Finding], plan: Plan) -> Iterator[str]:
     yield "| The paper finds | From | To | Points | Mended / spoiled | p | Paper's points | Here it |"
     yield "|---|---|---|--:|--:|--:|--:|---|"
     for finding in findings:
-        test = paired(finding.worse, finding.better, plan.data)
+        test = paired(finding.worse, finding.better, Ranking(plan.data))
         yield (
             f"| {finding.says} | {_name(finding.worse)} | {_name(finding.better)} | {test.points:+.1f} "
             f"| {test.mended} / {test.spoiled} | {test.p:.2g} | {finding.paper:+.1f} "

@@ -16,11 +16,13 @@ from vggbench.errors import VggbenchError
 from vggbench.render.tables.errors import error_record
 from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.runs import run_table, runs_table
+from vggbench.results.lines import Ranking
 from vggbench.results.rows import row
+from vggbench.results.stored import stored_circumstances, stored_lines
 from vggbench.store.per_image import per_image, write_per_image
-from vggbench.store.posteriors import posteriors
-from vggbench.store.runs import Store
-from vggbench.store.stored import StoredRun, posteriors_sha256, stored_circumstances, stored_lines
+from vggbench.store.posteriors import posteriors, posteriors_sha256
+from vggbench.store.recording import Store
+from vggbench.store.runs import Run
 
 Damage = Callable[[bytearray, random.Random], None]
 
@@ -57,7 +59,7 @@ DAMAGES: tuple[Damage, ...] = (_flip, _swap, _zero, _cut, _append, _digit)
 
 def _by_name(folder: Path) -> dict[str, Any]:
     """What `runs`, `fuse RUN` and `runs export` say; of a run that lacks images, that it does and no more."""
-    run = StoredRun.read(folder)
+    run = Run.read(folder)
     if run.damaged:
         assert not run.is_finished, "a damaged file counts"
         return {}
@@ -66,13 +68,13 @@ def _by_name(folder: Path) -> dict[str, Any]:
     facts = [fact for fact in run_table(run).rows if fact.name != "Size"]
     (line,) = stored_lines([run])
     data, settings, provenance = stored_circumstances([run])
-    images = per_image(line.scores, run.labels())
+    images = per_image(line.posteriors, run.labels())
     with tempfile.TemporaryDirectory() as place:
-        write_per_image(images, run.names_of_classes, Path(place, "x.csv"))
+        write_per_image(images, run.identity.names_of_classes, Path(place, "x.csv"))
         exported = Path(place, "x.csv").read_text()
     return {
         "listed": listed, "facts": facts, "hash": posteriors_sha256([run]), "exported": exported,
-        "row": error_record(row(line, data, settings), Circumstances(data, settings, provenance)),
+        "row": error_record(row(line, Ranking(data)), Circumstances(data, settings, provenance)),
     }  # fmt: skip
 
 
@@ -96,7 +98,7 @@ def campaign(original: Path, count: int, seed: int = 0) -> Counter[str]:
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(shutil.copytree(original, Path(place, original.name)))
-        whole = StoredRun.read(folder)
+        whole = Run.read(folder)
         signature, images = whole.signature, whole.images
         ways: tuple[Callable[[Path], Any], ...] = (_by_name, lambda folder: _by_signature(folder, signature, images))
         expected = [way(folder) for way in ways]

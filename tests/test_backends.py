@@ -24,6 +24,7 @@ from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers, found_shape
 from vggbench.nets.cost import Architecture
 from vggbench.nets.onnx_graph import leaves
 from vggbench.paper.configs import CONFIGS
+from vggbench.store.identity import Identity
 
 CPU = torch.device("cpu")
 NAMES = ("apple", "boat", "fish", "house")
@@ -34,13 +35,17 @@ def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = False) -> Mo
     net = VGG(CONFIGS[config], 4, 1 / 16, ceil_pool=ceil)
     net.load_state_dict(weights)
     network = Architecture(CONFIGS[config], 4, 1 / 16, ceil)
-    return Model("D@x", net.eval().requires_grad_(False), INPUTS["caffe"], 4, NAMES, config, architecture=network)
+    return Model(
+        Identity("D@x", INPUTS["caffe"], 4, NAMES, config, architecture=network), net.eval().requires_grad_(False)
+    )
 
 
 def _named(width: float) -> Model:
     """A net that says it is so wide."""
     net = VGG(CONFIGS["A"], 4, 1 / 64)
-    return Model("A@x", net, INPUTS["caffe"], 4, NAMES, "x", architecture=Architecture(CONFIGS["A"], 4, width))
+    return Model(
+        Identity("A@x", INPUTS["caffe"], 4, NAMES, "x", architecture=Architecture(CONFIGS["A"], 4, width)), net
+    )
 
 
 @pytest.mark.parametrize(

@@ -219,9 +219,9 @@ def test_the_files_own_input_is_taken(path: Path) -> None:
     path.write_bytes(encoded(snapshot()))
     for asked in (None, "caffe", "BGR"):
         model = loaded(path, "A", asked)
-        assert str(model.input) == "BGR 0-255 minus mean"
-        assert model.architecture is not None
-        assert model.architecture.ceil_pool
+        assert str(model.identity.input) == "BGR 0-255 minus mean"
+        assert model.identity.architecture is not None
+        assert model.identity.architecture.ceil_pool
 
 
 @pytest.mark.parametrize("asked", ["torchvision", "matconvnet", "RGB"])
@@ -253,9 +253,9 @@ def test_layers_by_order_are_said_under_tables(path: Path) -> None:
         {"name": one["name"], "type": one["type"], "blobs": one["blobs"]} for one in net["layers"] if "blobs" in one
     ]
     assert _verdict(path, net, encoded({"name": "VGG", "old": False, "layers": bare})) == RIGHT
-    assert "layers by order of tensors" in input_of(loaded(path, "A", "caffe"))
+    assert "layers by order of tensors" in input_of(loaded(path, "A", "caffe").identity)
     assert _verdict(path, net) == RIGHT
-    assert "layers by order of tensors" not in input_of(loaded(path, "A", "caffe"))
+    assert "layers by order of tensors" not in input_of(loaded(path, "A", "caffe").identity)
 
 
 def test_a_net_half_stripped_is_refused(path: Path) -> None:
@@ -283,7 +283,7 @@ def test_caffes_hdf5_is_read_by_its_names(fcn: bool, path: Path) -> None:
     net = deploy("D", fcn=fcn)
     found = _hdf5(path, net, {"fc8": "fc8_flickr"})
     assert judge(found, "D", "caffe", lambda images: scores_of(net, _less_mean(images)), Illegal) == RIGHT
-    assert not loaded(found, "D", "caffe").is_described
+    assert not loaded(found, "D", "caffe").identity.is_described
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def _mask(net: Net) -> bytes:
 def test_other_nets_are_refused_by_name(write: Callable[[Net], bytes], says: str | None, path: Path) -> None:
     path.write_bytes(write(deploy()))
     if says is None:
-        assert loaded(path, "A", "caffe").architecture
+        assert loaded(path, "A", "caffe").identity.architecture
         return
     with pytest.raises(WeightsError, match=says):
         loaded(path, "A", "caffe")

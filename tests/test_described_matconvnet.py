@@ -246,7 +246,7 @@ def test_each_releases_wrapping(wrapped: Any, mean: tuple[float, ...], tmp_path:
     net = changed(simplenn(), "normalization", averageImage=np.array(mean, "f4").reshape(1, 1, 3))
     found = _verdict(tmp_path, net, written=wrapped(net))
     assert found.kind == "right", found
-    assert loaded(tmp_path / "x.mat", "A", None).class_names == NAMES
+    assert loaded(tmp_path / "x.mat", "A", None).identity.class_names == NAMES
 
 
 def test_two_words_for_one_thing_must_agree(tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ def test_padding_of_all_poolings_decides_floor_or_ceil(pad: list[float], tmp_pat
     for asked in (None, "matconvnet"):
         assert _verdict(tmp_path, net, asked=asked) == Verdict("right", "")
         model = loaded(tmp_path / "x.mat", "A", asked)
-        assert model.architecture is not None
-        assert model.architecture.ceil_pool == (pad[1] == 1)
+        assert model.identity.architecture is not None
+        assert model.identity.architecture.ceil_pool == (pad[1] == 1)
 
 
 @pytest.mark.parametrize("asked", ["caffe", "torchvision", "BGR"])
@@ -276,7 +276,7 @@ def test_an_input_that_contradicts_is_refused_with_both_sides(asked: str, tmp_pa
     write(tmp_path / "x.mat", simplenn())
     with pytest.raises(WeightsError, match=rf"says that its .*RGB.*--input {asked}"):
         loaded(tmp_path / "x.mat", "A", asked)
-    assert loaded(tmp_path / "x.mat", "A", "RGB").is_described
+    assert loaded(tmp_path / "x.mat", "A", "RGB").identity.is_described
 
 
 def test_a_file_without_meta_takes_the_stated_input(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from vggbench.evaluation import loop
 from vggbench.evaluation.jobs import Watch
 from vggbench.evaluation.plan import prepare, signature
 from vggbench.images import pixels
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 
 NAMES = ("apple", "boat", "fish", "house")
 QUICK = Settings(device="cpu", workers=0)
@@ -107,8 +107,8 @@ def test_whatever_changes_a_number_changes_the_signature(pictures: Path) -> None
     others = [
         signature(replace(job, scale=257), data, QUICK),
         signature(replace(job, protocol=Protocol("multicrop", 8)), data, QUICK),
-        signature(replace(job, model=replace(MODEL, weights_hash="colours 2")), data, QUICK),
-        signature(replace(job, model=replace(MODEL, input=INPUTS["caffe"])), data, QUICK),
+        signature(replace(job, model=MODEL.with_identity(weights_hash="colours 2")), data, QUICK),
+        signature(replace(job, model=MODEL.with_identity(input=INPUTS["caffe"])), data, QUICK),
         signature(job, data, replace(QUICK, precision="bf16")),
         signature(job, data, replace(QUICK, rescale=Rescale("bicubic"))),
         signature(job, data, replace(QUICK, rescale=Rescale(antialias=False))),

@@ -152,8 +152,8 @@ def of_ilsvrc() -> list[Table]:
     against = Paired("D@oxford", "E@a-file-with-a-long-name.safetensors", 900, 1_400, 10_000, 50_000)
     other = replace(model("E"), name=against.second)
     second = measured(
-        "dense", (384,), (12_900, 4_100), 50_000, models=(other,), network=other.name, against=against,
-        images_per_second=1234.5,
+        "dense", (384,), (12_900, 4_100), 50_000, models=(other,), network=other.name,
+        against=against, images_per_second=1234.5,
     )  # fmt: skip
     many = measured("dense", tuple(range(224, 513, 32)), (12_900, 4_100), 50_000)
     results = [result for result in RESULTS if result.table == 5][:2]

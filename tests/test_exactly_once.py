@@ -20,7 +20,7 @@ from vggbench.data import DataSet, ImageFile
 from vggbench.evaluation.loop import execute
 from vggbench.evaluation.plan import prepare
 from vggbench.store.blocks import write_block
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 
 CLASSES = 7
 _SEEN: list[float] = []
@@ -88,7 +88,7 @@ def test_every_image_once(
     root, order = tmp_path_factory.mktemp("store"), random.Random(seed)
     chosen = [levels[order.randrange(len(levels))] for _ in range(count)]
     images = [ImageFile(f"{i:05d}", path, path.stat().st_size, f"c{label}") for i, (path, label) in enumerate(chosen)]
-    data = DataSet("levels", tuple(images), count, of_classes=MODEL.class_names)
+    data = DataSet("levels", tuple(images), count, of_classes=MODEL.identity.class_names)
     job = Job(MODEL, Protocol("center"), 224)
 
     def process(number: int) -> Run:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def caffe_net(weights: dict[str, Tensor], config: str) -> Model:
     network = VGG(CONFIGS[config], len(CLASSES), WIDTH, ceil_pool=True).eval()
     network.load_state_dict(weights)
     model = Model.wrap("net", network, INPUTS["caffe"], CLASSES, train_scale=TrainScale(256, 256))
-    return replace(model, architecture=Architecture(CONFIGS[config], len(CLASSES), WIDTH, ceil_pool=True))
+    return model.with_identity(architecture=Architecture(CONFIGS[config], len(CLASSES), WIDTH, ceil_pool=True))
 
 
 def all_rows(model: Model) -> dict[str, Job]:
@@ -194,7 +194,7 @@ def test_every_row_at_full_width_over_real_images(tmp_path: Path) -> None:
     weights = _at_caffes_range(weights)
     network.load_state_dict(weights)
     model = Model.wrap("A", network, INPUTS["caffe"], wnids(), train_scale=TrainScale(256, 256))
-    model = replace(model, architecture=Architecture(CONFIGS["A"], 1000, 1.0, ceil_pool=True))
+    model = model.with_identity(architecture=Architecture(CONFIGS["A"], 1000, 1.0, ceil_pool=True))
     save_model(model, tmp_path / "a.safetensors")
     loaded = load_model(ModelSpec.parse(f"A@{tmp_path / 'a.safetensors'}"), LoadOptions(), ())
     for image in sorted(folder.glob("*/*.JPEG"))[::100]:
@@ -304,12 +304,14 @@ def test_a_published_figure_is_of_nothing_altered(
 def test_a_toolkits_figure_is_of_the_same_weights(config: str, source: str, expected: dict[str, float]) -> None:
     """And by its recipe; timm's files have no hash on record, and how Keras measured it does not say."""
     network = VGG(CONFIGS[config], 2, WIDTH)
-    model = replace(Model.wrap("x", network, INPUTS["caffe"], ("a", "b")), released=released(CONFIGS[config], source))
+    row = released(CONFIGS[config], source)
+    wrapped = Model.wrap("x", network, INPUTS["caffe"], ("a", "b"))
+    model = wrapped.with_identity(released=row.name if row else None)
     job = Job(model, DENSE, Q)
     found = {recipe.name: _published(recipe.name, recipe.apply(job)) for recipe in RECIPES}
     figures = {name: figure[0].top1 for name, figure in found.items() if figure and name != "timm"}
     assert figures == expected
-    assert _published("MatConvNet", Job(replace(model, released=None), DENSE, Q)) is None
+    assert _published("MatConvNet", Job(model.with_identity(released=None), DENSE, Q)) is None
 
 
 def test_recipes_share_the_baselines_run(vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vggbench.errors import NumericsError
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import TrainScale
+from vggbench.store.identity import Identity
 from vggbench.weights.export import EXPORTERS
 
 
@@ -28,7 +29,18 @@ def _model(config: str, weights: dict[str, Tensor], *, ceil: bool = True, classe
     network = Architecture(CONFIGS[config], classes, 1 / 16, ceil)
     net.eval().requires_grad_(False)
     return Model(
-        config, net, INPUTS["caffe"], classes, tuple("abcd"), "0", TrainScale(256, 512), network, "seen", "chosen"
+        Identity(
+            config,
+            INPUTS["caffe"],
+            classes,
+            tuple("abcd"),
+            "0",
+            TrainScale(256, 512),
+            network,
+            trained_ids="seen",
+            validation_ids="chosen",
+        ),
+        net,
     )
 
 
@@ -40,10 +52,9 @@ def test_what_is_exported_comes_back_the_same(
     model, (ending, write) = _model(config, peaked(config)), EXPORTERS[to]
     write(model, tmp_path / f"x{ending}")
     found = load_model(ModelSpec.parse(f"{config}@{tmp_path / f'x{ending}'}"), LoadOptions(), ())
-    assert (found.input, found.train_scale, found.class_names, found.architecture) == (
-        model.input, model.train_scale, model.class_names, model.architecture,
-    )  # fmt: skip
-    assert (found.trained_ids, found.validation_ids) == ("seen", "chosen")
+    for fact in ("input", "train_scale", "class_names", "architecture"):
+        assert getattr(found.identity, fact) == getattr(model.identity, fact)
+    assert (found.identity.trained_ids, found.identity.validation_ids) == ("seen", "chosen")
     assert isinstance(found.module, VGG)
     assert isinstance(model.module, VGG)
     ours = model.module.state_dict()
@@ -83,7 +94,7 @@ def test_torchvision_loads_it_and_takes_rgb(config: str, theirs: str, tmp_path: 
 
     torch.manual_seed(0)
     net = VGG(CONFIGS[config], 4).eval().requires_grad_(False)
-    model = Model(config, net, INPUTS["caffe"], 4, None, "", architecture=Architecture(CONFIGS[config], 4))
+    model = Model(Identity(config, INPUTS["caffe"], 4, None, "", architecture=Architecture(CONFIGS[config], 4)), net)
     said = EXPORTERS["torchvision"][1](model, tmp_path / "x.pth")
     assert "RGB 0-255 minus mean, mean 123.68, 116.779, 103.939" in said
     own = torchvision.models.get_model(theirs, num_classes=4).eval()

@@ -17,6 +17,7 @@ from vggbench.inference.choice import start
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise
 from vggbench.paper.configs import CONFIGS
+from vggbench.store.identity import Identity
 from vggbench.weights import keras as keras_reader
 from vggbench.weights.layers import Weighted
 
@@ -78,9 +79,9 @@ def test_caffe_gives_opencvs_logits(
     assert _peaked(expected)
     # Each conversion shows: without it the logits are others.
     for wrong in (
-        replace(model, input=replace(model.input, channels="RGB")),
-        replace(model, input=replace(model.input, mean=(0.0, 0.0, 0.0))),
-        replace(model, input=replace(model.input, mean=model.input.mean[::-1])),
+        model.with_identity(input=replace(model.identity.input, channels="RGB")),
+        model.with_identity(input=replace(model.identity.input, mean=(0.0, 0.0, 0.0))),
+        model.with_identity(input=replace(model.identity.input, mean=model.identity.input.mean[::-1])),
     ):
         assert (_logits(wrong, images) - expected).abs().max() > 1e-2 * expected.abs().max()
 
@@ -147,7 +148,7 @@ def test_keras_gives_kerass_logits(file: str, by_keras: Path) -> None:
     model = _load("D", by_keras / file, CAFFE)
     _assert_equal(_logits(model, _images()), expected)
     assert _peaked(expected)
-    wrong = replace(model, input=replace(model.input, channels="RGB"))
+    wrong = model.with_identity(input=replace(model.identity.input, channels="RGB"))
     assert (_logits(wrong, _images()) - expected).abs().max() > 1e-2 * expected.abs().max()
 
 
@@ -305,7 +306,7 @@ def test_lrn_which_no_tensor_shows_must_fit(peaked: Callable[..., dict[str, Tens
     weights = caffemodel(layers_of("A", peaked("A")), old=True)
     for between, config, other in ((relu, "A", "A-LRN"), (relu + lrn, "A-LRN", "A")):
         (tmp_path / "x").write_bytes(weights + between)
-        assert _load(config, tmp_path / "x", CAFFE).architecture
+        assert _load(config, tmp_path / "x", CAFFE).identity.architecture
         with pytest.raises(WeightsError, match=rf"does not fit config {other}: expected a net with.* local response"):
             _load(other, tmp_path / "x", CAFFE)
 
@@ -320,14 +321,16 @@ def test_an_onnx_graph_says_how_its_pooling_rounds(
     net = VGG(CONFIGS["D"], 4, 1 / 16, ceil_pool=ceil)
     net.load_state_dict(peaked("D"))
     network = Architecture(CONFIGS["D"], 4, 1 / 16, ceil)
-    export_onnx(Model("D", net.eval(), INPUTS["caffe"], 4, None, "", architecture=network), tmp_path / "own.onnx")
+    export_onnx(
+        Model(Identity("D", INPUTS["caffe"], 4, None, "", architecture=network), net.eval()), tmp_path / "own.onnx"
+    )
     graph = onnx.load(tmp_path / "own.onnx")
     del graph.metadata_props[:]
     onnx.save(graph, tmp_path / "x.onnx")
     for options in (CAFFE, TORCHVISION):
         model = _load("D", tmp_path / "x.onnx", options)
-        assert model.architecture
-        assert model.architecture.ceil_pool == ceil
+        assert model.identity.architecture
+        assert model.identity.architecture.ceil_pool == ceil
 
 
 def test_readers_yield_layers_in_the_nets_order(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:

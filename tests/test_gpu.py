@@ -11,6 +11,7 @@ from vggbench.inference.devices import Precision, views_that_fit
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise
 from vggbench.paper.configs import CONFIGS
+from vggbench.store.identity import Identity
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,7 +27,9 @@ def _model() -> Model:
             if isinstance(layer, torch.nn.Linear):
                 layer.weight *= 4
     names = ("apple", "boat", "fish", "house")
-    return Model("D@x", net, INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 0.25))
+    return Model(
+        Identity("D@x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 0.25)), net
+    )
 
 
 @pytest.mark.parametrize("protocol", ["center", "dense", "multicrop", "multicrop8"])

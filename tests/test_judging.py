@@ -16,20 +16,21 @@ from vggbench.data.imagenet import VAL_IMAGES, val_id, val_labels, wnids
 from vggbench.data.real import read_blacklist, read_real
 from vggbench.errors import DataError, UsageError
 from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths
-from vggbench.store.posteriors import Scores
+from vggbench.store.posteriors import Source
 
 REAL = Path(__file__).parents[2] / "shared" / "facts" / "real.json"
 
 
 class _Made:
-    """Constructed posteriors of the validation images: `Scores`."""
+    """Constructed posteriors of the validation images: `Posteriors`."""
 
     def __init__(self, values: NDArray[np.float32], ids: tuple[str, ...]) -> None:
         self.values, self.images, self.title = values, ids, "made"
-        self.sources: tuple[Scores, ...] = (self,)
+        self.folder = Path(f"{id(self)}")
+        self.sources: tuple[Source, ...] = (self,)
 
-    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
-        return read[id(self)]
+    def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.floating]:
+        return read[self.folder]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
         for start in range(0, len(self.values), 1000):
@@ -105,11 +106,11 @@ def test_real_does_not_fit_other_images_or_classes(tmp_path: Path) -> None:
         truth.ranks(
             [_Made(np.ones((1, 1000), np.float32), ("x",))],
             DataSet("x", (ImageFile("x", Path("x"), 1, wnids()[0]),), 1),
-            _model(),
+            _model().identity,
         )
     one = DataSet("x", (ImageFile(val_id(1), Path("x"), 1, "cat"),), 1)
     with pytest.raises(DataError, match="--labels real does not fit the classes of made"):
-        truth.ranks([_Made(np.ones((1, 2), np.float32), (val_id(1),))], one, _model(("cat", "dog")))
+        truth.ranks([_Made(np.ones((1, 2), np.float32), (val_id(1),))], one, _model(("cat", "dog")).identity)
 
 
 @pytest.mark.parametrize(

@@ -194,8 +194,8 @@ def test_what_a_file_does_to_pixels_is_its_input(tmp_path: Path) -> None:
     write_h5(tmp_path / "x.h5", config, layers, interpreter.weights)
     for input in (None, "torchvision", "RGB"):
         model = load_model(ModelSpec.parse(f"A@{tmp_path / 'x.h5'}"), LoadOptions(input=input, otherwise="caffe"), ())
-        assert model.input == INPUTS["torchvision"]
-        assert not model.architecture or not model.architecture.ceil_pool
+        assert model.identity.input == INPUTS["torchvision"]
+        assert not model.identity.architecture or not model.identity.architecture.ceil_pool
     for input, sentence in (("caffe", "--input caffe is BGR"), ("BGR", "--input BGR contradicts it")):
         with pytest.raises(WeightsError, match=sentence):
             load_model(ModelSpec.parse(f"A@{tmp_path / 'x.h5'}"), LoadOptions(input=input), ())

@@ -50,7 +50,7 @@ def test_every_form_gives_the_same_to_the_last_bit(
     path = forms.FORMS[form](flat, tmp_path / "data")
     data = open_data(path)
     assert [image.id for image in data.images] == list(forms.IDS)
-    assert data.labels(model.class_names, 1000).tolist() == list(forms.LABELS)
+    assert data.labels(model.identity.class_names, 1000).tolist() == list(forms.LABELS)
     assert (data.name, data.total) == ("ilsvrc12-val", 50_000)
     fingerprint, found = _measured(path, model, tmp_path)
     assert fingerprint == expected[0]

@@ -11,6 +11,7 @@ from vggbench.images.preprocessing import INPUTS
 from vggbench.inference.choice import BackendName, start
 from vggbench.nets.vgg import VGG, CrossChannelNorm, windows
 from vggbench.paper.configs import CONFIGS, PAPER
+from vggbench.store.identity import Identity
 from vggbench.weights.load import Model
 
 NAMES: tuple[BackendName, ...] = ("pytorch", "onnxruntime")
@@ -33,7 +34,7 @@ def test_model_and_backends_equal_the_naive_score_map(
     images = torch.randint(0, 255, (2, 3, height, width), dtype=torch.uint8)
     pixels = INPUTS["torchvision"].normalise(images)
     expected = score_map(config, weights, pixels, ceil=ceil)
-    model = Model("x", net, INPUTS["torchvision"], 4, None, "")
+    model = Model(Identity("x", INPUTS["torchvision"], 4, None, ""), net)
     bound = 1e-5 * float(expected.abs().max())
     torch.testing.assert_close(net(pixels), expected, atol=bound, rtol=0)
     for name in NAMES:
@@ -63,7 +64,7 @@ def test_windows_are_what_fc6_sees() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_posteriors_do_not_depend_on_the_batch(name: BackendName, peaked: Callable[..., dict[str, Tensor]]) -> None:
     net = _net(peaked("D"), "D")
-    backend = start(name, Model("x", net, INPUTS["torchvision"], 4, None, ""), torch.device("cpu"), "fp32")
+    backend = start(name, Model(Identity("x", INPUTS["torchvision"], 4, None, ""), net), torch.device("cpu"), "fp32")
     images = torch.randint(0, 255, (9, 3, 224, 224), dtype=torch.uint8)
     together = backend(images)
     for size in (1, 2, 5):

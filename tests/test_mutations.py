@@ -15,8 +15,8 @@ from mutations import campaign
 from vggbench.errors import StoreError
 from vggbench.files import sealed, unsealed
 from vggbench.store.blocks import BlockFile
-from vggbench.store.runs import Store
-from vggbench.store.stored import StoredRun
+from vggbench.store.recording import Store
+from vggbench.store.runs import Run
 
 CLI = Callable[..., Result]
 QUICK, WHOLE = 240, 6_600
@@ -88,7 +88,7 @@ def test_a_record_without_its_hash_is_an_older_ones(run: Path) -> None:
     del record["sha256"]
     assert unsealed(sealed(record)) == record
     (run / "run.json").write_text(json.dumps(record))
-    assert StoredRun.read(run).is_finished
+    assert Run.read(run).is_finished
 
 
 def damaged(run: Path, how: str) -> Path:
@@ -147,7 +147,7 @@ def test_whatever_arrow_raises_becomes_a_sentence(error: Exception, run: Path, m
     def broken(*_: Any, **__: Any) -> None:
         raise error
 
-    stored = StoredRun.read(run)
+    stored = Run.read(run)
     (path,) = (run / "posteriors").iterdir()
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", broken)
     with pytest.raises(StoreError, match=r"000000-000011\.parquet is damaged inside .* run the command again"):
@@ -162,4 +162,4 @@ def test_a_record_as_written_of_no_vggs_run_is_a_sentence(tmp_path: Path) -> Non
     other = Store(tmp_path).run("r", {"seed": 0}, ("a",))
     other.create()
     with pytest.raises(StoreError, match=r"run\.json cannot be read \(KeyError"):
-        StoredRun.read(other.folder)
+        Run.read(other.folder)

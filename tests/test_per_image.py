@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vggbench.errors import NumericsError, VggbenchError
 from vggbench.store.per_image import per_image, write_per_image
-from vggbench.store.posteriors import Scores, fuse
+from vggbench.store.posteriors import Source, fuse
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,19 @@ class InMemory:
     title: str = "in memory"
 
     @property
+    def folder(self) -> Path:
+        return Path(str(id(self)))
+
+    @property
     def images(self) -> tuple[str, ...]:
         return tuple(f"image {i}" for i in range(len(self.values)))
 
     @property
-    def sources(self) -> tuple[Scores, ...]:
+    def sources(self) -> tuple[Source, ...]:
         return (self,)
 
-    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
-        return read[id(self)]
+    def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.floating]:
+        return read[self.folder]
 
     def batches(self) -> Iterator[NDArray[np.floating]]:
         for start in range(0, len(self.values), 3):

@@ -74,7 +74,9 @@ def test_a_position_stands_at_its_windows_middle(model: Model) -> None:
     image = rescale(image, 320, Rescale())
     assert isinstance(model.module, VGG)
     with torch.inference_mode():
-        maps = [model.module(model.input.normalise(view[None]))[0].softmax(0)[1] for view in (image, image.flip(2))]
+        maps = [
+            model.module(model.identity.input.normalise(view[None]))[0].softmax(0)[1] for view in (image, image.flip(2))
+        ]
     height, width = image.shape[1:]
     found = Predictor(model, {DENSE: (320,)}, SETTINGS).class_map(image, 1)
     assert found.positions == tuple(maps[0].shape)

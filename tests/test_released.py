@@ -14,14 +14,15 @@ from conftest import Result
 from torch import Tensor
 from writers import caffemodel, layers_of
 
-from vggbench import INPUTS, Job, LoadOptions, Model, ModelSpec, Protocol, Rescale, Settings, load_model
+from vggbench import INPUTS, LoadOptions, ModelSpec, Protocol, Rescale, load_model
 from vggbench.data import DataSet
 from vggbench.data.imagenet import wnids
 from vggbench.errors import WeightsError
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
-from vggbench.results.lines import Line, Part
+from vggbench.results.lines import Line
 from vggbench.results.rows import Reference, _reference
+from vggbench.store.identity import Identity
 from vggbench.weights.download import DownloadWatch
 from vggbench.weights.released import RELEASED, Released, default_source, released
 
@@ -152,9 +153,13 @@ def test_a_known_file_needs_no_input_and_brings_its_s(
     spec = ModelSpec.parse(f"D@{tmp_path / 'x'}")
     _known_as(RELEASED[0], monkeypatch)
     model = load_model(spec, LoadOptions(input="torchvision"), ())
-    assert (model.input, str(model.train_scale), model.released) == (INPUTS["caffe"], "256-512", RELEASED[0])
-    assert model.architecture
-    assert model.architecture.ceil_pool
+    assert (model.identity.input, str(model.identity.train_scale), model.identity.released) == (
+        INPUTS["caffe"],
+        "256-512",
+        RELEASED[0].name,
+    )
+    assert model.identity.architecture
+    assert model.identity.architecture.ceil_pool
     _known_as(RELEASED[1], monkeypatch)
     with pytest.raises(WeightsError, match=r"is oxford's VGG_ILSVRC_19_layers.caffemodel, which is E: expected D"):
         load_model(spec, LoadOptions(), ())
@@ -174,20 +179,24 @@ def test_keras_files_are_oxfords_bytes() -> None:
 # ---------------------------------------------------------------- references
 
 
-def _line(source: str, protocol: str, *scales: int, **changes: Any) -> Line:
+def _line(source: str, protocol: str, *scales: int, rescale: Rescale | None = None, **changes: Any) -> Line:
     row = released(CONFIGS["D"], source)
     assert row
     net = Architecture(CONFIGS["D"], ceil_pool=row.ceil_pool)
-    model = Model(row.name, lambda images: images, row.input, 1000, wnids(), "", row.train_scale, net, released=row)
-    model = replace(model, **changes)
-    run: Any = SimpleNamespace(unreadable=())
-    parts = tuple(Part(Job(model, Protocol.parse(protocol), scale), run) for scale in scales)
-    return Line(protocol, parts, run)
+    model = Identity(row.name, row.input, 1000, wnids(), "", row.train_scale, net, released=row.name)
+    parts: list[Any] = [
+        SimpleNamespace(
+            unreadable=(), folder=f"{scale}", identity=replace(model, **changes), protocol=Protocol.parse(protocol),
+            scale=scale, rescale=rescale or Rescale(), signature={"precision": "fp32"},
+        )
+        for scale in scales
+    ]  # fmt: skip
+    return Line(protocol, tuple(parts), parts[0])
 
 
-def _beside(line: Line, settings: Settings | None = None, *, full: bool = True) -> Reference | None:
+def _beside(line: Line, *, full: bool = True) -> Reference | None:
     data: Any = SimpleNamespace(is_full_ilsvrc_val=full)
-    return _reference(line, data, settings or Settings(device="cpu"))
+    return _reference(line, data)
 
 
 def test_the_publishers_figure_stands_beside_just_its_protocol() -> None:
@@ -202,7 +211,7 @@ def test_the_publishers_figure_stands_beside_just_its_protocol() -> None:
         _beside(_line("timm", "center", 256)),  # no hash is on record, so that it could be any file
         _beside(_line("torchvision", "center", 256, released=None)),
         _beside(_line("torchvision", "center", 256, architecture=Architecture(CONFIGS["D"], width=0.5))),
-        _beside(_line("torchvision", "center", 256), Settings(device="cpu", rescale=Rescale("bicubic"))),
+        _beside(_line("torchvision", "center", 256, rescale=Rescale("bicubic"))),
         _beside(_line("torchvision", "center", 256), full=False),
     ):
         assert other is None

@@ -22,7 +22,8 @@ from vggbench.metrics import ErrorRate, Errors
 from vggbench.paper.published import FUSIONS, RESULTS, TABLE_7, own_row
 from vggbench.render.tables.paper import configurations_table, published_table
 from vggbench.results.rows import Reference, Row
-from vggbench.store.runs import Store
+from vggbench.store.identity import Identity
+from vggbench.store.recording import Store
 from vggbench.studies.reproduction import Check, check_jobs, checks_of, results_of, training_command
 from vggbench.weights.load import Model
 
@@ -208,7 +209,7 @@ def test_a_figure_of_one_decimal_agrees_to_that_decimal(top5: int, agrees: bool)
 def test_a_q_of_two_publications_is_evaluated_once(tmp_path: Path, few_drawn: Path) -> None:
     """Oxford's Q=384 is also one of its three: a row over them must not count it twice."""
     checks = checks_of("oxford")
-    model = Model("D@oxford", torch.clone, INPUTS["caffe"], 12, None, "0" * 64, released=checks[0][0])
+    model = Model(Identity("D@oxford", INPUTS["caffe"], 12, None, "0" * 64, released=checks[0][0].name), torch.clone)
     plan = prepare(open_data("sample"), check_jobs(model, checks), Store(tmp_path))
     assert [(str(job.protocol), job.scale) for job in plan.jobs] == [("dense", 384), ("dense", 256), ("dense", 512)]
 

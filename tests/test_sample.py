@@ -37,8 +37,12 @@ def test_a_sample_net_says_how_it_was_made(config: str) -> None:
     assert recipe["seed"] == 0
     assert recipe["seconds"] > 0
     model = load_model(spec, LoadOptions(), ())
-    assert (model.name, str(model.train_scale), model.classes) == (f"{config}@sample", "256-512", 12)
-    assert str(model.train_scale) in recipe["command"]
+    assert (model.identity.name, str(model.identity.train_scale), model.identity.classes) == (
+        f"{config}@sample",
+        "256-512",
+        12,
+    )
+    assert str(model.identity.train_scale) in recipe["command"]
 
 
 def test_the_package_stays_small() -> None:

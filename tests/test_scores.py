@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from vggbench.errors import StoreError
 from vggbench.store.blocks import Block
 from vggbench.store.posteriors import fuse, label_ranks, posteriors
-from vggbench.store.runs import BLOCK, Run, Store
+from vggbench.store.recording import Recording, Store
+from vggbench.store.runs import BLOCK
 
 K = 5
 
@@ -32,7 +33,7 @@ def _values(count: int, seed: int = 0) -> NDArray[np.float32]:
     return values
 
 
-def _write(run: Run, number: int, values: NDArray[np.float32], bad: tuple[str, ...] = ()) -> None:
+def _write(run: Recording, number: int, values: NDArray[np.float32], bad: tuple[str, ...] = ()) -> None:
     places = [i for i in run.block_range(number) if run.expected[i] not in bad]
     count = len(places)
     sizes = np.full(count, 300, dtype=np.int32)
@@ -46,7 +47,7 @@ def _write(run: Run, number: int, values: NDArray[np.float32], bad: tuple[str, .
     )  # fmt: skip
 
 
-def _filled(store: Path, count: int, *, seed: int = 0, name: str = "r", compact: bool = True) -> Run:
+def _filled(store: Path, count: int, *, seed: int = 0, name: str = "r", compact: bool = True) -> Recording:
     run = Store(store).run(name, {"seed": seed}, _ids(count))
     for number in range(run.block_count):
         _write(run, number, _values(count, seed))

@@ -13,7 +13,7 @@ from torch import Tensor
 from vggbench import INPUTS, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
 from vggbench.evaluation.plan import prepare
 from vggbench.inference.scorer import is_out_of_memory
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 
 NAMES = ("apple", "boat", "fish", "house")
 QUICK = Settings(device="cpu", workers=0, batch_size=16)

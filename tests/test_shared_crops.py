@@ -17,6 +17,7 @@ from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise
 from vggbench.paper.configs import CONFIGS, CROP
 from vggbench.paper.protocols import View
+from vggbench.store.identity import Identity
 
 GRID = Protocol("multicrop", 8)
 
@@ -124,7 +125,8 @@ def test_an_evaluation_gives_the_same_whatever_is_shared(
     net.load_state_dict(peaked("D"))
     names = ("apple", "boat", "fish", "house")
     model = Model(
-        "D@x", net.eval(), INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 1 / 16)
+        Identity("D@x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 1 / 16)),
+        net.eval(),
     )
     jobs = [Job(model, GRID, scale) for scale in (224, 256, 300)]
     found = []
@@ -142,7 +144,7 @@ def test_an_evaluation_gives_the_same_whatever_is_shared(
 def test_a_run_that_goes_on_shares_as_it_began(many_pictures: Path, tmp_path: Path) -> None:
     """The probe may decide otherwise the next time; another number of stages may move the last bits."""
     names = ("apple", "boat", "fish", "house")
-    model = Model("D@x", VGG(CONFIGS["D"], 4, 1 / 64).eval(), INPUTS["torchvision"], 4, names, "x")
+    model = Model(Identity("D@x", INPUTS["torchvision"], 4, names, "x"), VGG(CONFIGS["D"], 4, 1 / 64).eval())
     data, alone = open_data(many_pictures), Settings(device="cpu", workers=0)
     for probed, share in ((3, (0, 2)), (4, (1, 2))):
         with pytest.MonkeyPatch.context() as patch:

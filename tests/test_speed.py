@@ -28,10 +28,10 @@ def _model(config: str = "A") -> Model:
 
 
 def _random(config: str = "A") -> Timings:
-    model = _model(config)
+    own = _model(config).identity
     return Timings(
-        model.name, model.architecture, model.classes, Setup("pytorch", "fp32", 8, 256), (0.4, 0.2, 0.3, 0.1), 1e9,
-        5_000_000, "cpu", "PyTorch 2", 2,
+        own.name, own.architecture, own.classes, Setup("pytorch", "fp32", 8, 256), (0.4, 0.2, 0.3, 0.1), 1e9, 5_000_000,
+        "cpu", "PyTorch 2", 2,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vggbench.errors import WeightsError
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS, Layer
-from vggbench.store.stored import StoredRun
+from vggbench.store.runs import Run
 from vggbench.weights.formats import format_name, read_weights
 
 Weights = dict[str, Tensor]
@@ -513,7 +513,7 @@ def test_what_was_taken_stands_under_the_table_and_in_the_store(
     finished = vggbench("runs", averaged.name, "--finish")
     assert finished.code == 0, finished.err
     assert _posteriors(averaged) == before
-    assert StoredRun.read(averaged).job.model.said[0].startswith("state_dict_ema of the file")
+    assert Run.read(averaged).identity.said[0].startswith("state_dict_ema of the file")
 
 
 def _posteriors(run: Path) -> list[Any]:

@@ -17,8 +17,11 @@ from conftest import Result
 from vggbench.errors import StoreError, UsageError
 from vggbench.files import sealed, unsealed
 from vggbench.results.judging import ORIGINAL
-from vggbench.store.runs import Run
-from vggbench.store.stored import StoredRun, is_run_name, named_runs, posteriors_sha256, stored_lines, stored_runs
+from vggbench.results.lines import Ranking
+from vggbench.results.stored import stored_lines
+from vggbench.store.posteriors import posteriors_sha256
+from vggbench.store.recording import Recording
+from vggbench.store.runs import Run, is_run_name, named_runs, stored_runs
 
 CLI = Callable[..., Result]
 
@@ -68,20 +71,20 @@ def test_the_list_is_for_people_too(vggbench: CLI, store: Path, monkeypatch: pyt
 
 def test_a_remembered_error_is_of_the_files_that_are_there(store: Path) -> None:
     folder = store / names(store)["D-sample-dense-Q256"]
-    first = StoredRun.read(folder).errors
+    first = Run.read(folder).errors
     remembered = folder / ".errors.json"
     kept = unsealed(remembered.read_text())
     remembered.write_text(json.dumps(kept | {"counts": [0, 0, 12]}))
-    assert StoredRun.read(folder).errors == first, "a count that was changed is counted anew"
+    assert Run.read(folder).errors == first, "a count that was changed is counted anew"
     remembered.write_text(sealed(kept | {"counts": [0, 0, 12]}))
-    changed = StoredRun.read(folder).errors
+    changed = Run.read(folder).errors
     assert changed
     assert changed.top1.wrong == 0, "it is read, not counted again"
     (parquet,) = (folder / "posteriors").glob("*.parquet")
     parquet.touch()
-    assert StoredRun.read(folder).errors == first, "another file is counted anew"
+    assert Run.read(folder).errors == first, "another file is counted anew"
     remembered.write_text("nonsense")
-    assert StoredRun.read(folder).errors == first
+    assert Run.read(folder).errors == first
 
 
 @pytest.mark.parametrize("how", ["name", "hash", "beginning", "pattern"])
@@ -118,8 +121,7 @@ def test_a_stored_fusion_is_the_fusion(vggbench: CLI, store: Path) -> None:
     computed = json.loads(vggbench("fuse", "A", "D", "--data", "sample", "--scales", 256, "--format", "json").out)
     named = [names(store)[f"{net}-sample-dense-Q256"] for net in "AD"]
     found = json.loads(vggbench("fuse", *named, "--format", "json").out)
-    differ = {key for key in found[0] if found[0][key] != computed[0][key]}
-    assert differ <= {"weights"}, "the same row from the store alone"
+    assert found == computed, "the same row from the store alone"
 
 
 def test_runs_of_one_model_are_its_row_over_all_qs(vggbench: CLI, store: Path) -> None:
@@ -127,7 +129,8 @@ def test_runs_of_one_model_are_its_row_over_all_qs(vggbench: CLI, store: Path) -
     runs = named_runs(store, ["D-*"])
     (line,) = stored_lines(runs)
     assert line.own_scales == (256, 288)
-    wrong = int((line.ranks(runs[0].data, ORIGINAL) >= 1).sum())
+    (ranks,) = Ranking(runs[0].data).of([line], ORIGINAL)
+    wrong = int((ranks >= 1).sum())
     assert 100 * wrong / 12 == rows[-1]["top1_error"]
 
 
@@ -137,7 +140,7 @@ def test_shares_weight(vggbench: CLI, store: Path) -> None:
         json.loads(vggbench("fuse", *named, "--shares", *shares, "--format", "json").out)[0]
         for shares in ((0, 1), (1, 1))
     )
-    d = StoredRun.read(store / named[1]).errors
+    d = Run.read(store / named[1]).errors
     assert d
     assert alone["top1_error"] == d.top1.percent
     assert alone["network"] == "0 A@sample + 1 D@sample"
@@ -160,9 +163,9 @@ def test_different_images_are_refused_by_name(vggbench: CLI, store: Path) -> Non
 
 
 def test_different_labels_are_refused(vggbench: CLI, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = StoredRun.labels
+    own = Run.labels
     monkeypatch.setattr(
-        StoredRun,
+        Run,
         "labels",
         lambda run: (own(run) + (run.title[0] == "A")) % 12,  # A's are all of the next class
     )
@@ -217,7 +220,7 @@ def test_the_papers_fusions_have_names(vggbench: CLI, few_drawn: Path) -> None:
 def test_an_unfinished_run_is_finished(vggbench: CLI, few_drawn: Path, tmp_path: Path, many_pictures: Path) -> None:
     assert vggbench("eval", "A@random", "--width", 0.0625, "--data", many_pictures, "--center").code == 0
     whole = next((tmp_path / "runs").iterdir())
-    expected = posteriors_sha256([StoredRun.read(whole)])
+    expected = posteriors_sha256([Run.read(whole)])
     shutil.copytree(whole, tmp_path / "whole")
     shutil.rmtree(whole / "posteriors")
     listed = json.loads(vggbench("runs", "--format", "json").out)[0]
@@ -226,7 +229,7 @@ def test_an_unfinished_run_is_finished(vggbench: CLI, few_drawn: Path, tmp_path:
     finished = vggbench("runs", "--finish", "--device", "cpu")
     assert finished.code == 0, finished.err
     assert "70 images to compute" in finished.err
-    assert posteriors_sha256([StoredRun.read(whole)]) == expected
+    assert posteriors_sha256([Run.read(whole)]) == expected
     assert "Nothing is left" in vggbench("runs", "--finish").err
 
 
@@ -290,7 +293,7 @@ def test_a_damaged_block_is_not_counted(vggbench: CLI, store: Path) -> None:
     folder = store / names(store)["A-sample-dense-Q256"]
     (parquet,) = (folder / "posteriors").glob("*.parquet")
     parquet.write_bytes(b"PAR1 nothing")
-    run = StoredRun.read(folder)
+    run = Run.read(folder)
     assert (run.done, run.damaged, run.errors) == (0, [parquet], None)
     assert "Damaged" in vggbench("runs", folder.name, "--format", "md").out
 
@@ -299,9 +302,9 @@ def test_a_block_that_lacks_rows_is_damaged(vggbench: CLI, store: Path) -> None:
     folder = store / names(store)["A-sample-dense-Q256"]
     (parquet,) = (folder / "posteriors").glob("*.parquet")
     pq.write_table(pq.read_table(parquet).slice(1), parquet)
-    run = StoredRun.read(folder)
+    run = Run.read(folder)
     assert (run.done, run.damaged) == (0, [parquet])
-    assert len(Run.open(folder, run.signature, tuple(f"{i}" for i in range(12))).damaged) == 1
+    assert len(Recording.open(folder, run.signature, tuple(f"{i}" for i in range(12))).damaged) == 1
 
 
 def test_an_image_that_is_there_twice_is_refused(vggbench: CLI, store: Path) -> None:
@@ -310,7 +313,7 @@ def test_an_image_that_is_there_twice_is_refused(vggbench: CLI, store: Path) -> 
     table = pq.read_table(parquet)
     pq.write_table(pa.concat_tables([table.slice(1), table.slice(1, 1)]), parquet)
     with pytest.raises(StoreError, match="twice: expected every image once"):
-        _ = StoredRun.read(folder).images
+        _ = Run.read(folder).images
 
 
 def test_blocks_that_overlap_count_once(vggbench: CLI, store: Path) -> None:
@@ -321,12 +324,12 @@ def test_blocks_that_overlap_count_once(vggbench: CLI, store: Path) -> None:
     pq.write_table(table.slice(0, 8), parquet.with_name("000000-000007.parquet"))
     pq.write_table(table.slice(8), parquet.with_name("000008-000011.parquet"))
     ids = tuple(table.column("image").to_pylist())
-    assert StoredRun.read(folder).images == ids
+    assert Run.read(folder).images == ids
     parquet.unlink()
     pq.write_table(table.slice(4), parquet.with_name("000004-000011.parquet"))
-    run = StoredRun.read(folder)
+    run = Run.read(folder)
     assert (run.images, run.done) == (ids, 12)
-    opened = Run.open(folder, run.signature, ids)
+    opened = Recording.open(folder, run.signature, ids)
     assert (opened.images, len(opened.missing())) == (ids, 0)
     assert not parquet.with_name("000004-000011.parquet").exists()
 
@@ -343,7 +346,7 @@ def test_a_run_in_full(vggbench: CLI, store: Path) -> None:
 def test_the_hash_of_posteriors(store: Path) -> None:
     folder = store / names(store)["D-sample-dense-Q288"]
     values = np.stack(pd.read_parquet(folder / "posteriors")["posterior"].to_list()).astype("<f4")
-    assert posteriors_sha256([StoredRun.read(folder)]) == hashlib.sha256(values.tobytes()).hexdigest()
+    assert posteriors_sha256([Run.read(folder)]) == hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def test_the_record_leads_back(store: Path) -> None:
@@ -377,7 +380,7 @@ def test_a_label_that_is_no_class_is_a_sentence(vggbench: CLI, store: Path, monk
 
 def test_an_altered_run_stays_altered_in_the_store(vggbench: CLI, few_drawn: Path, tmp_path: Path) -> None:
     assert vggbench("explain", "A", "--data", "sample").code == 0
-    altered = {run.job.model.name for run in stored_runs(tmp_path / "runs")[0] if run.job.model.altered}
+    altered = {run.identity.name for run in stored_runs(tmp_path / "runs")[0] if run.identity.altered}
     assert altered == {
         "A@sample (channels swapped)", "A@sample (mean reversed)", "A@sample (scale of 255)", "A@sample (ceil)"
     }  # fmt: skip

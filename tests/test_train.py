@@ -23,6 +23,7 @@ from vggbench.images.pixels import decode, rescale
 from vggbench.images.preprocessing import Rescale
 from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import TrainScale
+from vggbench.store.identity import Identity
 from vggbench.train.crops import Crops, batches
 from vggbench.train.loop import TrainWatch, train
 from vggbench.train.recipe import Epoch, Recipe
@@ -44,7 +45,7 @@ FROM_A = {
 def _model(config: str, weights: dict[str, Tensor]) -> Model:
     net = VGG(CONFIGS[config], 4, 1 / 16)
     net.load_state_dict(weights)
-    return Model(config, net.eval(), INPUTS["caffe"], 4, None, "")
+    return Model(Identity(config, INPUTS["caffe"], 4, None, ""), net.eval())
 
 
 # ---------------------------------------------------------------- how nets start
@@ -283,13 +284,13 @@ def test_a_killed_training_ends_in_the_same_bits(many_pictures: Path, tmp_path: 
     watch = _StopAt(0)
     again = train(CONFIGS["A"], data, data, QUICK, width=1 / 16, runs=tmp_path, running=ALONE, watch=watch)
     assert watch.carried == 100  # 2 + 3 + 5 steps of ten
-    assert again.model.weights_hash == whole.model.weights_hash
+    assert again.model.identity.weights_hash == whole.model.identity.weights_hash
     assert [epoch.loss for epoch in again.log] == [epoch.loss for epoch in whole.log]
     (log,) = tmp_path.glob("train-A-*/log.csv")
     assert log.read_text().count("\n") == 3
     other = replace(QUICK, seed=1)
     third = train(CONFIGS["A"], data, data, other, width=1 / 16, runs=tmp_path, running=ALONE)
-    assert third.model.weights_hash != whole.model.weights_hash
+    assert third.model.identity.weights_hash != whole.model.identity.weights_hash
 
 
 class _Losses(TrainWatch):
@@ -351,7 +352,7 @@ with joined(torch.device("cpu")) as world:
     recipe = Recipe(batch_size=23, epochs=5, dropout=0.0, rate=3e-4, normalise="std")
     running = Running(Settings(device="cpu", workers=0), world=world)
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, running=running, watch=Losses())
-    told = {"losses": Losses.losses, "hash": trained.model.weights_hash, "error": trained.top1_error}
+    told = {"losses": Losses.losses, "hash": trained.model.identity.weights_hash, "error": trained.top1_error}
     Path(sys.argv[2], f"{world.rank}.json").write_text(json.dumps(told))
 """
 
@@ -376,9 +377,9 @@ def test_processes_share_every_batch_without_loss_or_repetition(many_pictures: P
 
 def test_a_net_that_continues_another_keeps_its_input(many_pictures: Path, peaked: Callable[..., object]) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, rate=1e-9, train_layers="fc")
-    start = replace(_model("A", peaked("A")), class_names=data.class_names)  # type: ignore[arg-type]
+    start = _model("A", peaked("A")).with_identity(class_names=data.class_names)  # type: ignore[arg-type]
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model
-    assert trained.input == INPUTS["caffe"]
+    assert trained.identity.input == INPUTS["caffe"]
 
 
 def test_a_table_of_images_that_training_saw_says_so(
@@ -401,7 +402,7 @@ def test_a_table_of_images_that_training_saw_says_so(
 def test_train_layers_fc_leaves_the_convolutions_alone(many_pictures: Path, peaked: Callable[..., object]) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, train_layers="fc")
     weights: dict[str, Tensor] = peaked("A")  # type: ignore[assignment]
-    start = replace(_model("A", weights), class_names=data.class_names)
+    start = _model("A", weights).with_identity(class_names=data.class_names)
     trained = train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, running=ALONE).model.module
     assert isinstance(trained, VGG)
     changed = {name for name, tensor in trained.state_dict().items() if not tensor.equal(weights[name])}
@@ -460,7 +461,7 @@ def test_another_input_is_another_training(
 ) -> None:
     data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
     for name in ("caffe", "torchvision"):
-        start = replace(_model("A", peaked("A")), class_names=data.class_names, input=INPUTS[name])
+        start = _model("A", peaked("A")).with_identity(class_names=data.class_names, input=INPUTS[name])
         train(CONFIGS["A"], data, data, recipe, width=1 / 16, start=start, runs=tmp_path, running=ALONE)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -508,7 +509,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(many_pictures: Path) ->
 
 def test_other_classes_are_refused_before_any_work(many_pictures: Path, peaked: Callable[..., object]) -> None:
     data = open_data(many_pictures)
-    start = replace(_model("A", peaked("A")), class_names=("a", "b", "c", "d"))  # type: ignore[arg-type]
+    start = _model("A", peaked("A")).with_identity(class_names=("a", "b", "c", "d"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="A was trained on other classes than many"):
         train(CONFIGS["B"], data, data, QUICK, width=1 / 16, start=start, running=ALONE)
 

@@ -20,7 +20,7 @@ from vggbench.inference.devices import pick_device
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import Protocol
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 from vggbench.weights.released import RELEASED, Released, released
 from vggbench.weights.spec import ModelSpec
 from vggbench.weights.unfetched import by_shape, filled, require_source, unfetched
@@ -110,9 +110,17 @@ def test_a_dry_run_fails_where_the_run_would(vggbench: CLI, ilsvrc: Path, tmp_pa
 @pytest.mark.parametrize("row", [row for row in RELEASED if not row.refused], ids=lambda row: row.name)
 def test_a_net_by_shape_is_what_its_file_would_be(row: Released) -> None:
     model = by_shape(row)
-    assert model.architecture
-    assert (model.architecture.config, model.architecture.ceil_pool, model.classes) == (row.config, row.ceil_pool, 1000)
-    assert (model.input, model.train_scale, model.released) == (row.input, row.train_scale, row)
+    assert model.identity.architecture
+    assert (model.identity.architecture.config, model.identity.architecture.ceil_pool, model.identity.classes) == (
+        row.config,
+        row.ceil_pool,
+        1000,
+    )
+    assert (model.identity.input, model.identity.train_scale, model.identity.released) == (
+        row.input,
+        row.train_scale,
+        row.name,
+    )
     assert isinstance(model.module, nn.Module)
     assert all(tensor.is_meta for tensor in model.module.state_dict().values())
 
@@ -128,9 +136,9 @@ def test_a_forecast_by_shape_counts_as_one_with_weights(
     real.load_state_dict(weights)
     with torch.device("meta"):
         shapes = VGG(CONFIGS["D"], 4, WIDTH).eval()
-    model = replace(by_shape(row), class_names=("apple", "boat", "fish", "house"), classes=4)
-    assert model.architecture
-    model = replace(model, architecture=replace(model.architecture, width=WIDTH, classes=4))
+    model = by_shape(row).with_identity(class_names=("apple", "boat", "fish", "house"), classes=4)
+    assert model.identity.architecture
+    model = model.with_identity(architecture=replace(model.identity.architecture, width=WIDTH, classes=4))
     found = []
     for network in (shapes, real.eval()):
         job = Job(replace(model, module=network), Protocol("dense"), 256)

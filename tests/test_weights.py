@@ -23,6 +23,7 @@ from vggbench import INPUTS, VGG, LoadOptions, Model, ModelSpec, TrainScale, Vgg
 from vggbench.errors import UsageError, WeightsError
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
+from vggbench.store.identity import Identity
 from vggbench.weights.files import read_tensors
 from vggbench.weights.folders import description_of
 from vggbench.weights.formats import read_weights
@@ -108,11 +109,21 @@ def test_our_own_files_describe_themselves(
     net.load_state_dict(peaked(config))
     names = ("a", "b", "c", "d")
     saved = Model(
-        "x", net, INPUTS["caffe"], 4, names, "", TrainScale(256, 512), Architecture(CONFIGS[config], 4, 1 / 16, True)
+        Identity(
+            "x",
+            INPUTS["caffe"],
+            4,
+            names,
+            "",
+            TrainScale(256, 512),
+            Architecture(CONFIGS[config], 4, 1 / 16, True),
+        ),
+        net,
     )
     save_model(saved, tmp_path / "x.safetensors", recipe={"seed": 1}, half=half)
     found = _load(config, tmp_path / "x.safetensors", LoadOptions())
-    assert replace(found, module=net, weights_hash="", name="x", path=None) == saved
+    same = replace(found.identity, weights_hash="", name="x", source=None, spec=None)
+    assert same == saved.identity
     assert isinstance(found.module, VGG)
     assert found.module.ceil_pool
     for name, tensor in found.module.state_dict().items():
@@ -124,18 +135,18 @@ def test_input_must_be_stated(peaked: Callable[..., dict[str, Tensor]], tmp_path
     with pytest.raises(UsageError, match=r"--input torchvision .* --input caffe .* or --input matconvnet"):
         _load("A", tmp_path / "x.pth", LoadOptions())
     caffe = _load("A", tmp_path / "x.pth", LoadOptions(input="caffe", train_scale=TrainScale(256, 256)))
-    assert caffe.architecture
-    assert caffe.architecture.ceil_pool
-    assert (caffe.input, caffe.train_scale) == (INPUTS["caffe"], TrainScale(256, 256))
+    assert caffe.identity.architecture
+    assert caffe.identity.architecture.ceil_pool
+    assert (caffe.identity.input, caffe.identity.train_scale) == (INPUTS["caffe"], TrainScale(256, 256))
 
 
 def test_a_thousand_classes_without_names_are_ilsvrcs(peaked: Callable[..., dict[str, Tensor]], tmp_path: Path) -> None:
     torch.save(peaked("A", 1000), tmp_path / "x.pth")
-    names = _load("A", tmp_path / "x.pth").class_names
+    names = _load("A", tmp_path / "x.pth").identity.class_names
     assert names
     assert names[0] == "n01440764"
     torch.save(peaked("A", 4), tmp_path / "y.pth")
-    assert _load("A", tmp_path / "y.pth").class_names is None
+    assert _load("A", tmp_path / "y.pth").identity.class_names is None
 
 
 class _Harm:
@@ -260,13 +271,13 @@ def test_random_nets_are_seeded_and_take_the_datas_classes() -> None:
     first, second = (
         load_model(ModelSpec.parse("B@random"), LoadOptions(width=1 / 16), ("cat", "dog")) for _ in range(2)
     )
-    assert first.weights_hash == second.weights_hash
-    assert first.class_names == ("cat", "dog")
+    assert first.identity.weights_hash == second.identity.weights_hash
+    assert first.identity.class_names == ("cat", "dog")
     ilsvrc = load_model(ModelSpec.parse("B@random"), LoadOptions(width=1 / 16), ("n01440764",))
-    assert ilsvrc.classes == 1000
+    assert ilsvrc.identity.classes == 1000
 
 
 def test_a_plain_callable_needs_an_identity() -> None:
     with pytest.raises(UsageError, match="identity="):
         Model.wrap("f", lambda images: images, INPUTS["caffe"], ["a"])
-    assert Model.wrap("f", lambda images: images, INPUTS["caffe"], ["a"], identity="v1").weights_hash == "v1"
+    assert Model.wrap("f", lambda images: images, INPUTS["caffe"], ["a"], identity="v1").identity.weights_hash == "v1"

@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from vggbench.cache import at_home
@@ -30,9 +31,9 @@ from vggbench.paper.published import RESULTS, Member
 from vggbench.render.tables.cells import duration
 from vggbench.render.tables.notes import Circumstances
 from vggbench.results.judging import GroundTruth, ground_truths, require_val
-from vggbench.results.lines import Line, Paired, model_lines, paired, rank_together
+from vggbench.results.lines import Line, Paired, Ranking, model_lines, paired
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
-from vggbench.store.runs import Store
+from vggbench.store.recording import Store
 from vggbench.weights.description import ASKED
 from vggbench.weights.load import Model
 from vggbench.weights.released import released
@@ -55,38 +56,40 @@ class Evaluation:
     about: Circumstances
     protocols: list[Protocol]
     truths: tuple[GroundTruth, ...]
-    _lines: dict[int, list[Line]] = field(default_factory=dict)
+    _lines: dict[object, list[Line]] = field(default_factory=dict)
 
     @property
     def models(self) -> list[Model]:
         """Those that were evaluated."""
         return [entry.model for entry in self.entries if entry.model]
 
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Of the images, so that each run is read once."""
+        return Ranking(self.plan.data)
+
     def lines(self, model: Model) -> list[Line]:
-        """The rows of one model, the same ones each time, so that its runs are read once."""
-        return self._lines.setdefault(id(model), model_lines(self.plan, model))
+        """The rows of one model."""
+        return self._lines.setdefault(model.identity.key, model_lines(self.plan.runs, model.identity))
 
     def gain(self, model: Model, lines: Sequence[Line]) -> Paired | None:
         """The last row of a model against its dense evaluation at one Q, where both are there."""
-        baseline = Line.find(lines, "dense", resolve_scales((), model.train_scale))
-        if baseline is None or len(lines[-1].parts) < 2:
+        baseline = Line.find(lines, "dense", resolve_scales((), model.identity.train_scale))
+        if baseline is None or len(lines[-1].runs) < 2:
             return None
-        return paired(baseline, lines[-1], self.plan.data, self.truths[0])
+        return paired(baseline, lines[-1], self.ranking, self.truths[0])
 
     def rows(self, lines: Sequence[Line], baseline: Sequence[Line] = ()) -> list[Row]:
         """Measure rows of the same images by each ground truth, each beside that of `baseline` which it compares to."""
         for truth in self.truths:
-            rank_together([*lines, *baseline], self.plan.data, truth)
+            self.ranking.of([*lines, *baseline], truth)
         return [self._row(line, truth, _like(line, baseline)) for line in lines for truth in self.truths]
 
     def _row(self, line: Line, truth: GroundTruth, baseline: Line | None) -> Row:
-        data = self.plan.data
-        found = row(line, data, self.plan.settings, truth)
-        return (
-            found
-            if baseline is None or baseline is line
-            else replace(found, against=paired(baseline, line, data, truth))
-        )
+        found = row(line, self.ranking, truth)
+        if baseline is None or baseline is line:
+            return found
+        return replace(found, against=paired(baseline, line, self.ranking, truth))
 
 
 def _like(line: Line, others: Sequence[Line]) -> Line | None:
@@ -280,7 +283,7 @@ def _jobs(model: Model, protocols: Sequence[Protocol], options: EvalOptions) -> 
     return [
         Job(model, protocol, scale)
         for protocol in protocols
-        for scale in scales_of(protocol, options, model.train_scale)
+        for scale in scales_of(protocol, options, model.identity.train_scale)
     ]
 
 

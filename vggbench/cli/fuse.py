@@ -11,9 +11,11 @@ from vggbench.render.tables.errors import nets_table
 from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.table import Table
 from vggbench.results.judging import ground_truths, require_val
-from vggbench.results.lines import fused_line, most_complete
+from vggbench.results.lines import Ranking, fused_line, most_complete
 from vggbench.results.rows import row
-from vggbench.store.stored import is_run_name, named_runs, stored_circumstances, stored_lines
+from vggbench.results.stored import stored_circumstances, stored_lines
+from vggbench.store.identity import Identity
+from vggbench.store.runs import is_run_name, named_runs
 from vggbench.weights.load import Model
 
 _OF_STORED_RUNS = {
@@ -49,7 +51,7 @@ def _of_models(
         raise UsageError("center and tencrop do not combine several Qs: expected one Q, or --dense or --multicrop.")
 
     def check(models: Sequence[Model]) -> None:
-        _require_members(models, paper)
+        _require_members([model.identity for model in models], paper)
         _require_shares(shares, len(models))
 
     done = evaluation(texts, options, at_least=2, check=check)
@@ -71,7 +73,8 @@ def _of_runs(texts: Sequence[str], options: EvalOptions, shares: Sequence[float]
     truths = ground_truths(options.labels or (), options.blacklist)
     require_val(truths, data)
     fused = fused_line(lines, shares or None)
-    rows = [row(fused, data, settings, truth) for truth in truths]
+    ranking = Ranking(data)
+    rows = [row(fused, ranking, truth) for truth in truths]
     return nets_table(rows, Circumstances(data, settings, provenance))
 
 
@@ -110,12 +113,16 @@ def _default_nets(paper: Result) -> list[str]:
     return configs
 
 
-def _require_members(models: Sequence[Model], paper: Result | None) -> None:
+def _require_members(models: Sequence[Identity], paper: Result | None) -> None:
     if paper is None:
         return
     wanted = sorted((member.config, member.train_scale) for member in paper.members)
     found = sorted(
-        (model.architecture.config.name if model.architecture else "other", str(model.train_scale)) for model in models
+        (
+            model.architecture.config.name if model.architecture else "other",
+            str(model.train_scale),
+        )
+        for model in models
     )
     if found != wanted:
         have = ", ".join(f"{config} of S={scale}" for config, scale in found)

@@ -1,5 +1,6 @@
 """The MODELs of a command line: which weights each takes, loaded, or why not."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,7 +48,7 @@ def load(texts: Sequence[str], options: EvalOptions, data: DataSet, *, keep_goin
         try:
             model = _by_shape(spec, away) if options.dry_run else None
             model = model or _loaded(spec, load_options, data)
-            data.labels(model.class_names, model.classes)  # refuses a net that lacks a class
+            data.labels(model.identity.class_names, model.identity.classes)  # refuses a net that lacks a class
             loaded[spec] = Entry(spec, model)
         except VggbenchError as error:
             if not keep_going or (is_named and isinstance(error, UsageError)):
@@ -81,15 +82,11 @@ def _say_unfetched(away: Sequence[Released]) -> None:
 
 def _require_different(models: Sequence[Model]) -> None:
     """Refuse nets of different classes, and the same weights by two names. Raises VggbenchError."""
-    require_same_classes(models)
-    for index, model in enumerate(models):
-        for other in models[:index]:
-            if (other.architecture, other.weights_hash, other.input) == (
-                model.architecture,
-                model.weights_hash,
-                model.input,
-            ):
-                raise UsageError(f"{other.name} and {model.name} are the same weights: expected different ones.")
+    identities = [model.identity for model in models]
+    require_same_classes(identities)
+    for one, other in itertools.combinations(identities, 2):
+        if (other.architecture, other.weights_hash, other.input) == (one.architecture, one.weights_hash, one.input):
+            raise UsageError(f"{one.name} and {other.name} are the same weights: expected different ones.")
 
 
 def _by_shape(spec: ModelSpec, away: list[Released]) -> Model | None:
@@ -120,7 +117,7 @@ def _told_apart(entries: list[Entry]) -> list[Entry]:
     """Models from files of one name are printed by their paths."""
     names = [entry.spec.name for entry in entries]
     return [
-        replace(entry, model=replace(entry.model, name=f"{entry.spec.config.name}@{entry.spec.source}"))
+        replace(entry, model=entry.model.with_identity(name=f"{entry.spec.config.name}@{entry.spec.source}"))
         if entry.model and names.count(entry.spec.name) > 1
         else entry
         for entry in entries

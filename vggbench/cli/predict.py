@@ -49,8 +49,8 @@ def predict(
             _require_map(protocols, images, map_, options)
         _require_an_image(images)
         predictor = _predictor(spec, protocols, settings, options)
-        if count > predictor.model.classes:
-            raise UsageError(f"--top {count}: expected 1 to {predictor.model.classes}, the model's classes.")
+        if count > predictor.model.identity.classes:
+            raise UsageError(f"--top {count}: expected 1 to {predictor.model.identity.classes}, the model's classes.")
         if map_ and len(predictor.scales[Protocol("dense")]) != 1:
             raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
         place = None if of_class is None else _place_of(of_class, predictor.model)
@@ -95,7 +95,9 @@ def _predictor(
     own = options.for_evaluation()
     with DownloadProgress() as watch:
         model = load_model(spec, load_options_of(own), (), watch)
-    return Predictor(model, {protocol: scales_of(protocol, own, model.train_scale) for protocol in protocols}, settings)
+    return Predictor(
+        model, {protocol: scales_of(protocol, own, model.identity.train_scale) for protocol in protocols}, settings
+    )
 
 
 @contextmanager
@@ -160,9 +162,11 @@ def _require_an_image(images: Sequence[ImageFile]) -> None:
 
 
 def _place_of(of_class: str, model: Model) -> int:
-    places = {name: place for place in range(model.classes) for name in name_of(model, place)}
+    places = {name: place for place in range(model.identity.classes) for name in name_of(model, place)}
     if of_class not in places:
-        raise UsageError(f"--class {of_class}: expected a class of {model.name}, such as {name_of(model, 0)[1]}.")
+        raise UsageError(
+            f"--class {of_class}: expected a class of {model.identity.name}, such as {name_of(model, 0)[1]}."
+        )
     return places[of_class]
 
 
@@ -177,8 +181,8 @@ def _draw(predictor: Predictor, prediction: Prediction, path: Path, place: int |
     image = loaded.at(scale)
     found = predictor.class_map(image, place)
     what = f"{name_of(model, place)[1]}: {100 * found.dense:.1f} %"
-    save(score_map(image, found, what, f"{model.name}, dense, Q={scale}"), path)
-    say(f"{path}: where {model.name} sees {name_of(model, place)[1]}.")
+    save(score_map(image, found, what, f"{model.identity.name}, dense, Q={scale}"), path)
+    say(f"{path}: where {model.identity.name} sees {name_of(model, place)[1]}.")
 
 
 def _complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:

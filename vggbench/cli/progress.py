@@ -85,7 +85,7 @@ class Progress(_WithBar, Watch):
         self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
         self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
         self._errors = ""
-        self._warned: set[int] = set()
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._total:
@@ -109,13 +109,13 @@ class Progress(_WithBar, Watch):
 
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
         """Show the errors so far; warn once where the first block looks like guessing."""
-        top1, top5 = top_k_error(label_ranks, 1), top5_error(label_ranks, job.model.classes)
+        top1, top5 = top_k_error(label_ranks, 1), top5_error(label_ranks, job.identity.classes)
         also = f" top-5 {top5.percent:.1f}" if top5 else ""
         self._errors = f"top-1 {top1.percent:.1f}{also} % of {top1.images:,}: {job.title}"
         self.advance(0)
-        first = id(job.model.module) not in self._warned  # at another input, as in `explain`, it may well guess
-        self._warned.add(id(job.model.module))
-        if first and "@random" not in job.model.name and at_chance(label_ranks, job.model.classes):
+        first = job.identity.weights_hash not in self._warned  # at another input, as in `explain`, it may well guess
+        self._warned.add(job.identity.weights_hash)
+        if first and not job.identity.is_random and at_chance(label_ranks, job.identity.classes):
             self._say_above(
                 f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class "
                 "order or input statistics are probably wrong: check --input, the folders' names, and the file."

@@ -60,7 +60,7 @@ def reproduce(
     )  # fmt: skip
     if done is None:
         return
-    rows = reproduced(done.plan, models, results, done.about.settings)
+    rows = reproduced(done.plan, [model.identity for model in models], results)
     place = str(options.data or "sample")
     tables = []
     for number in numbers:
@@ -87,7 +87,7 @@ def _nets(named: Sequence[str], options: ReproduceOptions) -> list[str]:
 
 
 def _say_plan(numbers: Sequence[int], models: Sequence[Model]) -> None:
-    for found in lacking_members(models, results_of(numbers)):
+    for found in lacking_members([model.identity for model in models], results_of(numbers)):
         result = found.result
         lacks = ", ".join(f"{member.config} of S={member.train_scale}" for member in found.lacking)
         what = f"Table {result.table}, {network(result)}, S={result.members[0].train_scale}, {result.protocol}"
@@ -95,9 +95,9 @@ def _say_plan(numbers: Sequence[int], models: Sequence[Model]) -> None:
 
 
 def _say_checks(checks: Sequence[tuple[Released, Published]], models: Sequence[Model]) -> None:
-    known = [model.released for model in models]
+    known = [model.identity.released for model in models]
     for row, figure in checks:
-        say(f"{row.name}, {figure.how}: {'can be measured' if row in known else 'lacks its weights'}.")
+        say(f"{row.name}, {figure.how}: {'can be measured' if row.name in known else 'lacks its weights'}.")
 
 
 def _checks(source: str, options: ReproduceOptions, show: Callable[[list[Table]], None]) -> None:
@@ -118,7 +118,7 @@ def _checks(source: str, options: ReproduceOptions, show: Callable[[list[Table]]
     notes = {entry.spec.name: entry.note for entry in done.entries if entry.note}
     rows = [
         replace(row, note=notes.get(row.released.name))
-        for row in checked(done.plan, models, checks, done.about.settings)
+        for row in checked(done.plan, [model.identity for model in models], checks)
     ]
     show([checks_table(source, rows, done.about)])
     require_loaded(done.entries)

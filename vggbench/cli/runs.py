@@ -7,6 +7,7 @@ from pathlib import Path
 from vggbench.cli.progress import Progress
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, VggbenchError, counted
+from vggbench.evaluation.continuation import continuation
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.loop import execute
 from vggbench.files import written_whole
@@ -14,17 +15,11 @@ from vggbench.render.tables.contribution import result_record
 from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.runs import run_table, runs_table
 from vggbench.render.tables.table import Table
+from vggbench.results.lines import Ranking
 from vggbench.results.rows import row
+from vggbench.results.stored import stored_circumstances, stored_lines
 from vggbench.store.per_image import per_image, write_per_image
-from vggbench.store.stored import (
-    StoredRun,
-    continuation,
-    delete,
-    named_runs,
-    stored_circumstances,
-    stored_lines,
-    stored_runs,
-)
+from vggbench.store.runs import Run, delete, named_runs, stored_runs
 
 _EXPORTS = (".parquet", ".csv", ".json")
 
@@ -83,15 +78,15 @@ def export(root: Path, names: Sequence[str], output: Path | None) -> None:
     (line,) = lines
     if output.suffix == ".json":
         data, settings, provenance = stored_circumstances(runs)
-        record = result_record(row(line, data, settings), Circumstances(data, settings, provenance), runs)
+        record = result_record(row(line, Ranking(data)), Circumstances(data, settings, provenance), runs)
         with written_whole(output) as partial:
             partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     else:
-        write_per_image(per_image(line.scores, runs[0].labels()), runs[0].names_of_classes, output)
-    say(f"{output}: {line.models[0].name}, {line.title}, {counted(len(line.scores.images), 'image')}.")
+        write_per_image(per_image(line.posteriors, runs[0].labels()), runs[0].identity.names_of_classes, output)
+    say(f"{output}: {line.models[0].name}, {line.title}, {counted(len(line.posteriors.images), 'image')}.")
 
 
-def _chosen(root: Path, names: Sequence[str]) -> list[StoredRun]:
+def _chosen(root: Path, names: Sequence[str]) -> list[Run]:
     if names:
         return named_runs(root, names)
     found, complaints = stored_runs(root)

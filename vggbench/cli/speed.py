@@ -47,8 +47,8 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
         able = list(_able(model, setups, device, tell=spec is specs[0]))
         for setup in able:
             say(
-                f"{model.name}: {setup.backend}, {setup.precision}, {setup.batch} x {setup.size} x {setup.size} "
-                f"({len(rows) + 1} of {len(able) * len(specs)}), at least {options.seconds:g} s."
+                f"{model.identity.name}: {setup.backend}, {setup.precision}, {setup.batch} x {setup.size} x "
+                f"{setup.size} ({len(rows) + 1} of {len(able) * len(specs)}), at least {options.seconds:g} s."
             )
             try:
                 rows.append(measure(model, setup, device, effort))

@@ -74,7 +74,7 @@ def training(config: Config, options: TrainOptions) -> None:
                 running=running, watch=watch,
             )  # fmt: skip
         if world.is_first:
-            _save(trained, output, recipe, val_data)
+            _save(config, trained, output, recipe, val_data)
 
 
 def print_plan(config: Config, options: TrainOptions) -> None:
@@ -120,12 +120,12 @@ def _opened(path: str, world: World) -> tuple[DataSet, DataSet]:
     return opened if world.is_first else open_training_data(path)
 
 
-def _save(trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> None:
+def _save(config: Config, trained: Trained, output: Path, recipe: Recipe, val_data: DataSet) -> None:
     command = shlex.join(["vggbench", *sys.argv[1:]])
     save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
     typer.echo(
-        f"{output}: {trained.model.name.partition('@')[0]}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 "
-        f"error on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}), "
+        f"{output}: {config.name}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 error "
+        f"on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}), "
         f"{chosen_from(len(trained.log))}; {duration(trained.record['seconds'])}."
     )
 

@@ -42,7 +42,7 @@ def export(
     if model.path and path.exists() and path.samefile(model.path):
         raise UsageError(f"--output {path} is the file that is read: expected another.")
     said = write(model, path)
-    typer.echo(f"{path}: {model.name}, {path.stat().st_size / 1e6:,.1f} MB. {said}")
+    typer.echo(f"{path}: {model.identity.name}, {path.stat().st_size / 1e6:,.1f} MB. {said}")
 
 
 def _loaded(spec: ModelSpec, options: LoadOptions) -> Model:

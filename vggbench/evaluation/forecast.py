@@ -53,13 +53,13 @@ def forecast(plan: Plan) -> Forecast:
     on_grid = [replace(job, protocol=_GRID) if job.protocol == _WHOLE_PIXELS else job for job in plan.jobs]
     return Forecast(
         views=sum(job.protocol.view_count for job in plan.jobs),
-        gmacs=sum(work for job, work in zip(plan.jobs, plan.work_per_image, strict=True) if job.model.architecture)
+        gmacs=sum(work for job, work in zip(plan.jobs, plan.work_per_image, strict=True) if job.identity.architecture)
         / 1e9,
         images=sum(plan.missing_images),
         seconds=seconds,
         seconds_on_grid=_seconds(plan, on_grid, rates) if on_grid != plan.jobs and not plan.settings.compile else None,
         disk_bytes=sum(
-            images * (job.model.classes * 4 + 40) for job, images in zip(plan.jobs, plan.missing_images, strict=True)
+            images * (job.identity.classes * 4 + 40) for job, images in zip(plan.jobs, plan.missing_images, strict=True)
         ),
         device=str(plan.settings.torch_device),
         threads=torch.get_num_threads(),
@@ -73,7 +73,7 @@ def _seconds(plan: Plan, jobs: Sequence[Job], rates: dict[object, float]) -> flo
     for job, work in zip(jobs, plan.missing_work, strict=True):
         if work:
             kind = (
-                job.model.architecture.width if job.model.architecture else id(job.model),
+                job.identity.architecture.width if job.identity.architecture else id(job.model),
                 plan.settings.backend_for(job),
             )
             if kind not in rates:
@@ -87,11 +87,11 @@ def _share_of_work(job: Job, plan: Plan) -> float:
 
     Counted by hooks, as the fewest MACs of the convolutions of a narrow net on a black image of a common size.
     """
-    if job.protocol.grid == 1 or job.model.architecture is None:
+    if job.protocol.grid == 1 or job.identity.architecture is None:
         return 1.0
     height, width = rescaled_size(*sorted(plan.some_sizes)[len(plan.some_sizes) // 2], job.scale)
     views = [view for view in job.protocol.views(height, width) if not view.mirror]
-    features, done = VGG(job.model.architecture.config, 1, _NARROW).features.eval(), [0]
+    features, done = VGG(job.identity.architecture.config, 1, _NARROW).features.eval(), [0]
     for layer in features.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(partial(_count, done))

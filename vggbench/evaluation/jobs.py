@@ -14,6 +14,7 @@ from vggbench.inference.choice import Asked, BackendName, choose
 from vggbench.inference.devices import Precision, pick_device, views_that_fit
 from vggbench.nets.cost import image_macs
 from vggbench.paper.protocols import Protocol, rescaled_size
+from vggbench.store.identity import Identity
 from vggbench.weights.load import Model
 
 
@@ -28,6 +29,11 @@ class Job:
     """Where it differs from that of all other jobs, which the settings name."""
 
     @property
+    def identity(self) -> Identity:
+        """The model's."""
+        return self.model.identity
+
+    @property
     def wanted(self) -> Wanted:
         """The pixels that it takes of an image."""
         return Wanted(self.scale, self.rescale)
@@ -35,13 +41,13 @@ class Job:
     @property
     def title(self) -> str:
         """For messages."""
-        return f"{self.model.name} {self.protocol} Q={self.scale}"
+        return f"{self.identity.name} {self.protocol} Q={self.scale}"
 
     def work(self, height: int, width: int) -> float:
         """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
         height, width = (1, 1) if self.rescale and self.rescale.square else (height, width)
-        if self.model.architecture:
-            return image_macs(self.model.architecture, self.protocol, self.scale, height, width)
+        if self.identity.architecture:
+            return image_macs(self.identity.architecture, self.protocol, self.scale, height, width)
         views = self.protocol.views(*rescaled_size(height, width, self.scale))
         return sum(view.height * view.width for view in views)
 

@@ -22,7 +22,8 @@ from vggbench.inference.devices import device_name
 from vggbench.inference.scorer import Scorer
 from vggbench.metrics import ranks
 from vggbench.store.blocks import Block
-from vggbench.store.runs import Run, Store
+from vggbench.store.recording import Store
+from vggbench.store.runs import Run
 
 
 def evaluate(
@@ -103,13 +104,13 @@ def _compute(plan: Plan, watch: Watch) -> None:
 
 def _scorers(plan: Plan) -> dict[int, Scorer]:
     """One for each job that lacks a block, by its index; the jobs of a network share its backend."""
-    settings, started = plan.settings, dict[tuple[int, str], Backend]()
+    settings, started = plan.settings, dict[object, Backend]()
     scorers = {}
     for index, (job, run) in enumerate(zip(plan.jobs, plan.runs, strict=True)):
         if not plan.missing[index]:
             continue
         name = settings.backend_for(job)
-        key = (id(job.model.module), name)
+        key = (job.identity.weights_hash, job.identity.architecture, name)
         if key not in started:
             started[key] = start(name, job.model, settings.torch_device, settings.precision)
         scorers[index] = Scorer(

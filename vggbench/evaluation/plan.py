@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
-from vggbench.data.imagenet import wnids
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.images.pixels import NotAnImage, header_of, signature_of
 from vggbench.images.reading import PREFETCH, read_whole
-from vggbench.store.runs import BLOCK, Run, Store
+from vggbench.store.recording import Recording, Store
+from vggbench.store.runs import BLOCK
 
 NUMERICS = 3
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
-ILSVRC_CLASSES = "ILSVRC-2012"
-"""In a run's record, the 1,000 wnids."""
 _SIZE_SAMPLE = 100
 
 
@@ -30,7 +28,7 @@ class Plan:
 
     data: DataSet
     jobs: list[Job]
-    runs: list[Run]
+    runs: list[Recording]
     labels: list[NDArray[np.int32]]
     settings: Settings
     images_read: int = 0
@@ -41,12 +39,13 @@ class Plan:
         process, processes = self.settings.share
         return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
 
-    def run_of(self, job: Job) -> Run:
-        """The run of a job that was planned; jobs of one signature share it."""
+    def run_of(self, job: Job) -> Recording:
+        """The run of a job that was planned, under the job's own name; jobs of one signature share it."""
         wanted = signature(job, self.data, self.settings)
-        return next(run for run in self.runs if run.signature == wanted)
+        run = next(run for run in self.runs if run.signature == wanted)
+        return run if run.identity == job.identity else replace(run, about=_about(job, self.data))
 
-    def _lacking(self, run: Run) -> list[int]:
+    def _lacking(self, run: Recording) -> list[int]:
         return run.missing(accept_unreadable=self.settings.skip_unreadable)
 
     @property
@@ -106,29 +105,19 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
     """
     settings = settings or Settings()
     ids = [image.id for image in data.images]
-    labels: dict[int, NDArray[np.int32]] = {}
-    for job in jobs:
-        if id(job.model) not in labels:
-            labels[id(job.model)] = data.labels(job.model.class_names, job.model.classes)
-    planned: dict[Path, tuple[Job, Run]] = {}
+    planned: dict[Path, tuple[Job, Recording]] = {}
     for job in jobs:
         run = store.run(_run_name(job), signature(job, data, settings), ids, _about(job, data))
         planned.setdefault(run.folder, (job, run))
     distinct = [job for job, _ in planned.values()]
-    return Plan(
-        data, distinct, [run for _, run in planned.values()], [labels[id(job.model)] for job in distinct], settings
-    )
+    classes = [(job.identity.class_names, job.identity.classes) for job in distinct]
+    labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
+    return Plan(data, distinct, [run for _, run in planned.values()], [labels[key] for key in classes], settings)
 
 
 def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
     """Everything that can change a run's numbers."""
-    model = job.model
-    return {
-        "config": model.architecture.config.name if model.architecture else model.name,
-        "width": model.architecture.width if model.architecture else 1.0,
-        "classes": model.classes,
-        "weights": model.weights_hash,
-        "input": model.input.as_dict() | {"ceil_pool": model.architecture.ceil_pool if model.architecture else False},
+    return job.identity.signature() | {
         "protocol": str(job.protocol),
         "scale": job.scale,
         "rescale": signature_of(job.rescale or settings.rescale),
@@ -141,16 +130,7 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
 
 def _about(job: Job, data: DataSet) -> dict[str, Any]:
     """What leads from a run back to its model and images, and the words to print it with."""
-    names = job.model.class_names
-    return {
-        "model": job.model.name,
-        "spec": job.model.spec,
-        "altered": job.model.altered,
-        "is_described": job.model.is_described,
-        "said": list(job.model.said),
-        "averaged": job.model.averaged,
-        "train_scale": str(job.model.train_scale) if job.model.train_scale else None,
-        "class_names": ILSVRC_CLASSES if names == wnids() else names and list(names),
+    return job.identity.about() | {
         "data": data.name,
         "place": data.place,
         "images_total": data.total,
@@ -159,7 +139,7 @@ def _about(job: Job, data: DataSet) -> dict[str, Any]:
 
 
 def _run_name(job: Job) -> str:
-    return f"{job.model.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
+    return f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
 
 
 def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:

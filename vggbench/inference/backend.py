@@ -118,7 +118,7 @@ class Backend:
         """(N, 3, H, W) uint8 on any device -> what the network expects."""
         if self.device.type == "cuda" and not images.is_cuda:
             images = images.pin_memory()  # so that it is copied while the device computes
-        return self.model.input.normalise(images.to(self.device, non_blocking=True))
+        return self.model.identity.input.normalise(images.to(self.device, non_blocking=True))
 
     def _maps(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> the last maps (N, C, h + 6, w + 6)."""
@@ -144,8 +144,8 @@ class Backend:
         if not torch.allclose(scores, expected, rtol=0, atol=bound, equal_nan=True):
             apart = float((scores - expected).abs().max())
             raise NumericsError(
-                f"{self.name}'s scores for {self.model.name} differ from PyTorch's by {apart:.2g} on the first images: "
-                f"expected at most {bound:.2g}. They are not stored; run with --backend pytorch."
+                f"{self.name}'s scores for {self.model.identity.name} differ from PyTorch's by {apart:.2g} on the "
+                f"first images: expected at most {bound:.2g}. They are not stored; run with --backend pytorch."
             )
 
     @contextlib.contextmanager

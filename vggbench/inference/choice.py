@@ -49,7 +49,10 @@ def choose(
             raise UsageError(f"--backend onnxruntime: {obstacle}")
         return "onnxruntime"
     faster = (
-        device.type == "cpu" and model.architecture and model.architecture.width >= _LEAST_WIDTH and protocol.grid == 1
+        device.type == "cpu"
+        and model.identity.architecture
+        and model.identity.architecture.width >= _LEAST_WIDTH
+        and protocol.grid == 1
     )
     return "onnxruntime" if faster and obstacle is None else "pytorch"
 
@@ -90,7 +93,7 @@ def _obstacle(model: Model, device: torch.device, precision: Precision) -> str |
     if find_spec("onnxruntime") is None:
         return "the package onnxruntime is not installed. Expected it: pip install onnxruntime; or --backend pytorch."
     if not isinstance(model.module, VGG):
-        return f"{model.name} is no VGG. Expected one, or --backend pytorch."
+        return f"{model.identity.name} is no VGG. Expected one, or --backend pytorch."
     if precision != "fp32":
         return f"it runs in fp32 alone, and --precision is {precision}. Expected fp32, or --backend pytorch."
     if device.type not in ("cpu", "cuda"):

@@ -36,7 +36,7 @@ class Scorer:
         outputs are not the model's classes.
         """
         model, protocol = self.backend.model, self._protocol
-        totals = np.zeros((len(images), model.classes))
+        totals = np.zeros((len(images), model.identity.classes))
         waiting = list[_Scored]()  # one batch behind: a GPU computes the next while it is fetched
 
         def add(indices: list[int], scores: Tensor) -> None:
@@ -45,10 +45,10 @@ class Scorer:
             advance(len(indices))
 
         for indices, scores in self._scores(images):
-            if scores.shape[1] != model.classes:
+            if scores.shape[1] != model.identity.classes:
                 raise UsageError(
-                    f"{model.name} gives {scores.shape[1]} scores an image: expected {model.classes}, "
-                    "one for each of its class names."
+                    f"{model.identity.name} gives {scores.shape[1]} scores an image: expected "
+                    f"{model.identity.classes}, one for each of its class names."
                 )
             averaged = scores.softmax(1) if protocol.softmax_first else scores
             waiting.append((indices, averaged.mean((2, 3))))
@@ -58,7 +58,7 @@ class Scorer:
             add(*batch)
         if np.isnan(totals).any():
             raise NumericsError(
-                f"{model.name} by {protocol} gives NaN: its weights or input statistics are broken, or "
+                f"{model.identity.name} by {protocol} gives NaN: its weights or input statistics are broken, or "
                 f"{self.backend.precision} overflows. Expected posteriors between 0 and 1; try --precision fp32, and "
                 "check --input."
             )

@@ -11,8 +11,8 @@ from vggbench.data import DataSet
 from vggbench.data.imagenet import val_number
 from vggbench.data.real import read_blacklist, read_real
 from vggbench.errors import DataError, UsageError
-from vggbench.store.posteriors import Scores, label_ranks
-from vggbench.weights.load import Model
+from vggbench.store.identity import Identity
+from vggbench.store.posteriors import Posteriors, label_ranks
 
 _ORIGINAL, _REAL = "original", "real"
 
@@ -31,35 +31,35 @@ class GroundTruth:
         """Whether figures by it can stand beside published ones."""
         return self.classes is None and not self.left_out
 
-    def ranks(self, several: Sequence[Scores], data: DataSet, model: Model) -> list[NDArray[np.int32]]:
+    def ranks(self, several: Sequence[Posteriors], data: DataSet, model: Identity) -> list[NDArray[np.int32]]:
         """For each image that counts, the classes that stand before its best right one: 0 for a correct top-1, (M,).
 
-        One array for each of several scores of the same images, which are read together.
+        One array for each of several posteriors of the same images, which are read together.
         An image without a right class does not count. Raises DataError for an image that it
         does not know, or if none counts.
         """
-        scores = several[0]
-        own = _own_labels(scores, data, model)
+        posteriors = several[0]
+        own = _own_labels(posteriors, data, model)
         labels, counts = own[:, None], np.ones(len(own), bool)
         if self.classes is not None:
-            labels, counts = self._several(scores, model)
-        counts &= np.array([image not in self.left_out for image in scores.images])
+            labels, counts = self._several(posteriors, model)
+        counts &= np.array([image not in self.left_out for image in posteriors.images])
         if not counts.any():
             raise DataError(f"None of the {len(own):,} images has a label by {self.name}: expected one or more.")
         return [found[counts] for found in label_ranks(several, labels)]
 
-    def _several(self, scores: Scores, model: Model) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def _several(self, posteriors: Posteriors, model: Identity) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """(N, most) labels, the last repeated, and whether there is any."""
         assert self.classes is not None
         place = {name: index for index, name in enumerate(model.class_names or ())}
-        strange = next((image for image in scores.images if image not in self.classes), None)
-        if strange or not set().union(*map(self.classes.__getitem__, scores.images)) <= set(place):
+        strange = next((image for image in posteriors.images if image not in self.classes), None)
+        if strange or not set().union(*map(self.classes.__getitem__, posteriors.images)) <= set(place):
             what = f"the image {strange}" if strange else f"the classes of {model.name}"
             raise DataError(
                 f"--labels {self.name} does not fit {what}: it is of the validation images and the 1,000 classes of "
                 "ILSVRC-2012. Expected those, or --labels original."
             )
-        lists = [[place[name] for name in self.classes[image]] for image in scores.images]
+        lists = [[place[name] for name in self.classes[image]] for image in posteriors.images]
         most = max(1, *map(len, lists))
         padded = [(found + found[-1:] * most)[:most] if found else [0] * most for found in lists]
         return np.array(padded, np.int32), np.array([bool(found) for found in lists])
@@ -83,13 +83,13 @@ def ground_truths(texts: Sequence[str], blacklist: Path | None = None) -> tuple[
     return tuple(found)
 
 
-def _own_labels(scores: Scores, data: DataSet, model: Model) -> NDArray[np.int32]:
-    """One label for each image of `scores`, found by its id."""
+def _own_labels(posteriors: Posteriors, data: DataSet, model: Identity) -> NDArray[np.int32]:
+    """One label for each image of `posteriors`, found by its id."""
     labels = data.labels(model.class_names, model.classes)
-    if len(scores.images) == len(data):
+    if len(posteriors.images) == len(data):
         return labels
     place = {image.id: index for index, image in enumerate(data.images)}
-    chosen: NDArray[np.int32] = labels[[place[image] for image in scores.images]]
+    chosen: NDArray[np.int32] = labels[[place[image] for image in posteriors.images]]
     return chosen
 
 

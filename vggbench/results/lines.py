@@ -2,37 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
-from vggbench.evaluation.jobs import Job
-from vggbench.evaluation.plan import Plan
 from vggbench.metrics import mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
-from vggbench.store.posteriors import Scores, fuse
+from vggbench.store.identity import Identity
+from vggbench.store.posteriors import Posteriors, fuse
 from vggbench.store.runs import Run
-from vggbench.weights.load import Model
-
-
-@dataclass(frozen=True)
-class Part:
-    """A run and the job that it is of."""
-
-    job: Job
-    run: Run
-
-
-class _Ranked(NamedTuple):
-    """Ranks, and what they are by, which thereby stays itself."""
-
-    data: DataSet
-    truth: GroundTruth
-    ranks: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -40,11 +22,10 @@ class Line:
     """The runs that make one row, and their mean."""
 
     protocol: str
-    parts: tuple[Part, ...]
-    scores: Scores
+    runs: tuple[Run, ...]
+    posteriors: Posteriors
     shares: Sequence[float] | None = None
     """Of the nets in a weighted fusion."""
-    _ranks: dict[tuple[int, int], _Ranked] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def find(cls, lines: Sequence[Self], protocol: str, scales: Sequence[int]) -> Self | None:
@@ -53,9 +34,14 @@ class Line:
         return next(found, None)
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """What its posteriors are a mean of, and in which order and shares."""
+        return self.protocol, tuple(run.folder for run in self.runs), tuple(self.shares or ())
+
+    @property
     def own_scales(self) -> tuple[int, ...]:
         """All Qs, ascending."""
-        return tuple(sorted({part.job.scale for part in self.parts}))
+        return tuple(sorted({run.scale for run in self.runs}))
 
     @property
     def title(self) -> str:
@@ -63,19 +49,36 @@ class Line:
         return f"{self.protocol} at Q={','.join(str(scale) for scale in self.own_scales)}"
 
     @property
-    def models(self) -> tuple[Model, ...]:
+    def models(self) -> tuple[Identity, ...]:
         """The nets, each once."""
-        return tuple({id(part.job.model): part.job.model for part in self.parts}.values())
+        return tuple({run.identity.key: run.identity for run in self.runs}.values())
 
-    def scales(self, model: Model) -> tuple[int, ...]:
+    def scales(self, model: Identity) -> tuple[int, ...]:
         """The Qs of one of the nets."""
-        return tuple(sorted({part.job.scale for part in self.parts if part.job.model is model}))
+        return tuple(sorted({run.scale for run in self.runs if run.identity.key == model.key}))
 
-    def ranks(self, data: DataSet, truth: GroundTruth) -> NDArray[np.int32]:
-        """`GroundTruth.ranks` of these scores."""
-        if (id(data), id(truth)) not in self._ranks:
-            rank_together([self], data, truth)
-        return self._ranks[id(data), id(truth)].ranks
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where the right class stands on each image of `data`; each run is read once, whatever rows it is part of."""
+
+    data: DataSet
+    _found: dict[tuple[object, ...], NDArray[np.int32]] = field(default_factory=dict, repr=False)
+
+    def of(self, lines: Sequence[Line], truth: GroundTruth) -> list[NDArray[np.int32]]:
+        """`GroundTruth.ranks` of rows of the same classes and images; truths are told apart by their names."""
+        assert all(line.posteriors.images == lines[0].posteriors.images for line in lines), (
+            "rows are of the same images"
+        )
+        lacking = {self._key(line, truth): line for line in lines if self._key(line, truth) not in self._found}
+        if lacking:
+            several = [line.posteriors for line in lacking.values()]
+            found = truth.ranks(several, self.data, lines[0].models[0])
+            self._found.update(zip(lacking, found, strict=True))
+        return [self._found[self._key(line, truth)] for line in lines]
+
+    def _key(self, line: Line, truth: GroundTruth) -> tuple[object, ...]:
+        return (truth.name, truth.left_out, *line.key)
 
 
 @dataclass(frozen=True)
@@ -107,23 +110,12 @@ class Paired:
         return mcnemar(self.mended, self.spoiled)
 
 
-def rank_together(lines: Sequence[Line], data: DataSet, truth: GroundTruth) -> None:
-    """Find the `ranks` of lines of the same classes and images; each run is read once, whatever it is part of."""
-    assert all(line.scores.images == lines[0].scores.images for line in lines), "rows of a table cover the same images"
-    lines = list({id(line): line for line in lines if (id(data), id(truth)) not in line._ranks}.values())
-    if not lines:
-        return
-    found = truth.ranks([line.scores for line in lines], data, lines[0].models[0])
-    for line, ranks in zip(lines, found, strict=True):
-        line._ranks[id(data), id(truth)] = _Ranked(data, truth, ranks)
-
-
-def paired(first: Line, second: Line, data: DataSet, truth: GroundTruth = ORIGINAL) -> Paired:
+def paired(first: Line, second: Line, ranking: Ranking, truth: GroundTruth = ORIGINAL) -> Paired:
     """Compare the top-1 errors of two rows on the same images."""
-    assert tuple(first.scores.images) == tuple(second.scores.images), "rows of one table cover the same images"
-    wrong, also = (line.ranks(data, truth) >= 1 for line in (first, second))
+    wrong, also = (ranks >= 1 for ranks in ranking.of([first, second], truth))
     mended, spoiled, both = (int(count.sum()) for count in (wrong & ~also, also & ~wrong, wrong & also))
-    titles = (first.title, second.title) if first.models == second.models else (_names(first), _names(second))
+    same = [model.key for model in first.models] == [model.key for model in second.models]
+    titles = (first.title, second.title) if same else (_names(first), _names(second))
     return Paired(*titles, mended, spoiled, both, len(wrong))
 
 
@@ -131,27 +123,26 @@ def _names(line: Line) -> str:
     return " + ".join(model.name for model in line.models)
 
 
-def model_lines(plan: Plan, model: Model) -> list[Line]:
-    """The rows of one model in an evaluation."""
-    return lines_of([Part(job, run) for job, run in zip(plan.jobs, plan.runs, strict=True) if job.model is model])
+def model_lines(runs: Sequence[Run], model: Identity) -> list[Line]:
+    """The rows of one model in an evaluation of several."""
+    return lines_of([run for run in runs if run.identity.key == model.key])
 
 
-def lines_of(parts: Sequence[Part]) -> list[Line]:
+def lines_of(runs: Sequence[Run]) -> list[Line]:
     """The rows of one model's runs: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
-    protocols = {part.job.protocol: None for part in parts}
     lines: list[Line] = []
     over_scales: dict[str, Line] = {}
-    for protocol in protocols:
-        own = tuple(sorted((part for part in parts if part.job.protocol == protocol), key=lambda part: part.job.scale))
-        lines += [Line(str(protocol), (part,), part.run) for part in own]
+    for protocol in dict.fromkeys(run.protocol for run in runs):
+        own = tuple(sorted((run for run in runs if run.protocol == protocol), key=lambda run: run.scale))
+        lines += [Line(str(protocol), (run,), run) for run in own]
         if protocol.combines:
-            over_scales[protocol.name] = Line(str(protocol), own, fuse(*(part.run for part in own)))
+            over_scales[protocol.name] = Line(str(protocol), own, fuse(*own))
             if len(own) > 1:
                 lines.append(over_scales[protocol.name])
     if len(over_scales) == 2:
         dense, multicrop = over_scales["dense"], over_scales["multicrop"]
         name = f"{dense.protocol}+{multicrop.protocol}"
-        lines.append(Line(name, dense.parts + multicrop.parts, fuse(dense.scores, multicrop.scores)))
+        lines.append(Line(name, dense.runs + multicrop.runs, fuse(dense.posteriors, multicrop.posteriors)))
     return lines
 
 
@@ -168,12 +159,12 @@ def fused_line(lines: Sequence[Line], shares: Sequence[float] | None = None) -> 
     Raises UsageError unless their classes are the same.
     """
     require_same_classes([line.models[0] for line in lines])
-    parts = tuple(part for line in lines for part in line.parts)
+    runs = tuple(run for line in lines for run in line.runs)
     protocols = dict.fromkeys(line.protocol for line in lines)
-    return Line(", ".join(protocols), parts, fuse(*(line.scores for line in lines), shares=shares), shares)
+    return Line(", ".join(protocols), runs, fuse(*(line.posteriors for line in lines), shares=shares), shares)
 
 
-def require_same_classes(models: Sequence[Model]) -> None:
+def require_same_classes(models: Sequence[Identity]) -> None:
     """Raise UsageError where models have different classes, or the same in another order."""
     for other in models[1:]:
         if (other.class_names, other.classes) != (models[0].class_names, models[0].classes):

@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggbench.data import DataSet
-from vggbench.evaluation.jobs import Settings
 from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import Errors
 from vggbench.nets.cost import Architecture, cost, mean_macs
@@ -14,9 +13,14 @@ from vggbench.paper.configs import Config
 from vggbench.paper.protocols import Protocol, TrainScale
 from vggbench.paper.published import Member, published
 from vggbench.results.judging import ORIGINAL, GroundTruth
-from vggbench.results.lines import Line, Paired, Part
-from vggbench.store.posteriors import Scores
-from vggbench.weights.load import Model
+from vggbench.results.lines import Line, Paired, Ranking
+from vggbench.store.identity import Identity
+from vggbench.store.posteriors import Posteriors
+from vggbench.store.runs import Run
+from vggbench.weights.released import by_name
+
+if TYPE_CHECKING:
+    from vggbench.weights.load import Model
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Row:
     """One protocol of one model on one data set; errors None where there are no weights."""
 
     network: str
-    models: tuple[Model, ...]
+    models: tuple[Identity, ...]
     protocol: str
     scales: tuple[int, ...]
     train_scale: str | None
@@ -62,38 +66,41 @@ class Row:
     """This row beside the one that the table compares with, by the same ground truth."""
 
 
-def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
+def error_rates(
+    posteriors: Posteriors, data: DataSet, model: "Model | Identity", truth: GroundTruth = ORIGINAL
+) -> Errors:
     """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
-    (found,) = truth.ranks([scores], data, model)
-    return Errors.of(found, model.classes)
+    identity = model if isinstance(model, Identity) else model.identity
+    (found,) = truth.ranks([posteriors], data, identity)
+    return Errors.of(found, identity.classes)
 
 
-def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIGINAL) -> Row:
+def row(line: Line, ranking: Ranking, truth: GroundTruth = ORIGINAL) -> Row:
     """Measure one row."""
     models = line.models
     train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
     known = [scale for scale in train_scales if scale]
-    skipped = len({image for part in line.parts for image in part.run.unreadable})
+    skipped = len({image for run in line.runs for image in run.unreadable})
     return Row(
         network=_fused_name(models, line.shares),
         models=models,
         protocol=line.protocol,
         scales=line.own_scales,
         train_scale=_joined(known) if len(known) == len(models) else None,
-        views=sum(part.job.protocol.view_count for part in line.parts),
+        views=sum(run.protocol.view_count for run in line.runs),
         parameters=_sum([cost(model.architecture).parameters if model.architecture else None for model in models]),
-        macs=_sum([_part_macs(part) for part in line.parts]),
-        images=len(line.scores.images),
+        macs=_sum([_run_macs(run) for run in line.runs]),
+        images=len(line.posteriors.images),
         skipped=skipped,
-        errors=Errors.of(line.ranks(data, truth), models[0].classes),
+        errors=Errors.of(ranking.of([line], truth)[0], models[0].classes),
         labels=truth.name,
-        blacklisted=len(truth.left_out & set(line.scores.images)),
-        doubtful={image: why for part in line.parts for image, why in part.run.doubtful.items()},
-        reference=_reference(line, data, settings) if truth.is_original and not line.shares else None,
+        blacklisted=len(truth.left_out & set(line.posteriors.images)),
+        doubtful={image: why for run in line.runs for image, why in run.doubtful.items()},
+        reference=_reference(line, ranking.data) if truth.is_original and not line.shares else None,
         config="+".join(model.architecture.config.name if model.architecture else "other" for model in models),
-        backend=" + ".join(dict.fromkeys(str(part.run.signature["backend"]) for part in line.parts)),
-        run_hashes=tuple(part.run.title.rpartition("-")[2] for part in line.parts),
-        rescale="; ".join(dict.fromkeys(str(part.job.rescale or settings.rescale) for part in line.parts)),
+        backend=" + ".join(dict.fromkeys(str(run.signature["backend"]) for run in line.runs)),
+        run_hashes=tuple(run.short_hash for run in line.runs),
+        rescale="; ".join(dict.fromkeys(str(run.rescale) for run in line.runs)),
         images_per_second=_images_per_second(line),
     )
 
@@ -131,13 +138,13 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
     return Reference(found.top1, found.top5, f"paper, Table {found.table}") if found else None
 
 
-def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
+def _reference(line: Line, data: DataSet) -> Reference | None:
     """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
-    if any(part.job.rescale or part.job.model.altered for part in line.parts):
+    if any(run.rescale != Rescale() or run.identity.altered is not None for run in line.runs):
         return None
-    if settings.rescale != Rescale() or settings.precision not in ("fp32", "tf32"):
+    if any(run.signature["precision"] not in ("fp32", "tf32") for run in line.runs):
         return None
-    if not data.is_full_ilsvrc_val or any(part.run.unreadable for part in line.parts):
+    if not data.is_full_ilsvrc_val or any(run.unreadable for run in line.runs):
         return None
     if not all(_is_the_papers(model.architecture) for model in line.models):
         return None
@@ -154,7 +161,7 @@ def _is_the_papers(net: Architecture | None) -> bool:
 
 
 def _publishers_reference(line: Line) -> Reference | None:
-    released = line.models[0].released
+    released = by_name(line.models[0].released)
     if len(line.models) > 1 or released is None or released.digest is None:  # without a hash it may be any file
         return None
     for figure in released.published:
@@ -163,10 +170,10 @@ def _publishers_reference(line: Line) -> Reference | None:
     return None
 
 
-def _part_macs(part: Part) -> float | None:
-    net, how = part.job.model.architecture, part.job.rescale
-    sizes = [(1, 1)] if how and how.square else part.run.sizes()
-    return _mean_macs(net, part.job.protocol, part.job.scale, sizes) if net else None
+def _run_macs(run: Run) -> float | None:
+    net = run.identity.architecture
+    sizes = [(1, 1)] if run.rescale.square else run.sizes()
+    return _mean_macs(net, run.protocol, run.scale, sizes) if net else None
 
 
 def _mean_macs(net: Architecture, protocol: Protocol, scale: int, sizes: Sequence[tuple[int, int]]) -> float:
@@ -176,8 +183,8 @@ def _mean_macs(net: Architecture, protocol: Protocol, scale: int, sizes: Sequenc
 
 
 def _images_per_second(line: Line) -> float | None:
-    seconds = sum(entry.get("seconds", 0.0) for part in line.parts for entry in part.run.provenance)
-    return len(line.scores.images) / seconds if seconds else None
+    seconds = sum(entry.get("seconds", 0.0) for run in line.runs for entry in run.provenance)
+    return len(line.posteriors.images) / seconds if seconds else None
 
 
 def _sum(values: Sequence[Any]) -> Any:
@@ -185,7 +192,7 @@ def _sum(values: Sequence[Any]) -> Any:
     return None if any(value is None for value in values) else sum(values)
 
 
-def _fused_name(models: Sequence[Model], shares: Sequence[float] | None) -> str:
+def _fused_name(models: Sequence[Identity], shares: Sequence[float] | None) -> str:
     if shares is None:
         return " + ".join(model.name for model in models)
     return " + ".join(f"{share:g} {model.name}" for share, model in zip(shares, models, strict=True))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vggbench.files import written_whole
 from vggbench.metrics import ranks
-from vggbench.store.posteriors import Scores, batches_together
+from vggbench.store.posteriors import Posteriors, batches_together
 
 TOP = 5
 
@@ -31,7 +31,7 @@ class PerImage:
     """(N,), -ln of the truth's probability; infinity where that is 0."""
 
 
-def per_image(scores: Scores, labels: NDArray[np.integer]) -> PerImage:
+def per_image(scores: Posteriors, labels: NDArray[np.integer]) -> PerImage:
     """Read the posteriors once, a batch at a time; raises NumericsError for a NaN."""
     found: list[tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.int32], NDArray[np.floating]]] = []
     start = 0

@@ -1,8 +1,10 @@
 """Posteriors of images: of a run, or averaged over Qs, protocols and nets."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +14,7 @@ from vggbench.errors import StoreError
 from vggbench.metrics import ranks
 
 
-class Scores(Protocol):
+class Posteriors(Protocol):
     """The posteriors of some images, in order: a run, or a fusion of runs."""
 
     @property
@@ -24,21 +26,29 @@ class Scores(Protocol):
         """For messages."""
 
     @property
-    def sources(self) -> "tuple[Scores, ...]":
+    def sources(self) -> "tuple[Source, ...]":
         """What is read from the store for them."""
 
-    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
-        """Posteriors from those of each source, by its `id`."""
+    def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.floating]:
+        """From those of each source, by its folder."""
 
     def batches(self) -> Iterator[NDArray[np.floating]]:
         """The posteriors, (n, K) at a time, at most 1,024 rows."""
+
+
+class Source(Posteriors, Protocol):
+    """Posteriors that lie in a folder of their own: a run."""
+
+    @property
+    def folder(self) -> Path:
+        """Where."""
 
 
 @dataclass(frozen=True)
 class Fusion:
     """The mean of several scores of the same images, weighted by `shares` where there are any."""
 
-    parts: tuple[Scores, ...]
+    parts: tuple[Posteriors, ...]
     shares: tuple[float, ...] | None = None
 
     @property
@@ -52,11 +62,11 @@ class Fusion:
         return self.parts[0].images
 
     @property
-    def sources(self) -> tuple[Scores, ...]:
+    def sources(self) -> tuple["Source", ...]:
         """Those of all parts."""
         return tuple(source for part in self.parts for source in part.sources)
 
-    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.float64]:
+    def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.float64]:
         """Of the parts, accumulated in float64."""
         shares = self.shares or (1.0,) * len(self.parts)
         total = self.parts[0].mean(read).astype(np.float64) * shares[0]
@@ -69,7 +79,7 @@ class Fusion:
         return (found for (found,) in batches_together([self]))
 
 
-def fuse(*parts: Scores, shares: Sequence[float] | None = None) -> Fusion:
+def fuse(*parts: Posteriors, shares: Sequence[float] | None = None) -> Fusion:
     """Average posteriors over Qs, over protocols or over models (paper, sections 4.2 to 4.4).
 
     `shares` weight the parts; without any all count alike, as in the paper. Raises StoreError unless all parts cover
@@ -89,15 +99,15 @@ def fuse(*parts: Scores, shares: Sequence[float] | None = None) -> Fusion:
     return Fusion(parts, tuple(shares) if shares else None)
 
 
-def batches_together(several: Sequence[Scores]) -> Iterator[list[NDArray[np.floating]]]:
+def batches_together(several: Sequence[Posteriors]) -> Iterator[list[NDArray[np.floating]]]:
     """The posteriors of each, (n, K) at a time; all cover the same images, and each source is read once."""
-    sources = {id(source): source for scores in several for source in scores.sources}
+    sources = {source.folder: source for scores in several for source in scores.sources}
     for arrays in zip(*(source.batches() for source in sources.values()), strict=True):
         read = dict(zip(sources, arrays, strict=True))
         yield [scores.mean(read) for scores in several]
 
 
-def label_ranks(several: Sequence[Scores], labels: NDArray[np.integer]) -> list[NDArray[np.int32]]:
+def label_ranks(several: Sequence[Posteriors], labels: NDArray[np.integer]) -> list[NDArray[np.int32]]:
     """For each of several scores, and each image, the classes that stand before its label: (N,) -> (N,), 0 for a
     correct top-1.
 
@@ -115,6 +125,15 @@ def label_ranks(several: Sequence[Scores], labels: NDArray[np.integer]) -> list[
     return [np.concatenate(ranked) for ranked in found]
 
 
-def posteriors(scores: Scores) -> NDArray[np.floating]:
+def posteriors(scores: Posteriors) -> NDArray[np.floating]:
     """All posteriors at once, (N, K)."""
     return np.concatenate(list(scores.batches()))
+
+
+def posteriors_sha256(runs: Sequence[Posteriors]) -> str:
+    """Of the float32 posteriors of all runs, one after the other, little-endian, image by image."""
+    digest = hashlib.sha256()
+    for run in runs:
+        for batch in run.batches():
+            digest.update(np.ascontiguousarray(batch, dtype="<f4").tobytes())
+    return digest.hexdigest()

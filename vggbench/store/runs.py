@@ -1,4 +1,4 @@
-"""The store: posteriors once per model, protocol, Q and image, in blocks that survive a kill.
+"""A run as it is stored: its record, its blocks, and what they hold; found in the store by name.
 
 A run is a folder that reads by itself:
 
@@ -10,47 +10,64 @@ A run is a folder that reads by itself:
 """
 
 import contextlib
-import os
 import re
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.errors import StoreError, first_line
+from vggbench.data import DataSet, ImageFile
+from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
 from vggbench.files import digest, sealed, unsealed
-from vggbench.store.blocks import (
-    ROW_GROUP,
-    Block,
-    BlockFile,
-    block_path,
-    disjoint,
-    join_blocks,
-    merged,
-    rechunked,
-    write_block,
-)
-from vggbench.store.posteriors import Scores
+from vggbench.images.preprocessing import Rescale
+from vggbench.metrics import ErrorRate, Errors
+from vggbench.paper.configs import CONFIGS
+from vggbench.paper.protocols import Protocol
+from vggbench.store.blocks import ROW_GROUP, BlockFile, disjoint, merged, rechunked
+from vggbench.store.identity import Identity
+from vggbench.store.posteriors import label_ranks
 
 BLOCK = 32
 """Images of one block."""
-_SAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_ERRORS = ".errors.json"
+_RUN_NAME = re.compile(r"-Q\d+-[0-9a-f]{8}$")
+_SHOWN = 5
 
 
 @dataclass
 class Run:
-    """The posteriors of one model, protocol and Q on one data set; `expected` are all its image ids, in order."""
+    """The posteriors of one model, protocol and Q on one data set of `total` images, as far as they are stored."""
 
     folder: Path
     signature: dict[str, Any]
-    expected: tuple[str, ...]
-    about: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any]
     """What reads well or leads back to model and images, and changes no number; kept beside the signature."""
+    total: int
     damaged: list[Path] = field(default_factory=list)
     _files: dict[int, BlockFile] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The run in this folder, by its record alone; raises StoreError for one that cannot be read."""
+        record = read_record(folder)
+        try:
+            found = cls(folder, dict(record["signature"]), dict(record.get("about", {})), record["images"])
+            assert isinstance(found.total, int)
+            _ = found.identity, found.protocol, found.scale, found.rescale  # refuses a record that is no run's
+        except (ValueError, KeyError, TypeError, AssertionError, VggbenchError) as error:
+            raise StoreError(
+                f"{folder / 'run.json'} cannot be read ({type(error).__name__}: {first_line(error)}): expected the "
+                "record of a run. Delete its folder, or name another store with --runs."
+            ) from error
+        found._find_files()
+        return found
 
     @property
     def title(self) -> str:
@@ -58,13 +75,40 @@ class Run:
         return self.folder.name
 
     @property
+    def short_hash(self) -> str:
+        """Of its signature: the end of its folder's name."""
+        return self.title.rpartition("-")[2]
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The model's."""
+        protocol = self.signature["protocol"]
+        return Identity.of_record(self.signature, self.about, self.title.partition(f"-{protocol}-")[0])
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How its images were seen."""
+        return Protocol.parse(self.signature["protocol"])
+
+    @property
+    def scale(self) -> int:
+        """Q."""
+        return int(self.signature["scale"])
+
+    @cached_property
+    def rescale(self) -> Rescale:
+        """How its images were brought to Q."""
+        how = self.signature["rescale"]
+        return Rescale(how["filter"], bool(how["antialias"]), bool(how.get("square")))
+
+    @property
     def block_count(self) -> int:
         """Blocks of the whole run."""
-        return -(-len(self.expected) // BLOCK)
+        return -(-self.total // BLOCK)
 
     def block_range(self, block: int) -> range:
         """Positions of the block's images."""
-        return range(block * BLOCK, min((block + 1) * BLOCK, len(self.expected)))
+        return range(block * BLOCK, min((block + 1) * BLOCK, self.total))
 
     def missing(self, *, accept_unreadable: bool = False) -> list[int]:
         """Blocks that are still to be computed; a block with unreadable images counts as missing unless accepted."""
@@ -94,14 +138,19 @@ class Run:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Ids of the images that have a posterior."""
-        without = self.unreadable
-        return tuple(
-            image
-            for file in self._ordered
-            for image in self.expected[file.first : file.last + 1]
-            if image not in without
-        )
+        """Ids of the images that have a posterior; raises StoreError for one that stands there twice."""
+        return self._ids
+
+    @cached_property
+    def _ids(self) -> tuple[str, ...]:
+        found = tuple(image for file in self._ordered for image in file.images)
+        if len(set(found)) < len(found):
+            twice = next(image for image, count in Counter(found).items() if count > 1)
+            raise StoreError(
+                f"{self.title} holds {twice} twice: expected every image once. Delete it with --delete, and evaluate "
+                "again."
+            )
+        return found
 
     @property
     def provenance(self) -> list[dict[str, Any]]:
@@ -109,21 +158,27 @@ class Run:
         return merged(entry for file in self._ordered for entry in file.provenance)
 
     @property
-    def sources(self) -> tuple[Scores, ...]:
+    def sources(self) -> "tuple[Run, ...]":
         """This one."""
         return (self,)
 
-    def mean(self, read: Mapping[int, NDArray[np.floating]]) -> NDArray[np.floating]:
+    def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.floating]:
         """Its own."""
-        return read[id(self)]
+        return read[self.folder]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
         """The posteriors, (n, K) at a time; raises StoreError for a file that is damaged inside."""
         return rechunked((array for file in self._ordered for array in file.column("posterior")), ROW_GROUP)
 
     def labels(self) -> NDArray[np.int32]:
-        """The label of each image at the time of the run, (N,)."""
-        return np.concatenate([array for file in self._ordered for array in file.column("label")])
+        """The label of each image at the time of the run, (N,); raises StoreError for one that is no class."""
+        found = np.concatenate([array for file in self._ordered for array in file.column("label")])
+        if len(found) and not 0 <= found.min() <= found.max() < int(self.signature["classes"]):
+            raise StoreError(
+                f"{self.title} has labels from {found.min()} to {found.max()}: expected those of its "
+                f"{self.signature['classes']} classes. Delete it with --delete, and evaluate again."
+            )
+        return found
 
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of each image's original."""
@@ -133,89 +188,111 @@ class Run:
         )
         return list(zip(heights.tolist(), widths.tolist(), strict=True))
 
-    def write(self, number: int, block: Block) -> None:
-        """Store a block: it is there whole or not at all. Raises StoreError, for instance when the disk is full."""
-        self.create()
-        positions = self.block_range(number)
-        path = block_path(self._blocks, positions[0], positions[-1])
-        write_block(path, block)
-        self._files[positions[0]] = BlockFile.open(path, self.expected)
-
-    def compact(self) -> None:
-        """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
-        if len(self._files) < 2:
-            return
-        self._files = Run.open(self.folder, self.signature, self.expected)._files  # another process may be ahead
-        if len(self._files) < 2 or self.missing():
-            return
-        blocks = self._ordered
-        path = block_path(self._blocks, 0, len(self.expected) - 1)
-        join_blocks(path, blocks)
-        for leftover in self.folder.glob(".*.partial"):
-            leftover.unlink(missing_ok=True)
-        self._files = {0: BlockFile.open(path, self.expected)}
-        for file in blocks:
-            file.path.unlink(missing_ok=True)
-
-    def create(self) -> None:
-        """Make the folder and its record, so that a place that cannot be written is met before any forward pass."""
-        record = self.folder / "run.json"
-        if record.exists() and self._blocks.exists():
-            return
-        partial = self.folder / f".run.json.{os.getpid()}.partial"
-        try:
-            self._blocks.mkdir(parents=True, exist_ok=True)
-            kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
-            partial.write_text(sealed(kept))
-            partial.replace(record)
-        except OSError as error:
-            raise StoreError(
-                f"The run folder {self.folder} cannot be made ({error.strerror or error}): expected a place where "
-                "this user may write. Name another with --runs."
-            ) from error
+    @property
+    def done(self) -> int:
+        """Images that were looked at, readable or not."""
+        return sum(file.last - file.first + 1 for file in self._ordered)
 
     @property
-    def _blocks(self) -> Path:
-        return self.folder / "posteriors"
+    def is_finished(self) -> bool:
+        """Whether no image is left to compute."""
+        return self.done == self.total
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return sum(file.path.stat().st_size for file in self._ordered)
+
+    @property
+    def changed(self) -> float:
+        """When its newest file, or else its record, was written, in seconds since 1970."""
+        paths = [file.path for file in self._ordered] or [self.folder / "run.json"]
+        return max(path.stat().st_mtime for path in paths)
+
+    @cached_property
+    def data(self) -> DataSet:
+        """The images by their ids, with the labels that they had at the time of the run; no pixels."""
+        names = self.identity.names_of_classes
+        images = [
+            ImageFile(image, Path(image), 0, names[label])
+            for image, label in zip(self.images, self.labels().tolist(), strict=True)
+        ]
+        return DataSet(
+            name=str(self.about.get("data", "unknown data")),
+            images=tuple(images),
+            total=int(self.about.get("images_total", self.total)),
+            of_classes=names,
+            is_sample=bool(self.about.get("is_sample", False)),
+        )
+
+    @property
+    def errors(self) -> Errors | None:
+        """By the labels at the time of the run, of the images so far; counted once and remembered beside the run."""
+        if not self._files:
+            return None
+        key = [[file.path.name, file.path.stat().st_size, file.path.stat().st_mtime_ns] for file in self._ordered]
+        return _remembered(self.folder / _ERRORS, key) or self._counted(key)
+
+    def _counted(self, key: list[list[Any]]) -> Errors:
+        (found,) = label_ranks([self], self.labels())
+        errors = Errors.of(found, int(self.signature["classes"]))
+        counts = [errors.top1.wrong, errors.top5.wrong if errors.top5 else None, errors.top1.images]
+        with contextlib.suppress(OSError):  # a store that may only be read
+            (self.folder / _ERRORS).write_text(sealed({"files": key, "counts": counts}))
+        return errors
 
     @property
     def _ordered(self) -> list[BlockFile]:
         return [self._files[first] for first in sorted(self._files)]
 
-    @classmethod
-    def open(
-        cls, folder: Path, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
-    ) -> Self:
-        """Find what is stored; leftovers of a kill are removed, damaged files are listed and computed again."""
-        run = cls(folder, signature, tuple(expected), about or {})
+    def _find_files(self) -> list[BlockFile]:
+        """Take the files that are whole; all of them come back, also those that repeat images of others."""
         found = []
-        for path in sorted(run._blocks.glob("*.parquet")):
+        for path in sorted((self.folder / "posteriors").glob("*.parquet")):
             try:
-                found.append(BlockFile.open(path, run.expected))
+                found.append(self._opened(path))
             except StoreError:
-                run.damaged.append(path)
-        run._files = disjoint(found)
-        for leftover in found:
-            if leftover is not run._files.get(leftover.first):
-                with contextlib.suppress(OSError):  # a store that may only be read
-                    leftover.path.unlink(missing_ok=True)
-        return run
+                self.damaged.append(path)
+        self._files = disjoint(file for file in found if file.last < self.total)
+        return found
+
+    def _opened(self, path: Path) -> BlockFile:
+        return BlockFile.open(path)
 
 
-@dataclass(frozen=True)
-class Store:
-    """A folder of runs."""
+def stored_runs(root: Path) -> tuple[list[Run], list[str]]:
+    """All runs of a store, sorted by name, and a sentence for each folder whose record cannot be read."""
+    found, complaints = [], []
+    for record in sorted(root.glob("*/run.json")):
+        try:
+            found.append(Run.read(record.parent))
+        except StoreError as error:
+            complaints.append(str(error))
+    return found, complaints
 
-    root: Path
 
-    def run(
-        self, name: str, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
-    ) -> Run:
-        """The run with this signature for these images, as far as it is stored; raises StoreError."""
-        folder = self.root / f"{_SAFE.sub('_', name)}-{_short(signature)}"
-        if (folder / "run.json").exists():
-            read_record(folder)
-        return Run.open(folder, signature, expected, about)
+def named_runs(root: Path, texts: Sequence[str]) -> list[Run]:
+    """The runs that names, their hashes, their beginnings or patterns with * say, each once; raises UsageError."""
+    names = sorted(record.parent.name for record in root.glob("*/run.json"))
+    chosen = dict.fromkeys(name for text in texts for name in _matching(root, names, text))
+    return [Run.read(root / name) for name in chosen]
+
+
+def is_run_name(root: Path, text: str) -> bool:
+    """Whether a word on the command line says a stored run, be it there or not, rather than a model."""
+    names = [record.parent.name for record in root.glob("*/run.json")]
+    is_meant = bool(_candidates(names, text)) or _RUN_NAME.search(text) is not None
+    return "@" not in text and is_meant and text not in CONFIGS
+
+
+def delete(run: Run) -> None:
+    """Remove a run from the store; raises StoreError."""
+    try:
+        shutil.rmtree(run.folder)
+    except OSError as error:
+        raise StoreError(
+            f"{run.folder} cannot be deleted ({error.strerror or error}): expected a folder that this user may change."
+        ) from error
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -228,7 +305,7 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"{path} cannot be read ({first_line(error)}): expected the record of a run. Delete it and repeat the "
             "command that began the run, which writes it again; or delete the run's folder."
         ) from error
-    if folder.name.rpartition("-")[2] != _short(record.get("signature")):
+    if folder.name.rpartition("-")[2] != short_hash(record.get("signature")):
         raise StoreError(
             f"{path} does not hold the signature that its folder is named after: it was changed by hand. "
             "Delete its folder, or name another store with --runs."
@@ -236,6 +313,41 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _short(signature: Any) -> str:
+def short_hash(signature: Any) -> str:
     """The end of a run's name."""
     return digest(signature)[:8]
+
+
+def _remembered(path: Path, key: list[list[Any]]) -> Errors | None:
+    """The errors that were counted of exactly these files."""
+    try:
+        kept = unsealed(path.read_bytes())
+        top1, top5, images = kept["counts"]
+        if kept["files"] != key:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Errors(ErrorRate(top1, images), None if top5 is None else ErrorRate(top5, images))
+
+
+def _candidates(names: Sequence[str], text: str) -> list[str]:
+    """Those that `text` may mean: one by its whole name or hash, or all that match a pattern or begin so."""
+    exact = [name for name in names if text in (name, name.rpartition("-")[2])]
+    if exact:
+        return exact
+    return [name for name in names if (fnmatchcase(name, text) if "*" in text else name.startswith(text))]
+
+
+def _matching(root: Path, names: Sequence[str], text: str) -> list[str]:
+    found = _candidates(names, text) if text else []
+    if not found:
+        some = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        raise UsageError(
+            f"{root}/ has no run {text!r}: expected one of {some}; `vggbench runs` lists them."
+            if names
+            else f"{root}/ has no runs: expected the store of an evaluation. Name it with --runs."
+        )
+    if len(found) > 1 and "*" not in text:
+        some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        raise UsageError(f"{text!r} begins {len(found)} runs ({some}): expected one; {text}* takes them all.")
+    return found

@@ -6,19 +6,18 @@ from typing import Any, Literal
 
 import torch
 
-from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.plan import Plan
 from vggbench.images.preprocessing import Input, Rescale
-from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import MODERN_SCALE, Protocol, resolve_scales
 from vggbench.results.judging import ORIGINAL
-from vggbench.results.lines import Line, Part, paired, rank_together
+from vggbench.results.lines import Line, Ranking, paired
 from vggbench.results.rows import Row, row
 from vggbench.weights.fit import frozen
 from vggbench.weights.load import Model
-from vggbench.weights.released import RELEASED, Published
+from vggbench.weights.released import RELEASED, Published, by_name
 
 DENSE = Protocol("dense")
 TEST_SCALE = "test scale"
@@ -73,11 +72,11 @@ def _single_view(scale: int, how: Rescale | None = None) -> Callable[[Job], Job]
 
 
 def _input(change: Callable[[Input], Input], name: str) -> Callable[[Job], Job | None]:
-    return lambda job: replace(job, model=_altered(job.model, name, input=change(job.model.input)))
+    return lambda job: replace(job, model=_altered(job.model, name, input=change(job.identity.input)))
 
 
 def _altered(model: Model, how: str, **changes: Any) -> Model:
-    return replace(model, name=f"{model.name} ({how})", altered=True, **changes)
+    return model.with_identity(name=f"{model.identity.name} ({how})", altered=how, **changes)
 
 
 def _swapped(given: Input) -> Input:
@@ -99,15 +98,15 @@ def _other_range(given: Input) -> Input:
 
 def _other_pooling(job: Job) -> Job | None:
     """The same tensors in a net that rounds pooled sizes the other way."""
-    network, net = job.model.module, job.model.architecture
+    network, net = job.model.module, job.identity.architecture
     if not isinstance(network, VGG) or net is None:
         return None
     with torch.device("meta"):
         other = VGG(network.config, network.classes, network.width, ceil_pool=not network.ceil_pool)
     other.load_state_dict(network.state_dict(), assign=True)
-    way = "ceil" if other.ceil_pool else "floor"
-    turned = Architecture(net.config, net.classes, net.width, other.ceil_pool)
-    return replace(job, model=_altered(job.model, way, module=frozen(other), architecture=turned))
+    turned = replace(net, ceil_pool=other.ceil_pool)
+    model = _altered(job.model, "ceil" if other.ceil_pool else "floor", architecture=turned)
+    return replace(job, model=replace(model, module=frozen(other)))
 
 
 CHANGES: tuple[Change, ...] = (
@@ -152,7 +151,7 @@ Keras states errors of a single centre crop, which is not what its `load_img` ma
 
 def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
     """Name, explanation and job of each row, the paper's recipe first; a job stands there once."""
-    (scale,) = resolve_scales((), model.train_scale)
+    (scale,) = resolve_scales((), model.identity.train_scale)
     base = Job(model, DENSE, scale)
     found: list[tuple[str, str, Job]] = [("paper's recipe", f"dense at Q={scale}, with the mirror", base)]
     if recipes:
@@ -164,24 +163,23 @@ def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> lis
     return found
 
 
-def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]], settings: Settings) -> list[Explained]:
+def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]]) -> list[Explained]:
     """Measure the rows of a finished plan of their jobs, in their order; the first is what the others depart from."""
-    parts = [Part(job, plan.run_of(job)) for _, _, job in rows]
-    lines = [Line(str(part.job.protocol), (part,), part.run) for part in parts]
-    data = plan.data
-    rank_together(lines, data, ORIGINAL)
+    runs = [plan.run_of(job) for _, _, job in rows]
+    lines = [Line(str(run.protocol), (run,), run) for run in runs]
+    ranking = Ranking(plan.data)
+    ranking.of(lines, ORIGINAL)  # all at once, so that each run is read once
     found = []
     for (name, what, job), line in zip(rows, lines, strict=True):
-        against = None if line is lines[0] else paired(lines[0], line, data)
-        measured = replace(row(line, data, settings), against=against)
-        figure = _published(name, job) if _may_be_published(plan, job, settings) else None
-        found.append(Explained(name, what, job, measured, figure))
+        against = None if line is lines[0] else paired(lines[0], line, ranking)
+        figure = _published(name, job) if _may_be_published(plan, job) else None
+        found.append(Explained(name, what, job, replace(row(line, ranking), against=against), figure))
     return found
 
 
-def _may_be_published(plan: Plan, job: Job, settings: Settings) -> bool:
+def _may_be_published(plan: Plan, job: Job) -> bool:
     """Beside the whole validation set alone, in fp32, and where every image counted."""
-    own = job.model.architecture
+    own, settings = job.identity.architecture, plan.settings
     return (
         plan.data.is_full_ilsvrc_val
         and settings.precision in ("fp32", "tf32")
@@ -195,7 +193,7 @@ def _may_be_published(plan: Plan, job: Job, settings: Settings) -> bool:
 def _published(name: str, job: Job) -> tuple[Published, str] | None:
     """What a toolkit published for these very weights by its recipe."""
     recipe = next((recipe for recipe in RECIPES if recipe.name == name and recipe.source), None)
-    own = job.model.released
+    own = by_name(job.identity.released)
     if recipe is None or own is None or own.digest is None:
         return None
     for released in RELEASED:

@@ -92,7 +92,7 @@ class Predictor:
     def _posteriors(self, scorers: list[Scorer], block: list[Loaded]) -> NDArray[np.float64]:
         """(n, K): the mean over Q of each protocol, and their mean."""
         if not block:
-            return np.empty((0, self.model.classes))
+            return np.empty((0, self.model.identity.classes))
         by_protocol: dict[Protocol, list[NDArray[np.float64]]] = {}
         for job, scorer in zip(self.jobs, scorers, strict=True):
             pixels = [loaded.at(job.scale) for loaded in block]
@@ -135,7 +135,7 @@ class Predictor:
 
 def name_of(model: Model, place: int) -> tuple[str, str]:
     """The class as the model names it, or its index, and in words."""
-    own = model.class_names[place] if model.class_names else str(place)
+    own = model.identity.class_names[place] if model.identity.class_names else str(place)
     return own, class_names().get(own, own)
 
 

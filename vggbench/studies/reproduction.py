@@ -1,18 +1,20 @@
 """The paper's tables of errors from stored runs: which rows a set of nets can give, and what the others lack."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vggbench.errors import UsageError
-from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.plan import Plan
+from vggbench.images.preprocessing import Input
 from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import Protocol
 from vggbench.paper.published import RESULTS, Member, Result
 from vggbench.results.judging import ORIGINAL
-from vggbench.results.lines import Line, fused_line, model_lines, rank_together
+from vggbench.results.lines import Line, Ranking, fused_line, model_lines
 from vggbench.results.rows import Row, row
+from vggbench.store.identity import Identity
 from vggbench.train.plan import chain
 from vggbench.weights.load import Model
 from vggbench.weights.released import RELEASED, Published, Released
@@ -87,41 +89,40 @@ def jobs_for(model: Model, results: Sequence[Result]) -> list[Job]:
         Job(model, Protocol.parse(protocol), scale)
         for result in results
         for member in result.members
-        if is_member(model, member)
+        if is_member(model.identity, member)
         for protocol in result.protocol.split("+")
         for scale in member.scales
     ]
 
 
-def is_member(model: Model, member: Member) -> bool:
+def is_member(model: Identity, member: Member) -> bool:
     """Whether a net is of this config and S."""
     config = model.architecture.config.name if model.architecture else None
     return (config, str(model.train_scale)) == (member.config, member.train_scale)
 
 
-def reproduced(plan: Plan, models: Sequence[Model], results: Sequence[Result], settings: Settings) -> list[Measured]:
+def reproduced(plan: Plan, models: Sequence[Identity], results: Sequence[Result]) -> list[Measured]:
     """Each row with what is measured for it, from a finished plan."""
-    lines = {id(model): model_lines(plan, model) for model in models if any(job.model is model for job in plan.jobs)}
+    ranking = Ranking(plan.data)
+    lines = {model.key: model_lines(plan.runs, model) for model in models}
     found = [(result, *_line(result, models, lines)) for result in results]
     measured = [line for _, line, _ in found if line]
     if measured:
-        rank_together(measured, plan.data, ORIGINAL)
-    return [
-        Measured(result, row(line, plan.data, settings) if line else None, lacking) for result, line, lacking in found
-    ]
+        ranking.of(measured, ORIGINAL)  # all at once, so that each run is read once
+    return [Measured(result, row(line, ranking) if line else None, lacking) for result, line, lacking in found]
 
 
-def lacking_members(models: Sequence[Model], results: Sequence[Result]) -> list[Measured]:
+def lacking_members(models: Sequence[Identity], results: Sequence[Result]) -> list[Measured]:
     """Each row and the nets that it lacks, before anything is measured."""
     return [Measured(result, None, _lacking(result, models)) for result in results]
 
 
-def _lacking(result: Result, models: Sequence[Model]) -> tuple[Member, ...]:
+def _lacking(result: Result, models: Sequence[Identity]) -> tuple[Member, ...]:
     return tuple(member for member in result.members if not any(is_member(model, member) for model in models))
 
 
 def _line(
-    result: Result, models: Sequence[Model], lines: dict[int, list[Line]]
+    result: Result, models: Sequence[Identity], lines: Mapping[tuple[str, str, Input], list[Line]]
 ) -> tuple[Line | None, tuple[Member, ...]]:
     lacking = _lacking(result, models)
     if lacking:
@@ -129,7 +130,7 @@ def _line(
     parts = []
     for member in result.members:
         model = next(model for model in models if is_member(model, member))
-        part = Line.find(lines[id(model)], result.protocol, member.scales)
+        part = Line.find(lines[model.key], result.protocol, member.scales)
         assert part, "its jobs were planned"
         parts.append(part)
     return (parts[0] if len(parts) == 1 else fused_line(parts)), ()
@@ -162,22 +163,20 @@ def check_jobs(model: Model, checks: Sequence[tuple[Released, Published]]) -> li
     return [
         Job(model, Protocol.parse(str(figure.protocol)), scale)
         for released, figure in checks
-        if model.released == released
+        if model.identity.released == released.name
         for scale in figure.scales
     ]
 
 
-def checked(
-    plan: Plan, models: Sequence[Model], checks: Sequence[tuple[Released, Published]], settings: Settings
-) -> list[Check]:
+def checked(plan: Plan, models: Sequence[Identity], checks: Sequence[tuple[Released, Published]]) -> list[Check]:
     """Each publication with what is measured for it."""
-    found = []
+    found, ranking = [], Ranking(plan.data)
     for released, figure in checks:
-        model = next((model for model in models if model.released == released), None)
+        model = next((model for model in models if model.released == released.name), None)
         if model is None:
             found.append(Check(released, figure, None))
             continue
-        line = Line.find(model_lines(plan, model), str(figure.protocol), figure.scales)
+        line = Line.find(model_lines(plan.runs, model), str(figure.protocol), figure.scales)
         assert line, "its jobs were planned"
-        found.append(Check(released, figure, row(line, plan.data, settings)))
+        found.append(Check(released, figure, row(line, ranking)))
     return found

@@ -110,8 +110,9 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
         seconds = ()
     peak = _peak_bytes(backend, device)
     rate = (before + _product_rate(device, setup.precision)) / 2
+    own = model.identity
     return Timings(
-        model.name, model.architecture, model.classes, setup, seconds, rate, peak, device_name(device),
+        own.name, own.architecture, own.classes, setup, seconds, rate, peak, device_name(device),
         f"{backend.name} {backend.version}", torch.get_num_threads(),
     )  # fmt: skip
 

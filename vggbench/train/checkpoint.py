@@ -123,15 +123,16 @@ def identity(
     draft: Model, train_data: DataSet, val_data: DataSet, recipe: Recipe, start: Model | None, precision: str
 ) -> dict[str, Any]:
     """Everything that decides what a training gives; `draft` is the net before its first step."""
-    assert draft.architecture is not None
+    net = draft.identity.architecture
+    assert net is not None
     return {
-        "config": draft.architecture.config.name,
-        "width": draft.architecture.width,
-        "input": draft.input.as_dict() | {"ceil_pool": draft.architecture.ceil_pool},
+        "config": net.config.name,
+        "width": net.width,
+        "input": draft.identity.input.as_dict() | {"ceil_pool": net.ceil_pool},
         "classes": list(train_data.class_names),
         "train": [train_data.fingerprint, _labels_hash(train_data)],
         "val": [val_data.fingerprint, _labels_hash(val_data)],
-        "from": start.weights_hash if start else None,
+        "from": start.identity.weights_hash if start else None,
         "recipe": recipe.as_dict(),
         "precision": precision,
         "trainer": TRAINER,

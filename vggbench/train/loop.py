@@ -21,6 +21,7 @@ from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP, Config
 from vggbench.paper.protocols import Protocol
 from vggbench.results.rows import error_rates
+from vggbench.store.identity import Identity
 from vggbench.train.checkpoint import Checkpoint, State, identity
 from vggbench.train.crops import Crops, batches
 from vggbench.train.recipe import Epoch, Recipe
@@ -85,9 +86,11 @@ def train(
     names = train_data.class_names
     labels = train_data.labels(names, len(names))
     val_data.labels(names, len(names))  # refuses a class that is not trained, before any work
-    if start is not None and start.class_names != names:
-        raise UsageError(f"{start.name} was trained on other classes than {train_data.name}: expected the same list.")
-    ceil_pool = start is not None and start.architecture is not None and start.architecture.ceil_pool
+    if start is not None and start.identity.class_names != names:
+        raise UsageError(
+            f"{start.identity.name} was trained on other classes than {train_data.name}: expected the same list."
+        )
+    ceil_pool = _rounds_up(start)
     network = VGG(config, len(names), width, ceil_pool=ceil_pool)
     begin(network, recipe, start)
     stats = ILSVRC if recipe.statistics == "ilsvrc" else _measured(train_data, running, watch)
@@ -100,7 +103,7 @@ def train(
     _require_one_checkpoint(state, world)
     watch.begun(state.log, state.images, len(train_data))
     crops = Crops(train_data, labels, np.array(stats.components), recipe)
-    stepper = Stepper(state, draft.input, recipe, running)
+    stepper = Stepper(state, draft.identity.input, recipe, running)
     workers = training_workers(recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
         for batch in batches(
@@ -151,16 +154,22 @@ def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
 
 def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statistics, start: Model | None) -> Model:
     """The net as a model; one that continues another keeps that one's input."""
-    return Model(
+    own = Identity(
         name=f"{network.config.name}@training",
-        module=network,
-        input=start.input if start else stats.input(standardised=recipe.standardised),
+        input=start.identity.input if start else stats.input(standardised=recipe.standardised),
         classes=len(names),
         class_names=names,
         weights_hash="",
         train_scale=recipe.train_scale,
         architecture=Architecture(network.config, len(names), network.width, network.ceil_pool),
     )
+    return Model(own, network)
+
+
+def _rounds_up(start: Model | None) -> bool:
+    """Whether the net that training starts from pools as Caffe does."""
+    net = start.identity.architecture if start else None
+    return net is not None and net.ceil_pool
 
 
 def _require_one_checkpoint(state: State, world: World) -> None:
@@ -177,7 +186,7 @@ def _validate(model: Model, data: DataSet, recipe: Recipe, running: Running) -> 
     assert isinstance(model.module, VGG)
     world = running.world
     model.module.eval()
-    hashed = replace(model, weights_hash=tensors_hash(model.module.state_dict()))
+    hashed = model.with_identity(weights_hash=tensors_hash(model.module.state_dict()))
     share = replace(data, images=data.images[world.rank :: world.size], of_classes=data.class_names)
     wrong = images = 0
     if len(share):
@@ -211,10 +220,10 @@ def _finished(
         best = {name: tensor.half().float() for name, tensor in best.items()}
     state.network.load_state_dict(best)
     state.network.eval().requires_grad_(False)
-    model = replace(draft, name=f"{state.network.config.name}@trained", weights_hash=tensors_hash(best))
+    model = draft.with_identity(name=f"{state.network.config.name}@trained", weights_hash=tensors_hash(best))
     error = _validate(model, val_data, recipe, running)
     record = recipe.as_dict() | {
-        "from": f"{start.name}:{start.weights_hash}" if start else None,
+        "from": f"{start.identity.name}:{start.identity.weights_hash}" if start else None,
         "trained_on": f"{train_data.name}, {counted(len(train_data), 'image')}",
         "epochs_run": len(state.log),
         "seconds": round(sum(epoch.seconds for epoch in state.log)),

@@ -7,6 +7,7 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.images.preprocessing import INPUTS
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
+from vggbench.store.identity import Identity
 from vggbench.train.recipe import Recipe
 from vggbench.weights.files import tensors_hash
 from vggbench.weights.load import CEIL_POOLED, Model
@@ -35,13 +36,13 @@ def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
     if start is None:
         return []
     if not isinstance(start.module, VGG):
-        raise UsageError(f"{start.name} is no VGG: expected a trained A to start from.")
-    taken = _take(start.name, start.module, network, _origins(start.module, network, recipe))
+        raise UsageError(f"{start.identity.name} is no VGG: expected a trained A to start from.")
+    taken = _take(start.identity.name, start.module, network, _origins(start.module, network, recipe))
     left = [name for name in network.state_dict() if name.startswith("features.") and name not in taken]
     if recipe.train_layers == "fc" and recipe.init != "identity" and left:
         raise UsageError(
-            f"--train-layers fc leaves the convolutions as they are, and {left[0]} is not in {start.name}: expected "
-            f"a trained {network.config.name} in --from."
+            f"--train-layers fc leaves the convolutions as they are, and {left[0]} is not in {start.identity.name}: "
+            f"expected a trained {network.config.name} in --from."
         )
     return taken
 
@@ -65,7 +66,8 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
         raise WeightsError(f"{found.path} holds NaN or infinity in {broken}: expected finite weights.")
     network.load_state_dict(tensors, strict=False, assign=True)
     net = Architecture(part.config, len(classes), part.width, ceil)
-    return Model(name, network.eval(), INPUTS[input], len(classes), classes, tensors_hash(tensors), architecture=net)
+    identity = Identity(name, INPUTS[input], len(classes), classes, tensors_hash(tensors), architecture=net)
+    return Model(identity, network.eval())
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:

@@ -35,12 +35,12 @@ def export_torchvision(model: Model, path: Path) -> str:
             f"torchvision has no {network.config.name}: expected A, B, D or E; or --to safetensors or onnx."
         )
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-    if model.input.channels == "BGR":
+    if model.identity.input.channels == "BGR":
         tensors["features.0.weight"] = tensors["features.0.weight"].flip(1)
     with written(path) as partial:
         torch.save(tensors, partial)
     pooling = "; its pooling rounds up (ceil_mode=True), which torchvision's net does not" if network.ceil_pool else ""
-    return f"It expects {model.input.in_rgb().in_full()}{pooling}."
+    return f"It expects {model.identity.input.in_rgb().in_full()}{pooling}."
 
 
 def export_onnx(model: Model, path: Path) -> str:
@@ -63,7 +63,7 @@ def export_onnx(model: Model, path: Path) -> str:
     with written(path) as partial:
         onnx.save(content, partial)
         _require_equal(network, partial)
-    return f"It expects {model.input.in_full()}."
+    return f"It expects {model.identity.input.in_full()}."
 
 
 EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
@@ -111,14 +111,14 @@ def _require_equal(network: VGG, path: Path) -> None:
 
 def _network(model: Model) -> VGG:
     if not isinstance(model.module, VGG):
-        raise UsageError(f"{model.name} is no VGG: expected one of the project's nets.")
+        raise UsageError(f"{model.identity.name} is no VGG: expected one of the project's nets.")
     return model.module
 
 
 def _recipe(model: Model) -> dict[str, str | None]:
     """Where it comes from, and which images it has seen, so that tables of these still say so."""
     return {
-        "exported_from": f"{model.name}:{model.weights_hash}",
-        "trained_ids": model.trained_ids,
-        "validation_ids": model.validation_ids,
+        "exported_from": f"{model.identity.name}:{model.identity.weights_hash}",
+        "trained_ids": model.identity.trained_ids,
+        "validation_ids": model.identity.validation_ids,
     }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG, initialise
 from vggbench.paper.configs import MAX_WIDTH, PAPER, Config, config_named
 from vggbench.paper.protocols import TrainScale
+from vggbench.store.identity import Identity
 from vggbench.weights.description import StatedInput
 from vggbench.weights.download import DownloadWatch, fetch
 from vggbench.weights.files import tensors_hash, write_tensors
@@ -31,44 +32,16 @@ CEIL_POOLED = ("caffe", "matconvnet")
 
 @dataclass(frozen=True)
 class Model:
-    """A network with weights, and what they need at the input.
+    """A network that can run, and what it is; `module` maps (N, 3, H, W) float32 to scores, (N, K, h, w) or (N, K)."""
 
-    `module` maps (N, 3, H, W) float32 to a score map (N, K, h, w) or scores (N, K);
-    `architecture` is its place in the paper, or None for a network that is not a VGG.
-    """
-
-    name: str
+    identity: Identity
     module: Callable[[Tensor], Tensor]
-    input: Input
-    classes: int
-    class_names: tuple[str, ...] | None
-    weights_hash: str
-    train_scale: TrainScale | None = None
-    architecture: Architecture | None = None
-    trained_ids: str | None = None
-    """The fingerprint of the images that it learned from; that of those which chose its epoch is `validation_ids`."""
-    validation_ids: str | None = None
-    released: Released | None = None
-    """The released file that its weights are, with what was published of it."""
     path: Path | None = None
     """The file that it was loaded from."""
-    is_described: bool = True
-    """Whether its file lists the layers, or is known by its hash; else they are taken in the order of its tensors."""
-    altered: bool = False
-    """Whether it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
-    said: tuple[str, ...] = ()
-    """What was taken from its file where that has several things, and by what convention."""
-    averaged: bool = False
-    """Whether it has the averaged weights of a checkpoint (`--ema`)."""
 
-    @property
-    def spec(self) -> str | None:
-        """What loads it again, from any folder; None for a network that is not from a file or a named source."""
-        if self.architecture is None:
-            return None
-        if self.path is None or self.name.partition("@")[2] in NAMED_SOURCES:
-            return self.name
-        return f"{self.architecture.config.name}@{self.path.absolute()}"
+    def with_identity(self, **changes: Any) -> Self:
+        """The same network, known otherwise."""
+        return replace(self, identity=replace(self.identity, **changes))
 
     @classmethod
     def wrap(
@@ -97,7 +70,7 @@ class Model:
                 "a name for its code and weights, since stored posteriors are found again by it."
             )
         names = tuple(class_names)
-        return cls(name, network, input, len(names), names, identity, train_scale)
+        return cls(Identity(name, input, len(names), names, identity, train_scale), network)
 
 
 @dataclass(frozen=True)
@@ -157,14 +130,15 @@ def save_model(model: Model, path: Path, *, recipe: dict[str, Any] | None = None
 
 def describe(model: Model, recipe: dict[str, Any]) -> dict[str, Any]:
     """What a file says of itself, for JSON."""
-    assert model.architecture is not None
+    identity = model.identity
+    assert identity.architecture is not None
     return {
-        "config": model.architecture.config.name,
-        "width": model.architecture.width,
-        "classes": list(model.class_names) if model.class_names else None,
-        "train_scale": str(model.train_scale) if model.train_scale else None,
-        "input": model.input.as_dict(),
-        "ceil_pool": model.architecture.ceil_pool,
+        "config": identity.architecture.config.name,
+        "width": identity.architecture.width,
+        "classes": list(identity.class_names) if identity.class_names else None,
+        "train_scale": str(identity.train_scale) if identity.train_scale else None,
+        "input": identity.input.as_dict(),
+        "ceil_pool": identity.architecture.ceil_pool,
         "recipe": recipe,
     }
 
@@ -173,15 +147,17 @@ def _random_model(spec: ModelSpec, options: LoadOptions, folders: tuple[str, ...
     names = wnids() if set(folders) <= set(wnids()) else folders
     network = VGG(spec.config, len(names), options.width)
     initialise(network, RANDOM_SEED)
-    return Model(
+    identity = Identity(
         name=spec.name,
-        module=frozen(network),
         input=INPUTS["torchvision"],
         classes=len(names),
         class_names=names,
         weights_hash=tensors_hash(network.state_dict()),
         architecture=Architecture(spec.config, len(names), options.width),
+        source=RANDOM,
+        spec=spec.name,
     )
+    return Model(identity, frozen(network))
 
 
 def row_of(spec: ModelSpec) -> Released:
@@ -236,23 +212,24 @@ def _model_from_file(
     twice = next((name for name, count in Counter(names or ()).items() if count > 1), None)
     if twice is not None:
         raise WeightsError(f"{path} names two of its classes {twice!r}: expected each name once, to know a folder by.")
-    return Model(
+    identity = Identity(
         name=spec.name,
-        module=network,
         input=own.input,
         classes=network.classes,
         class_names=names,
         weights_hash=content.sha256,
         train_scale=own.train_scale,
         architecture=Architecture(spec.config, network.classes, network.width, own.ceil_pool),
+        source=spec.shown_source,
+        spec=spec.name if spec.source in NAMED_SOURCES else f"{spec.config.name}@{path.absolute()}",
+        released=row.name if row else None,
         trained_ids=own.trained_ids,
         validation_ids=own.validation_ids,
-        released=row,
-        path=path,
         is_described=bool(row or content.is_described or content.description),
         said=content.said,
         averaged=options.ema,
     )
+    return Model(identity, network, path)
 
 
 @dataclass(frozen=True)

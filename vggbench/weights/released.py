@@ -196,6 +196,11 @@ def released(config: Config, source: str) -> Released | None:
     return next((row for row in RELEASED if (row.config, row.source) == (config, source)), None)
 
 
+def by_name(name: str | None) -> Released | None:
+    """The file that a model's identity says it is."""
+    return next((row for row in RELEASED if row.name == name), None)
+
+
 def default_source(config: Config) -> str | None:
     """The source that a bare name takes on ILSVRC; None where nobody has published any."""
     return next((source for source in _DEFAULTS if released(config, source)), None)

@@ -45,7 +45,12 @@ class ModelSpec:
         """As it is printed: a file by its name alone."""
         if self.source is None:
             return self.config.name
-        return f"{self.config.name}@{self.source if self.source in NAMED_SOURCES else Path(self.source).name}"
+        return f"{self.config.name}@{self.shown_source}"
+
+    @property
+    def shown_source(self) -> str | None:
+        """Where the weights are from: a file by its name alone."""
+        return self.source if self.source is None or self.source in NAMED_SOURCES else Path(self.source).name
 
     @property
     def path(self) -> Path | None:

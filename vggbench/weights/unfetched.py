@@ -12,6 +12,7 @@ from vggbench.data.imagenet import wnids
 from vggbench.errors import WeightsError
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
+from vggbench.store.identity import Identity
 from vggbench.weights.download import find
 from vggbench.weights.fit import frozen
 from vggbench.weights.load import Model, row_of
@@ -51,17 +52,19 @@ def by_shape(row: Released) -> Model:
     """A released net without its weights, to forecast by: its tensors have shapes alone (PyTorch's meta device)."""
     with torch.device("meta"):
         network = VGG(row.config, len(wnids()), ceil_pool=row.ceil_pool)
-    return Model(
+    identity = Identity(
         name=row.name,
-        module=frozen(network),
         input=row.input,
         classes=network.classes,
         class_names=wnids(),
         weights_hash=f"not fetched: {row.name}",
         train_scale=row.train_scale,
         architecture=Architecture(row.config, network.classes, ceil_pool=row.ceil_pool),
-        released=row,
+        source=row.source,
+        spec=row.name,
+        released=row.name,
     )
+    return Model(identity, frozen(network))
 
 
 def filled(model: Model) -> Model:

@@ -45,5 +45,5 @@ def explain(
 
     done = evaluation([model], options.for_evaluation(), jobs_of=jobs)
     if done:
-        found = explained(done.plan, rows, done.about.settings)
+        found = explained(done.plan, rows)
         put(explanation_table(found, done.about, recipes=recipes), options.format, options.output)

@@ -9,8 +9,8 @@ from vggbench.render.tables.errors import error_record
 from vggbench.render.tables.notes import Circumstances
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.rows import Row
+from vggbench.store.posteriors import posteriors_sha256
 from vggbench.store.runs import Run
-from vggbench.store.stored import posteriors_sha256
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "network": str, "config": str, "weights_hash": str, "data": str, "train_scale": (str, type(None)),

@@ -24,6 +24,7 @@ from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Row
+from vggbench.store.identity import Identity
 
 
 def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> Table:
@@ -151,7 +152,7 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
     return {
         "network": row.network,
         "config": row.config,
-        "weights": "+".join(model.name.partition("@")[2] for model in row.models) or None,
+        "weights": "+".join(_weights(model) for model in row.models) or None,
         "weights_hash": "+".join(model.weights_hash for model in row.models) or None,
         "width": nets[0].width if nets else 1.0,
         "classes": row.models[0].classes if row.models else 1000,
@@ -189,3 +190,8 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
         "against_p": row.against.p if row.against else None,
         "note": row.note,
     }
+
+
+def _weights(model: Identity) -> str:
+    """Where they are from, and how they are run otherwise."""
+    return (model.source or "") + (f" ({model.altered})" if model.altered else "")

@@ -24,8 +24,9 @@ def explanation_table(rows: Sequence[Explained], about: Circumstances, *, recipe
         Column("Published", _published, optional=True),
         Column("GMACs", lambda r: gmacs(r.row), right=True, from_width=90, spare=True),
     ]
+    what = f"{model.identity.name}, S={model.identity.train_scale or 'unknown'}"
     return Table(
-        title=f"{model.name}, S={model.train_scale or 'unknown'} | {data_title(about.data, rows[0].row)} | error, %",
+        title=f"{what} | {data_title(about.data, rows[0].row)} | error, %",
         rows=rows,
         terminal=columns,
         markdown=columns,

@@ -12,7 +12,8 @@ from vggbench.render.tables.table import NONE, Note
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Row
-from vggbench.weights.load import Model
+from vggbench.store.identity import Identity
+from vggbench.weights.released import by_name
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
     found += _taken_notes(models)
     found += _inputs_note(models)
     found += _origins_note(models)
-    if any("@random" in model.name for model in models):
+    if any(model.is_random for model in models):
         found.append("Random weights: these errors mean nothing.")
     found += [f"{model.name} {_seen(model, about.data)}" for model in models if _seen(model, about.data)]
     found += [row.note for row in rows if row.note]
@@ -78,7 +79,7 @@ def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     found += [text if len(inputs) == 1 else f"{', '.join(names)}: {text}" for text, names in inputs.items()]
     found += [f"{about.settings.rescale}, {_made(about)}", _decoded_note(about, rows)]
     found += _taken_notes(models)
-    if any("@random" in model.name for model in models):
+    if any(model.is_random for model in models):
         found.append("Random weights: these errors mean nothing.")
     found += [f"{model.name} {_seen(model, about.data)}" for model in models if _seen(model, about.data)]
     if len(models) > len(rows[0].models):
@@ -86,7 +87,7 @@ def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:
     return [*found, _signature(rows[0], about)]
 
 
-def _taken_notes(models: Sequence[Model]) -> list[str]:
+def _taken_notes(models: Sequence[Identity]) -> list[str]:
     """What was taken of files that hold several things."""
     return [f"{model.name}: {sentence}." for model in models for sentence in model.said]
 
@@ -95,11 +96,11 @@ def _top5_note(rows: Sequence[Row]) -> list[str]:
     return [NO_TOP5] if any(row.errors and row.errors.top5 is None for row in rows) else []
 
 
-def _named(models: Sequence[Model], between: str = ", ") -> str:
+def _named(models: Sequence[Identity], between: str = ", ") -> str:
     return between.join(f"{model.name}:{model.weights_hash[:8]}" for model in models)
 
 
-def _seen(model: Model, data: DataSet) -> str | None:
+def _seen(model: Identity, data: DataSet) -> str | None:
     """What a net's training had of exactly these images, if anything."""
     if data.fingerprint == model.trained_ids:
         return "was trained on these very images: on others it errs more."
@@ -198,7 +199,7 @@ def publishers(rows: Sequence[Row]) -> set[str]:
     return {row.reference.source for row in rows if row.reference and not row.reference.source.startswith("paper")}
 
 
-def _inputs_note(models: Sequence[Model]) -> list[str]:
+def _inputs_note(models: Sequence[Identity]) -> list[str]:
     """How two sources of one config differ in what their weights need."""
     if (
         len(models) != 2
@@ -223,12 +224,13 @@ def _inputs_note(models: Sequence[Model]) -> list[str]:
     return [f"{names} differ in what they need: {'; '.join(differ)}." if differ else f"{names} need the same input."]
 
 
-def _origins_note(models: Sequence[Model]) -> list[str]:
+def _origins_note(models: Sequence[Identity]) -> list[str]:
     """What it means that the weights of a table do not all come from the same training recipe."""
     by_origin: dict[str, list[str]] = {}
     for model in models:
-        if model.architecture and "@random" not in model.name:
-            origin = model.released.origin if model.released else "own files"
+        if model.architecture and not model.is_random:
+            row = by_name(model.released)
+            origin = row.origin if row else "own files"
             by_origin.setdefault(origin, []).append(model.architecture.config.name)
     if len(by_origin) < 2:
         return []
@@ -270,14 +272,14 @@ def _made(about: Circumstances) -> str:
     return f"{about.settings.precision}, {ways}, {duration(seconds)} of forward passes"
 
 
-def _by_input(models: Sequence[Model]) -> dict[str, list[str]]:
+def _by_input(models: Sequence[Identity]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for model in models:
         found.setdefault(input_of(model), []).append(model.name)
     return found
 
 
-def input_of(model: Model) -> str:
+def input_of(model: Identity) -> str:
     """What a model expects, where it departs from the paper's width, and whether its file tells its layers apart."""
     pooling = f", {'ceil' if model.architecture.ceil_pool else 'floor'} pooling" if model.architecture else ""
     width = (

@@ -28,9 +28,9 @@ def prediction_table(predictor: Predictor, rows: Sequence[Guess]) -> Table:
     """The guesses of all images; those without a posterior are left to the caller to name."""
     how = _how(predictor)
     wnids = any(row.own != row.words for row in rows)
-    model = predictor.model
+    model = predictor.model.identity
     return Table(
-        title=f"{model.name}{' (SAMPLE: drawn pictures alone)' if model.name.endswith('@sample') else ''} | {how}",
+        title=f"{model.name}{' (SAMPLE: drawn pictures alone)' if model.source == 'sample' else ''} | {how}",
         rows=rows,
         terminal=[
             Column("Image", lambda r: r.image if r.rank == 1 else "", folds=True),
@@ -65,7 +65,7 @@ def guesses(predictor: Predictor, prediction: Prediction, count: int) -> list[Gu
 
 
 def _record(row: Guess, predictor: Predictor) -> dict[str, Any]:
-    model = predictor.model
+    model = predictor.model.identity
     return {
         "image": row.image,
         "rank": row.rank,
@@ -89,5 +89,5 @@ def _how(predictor: Predictor) -> str:
 
 
 def _pooling(predictor: Predictor) -> str:
-    net = predictor.model.architecture
+    net = predictor.model.identity.architecture
     return f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""

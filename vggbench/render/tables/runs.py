@@ -11,7 +11,7 @@ from vggbench.metrics import ErrorRate
 from vggbench.render.tables.cells import duration, percent
 from vggbench.render.tables.notes import NO_TOP5
 from vggbench.render.tables.table import NONE, Column, Table
-from vggbench.store.stored import StoredRun
+from vggbench.store.runs import Run
 
 _KEYS = (
     "run", "model", "data", "protocol", "scale", "images", "images_total", "unreadable", "complete", "top1_error",
@@ -21,7 +21,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class _Row:
-    run: StoredRun
+    run: Run
     top1: ErrorRate | None
     top5: ErrorRate | None
 
@@ -32,7 +32,7 @@ class _Fact:
     value: str
 
 
-def runs_table(root: Path, runs: Sequence[StoredRun], now: float | None = None) -> Table:
+def runs_table(root: Path, runs: Sequence[Run], now: float | None = None) -> Table:
     """One row a run, the newest last; errors are by the labels at the time of the run, of the images so far."""
     rows = []
     for run in sorted(runs, key=lambda run: (run.changed, run.title)):
@@ -42,10 +42,10 @@ def runs_table(root: Path, runs: Sequence[StoredRun], now: float | None = None) 
     since = partial(_age, now=time.time() if now is None else now)
     columns = [
         Column("Run", lambda r: _hash(r.run)),
-        Column("Model", lambda r: r.run.job.model.name, folds=True),
+        Column("Model", lambda r: r.run.identity.name, folds=True),
         Column("Data", lambda r: _data(r.run), folds=True, spare=True),
-        Column("Protocol", lambda r: str(r.run.job.protocol)),
-        Column("Q", lambda r: str(r.run.job.scale), right=True),
+        Column("Protocol", lambda r: str(r.run.protocol)),
+        Column("Q", lambda r: str(r.run.scale), right=True),
         Column("Images", lambda r: _images(r.run), right=True),
         Column("Top-1", lambda r: percent(r.top1), right=True),
         Column("Top-5", lambda r: percent(r.top5), right=True, optional=True),
@@ -63,7 +63,7 @@ def runs_table(root: Path, runs: Sequence[StoredRun], now: float | None = None) 
     )
 
 
-def run_table(run: StoredRun) -> Table:
+def run_table(run: Run) -> Table:
     """All that a run's record says."""
     return Table(
         title=run.title,
@@ -75,13 +75,13 @@ def run_table(run: StoredRun) -> Table:
     )
 
 
-def _facts(run: StoredRun) -> list[tuple[str, str]]:
-    signature, errors, model = run.signature, run.errors, run.job.model
+def _facts(run: Run) -> list[tuple[str, str]]:
+    signature, errors, model = run.signature, run.errors, run.identity
     facts = [
         ("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
         ("Loaded from", str(run.about.get("spec") or NONE)),
         ("Input", f"{model.input.in_full()}, {'ceil' if signature['input']['ceil_pool'] else 'floor'} pooling"),
-        ("Protocol", f"{run.job.protocol} at Q={run.job.scale}"),
+        ("Protocol", f"{run.protocol} at Q={run.scale}"),
         ("Rescaling", ", ".join(f"{name} {value}" for name, value in signature["rescale"].items())),
         ("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
         ("Images", f"{_images(run)}{_left(run)}"),
@@ -110,10 +110,10 @@ def _record(row: _Row) -> dict[str, Any]:
     run = row.run
     return {
         "run": run.title,
-        "model": run.job.model.name,
+        "model": run.identity.name,
         "data": _data(run),
-        "protocol": str(run.job.protocol),
-        "scale": run.job.scale,
+        "protocol": str(run.protocol),
+        "scale": run.scale,
         "images": run.done - len(run.unreadable),
         "images_total": run.total,
         "unreadable": len(run.unreadable),
@@ -126,21 +126,21 @@ def _record(row: _Row) -> dict[str, Any]:
     }
 
 
-def _hash(run: StoredRun) -> str:
+def _hash(run: Run) -> str:
     return run.title.rpartition("-")[2]
 
 
-def _data(run: StoredRun) -> str:
+def _data(run: Run) -> str:
     name = str(run.about.get("data", NONE))
     return name.replace("sample", "SAMPLE", 1) if run.about.get("is_sample") else name
 
 
-def _images(run: StoredRun) -> str:
+def _images(run: Run) -> str:
     read = run.done - len(run.unreadable)
     return f"{read:,}" if read == run.total else f"{read:,}/{run.total:,}"
 
 
-def _left(run: StoredRun) -> str:
+def _left(run: Run) -> str:
     unreadable = f", {len(run.unreadable)} unreadable" if run.unreadable else ""
     return unreadable + ("" if run.is_finished else f", {run.total - run.done:,} to compute")
 
@@ -156,7 +156,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _age(run: StoredRun, now: float) -> str:
+def _age(run: Run, now: float) -> str:
     seconds = max(0.0, now - run.changed)
     days = seconds / 86_400
     return f"{days:.0f} days" if days >= 2 else duration(seconds)

@@ -13,7 +13,7 @@ from vggbench.weights.download import find, place
 from vggbench.weights.files import file_hash
 from vggbench.weights.formats import format_name
 from vggbench.weights.load import Model
-from vggbench.weights.released import RELEASED, Published, Released
+from vggbench.weights.released import RELEASED, Published, Released, by_name
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def file_table(model: Model, path: Path) -> Table:
         Column("Std", lambda r: f"{r.std:.3g}", right=True),
     ]
     return Table(
-        title=f"{model.name} | {path.name} | {form}{_bytes(path)}",
+        title=f"{model.identity.name} | {path.name} | {form}{_bytes(path)}",
         rows=rows,
         terminal=columns,
         markdown=columns,
@@ -97,19 +97,20 @@ def _bytes(path: Path) -> str:
 def _hashed(model: Model, path: Path) -> str:
     if not path.is_file():
         return "of its weights "
-    return "" if model.weights_hash == file_hash(path) else "of its tensors "
+    return "" if model.identity.weights_hash == file_hash(path) else "of its tensors "
 
 
 def _file_notes(model: Model, path: Path, rows: Sequence[_LayerRow]) -> list[str]:
-    released, net = model.released, model.architecture
+    released, net = by_name(model.identity.released), model.identity.architecture
     assert net is not None
     notes = [
-        f"sha256 {_hashed(model, path)}{model.weights_hash}",
+        f"sha256 {_hashed(model, path)}{model.identity.weights_hash}",
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
-        f"Input {model.input.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
-        "Layers and pooling: as is known of the file, or as it describes them." if model.is_described
+        f"Input {model.identity.input.in_full()}; {_pooling(net.ceil_pool)} pooling; "
+        f"S={model.identity.train_scale or 'unknown'}.",
+        "Layers and pooling: as is known of the file, or as it describes them." if model.identity.is_described
         else "Layers by order of tensors, pooling by --input: the file describes neither.",
     ]  # fmt: skip
     notes += [f"Published: {_stated(figure)}." for figure in released.published] if released else []

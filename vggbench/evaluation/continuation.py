@@ -1,0 +1,56 @@
+"""What computes the images that a stored run lacks, with the model and images that its record names."""
+
+from dataclasses import replace
+
+from vggbench.data import open_data
+from vggbench.errors import StoreError, UsageError
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.plan import Plan, prepare
+from vggbench.images.preprocessing import INPUTS
+from vggbench.store.recording import Store
+from vggbench.store.runs import Run
+from vggbench.weights.load import LoadOptions, load_model
+from vggbench.weights.spec import ModelSpec
+
+
+def settings_of(run: Run, others: Settings | None = None) -> Settings:
+    """Those that its figures depend on, as its signature has them."""
+    asked, _, compiled = str(run.signature["backend"]).partition("+")
+    return replace(
+        others or Settings(),
+        precision=run.signature["precision"],
+        backend=asked,  # type: ignore[arg-type] # as it was written
+        compile=bool(compiled),
+        rescale=run.rescale,
+    )
+
+
+def continuation(run: Run, settings: Settings) -> Plan:
+    """What computes the images that a run lacks, with the model and images that its record names.
+
+    Raises UsageError where it names none, StoreError where they are no longer the same, and what opening them does.
+    """
+    spec, place = run.identity.spec, run.about.get("place")
+    if not spec or not place:
+        raise UsageError(
+            f"{run.title} does not say where its {'images' if spec else 'weights'} are: expected a run of this version "
+            "of a file or of a named source. Repeat the command that began it; it carries on."
+        )
+    data = open_data(str(place)).subset(run.total)
+    model = load_model(ModelSpec.parse(str(spec)), _load_options(run), data.class_names)
+    job = Job(model.with_identity(name=run.identity.name), run.protocol, run.scale)
+    plan = prepare(data, [job], Store(run.folder.parent), settings_of(run, settings))
+    if plan.runs[0].title != run.title:  # it ends in the hash of the signature
+        raise StoreError(
+            f"{run.title} was begun with other images, weights or settings than {place} and {spec} give now: expected "
+            "the same. Delete it with --delete, or repeat the command that began it."
+        )
+    return plan
+
+
+def _load_options(run: Run) -> LoadOptions:
+    """What had to be stated when the run began."""
+    model = run.identity
+    known = next((name for name, value in INPUTS.items() if value == model.input), None)
+    width = model.architecture.width if model.architecture else 1.0
+    return LoadOptions(model.train_scale, known or model.input.channels, width, ema=model.averaged)

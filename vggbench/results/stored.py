@@ -1,0 +1,65 @@
+"""Rows of stored runs, whose models and images are not at hand."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vggbench.data import DataSet
+from vggbench.errors import StoreError, UsageError
+from vggbench.evaluation.continuation import settings_of
+from vggbench.evaluation.jobs import Settings
+from vggbench.results.lines import Line, lines_of, most_complete
+from vggbench.store.posteriors import fuse
+from vggbench.store.runs import Run
+
+
+def stored_lines(runs: Sequence[Run]) -> list[Line]:
+    """The most complete row of each model of these runs; raises UsageError, and StoreError for different images, or
+    none.
+    """
+    for run in runs:
+        if not run.images:
+            damaged = f" ({run.damaged[0]} is damaged)" if run.damaged else ""
+            raise StoreError(
+                f"{run.title} holds no images{damaged}: expected one or more. Compute them by `vggbench runs --finish "
+                f"{run.title}`, or repeat the command that began it."
+            )
+    fuse(*runs)  # refuses different images by name
+    _require_equal(runs, "rescaling", lambda run: run.signature["rescale"])
+    _require_equal(runs, "precision", lambda run: run.signature["precision"])
+    labels = [run.labels() for run in runs]
+    for run, own in zip(runs, labels, strict=True):
+        differ = np.flatnonzero(own != labels[0])
+        if len(differ):
+            raise StoreError(
+                f"{runs[0].title} and {run.title} have different labels for {run.images[differ[0]]}: expected the "
+                "same. Evaluate both by the same ground truth."
+            )
+    by_model: dict[object, list[Run]] = {}
+    for run in runs:
+        by_model.setdefault(run.identity.key, []).append(run)
+    return [_whole_row(own) for own in by_model.values()]
+
+
+def stored_circumstances(runs: Sequence[Run]) -> tuple[DataSet, Settings, list[dict[str, Any]]]:
+    """The images, the settings and the provenance of runs of the same images."""
+    return runs[0].data, settings_of(runs[0]), [entry for run in runs for entry in run.provenance]
+
+
+def _whole_row(runs: Sequence[Run]) -> Line:
+    found = most_complete(lines_of(runs))
+    if len(found) > 1:
+        raise UsageError(
+            f"{runs[0].identity.name}: {runs[0].protocol} does not combine several Qs: expected one of its runs."
+        )
+    return found[0]
+
+
+def _require_equal(runs: Sequence[Run], what: str, value: Callable[[Run], Any]) -> None:
+    for run in runs[1:]:
+        if value(run) != value(runs[0]):
+            raise UsageError(
+                f"{runs[0].title} and {run.title} differ in {what} ({value(runs[0])}; {value(run)}): expected the "
+                "same, since one note under the table tells it of all."
+            )

@@ -1,0 +1,129 @@
+"""What a model is, as a value that JSON holds: all that its figures depend on, without anything that could run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from vggbench.data.imagenet import wnids
+from vggbench.images.preprocessing import Input
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CONFIGS, config_named
+from vggbench.paper.protocols import TrainScale
+
+_ILSVRC = "ILSVRC-2012"
+"""In a record, the 1,000 wnids."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A model by what it is made of; `architecture` is None for a network that is not a VGG."""
+
+    name: str
+    """As it is printed; nothing is read from it."""
+    input: Input
+    classes: int
+    class_names: tuple[str, ...] | None
+    """In the order of the outputs; None where its file names none."""
+    weights_hash: str
+    train_scale: TrainScale | None = None
+    architecture: Architecture | None = None
+    source: str | None = None
+    """Where its weights are from, as it is printed: oxford, random, a file's name."""
+    spec: str | None = None
+    """What loads it again, from any folder; None for a network that is not from a file or a named source."""
+    released: str | None = None
+    """The released file that its weights are, as `weights.released` names it."""
+    trained_ids: str | None = None
+    """The fingerprint of the images that it learned from; that of those which chose its epoch is `validation_ids`."""
+    validation_ids: str | None = None
+    is_described: bool = True
+    """Whether its file lists the layers, or is known by its hash; else they are taken in the order of its tensors."""
+    altered: str | None = None
+    """How it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
+    said: tuple[str, ...] = ()
+    """What was taken from its file where that has several things, and by what convention."""
+    averaged: bool = False
+    """Whether it has the averaged weights of a checkpoint (`--ema`)."""
+
+    @property
+    def key(self) -> tuple[str, str, Input]:
+        """What tells two models of one table apart, whatever else their records say."""
+        return self.name, self.weights_hash, self.input
+
+    @property
+    def names_of_classes(self) -> tuple[str, ...]:
+        """The classes in order, by number where they have no names."""
+        return self.class_names or tuple(str(place) for place in range(self.classes))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its weights were drawn, so that its errors mean nothing."""
+        return self.source == "random"
+
+    def signature(self) -> dict[str, Any]:
+        """What of it can change a run's numbers."""
+        net = self.architecture
+        return {
+            "config": net.config.name if net else self.name,
+            "width": net.width if net else 1.0,
+            "classes": self.classes,
+            "weights": self.weights_hash,
+            "input": self.input.as_dict() | {"ceil_pool": net.ceil_pool if net else False},
+        }
+
+    def about(self) -> dict[str, Any]:
+        """All else, for the record of a run."""
+        return {
+            "model": self.name,
+            "source": self.source,
+            "spec": self.spec,
+            "released": self.released,
+            "trained_ids": self.trained_ids,
+            "validation_ids": self.validation_ids,
+            "altered": self.altered,
+            "is_described": self.is_described,
+            "said": list(self.said),
+            "averaged": self.averaged,
+            "train_scale": str(self.train_scale) if self.train_scale else None,
+            "class_names": _ILSVRC if self.class_names == wnids() else self.class_names and list(self.class_names),
+        }
+
+    @classmethod
+    def of_record(cls, signature: Mapping[str, Any], about: Mapping[str, Any], title: str) -> Self:
+        """Read what both wrote; `title` names it in older records. Raises what a record that is none makes it raise."""
+        own = {name: value for name, value in signature["input"].items() if name != "ceil_pool"}
+        config = config_named(signature["config"]) if signature["config"] in CONFIGS else None
+        classes, ceil = int(signature["classes"]), bool(signature["input"]["ceil_pool"])
+        name, names, scale = str(about.get("model") or title), about.get("class_names"), about.get("train_scale")
+        return cls(
+            name=name,
+            input=Input.from_dict(own),
+            classes=classes,
+            class_names=wnids() if names == _ILSVRC else tuple(str(name) for name in names) if names else None,
+            weights_hash=str(signature["weights"]),
+            train_scale=TrainScale.parse(scale) if scale else None,
+            architecture=Architecture(config, classes, float(signature["width"]), ceil) if config else None,
+            source=_text(about, "source") if "source" in about else _source_of_old(name),
+            spec=_text(about, "spec"),
+            released=_text(about, "released"),
+            trained_ids=_text(about, "trained_ids"),
+            validation_ids=_text(about, "validation_ids"),
+            is_described=bool(about.get("is_described", True)),
+            altered=_altered(about.get("altered")),
+            said=tuple(str(sentence) for sentence in about.get("said", ())),
+            averaged=bool(about.get("averaged", False)),
+        )
+
+
+def _text(about: Mapping[str, Any], name: str) -> str | None:
+    return None if about.get(name) is None else str(about[name])
+
+
+def _source_of_old(name: str) -> str | None:
+    """Records of version 0.1 tell the source in the name alone."""
+    return name.partition("@")[2] or None
+
+
+def _altered(kept: Any) -> str | None:
+    """Records of version 0.1 say whether, and not how."""
+    return ("" if kept else None) if kept is None or isinstance(kept, bool) else str(kept)

@@ -1,0 +1,110 @@
+"""A run that is being computed: its blocks are written one by one, whole or not at all."""
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from vggbench.errors import StoreError
+from vggbench.files import sealed
+from vggbench.store.blocks import Block, BlockFile, block_path, join_blocks, write_block
+from vggbench.store.runs import Run, read_record, short_hash
+
+_SAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+@dataclass
+class Recording(Run):
+    """A run of images that are known: `expected` are all their ids, in order."""
+
+    expected: tuple[str, ...] = ()
+
+    @classmethod
+    def open(
+        cls, folder: Path, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
+    ) -> Self:
+        """Find what is stored; leftovers of a kill are removed, damaged files are listed and computed again."""
+        run = cls(folder, signature, about or {}, len(expected), expected=tuple(expected))
+        for file in run._find_files():
+            if file is not run._files.get(file.first):
+                with contextlib.suppress(OSError):  # a store that may only be read
+                    file.path.unlink(missing_ok=True)
+        return run
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Ids of the images that have a posterior, without a look into the files."""
+        without = self.unreadable
+        return tuple(
+            image
+            for file in self._ordered
+            for image in self.expected[file.first : file.last + 1]
+            if image not in without
+        )
+
+    def write(self, number: int, block: Block) -> None:
+        """Store a block: it is there whole or not at all. Raises StoreError, for instance when the disk is full."""
+        self.create()
+        positions = self.block_range(number)
+        path = block_path(self._blocks, positions[0], positions[-1])
+        write_block(path, block)
+        self._files[positions[0]] = BlockFile.open(path, self.expected)
+
+    def compact(self) -> None:
+        """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
+        if len(self._files) < 2:
+            return
+        self._files = Recording.open(self.folder, self.signature, self.expected)._files  # another process may be ahead
+        if len(self._files) < 2 or self.missing():
+            return
+        blocks = self._ordered
+        path = block_path(self._blocks, 0, len(self.expected) - 1)
+        join_blocks(path, blocks)
+        for leftover in self.folder.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
+        self._files = {0: BlockFile.open(path, self.expected)}
+        for file in blocks:
+            file.path.unlink(missing_ok=True)
+
+    def create(self) -> None:
+        """Make the folder and its record, so that a place that cannot be written is met before any forward pass."""
+        record = self.folder / "run.json"
+        if record.exists() and self._blocks.exists():
+            return
+        partial = self.folder / f".run.json.{os.getpid()}.partial"
+        try:
+            self._blocks.mkdir(parents=True, exist_ok=True)
+            kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
+            partial.write_text(sealed(kept))
+            partial.replace(record)
+        except OSError as error:
+            raise StoreError(
+                f"The run folder {self.folder} cannot be made ({error.strerror or error}): expected a place where "
+                "this user may write. Name another with --runs."
+            ) from error
+
+    @property
+    def _blocks(self) -> Path:
+        return self.folder / "posteriors"
+
+    def _opened(self, path: Path) -> BlockFile:
+        return BlockFile.open(path, self.expected)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of runs."""
+
+    root: Path
+
+    def run(
+        self, name: str, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
+    ) -> Recording:
+        """The run with this signature for these images, as far as it is stored; raises StoreError."""
+        folder = self.root / f"{_SAFE.sub('_', name)}-{short_hash(signature)}"
+        if (folder / "run.json").exists():
+            read_record(folder)
+        return Recording.open(folder, signature, expected, about)
