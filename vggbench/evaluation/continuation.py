@@ -1,7 +1,5 @@
 """What computes the images that a stored run lacks, with the model and images that its record names."""
 
-from dataclasses import replace
-
 from vggbench.data import open_data
 from vggbench.errors import StoreError, UsageError
 from vggbench.evaluation.jobs import Job, Settings
@@ -11,18 +9,6 @@ from vggbench.store.recording import Store
 from vggbench.store.runs import Run
 from vggbench.weights.load import LoadOptions, load_model
 from vggbench.weights.spec import ModelSpec
-
-
-def settings_of(run: Run, others: Settings | None = None) -> Settings:
-    """Those that its figures depend on, as its signature has them."""
-    asked, _, compiled = str(run.signature["backend"]).partition("+")
-    return replace(
-        others or Settings(),
-        precision=run.signature["precision"],
-        backend=asked,  # type: ignore[arg-type] # as it was written
-        compile=bool(compiled),
-        rescale=run.rescale,
-    )
 
 
 def continuation(run: Run, settings: Settings) -> Plan:
@@ -39,7 +25,7 @@ def continuation(run: Run, settings: Settings) -> Plan:
     data = open_data(str(place)).subset(run.total)
     model = load_model(ModelSpec.parse(str(spec)), _load_options(run), data.class_names)
     job = Job(model.with_identity(name=run.identity.name), run.protocol, run.scale)
-    plan = prepare(data, [job], Store(run.folder.parent), settings_of(run, settings))
+    plan = prepare(data, [job], Store(run.folder.parent), Settings.of_run(run, settings))
     if plan.runs[0].title != run.title:  # it ends in the hash of the signature
         raise StoreError(
             f"{run.title} was begun with other images, weights or settings than {place} and {spec} give now: expected "

@@ -1,28 +1,31 @@
 """What is to be evaluated and how: a model by a protocol at one Q, the settings of all jobs, and who watches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Self
 
 from vggbench.errors import UsageError
-from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import Wanted, cores, fitting_workers, no_room
-from vggbench.inference.choice import Asked, BackendName, choose
-from vggbench.inference.devices import Precision, pick_device, views_that_fit
+from vggbench.images.preprocessing import Rescale, Wanted
 from vggbench.nets.cost import image_macs
 from vggbench.paper.protocols import Protocol, rescaled_size
 from vggbench.store.identity import Identity
-from vggbench.weights.load import Model
+from vggbench.store.runs import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from vggbench.inference.choice import Asked, BackendName
+    from vggbench.inference.devices import Precision
+    from vggbench.weights.load import Model
 
 
 @dataclass(frozen=True)
 class Job:
     """One model, protocol and Q: what becomes a run."""
 
-    model: Model
+    model: "Model"
     protocol: Protocol
     scale: int
     rescale: Rescale | None = None
@@ -57,8 +60,8 @@ class Settings:
     """How a network is run; `batch_size` counts 224 x 224 views, larger views fill a batch sooner."""
 
     device: str = "auto"
-    precision: Precision = "fp32"
-    backend: Asked = "auto"
+    precision: "Precision" = "fp32"
+    backend: "Asked" = "auto"
     compile: bool = False
     batch_size: int | None = None
     workers: int | None = None
@@ -67,23 +70,43 @@ class Settings:
     share: tuple[int, int] = (0, 1)
     """Process i of n that share a store: it computes the blocks b with b mod n = i."""
 
+    @classmethod
+    def of_run(cls, run: Run, others: Self | None = None) -> Self:
+        """Those that a stored run's figures depend on, as its signature has them; else as `others` say."""
+        asked, _, compiled = str(run.signature["backend"]).partition("+")
+        return replace(
+            others or cls(),
+            precision=run.signature["precision"],
+            backend=asked,  # type: ignore[arg-type] # as it was written
+            compile=bool(compiled),
+            rescale=run.rescale,
+        )
+
     @cached_property
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """The device; raises UsageError."""
+        from vggbench.inference.devices import pick_device
+
         return pick_device(self.device)
 
-    def backend_for(self, job: Job) -> BackendName:
+    def backend_for(self, job: Job) -> "BackendName":
         """What runs a job; raises UsageError where that is not possible as asked."""
+        from vggbench.inference.choice import choose
+
         return choose(self.backend, job.model, job.protocol, self.torch_device, self.precision, compiled=self.compile)
 
     @cached_property
     def views_per_batch(self) -> int:
         """The batch size, or what memory has room for."""
+        from vggbench.inference.devices import views_that_fit
+
         return self.batch_size or views_that_fit(self.torch_device)
 
     @property
     def loader_workers(self) -> int:
         """Processes that decode and rescale."""
+        from vggbench.images.reading import cores
+
         if self.workers is not None:
             return self.workers
         return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
@@ -93,6 +116,8 @@ class Settings:
 
         Raises UsageError where there is no room for those that were asked for.
         """
+        from vggbench.images.reading import fitting_workers, no_room
+
         room = fitting_workers(item, held=held, ahead=ahead)
         if self.workers is not None and self.workers > room:
             raise UsageError(no_room(f"--workers {self.workers}", room))
@@ -108,5 +133,5 @@ class Watch:
     def advance(self, work: float) -> None:
         """`work` more is done, in the unit of `Job.work`."""
 
-    def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
+    def block(self, job: Job, label_ranks: "NDArray[np.int32]") -> None:
         """A block of `job` was stored; `label_ranks` of all its images so far in this process."""

@@ -1,7 +1,7 @@
 """What a network expects of an image, as values: its input, and how the image is brought to Q."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -86,3 +86,10 @@ class Rescale:
     def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
         """(height, width) at Q = `scale` of an image of this size."""
         return (scale, scale) if self.square else rescaled_size(height, width, scale)
+
+
+class Wanted(NamedTuple):
+    """An image at Q, rescaled as all images of a data set are or in a way of its own."""
+
+    scale: int
+    how: Rescale | None = None

@@ -23,7 +23,7 @@ from vggbench.data.dataset import CANNOT_BE_READ
 from vggbench.errors import DataError, counted, first_line
 from vggbench.images.memory import hold_memory_flat
 from vggbench.images.pixels import NotAnImage, decode_listening, rescale
-from vggbench.images.preprocessing import Rescale
+from vggbench.images.preprocessing import Rescale, Wanted
 
 PREFETCH = 16
 """Images that each worker is ahead."""
@@ -31,13 +31,6 @@ BATCHES_AHEAD = 2
 """Whole batches that each worker is ahead, where it makes those."""
 _SHARED_MEMORY = Path("/dev/shm")
 _Item = TypeVar("_Item")
-
-
-class Wanted(NamedTuple):
-    """An image at Q, rescaled as all images of a data set are or in a way of its own."""
-
-    scale: int
-    how: Rescale | None = None
 
 
 class Loaded(NamedTuple):

@@ -7,7 +7,6 @@ import numpy as np
 
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UsageError
-from vggbench.evaluation.continuation import settings_of
 from vggbench.evaluation.jobs import Settings
 from vggbench.results.lines import Line, lines_of, most_complete
 from vggbench.store.posteriors import fuse
@@ -44,7 +43,7 @@ def stored_lines(runs: Sequence[Run]) -> list[Line]:
 
 def stored_circumstances(runs: Sequence[Run]) -> tuple[DataSet, Settings, list[dict[str, Any]]]:
     """The images, the settings and the provenance of runs of the same images."""
-    return runs[0].data, settings_of(runs[0]), [entry for run in runs for entry in run.provenance]
+    return runs[0].data, Settings.of_run(runs[0]), [entry for run in runs for entry in run.provenance]
 
 
 def _whole_row(runs: Sequence[Run]) -> Line:
