@@ -66,7 +66,8 @@ def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
     height, width = how.size(image.shape[1], image.shape[2], scale)
     if (height, width) == image.shape[1:]:
         return image
-    batch = image.permute(1, 2, 0)[None].permute(0, 3, 1, 2)  # strides that say how it lies in memory
+    pixelwise = image.permute(1, 2, 0)  # as decoders give them; a batch of one must say so by its strides
+    batch = pixelwise[None].permute(0, 3, 1, 2) if pixelwise.is_contiguous() else image[None]
     native, nearest = _resizes_uint8_natively(how.filter), how.filter == "nearest"
     rescaled = interpolate(
         batch if native else batch.to(torch.float32),
