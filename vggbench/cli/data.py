@@ -1,6 +1,5 @@
 """The work of `data`: open, look, print, and fail where an evaluation would be refused."""
 
-from vggbench.cli.progress import VerifyProgress
 from vggbench.data import open_data
 from vggbench.errors import DataError, UnreadableImages, UsageError, counted
 from vggbench.images.inspection import Inspection, inspect
@@ -13,8 +12,12 @@ def look(path: str, ground_truth: str | None, *, verify: bool, workers: int | No
     if workers is not None and workers < 0:
         raise UsageError(f"--workers {workers}: expected 0 or more.")
     data = open_data(path, ground_truth)
-    with VerifyProgress(len(data) if verify else 0) as progress:
-        return inspect(data, verify=verify, workers=workers, tell=progress.update)
+    if not verify:
+        return inspect(data)
+    from vggbench.cli.progress import VerifyProgress
+
+    with VerifyProgress(len(data)) as progress:
+        return inspect(data, verify=True, workers=workers, tell=progress.update)
 
 
 def table(found: Inspection, *, classes: bool) -> Table:

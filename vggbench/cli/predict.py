@@ -17,8 +17,8 @@ from vggbench.data import ImageFile
 from vggbench.data.dataset import LARGEST_IMAGE
 from vggbench.errors import DataError, UnreadableImages, UsageError, counted
 from vggbench.evaluation.jobs import Settings
-from vggbench.images.pixels import NotAnImage, header_of
-from vggbench.images.reading import Images, Request, read_whole
+from vggbench.images.headers import NotAnImage, header_of, read_whole
+from vggbench.images.reading import Images, Request
 from vggbench.paper.protocols import Protocol
 from vggbench.render.plots.figure import require_picture, save
 from vggbench.render.plots.score_map import score_map

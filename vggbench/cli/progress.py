@@ -138,21 +138,20 @@ class Progress(_WithBar, Watch):
 
 
 class VerifyProgress(_WithBar):
-    """A bar while `total` images are decoded; nothing for none."""
+    """A bar while `total` images are decoded."""
 
     def __init__(self, total: int) -> None:
         self._total, self._spoken = total, time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._total:
-            self._start_bar(self._total)
+        self._start_bar(self._total)
         return self
 
     def update(self, done: int) -> None:
         """Move the bar, or say now and then how far it is."""
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, said=f"{done:,} of {self._total:,} images")
-        elif self._total and time.monotonic() - self._spoken > _LINE_EVERY:
+        elif time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
             say(f"{done:,} of {counted(self._total, 'image')} decoded.")
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +180,13 @@ def _shared_stages(run: Run) -> int | None:
 
 def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str, Any]:
     import PIL
-    import torchvision
 
     from vggbench import __version__
 
     return {
         "vggbench": __version__,
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),
         "pillow": PIL.__version__,
         "backend": scorer.backend.name,
         "backend_version": scorer.backend.version,

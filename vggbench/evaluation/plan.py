@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from vggbench.data import DataSet
 from vggbench.evaluation.jobs import Job, Settings
-from vggbench.images.pixels import NotAnImage, header_of, signature_of
-from vggbench.images.reading import PREFETCH, read_whole
+from vggbench.images.headers import NotAnImage, header_of, read_whole
+from vggbench.images.pixels import signature_of
+from vggbench.images.reading import PREFETCH
 from vggbench.store.recording import Recording, Store
 from vggbench.store.runs import BLOCK
 

@@ -1,19 +1,17 @@
 """What a data set holds, before a network sees it: modes, sizes, and which files would be refused."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
-from vggbench.images.pixels import Header, NotAnImage, decode_listening, header_of
-from vggbench.images.reading import Packed, cores, from_workers, read_whole
+from vggbench.images.headers import Header, NotAnImage, header_of, read_whole
 
 LOOKED_AT = 1000
 """Images whose headers are read where not every file is verified."""
@@ -71,34 +69,49 @@ class Inspection:
         return [name for name in full if name not in known] if known & set(full) else []
 
 
-class _Files(Dataset[Looked]):
-    def __init__(self, images: Sequence[ImageFile], *, verify: bool) -> None:
-        self._images, self._verify = Packed(images), verify
+class _Files:
+    """Images to decode, for processes that read them."""
+
+    def __init__(self, images: Sequence[ImageFile]) -> None:
+        self._images = images
 
     def __getitem__(self, position: int) -> Looked:
-        image, header = self._images[position], None
-        try:
-            encoded = read_whole(image)
-            header = header_of(encoded)
-            if self._verify and (doubt := decode_listening(encoded)[1]):
-                return Looked(position, header, f"is damaged: {doubt}", doubt=True)
-        except NotAnImage as reason:
-            return Looked(position, header, str(reason))
-        return Looked(position, header)
+        return _look(self._images[position], position, verify=True)
 
 
 def inspect(
     data: DataSet, *, verify: bool = False, workers: int | None = None, tell: Callable[[int], None] | None = None
 ) -> Inspection:
-    """Read the headers of a thousand images or, to `verify`, decode every one, in parallel.
+    """Read the headers of a thousand images, or decode every one in `workers` processes to `verify`.
 
     `tell` hears how many are done. Raises DataError where a worker dies.
     """
     count = len(data) if verify else min(LOOKED_AT, len(data))
     positions = [index * len(data) // count for index in range(count)]
+    found = _verified(data, positions, workers) if verify else (_look(data.images[place], place) for place in positions)
     looked = []
-    for found in from_workers(_Files(data.images, verify=verify), positions, cores() if workers is None else workers):
-        looked.append(found)
+    for image in found:
+        looked.append(image)
         if tell:
             tell(len(looked))
     return Inspection(data, tuple(looked), verify)
+
+
+def _verified(data: DataSet, positions: Sequence[int], workers: int | None) -> Iterator[Looked]:
+    from vggbench.images.reading import Packed, cores, from_workers
+
+    return from_workers(_Files(Packed(data.images)), positions, cores() if workers is None else workers)
+
+
+def _look(image: ImageFile, position: int, *, verify: bool = False) -> Looked:
+    header = doubt = None
+    try:
+        encoded = read_whole(image)
+        header = header_of(encoded)
+        if verify:
+            from vggbench.images.pixels import decode_listening
+
+            doubt = decode_listening(encoded)[1]
+    except NotAnImage as reason:
+        return Looked(position, header, str(reason))
+    return Looked(position, header, doubt and f"is damaged: {doubt}", doubt=bool(doubt))

@@ -1,54 +1,34 @@
-"""Pixels: decode, rescale, crop, mirror, normalise."""
+"""Pixels: decode, rescale, crop, mirror."""
 
 import contextlib
-import io
-import math
+import functools
+import importlib.util
+import platform
 import re
-import warnings
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from importlib.machinery import PathFinder
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms import v2
+from torch.nn.functional import interpolate
 
-from vggbench.data.dataset import CANNOT_BE_READ
-from vggbench.errors import DataError, first_line
+from vggbench.errors import DataError, VggbenchError, first_line
+from vggbench.images.headers import JPEGS, jpegs_inside, opened, reasons
 from vggbench.images.libjpeg import complaints
 from vggbench.images.preprocessing import Rescale
 from vggbench.paper.protocols import View
 
-MAX_PIXELS = 100_000_000
-"""Largest image that is decoded; the largest of ILSVRC has 20 million pixels."""
-_ORIENTATION, _COMPRESSION, _JPEG_TABLES, _STRIPS, _TILES = 0x0112, 259, 347, (273, 279), (324, 325)
-"""Tags of EXIF and TIFF; strips and tiles by their offsets and lengths."""
-_LIBJPEGS = ("JPEG", "MPO")
-"""Pillow's formats whose first picture is a plain JPEG."""
-_PROGRAMS = ("EPS",)
-"""Pillow's formats that it hands to another program to draw."""
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-"""How a file begins."""
-_BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
-"""Chunks of a PNG that Pillow reads without any use for a pixel."""
-MAX_RATIO = 50
-"""Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Of a JPEG's next segment, behind the values of a scan."""
-_MOST_SCANS = 100
-"""Of a JPEG: encoders write about ten; each takes as long as the image has pixels, in a hundred bytes."""
-_LEAST = 5_000
-"""Pixels that take as long to decode as it takes to begin with a JPEG."""
+_LIBRARIES = ("image_stable", "image")
+"""torchvision's, that hold its decoders: from 0.29 on, and before."""
+_UNCHANGED, _RGB = 0, 3
+"""torchvision's `ImageReadMode`."""
 _PLACE = re.compile(r"^\w+, \S+:[0-9]+, ")
 """In torchvision's source, longer than the reason behind it."""
 _NAMED = 2
 """Complaints of one image that are passed on."""
-
-
-class NotAnImage(Exception):  # noqa: N818 - a reason, reported by the evaluation for the file it belongs to
-    """Why the bytes of a file yield no pixels."""
 
 
 def decode(data: bytes) -> Tensor:
@@ -58,15 +38,18 @@ def decode(data: bytes) -> Tensor:
     of 16 bits the upper 8 are taken. Where a JPEG is damaged in the middle, libjpeg decodes on:
     `libjpeg.complaints` hears of it. Raises NotAnImage with the reason.
     """
-    header = _opened(data)
-    with _reasons("cannot be decoded"):
-        if header.format in _LIBJPEGS:
-            pixels = _decode_jpeg(data, ImageReadMode.RGB if header.mode in ("RGB", "L") else ImageReadMode.UNCHANGED)
-            if header.mode in ("RGB", "L"):
+    header = opened(data)
+    jpeg_decoder()  # whose absence is not the image's fault
+    with reasons("cannot be decoded"):
+        if header.format in JPEGS:
+            plain = header.mode in ("RGB", "L")
+            pixels = _decode_jpeg(data, _RGB if plain else _UNCHANGED)
+            if plain:
                 return pixels
-        _hear_jpegs_inside(header, data)
-        converted: Tensor = v2.functional.pil_to_tensor(_eight_bits(header).convert("RGB"))
-        return converted
+        with contextlib.suppress(Exception):  # what can be decoded is libtiff's to say
+            for jpeg in jpegs_inside(header, data):
+                _decode_jpeg(jpeg, _UNCHANGED)  # since libtiff keeps libjpeg's complaints to itself
+        return torch.from_numpy(np.array(_eight_bits(header).convert("RGB"))).permute(2, 0, 1)
 
 
 def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
@@ -78,31 +61,22 @@ def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
     return pixels, "; ".join(different[:_NAMED]) + more or None
 
 
-class Header(NamedTuple):
-    """What an image says of itself before it is decoded."""
-
-    height: int
-    width: int
-    mode: str
-    """Pillow's: RGB, L for grey, CMYK, P for a palette, I;16 for 16 bits."""
-    format: str
-    oriented: bool
-    """Whether its EXIF asks for it to be turned, which is ignored."""
-
-
-def header_of(data: bytes) -> Header:
-    """The header of an encoded image; raises NotAnImage, also where `decode` would by the header alone."""
-    header = _opened(data)
-    return Header(header.height, header.width, header.mode, str(header.format), _is_turned(data))
-
-
 def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
-    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`, or as `how` says."""
+    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`, or as `how` says; as torchvision does."""
     height, width = how.size(image.shape[1], image.shape[2], scale)
-    # torch's plain "nearest" takes other pixels than Pillow
-    interpolation = v2.InterpolationMode("nearest-exact" if how.filter == "nearest" else how.filter)
-    rescaled: Tensor = v2.functional.resize(image, [height, width], interpolation, antialias=how.antialias)
-    return rescaled
+    if (height, width) == image.shape[1:]:
+        return image
+    pixelwise = image.permute(1, 2, 0)  # as decoders give them; a batch of one must say so by its strides
+    batch = pixelwise[None].permute(0, 3, 1, 2) if pixelwise.is_contiguous() else image[None]
+    native, nearest = _resizes_uint8_natively(how.filter), how.filter == "nearest"
+    rescaled = interpolate(
+        batch if native else batch.to(torch.float32),
+        size=(height, width),
+        mode="nearest-exact" if nearest else how.filter,  # plain "nearest" takes other pixels than Pillow
+        align_corners=None if nearest else False,
+        antialias=how.antialias and not nearest,
+    )
+    return (rescaled if native else rescaled.round_().to(torch.uint8))[0]
 
 
 def signature_of(how: Rescale) -> dict[str, Any]:
@@ -113,7 +87,7 @@ def signature_of(how: Rescale) -> dict[str, Any]:
         **({"square": True} if how.square else {}),
         "rounding": "longer side truncated",
         "decoder": "torchvision JPEG, else Pillow",
-        "uint8": "native" if how.filter == "nearest" or _resizes_uint8_natively(how.filter) else "float",
+        "uint8": "native" if _resizes_uint8_natively(how.filter) else "float",
     }
 
 
@@ -125,94 +99,6 @@ def take(image: Tensor, view: View) -> Tensor:
     return window.flip(2) if view.mirror else window
 
 
-def _opened(data: bytes) -> Image.Image:
-    """The header, of an image that may be decoded."""
-    with _reasons("is no image" if data else "is empty", with_why=False):
-        header = _header(data)
-    if header.format in _PROGRAMS:
-        raise NotAnImage("is a program in PostScript, which nothing here runs")
-    width, height = header.size
-    if width * height > MAX_PIXELS:
-        raise NotAnImage(f"has {width} x {height} pixels, more than {MAX_PIXELS:,}")
-    if max(width, height) > MAX_RATIO * min(width, height):
-        raise NotAnImage(f"is a sliver of {width} x {height} pixels")
-    if header.format in _LIBJPEGS and _has_too_many_scans(data):
-        raise NotAnImage(f"is a JPEG of more than {_MOST_SCANS} scans")
-    if header.mode in ("I", "F"):
-        raise NotAnImage(f"has pixels of 32 bits (mode {header.mode}); expected 8 or 16")
-    return header
-
-
-@contextlib.contextmanager
-def _reasons(what: str, *, with_why: bool = True) -> Iterator[None]:
-    """Turn whatever Pillow and libjpeg raise for a file, which is nearly anything, into the reason that it is refused.
-
-    Their warnings are of what touches no pixel.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Image.DecompressionBombError as error:
-        raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
-    except Exception as error:
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            raise NotAnImage(f"{CANNOT_BE_READ} (memory does not suffice)") from error  # which may pass
-        raise NotAnImage(f"{what} ({first_line(error)})" if with_why else what) from error
-
-
-def _header(data: bytes) -> Image.Image:
-    """As Pillow reads it, without what in a sound picture may be broken, or longer than Pillow reads."""
-    try:
-        return Image.open(io.BytesIO(_without_texts(data) if data.startswith(_PNG) else data))
-    except Exception:
-        if not data.startswith(_JPEG):
-            raise
-        return Image.open(io.BytesIO(_without_applications(data)))
-
-
-def _without_texts(png: bytes) -> bytes:
-    """A PNG without its texts, profiles and EXIF."""
-    kept, at = [_PNG], len(_PNG)
-    while at < len(png):
-        end = at + 12 + int.from_bytes(png[at : at + 4], "big")  # length, name, content, checksum
-        if png[at + 4 : at + 8] not in _BESIDE_THE_PIXELS:
-            kept.append(png[at:end])
-        at = end
-    return b"".join(kept)
-
-
-def _without_applications(jpeg: bytes) -> bytes:
-    """A JPEG without its EXIF, profiles and lists of further pictures: all of APP1 to APP15 but Adobe's transform."""
-    kept, at = [_JPEG], len(_JPEG)
-    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] != b"\xda":  # SOS
-        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if jpeg[at + 1] == 0xEE or not 0xE1 <= jpeg[at + 1] <= 0xEF:
-            kept.append(jpeg[at:end])
-        at = end
-    return b"".join([*kept, jpeg[at:]])
-
-
-def _has_too_many_scans(jpeg: bytes) -> bool:
-    """Whether the first picture of a file is sent in more passes than anybody's encoder makes."""
-    at, scans = len(_JPEG), 0
-    while (found := _MARKER.search(jpeg, at)) and scans <= _MOST_SCANS:
-        at, marker = found.end(), jpeg[found.end() - 1]
-        if marker == 0xD9:  # EOI
-            break
-        scans += marker == 0xDA  # SOS
-        at += int.from_bytes(jpeg[at : at + 2], "big") if marker not in (0x01, 0xD8) else 0
-    return scans > _MOST_SCANS
-
-
-def _is_turned(data: bytes) -> bool:
-    """Whether EXIF or XMP before the pixels, where it can be read, asks for the image to be turned."""
-    with contextlib.suppress(NotAnImage), _reasons("is no image"):
-        # Pillow's own method of a PNG decodes all of it first.
-        return bool(Image.Image.getexif(Image.open(io.BytesIO(data))).get(_ORIENTATION, 1) != 1)
-    return False
-
-
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
     if not image.mode.startswith("I;16"):
@@ -220,37 +106,43 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def _decode_jpeg(data: bytes, mode: ImageReadMode) -> Tensor:
+def _decode_jpeg(data: bytes, mode: int) -> Tensor:
     try:
-        image: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=mode)
+        return jpeg_decoder()(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode)
     except RuntimeError as error:
         raise RuntimeError(_PLACE.sub("", str(error))) from error
-    return image
 
 
-def _hear_jpegs_inside(header: Image.Image, data: bytes) -> None:
-    """Decode the JPEGs that a TIFF is made of, since libtiff keeps libjpeg's complaints to itself."""
-    tags = getattr(header, "tag_v2", {})
-    if header.format != "TIFF" or tags.get(_COMPRESSION) != 7:
-        return
-    left = MAX_PIXELS
-    with contextlib.suppress(Exception):  # what can be decoded is libtiff's to say
-        tables = tags.get(_JPEG_TABLES, b"")[:-2]  # SOI and tables, without EOI
-        offsets, lengths = _STRIPS if _STRIPS[0] in tags else _TILES
-        for offset, length in zip(tags[offsets], tags[lengths], strict=True):
-            part = data[offset : offset + length]
-            jpeg = tables + part[2:] if tables else part
-            left -= max(math.prod(Image.open(io.BytesIO(jpeg)).size), len(jpeg), _LEAST)
-            if left < 0 or _has_too_many_scans(jpeg):
-                break
-            _decode_jpeg(jpeg, ImageReadMode.UNCHANGED)
+@functools.cache
+def jpeg_decoder() -> Callable[[Tensor, int], Tensor]:
+    """torchvision's, of encoded bytes and a mode, as PyTorch knows it once the library that holds it is loaded.
+
+    Importing torchvision imports its models and `torch._dynamo` too, for seconds. The library's file has no documented
+    name: where it is not found, torchvision is imported after all. Raises VggbenchError where that fails.
+    """
+    package = importlib.util.find_spec("torchvision")
+    for name in _LIBRARIES:
+        library = PathFinder.find_spec(name, (package and package.submodule_search_locations) or [])
+        if library and library.origin:
+            with contextlib.suppress(OSError):
+                torch.ops.load_library(library.origin)
+    with contextlib.suppress(AttributeError):
+        decoder: Callable[[Tensor, int], Tensor] = torch.ops.image.decode_jpeg
+        return decoder
+    try:
+        from torchvision.io import ImageReadMode, decode_jpeg
+    except Exception as error:  # one that does not fit PyTorch raises nearly anything
+        raise VggbenchError(
+            f"torchvision, which decodes JPEGs, cannot be imported ({first_line(error)}): expected one that fits "
+            f"torch {torch.__version__}. Install both anew."
+        ) from error
+    return lambda data, mode: decode_jpeg(data, ImageReadMode(mode))
 
 
-def _resizes_uint8_natively(interpolation: str) -> bool:
-    """Whether PyTorch's uint8 kernel (integer weights) is what `resize` runs here, by its result."""
-    probe = (torch.arange(3 * 32 * 48, dtype=torch.int64) * 2654435761 % 251).to(torch.uint8).view(3, 32, 48)
-    mode = v2.InterpolationMode(interpolation)
-    native = torch.nn.functional.interpolate(
-        probe[None], size=[23, 34], mode=interpolation, align_corners=False, antialias=True
-    )[0]
-    return torch.equal(v2.functional.resize(probe, [23, 34], mode, antialias=True), native)
+def _resizes_uint8_natively(filter: str) -> bool:
+    """Whether PyTorch's uint8 kernel, with integer weights, is taken here: bilinear only where it is a fast one.
+
+    This is torchvision's rule, which its `resize` follows.
+    """
+    fast = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    return filter != "bilinear" or fast or platform.machine() in ("aarch64", "arm64")

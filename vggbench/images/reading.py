@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from vggbench.data import ImageFile
-from vggbench.data.dataset import CANNOT_BE_READ
 from vggbench.errors import DataError, counted, first_line
+from vggbench.images.headers import NotAnImage, read_whole
 from vggbench.images.memory import hold_memory_flat
-from vggbench.images.pixels import NotAnImage, decode_listening, rescale
+from vggbench.images.pixels import decode_listening, jpeg_decoder, rescale
 from vggbench.images.preprocessing import Rescale, Wanted
 
 PREFETCH = 16
@@ -31,6 +31,13 @@ BATCHES_AHEAD = 2
 """Whole batches that each worker is ahead, where it makes those."""
 _SHARED_MEMORY = Path("/dev/shm")
 _Item = TypeVar("_Item")
+_Read = TypeVar("_Read", covariant=True)
+
+
+class Items(Protocol[_Read]):
+    """What gives an item, such as a read image, for each that is wanted."""
+
+    def __getitem__(self, wanted: Any, /) -> _Read: ...
 
 
 class Loaded(NamedTuple):
@@ -70,7 +77,7 @@ class Request(NamedTuple):
         return cls(position, tuple(Wanted(scale) for scale in scales))
 
 
-class Images(Dataset[Loaded]):
+class Images:
     """Images by request: read and decoded once, rescaled once for each Q."""
 
     def __init__(self, images: Sequence[ImageFile], how: Rescale) -> None:
@@ -86,17 +93,6 @@ class Images(Dataset[Loaded]):
         shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
         flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
         return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt=doubt)
-
-
-def read_whole(image: ImageFile) -> bytes:
-    """The encoded image, as it was listed; raises NotAnImage where it cannot be read or has changed."""
-    try:
-        encoded = image.read()
-    except Exception as error:  # of shards that have changed, Arrow raises nearly anything
-        raise NotAnImage(f"{CANNOT_BE_READ} ({getattr(error, 'strerror', None) or first_line(error)})") from error
-    if encoded is None or len(encoded) != image.length:
-        raise NotAnImage(f"changed since it was listed with {image.length:,} bytes")
-    return encoded
 
 
 def cores() -> int:
@@ -167,8 +163,8 @@ class _Guarded(Dataset[Any]):
     An error that cannot be pickled, or one while the item is, would never reach the main process, which waits for it.
     """
 
-    def __init__(self, dataset: Dataset[Any], *, batched: bool) -> None:
-        self._dataset, self._batched = dataset, batched
+    def __init__(self, items: Items[Any], *, batched: bool) -> None:
+        self._items, self._batched = items, batched
 
     def __getitem__(self, wanted: Any) -> Any:
         if get_worker_info() is None:
@@ -183,19 +179,18 @@ class _Guarded(Dataset[Any]):
             return _Failure(type(error).__name__ + (f": {first_line(error)}" if str(error) else ""))
 
     def _read(self, wanted: Any) -> Any:
-        return default_collate([self._dataset[one] for one in wanted]) if self._batched else self._dataset[wanted]
+        return default_collate([self._items[one] for one in wanted]) if self._batched else self._items[wanted]
 
 
-def from_workers(
-    dataset: Dataset[_Item], order: Sequence[Any], workers: int, *, batched: bool = False
-) -> Iterator[Any]:
-    """The items of `dataset` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
+def from_workers(items: Items[Any], order: Sequence[Any], workers: int, *, batched: bool = False) -> Iterator[Any]:
+    """The `items` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
 
     Raises DataError where a worker dies, as it does for want of memory, or fails.
     """
+    jpeg_decoder()  # here, so that forked workers have it
     workers = min(workers, len(order))
     loader = DataLoader(
-        _Guarded(dataset, batched=batched),
+        _Guarded(items, batched=batched),
         batch_size=None,
         sampler=order,
         collate_fn=_as_it_is,

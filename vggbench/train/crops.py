@@ -11,9 +11,10 @@ from torch.utils.data import Dataset
 
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
-from vggbench.images.pixels import NotAnImage, decode_listening, rescale
+from vggbench.images.headers import NotAnImage, read_whole
+from vggbench.images.pixels import decode_listening, rescale
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import Packed, from_workers, read_whole
+from vggbench.images.reading import Packed, from_workers
 from vggbench.paper.configs import CROP
 from vggbench.train.recipe import Recipe
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vggbench.data import ImageFile
-from vggbench.images.pixels import NotAnImage, decode_listening
-from vggbench.images.reading import read_whole
+from vggbench.images.headers import NotAnImage, read_whole
+from vggbench.images.pixels import decode_listening
 from vggbench.render.plots.figure import as_svg
 from vggbench.render.tables.table import Column, Table, shown_columns, shown_notes
 from vggbench.store.per_image import PerImage
