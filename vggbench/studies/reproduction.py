@@ -4,10 +4,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vggbench.data import is_sample
 from vggbench.errors import UsageError
-from vggbench.evaluation.jobs import Job, Settings
-from vggbench.evaluation.plan import Plan
-from vggbench.paper.configs import CONFIGS
+from vggbench.evaluation.jobs import Job
+from vggbench.evaluation.session import Session
+from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.paper.protocols import Protocol
 from vggbench.paper.published import RESULTS, Member, Result
 from vggbench.results.judging import ORIGINAL
@@ -15,7 +16,7 @@ from vggbench.results.lines import Line, fused_line, model_lines, rank_together
 from vggbench.results.rows import Row, row
 from vggbench.train.plan import chain
 from vggbench.weights.load import Model
-from vggbench.weights.released import RELEASED, Published, Released
+from vggbench.weights.released import RELEASED, Published, Released, released
 
 ERROR_TABLES = (3, 4, 5, 6)
 TABLES = (1, 2, *ERROR_TABLES, 7)
@@ -81,6 +82,14 @@ def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted({int(text) for text in texts})) or TABLES
 
 
+def nets_for(named: Sequence[str], data: str | None) -> list[str]:
+    """Those named, and bare names of the paper's nets that are not: the sample's six, else what was released."""
+    given = {text.partition("@")[0] for text in named}
+    on_sample = data is None or is_sample(data)
+    usual = PAPER if on_sample else [name for name in PAPER if released(CONFIGS[name], "oxford")]
+    return [*named, *(name for name in usual if name not in given)]
+
+
 def jobs_for(model: Model, results: Sequence[Result]) -> list[Job]:
     """All that the rows take of one net of its config and S; rows may take the same."""
     return [
@@ -99,21 +108,23 @@ def is_member(model: Model, member: Member) -> bool:
     return (config, str(model.train_scale)) == (member.config, member.train_scale)
 
 
-def reproduced(plan: Plan, models: Sequence[Model], results: Sequence[Result], settings: Settings) -> list[Measured]:
-    """Each row with what is measured for it, from a finished plan."""
-    lines = {id(model): model_lines(plan, model) for model in models if any(job.model is model for job in plan.jobs)}
-    found = [(result, *_line(result, models, lines)) for result in results]
+def reproduced(session: Session, results: Sequence[Result]) -> list[Measured]:
+    """Each row with what is measured for it, from a finished session."""
+    plan = session.plan
+    lines = {model: model_lines(plan, model) for model in dict.fromkeys(job.model for job in plan.jobs)}
+    found = [(result, *_line(result, session.models, lines)) for result in results]
     measured = [line for _, line, _ in found if line]
     if measured:
-        rank_together(measured, plan.data, ORIGINAL)
+        rank_together(measured, session.data, ORIGINAL)
     return [
-        Measured(result, row(line, plan.data, settings) if line else None, lacking) for result, line, lacking in found
+        Measured(result, row(line, session.data, session.settings) if line else None, lacking)
+        for result, line, lacking in found
     ]
 
 
-def lacking_members(models: Sequence[Model], results: Sequence[Result]) -> list[Measured]:
+def lacking_members(models: Sequence[Model], results: Sequence[Result]) -> list[tuple[Result, tuple[Member, ...]]]:
     """Each row and the nets that it lacks, before anything is measured."""
-    return [Measured(result, None, _lacking(result, models)) for result in results]
+    return [(result, _lacking(result, models)) for result in results]
 
 
 def _lacking(result: Result, models: Sequence[Model]) -> tuple[Member, ...]:
@@ -121,7 +132,7 @@ def _lacking(result: Result, models: Sequence[Model]) -> tuple[Member, ...]:
 
 
 def _line(
-    result: Result, models: Sequence[Model], lines: dict[int, list[Line]]
+    result: Result, models: Sequence[Model], lines: dict[Model, list[Line]]
 ) -> tuple[Line | None, tuple[Member, ...]]:
     lacking = _lacking(result, models)
     if lacking:
@@ -129,7 +140,7 @@ def _line(
     parts = []
     for member in result.members:
         model = next(model for model in models if is_member(model, member))
-        part = Line.find(lines[id(model)], result.protocol, member.scales)
+        part = Line.find(lines[model], result.protocol, member.scales)
         assert part, "its jobs were planned"
         parts.append(part)
     return (parts[0] if len(parts) == 1 else fused_line(parts)), ()
@@ -167,17 +178,17 @@ def check_jobs(model: Model, checks: Sequence[tuple[Released, Published]]) -> li
     ]
 
 
-def checked(
-    plan: Plan, models: Sequence[Model], checks: Sequence[tuple[Released, Published]], settings: Settings
-) -> list[Check]:
-    """Each publication with what is measured for it."""
+def checked(session: Session, checks: Sequence[tuple[Released, Published]]) -> list[Check]:
+    """Each publication with what is measured for it, or why its net is not there."""
+    notes = {entry.name: entry.note for entry in session.entries if entry.note}
     found = []
-    for released, figure in checks:
-        model = next((model for model in models if model.released == released), None)
+    for published, figure in checks:
+        model = next((model for model in session.models if model.released == published), None)
         if model is None:
-            found.append(Check(released, figure, None))
+            found.append(Check(published, figure, None, notes.get(published.name)))
             continue
-        line = Line.find(model_lines(plan, model), str(figure.protocol), figure.scales)
+        line = Line.find(model_lines(session.plan, model), str(figure.protocol), figure.scales)
         assert line, "its jobs were planned"
-        found.append(Check(released, figure, row(line, plan.data, settings)))
+        measured = row(line, session.data, session.settings)
+        found.append(Check(published, figure, measured, notes.get(published.name)))
     return found
