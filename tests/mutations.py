@@ -16,9 +16,7 @@ from vggbench.errors import VggbenchError
 from vggbench.render.tables.errors import error_record
 from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.runs import run_table, runs_table
-from vggbench.results.lines import Ranking
-from vggbench.results.rows import row
-from vggbench.results.stored import stored_circumstances, stored_lines
+from vggbench.results.stored import stored
 from vggbench.store.per_image import per_image, write_per_image
 from vggbench.store.posteriors import posteriors, posteriors_sha256
 from vggbench.store.recording import Store
@@ -66,15 +64,15 @@ def _by_name(folder: Path) -> dict[str, Any]:
     table = runs_table(folder.parent, [run], now=0.0)
     listed = {key: value for key, value in table.record(table.rows[0]).items() if key not in ("changed", "bytes")}
     facts = [fact for fact in run_table(run).rows if fact.name != "Size"]
-    (line,) = stored_lines([run])
-    data, settings, provenance = stored_circumstances([run])
+    found = stored([run])
+    line = found.whole_line(found.models[0])
     images = per_image(line.posteriors, run.labels())
     with tempfile.TemporaryDirectory() as place:
         write_per_image(images, run.identity.names_of_classes, Path(place, "x.csv"))
         exported = Path(place, "x.csv").read_text()
     return {
         "listed": listed, "facts": facts, "hash": posteriors_sha256([run]), "exported": exported,
-        "row": error_record(row(line, Ranking(data)), Circumstances(data, settings, provenance)),
+        "row": error_record(found.rows([line])[0], Circumstances(found.data, found.settings, found.provenance)),
     }  # fmt: skip
 
 

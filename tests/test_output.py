@@ -8,8 +8,9 @@ import typer
 from conftest import Result
 
 from vggbench.cli.main import app
-from vggbench.cli.output import require_file, require_folder
+from vggbench.cli.output import require_file
 from vggbench.errors import VggbenchError
+from vggbench.files import require_folder
 
 CLI = Callable[..., Result]
 WRITING = {

@@ -17,8 +17,7 @@ from conftest import Result
 from vggbench.errors import StoreError, UsageError
 from vggbench.files import sealed, unsealed
 from vggbench.results.judging import ORIGINAL
-from vggbench.results.lines import Ranking
-from vggbench.results.stored import stored_lines
+from vggbench.results.stored import stored
 from vggbench.store.posteriors import posteriors_sha256
 from vggbench.store.recording import Recording
 from vggbench.store.runs import Run, is_run_name, named_runs, stored_runs
@@ -127,9 +126,10 @@ def test_a_stored_fusion_is_the_fusion(vggbench: CLI, store: Path) -> None:
 def test_runs_of_one_model_are_its_row_over_all_qs(vggbench: CLI, store: Path) -> None:
     rows = json.loads(vggbench("eval", "D", "--data", "sample", "--scales", 256, 288, "--format", "json").out)
     runs = named_runs(store, ["D-*"])
-    (line,) = stored_lines(runs)
+    found = stored(runs)
+    line = found.whole_line(found.models[0])
     assert line.own_scales == (256, 288)
-    (ranks,) = Ranking(runs[0].data).of([line], ORIGINAL)
+    (ranks,) = found.ranking.of([line], ORIGINAL)
     wrong = int((ranks >= 1).sum())
     assert 100 * wrong / 12 == rows[-1]["top1_error"]
 

@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vggbench.errors import VggbenchError
+from vggbench.errors import UsageError, VggbenchError
 
 _SEAL = "sha256"
 
@@ -28,6 +29,18 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def require_folder(path: Path, option: str, *, to_write: bool = True) -> None:
+    """Refuse a folder that is no folder or, `to_write`, one that cannot be written or made.
+
+    Raises UsageError and VggbenchError.
+    """
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"{option} {path}: expected a folder, found the file {there}. Name another.")
+    if to_write and not os.access(there, os.W_OK | os.X_OK):
+        raise VggbenchError(f"{option} {path} cannot be written: expected a folder that this user may write. Name one.")
 
 
 def sealed(record: dict[str, Any]) -> str:

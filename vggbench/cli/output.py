@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vggbench.cli.terminal import say
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError
+from vggbench.files import require_folder
 from vggbench.render.tables.table import Table, choose_format, render, show, write
 
 
@@ -33,18 +34,6 @@ def require_file(path: Path, option: str, *, dry: bool = False) -> None:
             say(f"Note: {path} exists and will be replaced.")
     except OSError as error:
         raise UsageError(f"{option} {path}: {error.strerror}. Expected the name of a file.") from error
-
-
-def require_folder(path: Path, option: str, *, to_write: bool = True) -> None:
-    """Refuse a folder that is no folder or, `to_write`, one that cannot be written or made.
-
-    Raises UsageError and VggbenchError.
-    """
-    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise UsageError(f"{option} {path}: expected a folder, found the file {there}. Name another.")
-    if to_write and not os.access(there, os.W_OK | os.X_OK):
-        raise VggbenchError(f"{option} {path} cannot be written: expected a folder that this user may write. Name one.")
 
 
 def put(table: Table, form: str | None, output: Path | None) -> None:

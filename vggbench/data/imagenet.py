@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
@@ -34,6 +35,12 @@ def wnids() -> tuple[str, ...]:
 def class_names() -> dict[str, str]:
     """The name of each wnid, in words."""
     return {row["wnid"]: row["name"] for row in _rows()}
+
+
+def in_words(names: Sequence[str] | None, classes: int) -> list[str]:
+    """A model's classes in words, where they have any; by number where they have no names."""
+    known = class_names()
+    return [known.get(name, name) for name in names or map(str, range(classes))]
 
 
 @lru_cache(maxsize=1)

@@ -1,14 +1,34 @@
-"""What computes the images that a stored run lacks, with the model and images that its record names."""
+"""Stored runs computed to their end, with the models and images that their records name."""
+
+from collections.abc import Sequence
 
 from vggbench.data import open_data
-from vggbench.errors import StoreError, UsageError
+from vggbench.errors import StoreError, UsageError, VggbenchError, counted
 from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.listening import Listener
+from vggbench.evaluation.loop import execute
 from vggbench.evaluation.plan import Plan, prepare
 from vggbench.images.preprocessing import INPUTS
 from vggbench.store.recording import Store
 from vggbench.store.runs import Run
 from vggbench.weights.load import LoadOptions, load_model
 from vggbench.weights.spec import ModelSpec
+
+
+def finish_runs(runs: Sequence[Run], settings: Settings, listener: Listener | None = None) -> None:
+    """Compute what runs lack, one after the other; raises VggbenchError at the end if some could not be."""
+    listener = listener or Listener()
+    problems = []
+    for run in runs:
+        listener.say(f"{run.title}: {counted(run.total - run.done, 'image')} to compute.")
+        try:
+            plan = continuation(run, settings)
+            with listener.evaluating(plan) as watch:
+                execute(plan, watch)
+        except VggbenchError as error:
+            problems.append(f"{run.title}: {error}")
+    if problems:
+        raise VggbenchError(" ".join(problems))
 
 
 def continuation(run: Run, settings: Settings) -> Plan:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
+from vggbench.errors import DataError, UnreadableImages, counted
 from vggbench.images.headers import Header, NotAnImage, header_of, read_whole
 
 LOOKED_AT = 1000
@@ -115,3 +116,22 @@ def _look(image: ImageFile, position: int, *, verify: bool = False) -> Looked:
     except NotAnImage as reason:
         return Looked(position, header, str(reason))
     return Looked(position, header, doubt and f"is damaged: {doubt}", doubt=bool(doubt))
+
+
+def require_fit(found: Inspection) -> None:
+    """Raise DataError where an evaluation would be refused."""
+    problems = found.problems
+    if problems:
+        image, why = problems[0]
+        raise UnreadableImages(
+            f"{len(problems):,} of the {len(found.looked):,} images looked at {'is' if len(problems) == 1 else 'are'} "
+            f"wrong, the first {image}, which {why}. Expected images that decode without a complaint: copy or download "
+            "them again. An evaluation counts those that libjpeg only complains of, and names them; the others it "
+            "leaves out with --skip-bad-images."
+        )
+    if found.unknown_wnids:
+        raise DataError(
+            f"{counted(len(found.unknown_wnids), 'class')} outside ILSVRC-2012's 1,000, the first "
+            f"{found.unknown_wnids[0]!r}: expected those alone, since nets of the 1,000 refuse any other. Take the "
+            "folders out."
+        )

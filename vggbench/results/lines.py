@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
-from vggbench.errors import UsageError
 from vggbench.metrics import mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
+from vggbench.store.classes import require_same_classes
 from vggbench.store.identity import Identity
 from vggbench.store.posteriors import Posteriors, fuse
 from vggbench.store.runs import Run
@@ -162,13 +162,3 @@ def fused_line(lines: Sequence[Line], shares: Sequence[float] | None = None) -> 
     runs = tuple(run for line in lines for run in line.runs)
     protocols = dict.fromkeys(line.protocol for line in lines)
     return Line(", ".join(protocols), runs, fuse(*(line.posteriors for line in lines), shares=shares), shares)
-
-
-def require_same_classes(models: Sequence[Identity]) -> None:
-    """Raise UsageError where models have different classes, or the same in another order."""
-    for other in models[1:]:
-        if (other.class_names, other.classes) != (models[0].class_names, models[0].classes):
-            raise UsageError(
-                f"{models[0].name} and {other.name} have different classes or order: expected the same list. "
-                "Compare and fuse nets that were trained on the same classes."
-            )

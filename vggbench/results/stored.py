@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from vggbench.data import DataSet
 from vggbench.errors import StoreError, UsageError
 from vggbench.evaluation.jobs import Settings
-from vggbench.results.lines import Line, lines_of, most_complete
+from vggbench.results.evaluated import Evaluated
+from vggbench.results.judging import ORIGINAL, GroundTruth, require_val
 from vggbench.store.posteriors import fuse
 from vggbench.store.runs import Run
 
 
-def stored_lines(runs: Sequence[Run]) -> list[Line]:
-    """The most complete row of each model of these runs; raises UsageError, and StoreError for different images, or
-    none.
+def stored(runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,)) -> Evaluated:
+    """Stored runs side by side, by the labels that they were given; raises UsageError, and StoreError for different
+    images, or none.
     """
     for run in runs:
         if not run.images:
@@ -35,24 +35,8 @@ def stored_lines(runs: Sequence[Run]) -> list[Line]:
                 f"{runs[0].title} and {run.title} have different labels for {run.images[differ[0]]}: expected the "
                 "same. Evaluate both by the same ground truth."
             )
-    by_model: dict[object, list[Run]] = {}
-    for run in runs:
-        by_model.setdefault(run.identity.key, []).append(run)
-    return [_whole_row(own) for own in by_model.values()]
-
-
-def stored_circumstances(runs: Sequence[Run]) -> tuple[DataSet, Settings, list[dict[str, Any]]]:
-    """The images, the settings and the provenance of runs of the same images."""
-    return runs[0].data, Settings.of_run(runs[0]), [entry for run in runs for entry in run.provenance]
-
-
-def _whole_row(runs: Sequence[Run]) -> Line:
-    found = most_complete(lines_of(runs))
-    if len(found) > 1:
-        raise UsageError(
-            f"{runs[0].identity.name}: {runs[0].protocol} does not combine several Qs: expected one of its runs."
-        )
-    return found[0]
+    require_val(truths, runs[0].data)
+    return Evaluated(runs[0].data, runs, Settings.of_run(runs[0]), truths)
 
 
 def _require_equal(runs: Sequence[Run], what: str, value: Callable[[Run], Any]) -> None:

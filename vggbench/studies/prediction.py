@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,20 +12,28 @@ from torch import Tensor
 
 from vggbench.data import ImageFile
 from vggbench.data.imagenet import class_names
+from vggbench.errors import UnreadableImages, UsageError, counted
 from vggbench.evaluation.jobs import Job, Settings
-from vggbench.images.pixels import take
-from vggbench.images.reading import PREFETCH, Images, Loaded, Request, from_workers
+from vggbench.evaluation.request import Manner
+from vggbench.images.pixels import NotAnImage, header_of, take
+from vggbench.images.reading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.scorer import Scorer
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
 from vggbench.store.runs import BLOCK
-from vggbench.weights.load import Model
+from vggbench.weights.download import DownloadWatch
+from vggbench.weights.load import Model, load_model
+from vggbench.weights.released import default_source
+from vggbench.weights.spec import ModelSpec
+from vggbench.weights.unfetched import require_source
 
 STRIDE = 32
 """Pixels between two positions of the score map: five poolings."""
 _DENSE = Protocol("dense")
+_NAMED = 20
+"""Images that an error names at most."""
 _IMAGE_BYTES = 20_000_000
 """Of one image in worker processes, at most, as `Settings.workers_for` asks."""
 
@@ -75,6 +83,11 @@ class Predictor:
         """All that is averaged."""
         return [Job(self.model, protocol, scale) for protocol, scales in self.scales.items() for scale in scales]
 
+    @property
+    def has_map(self) -> bool:
+        """Whether there is one score map to draw: `dense` at one Q."""
+        return len(self.scales.get(_DENSE, ())) == 1
+
     def predictions(self, images: Sequence[ImageFile]) -> Iterator[Prediction]:
         """One for each image, in order; raises what an evaluation does, but not for an image that cannot be read."""
         scorers = [Scorer(job.protocol, self._backend(job), self.settings.views_per_batch) for job in self.jobs]
@@ -101,6 +114,24 @@ class Predictor:
         means: list[NDArray[np.float64]] = [sum(found) / len(found) for found in by_protocol.values()]  # type: ignore[misc]
         mean: NDArray[np.float64] = sum(means) / len(means)  # type: ignore[assignment]
         return mean
+
+    def map_of(self, prediction: Prediction, place: int) -> tuple[Tensor, ClassMap]:
+        """An image at the one Q of `dense`, and where class `place` is seen in it; raises UnreadableImages."""
+        loaded = Images([prediction.image], self.settings.rescale)[Request.plain(0, self.scales[_DENSE])]
+        if loaded.problem:  # which it had not a moment ago
+            raise complaint([replace(prediction, problem=loaded.problem)], 1)
+        image = loaded.at(self.scales[_DENSE][0])
+        return image, self.class_map(image, place)
+
+    def place_of(self, class_name: str) -> int:
+        """The class of this name, the model's own or in words; raises UsageError."""
+        model = self.model
+        places = {name: place for place in range(model.identity.classes) for name in name_of(model, place)}
+        if class_name not in places:
+            raise UsageError(
+                f"--class {class_name}: expected a class of {model.identity.name}, such as {name_of(model, 0)[1]}."
+            )
+        return places[class_name]
 
     def class_map(self, image: Tensor, place: int) -> ClassMap:
         """Where class `place` is seen in a (3, H, W) uint8 image that was rescaled to Q."""
@@ -131,6 +162,54 @@ class Predictor:
     @cached_property
     def _started(self) -> dict[str, Backend]:
         return {}
+
+
+def require_predictable(text: str, manner: Manner) -> ModelSpec:
+    """What a MODEL names, a bare one by its usual source, once all is refused that cannot be averaged, whatever S is.
+
+    Raises UsageError and WeightsError.
+    """
+    spec = ModelSpec.parse(text)
+    spec = spec if spec.source else ModelSpec(spec.config, default_source(spec.config))
+    require_source(spec)
+    protocols, _, _ = manner.chosen_protocols, manner.settings, manner.load_options
+    for protocol in protocols:
+        if manner.has_several_scales(protocol) and not protocol.combines:
+            raise UsageError(f"{protocol} does not combine several Qs: expected one, or --dense or --multicrop.")
+    if len(protocols) > 1 and not all(protocol.combines for protocol in protocols):
+        raise UsageError("center and tencrop combine with no other protocol: expected one, or --dense --multicrop.")
+    return spec
+
+
+def predictor_of(spec: ModelSpec, manner: Manner, watch: DownloadWatch | None = None) -> Predictor:
+    """Load a model to predict in this manner; raises UsageError and WeightsError."""
+    model = load_model(spec, manner.load_options, (), watch)
+    scales = {protocol: manner.scales_of(protocol, model.identity.train_scale) for protocol in manner.chosen_protocols}
+    return Predictor(model, scales, manner.settings)
+
+
+def require_an_image(images: Sequence[ImageFile]) -> None:
+    """Refuse, before weights are read, files of which none begins as an image does. Raises UnreadableImages."""
+    wrong: list[Prediction] = []
+    for image in images:
+        try:
+            header_of(read_whole(image))
+        except NotAnImage as reason:
+            wrong.append(Prediction(image, None, str(reason)))
+        else:
+            return
+    raise complaint(wrong, len(images))
+
+
+def complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:
+    """What to say of images without a posterior."""
+    named = "; ".join(f"{prediction.image.id} {prediction.problem}" for prediction in wrong[:_NAMED])
+    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    others = "; the others are in the table" if len(wrong) < total else ""
+    return UnreadableImages(
+        f"{len(wrong)} of {counted(total, 'image')} could not be read: {named}{more}. Expected images that "
+        f"decode{others}."
+    )
 
 
 def name_of(model: Model, place: int) -> tuple[str, str]:

@@ -1,23 +1,22 @@
 """The paper's tables of errors from stored runs: which rows a set of nets can give, and what the others lack."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vggbench.data import is_sample
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Job
-from vggbench.evaluation.plan import Plan
-from vggbench.images.preprocessing import Input
-from vggbench.paper.configs import CONFIGS
+from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.paper.protocols import Protocol
 from vggbench.paper.published import RESULTS, Member, Result
-from vggbench.results.judging import ORIGINAL
-from vggbench.results.lines import Line, Ranking, fused_line, model_lines
-from vggbench.results.rows import Row, row
+from vggbench.results.evaluated import Evaluated
+from vggbench.results.lines import Line, fused_line
+from vggbench.results.rows import Row
 from vggbench.store.identity import Identity
 from vggbench.train.plan import chain
 from vggbench.weights.load import Model
-from vggbench.weights.released import RELEASED, Published, Released
+from vggbench.weights.released import RELEASED, Published, Released, released
 
 ERROR_TABLES = (3, 4, 5, 6)
 TABLES = (1, 2, *ERROR_TABLES, 7)
@@ -83,6 +82,14 @@ def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted({int(text) for text in texts})) or TABLES
 
 
+def nets_for(named: Sequence[str], data: str | None) -> list[str]:
+    """Those named, and bare names of the paper's nets that are not: the sample's six, else what was released."""
+    given = {text.partition("@")[0] for text in named}
+    on_sample = data is None or is_sample(data)
+    usual = PAPER if on_sample else [name for name in PAPER if released(CONFIGS[name], "oxford")]
+    return [*named, *(name for name in usual if name not in given)]
+
+
 def jobs_for(model: Model, results: Sequence[Result]) -> list[Job]:
     """All that the rows take of one net of its config and S; rows may take the same."""
     return [
@@ -101,36 +108,30 @@ def is_member(model: Identity, member: Member) -> bool:
     return (config, str(model.train_scale)) == (member.config, member.train_scale)
 
 
-def reproduced(plan: Plan, models: Sequence[Identity], results: Sequence[Result]) -> list[Measured]:
-    """Each row with what is measured for it, from a finished plan."""
-    ranking = Ranking(plan.data)
-    lines = {model.key: model_lines(plan.runs, model) for model in models}
-    found = [(result, *_line(result, models, lines)) for result in results]
-    measured = [line for _, line, _ in found if line]
-    if measured:
-        ranking.of(measured, ORIGINAL)  # all at once, so that each run is read once
-    return [Measured(result, row(line, ranking) if line else None, lacking) for result, line, lacking in found]
+def reproduced(found: Evaluated, results: Sequence[Result]) -> list[Measured]:
+    """Each row with what is measured for it, from a finished evaluation."""
+    lines = [(result, *_line(result, found)) for result in results]
+    rows = iter(found.rows([line for _, line, _ in lines if line]))
+    return [Measured(result, next(rows) if line else None, lacking) for result, line, lacking in lines]
 
 
-def lacking_members(models: Sequence[Identity], results: Sequence[Result]) -> list[Measured]:
+def lacking_members(models: Sequence[Identity], results: Sequence[Result]) -> list[tuple[Result, tuple[Member, ...]]]:
     """Each row and the nets that it lacks, before anything is measured."""
-    return [Measured(result, None, _lacking(result, models)) for result in results]
+    return [(result, _lacking(result, models)) for result in results]
 
 
 def _lacking(result: Result, models: Sequence[Identity]) -> tuple[Member, ...]:
     return tuple(member for member in result.members if not any(is_member(model, member) for model in models))
 
 
-def _line(
-    result: Result, models: Sequence[Identity], lines: Mapping[tuple[str, str, Input], list[Line]]
-) -> tuple[Line | None, tuple[Member, ...]]:
-    lacking = _lacking(result, models)
+def _line(result: Result, found: Evaluated) -> tuple[Line | None, tuple[Member, ...]]:
+    lacking = _lacking(result, found.models)
     if lacking:
         return None, lacking
     parts = []
     for member in result.members:
-        model = next(model for model in models if is_member(model, member))
-        part = Line.find(lines[model.key], result.protocol, member.scales)
+        model = next(model for model in found.models if is_member(model, member))
+        part = Line.find(found.lines(model), result.protocol, member.scales)
         assert part, "its jobs were planned"
         parts.append(part)
     return (parts[0] if len(parts) == 1 else fused_line(parts)), ()
@@ -168,15 +169,19 @@ def check_jobs(model: Model, checks: Sequence[tuple[Released, Published]]) -> li
     ]
 
 
-def checked(plan: Plan, models: Sequence[Identity], checks: Sequence[tuple[Released, Published]]) -> list[Check]:
-    """Each publication with what is measured for it."""
-    found, ranking = [], Ranking(plan.data)
-    for released, figure in checks:
-        model = next((model for model in models if model.released == released.name), None)
-        if model is None:
-            found.append(Check(released, figure, None))
-            continue
-        line = Line.find(model_lines(plan.runs, model), str(figure.protocol), figure.scales)
-        assert line, "its jobs were planned"
-        found.append(Check(released, figure, row(line, ranking)))
-    return found
+def checked(found: Evaluated, checks: Sequence[tuple[Released, Published]]) -> list[Check]:
+    """Each publication with what is measured for it, or why its net is not there."""
+    notes = {entry.name: entry.note for entry in found.entries if entry.note}
+    return [
+        Check(published, figure, _check(found, published, figure), notes.get(published.name))
+        for published, figure in checks
+    ]
+
+
+def _check(found: Evaluated, published: Released, figure: Published) -> Row | None:
+    model = next((model for model in found.models if model.released == published.name), None)
+    if model is None:
+        return None
+    line = Line.find(found.lines(model), str(figure.protocol), figure.scales)
+    assert line, "its jobs were planned"
+    return found.rows([line])[0]

@@ -3,29 +3,35 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vggbench.data import DataSet
-from vggbench.errors import UnreadableImages
+from vggbench.errors import UnreadableImages, UsageError, VggbenchError
+from vggbench.evaluation.listening import Listener
+from vggbench.evaluation.request import require_choice
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import Images, Loaded, Request, from_workers
+from vggbench.images.reading import Images, Loaded, Request, cores, from_workers
 from vggbench.inference.backend import Backend
-from vggbench.inference.choice import BackendName, start
-from vggbench.inference.devices import AUTOCAST, Precision, allow_tf32, device_name
+from vggbench.inference.choice import RUN_NAMES, BackendName, choose, start
+from vggbench.inference.devices import AUTOCAST, Precision, allow_tf32, device_name, pick_device, precisions
 from vggbench.inference.scorer import is_out_of_memory
 from vggbench.nets.cost import Architecture, cost
-from vggbench.paper.configs import CROP
-from vggbench.weights.load import Model
+from vggbench.paper.configs import CROP, MAX_WIDTH
+from vggbench.paper.protocols import Protocol
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.spec import RANDOM, ModelSpec
+from vggbench.weights.unfetched import require_source
 
 _PRODUCT_SIZE = 4096
 _WARM_UP = 2
 _CHUNK = 32
 """Images between two readings of the clock."""
 _MOST_READ = 1_000_000
+_MOST_IMAGES = 65_536
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,98 @@ class Reading:
     rates: tuple[float, ...]
 
 
+def setups_of(
+    backends: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    batches: Sequence[int] | None = None,
+    sizes: Sequence[int] = (CROP,),
+) -> list[Setup]:
+    """Every combination, each once; by default both backends, fp32, one image and 32. Raises UsageError."""
+    backends = backends or [name for name in RUN_NAMES if "compile" not in name]
+    kinds, batches = kinds or ["fp32"], batches or [1, 32]
+    for option, values, allowed in (("--backend", backends, RUN_NAMES), ("--precision", kinds, precisions())):
+        for value in values:
+            require_choice(option, value, allowed)
+    if not 1 <= min(batches) <= max(batches) <= _MOST_IMAGES:
+        found = " ".join(map(str, batches))
+        raise UsageError(f"--batch-size {found}: expected 1 to {_MOST_IMAGES:,} images each.")
+    return [Setup(*each) for each in dict.fromkeys(product(backends, kinds, batches, sizes))]  # type: ignore[arg-type]
+
+
+def benchmark(
+    texts: Sequence[str],
+    setups: Sequence[Setup],
+    effort: Effort | None = None,
+    *,
+    device: str = "auto",
+    width: float = 1.0,
+    listener: Listener | None = None,
+) -> Iterator[Timings]:
+    """Time MODELs, loaded one after the other, in every setup that exists here; names alone have random weights.
+
+    Raises UsageError for what cannot be, and at the end what refused the last setup if none could be measured.
+    """
+    effort, listener = effort or Effort(), listener or Listener()
+    if not 0 < width <= MAX_WIDTH or effort.seconds < 0 or effort.iterations < 1:
+        raise UsageError(
+            f"--width {width} --seconds {effort.seconds} --iterations {effort.iterations}: expected a width "
+            f"up to {MAX_WIDTH:g}, 0 seconds or more, and 1 iteration or more."
+        )
+    on = pick_device(device)
+    specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
+    for spec in specs:
+        require_source(spec)
+    measured, refused = 0, None
+    for spec in specs:
+        model = _loaded(spec, width, listener)
+        able = _able(model, setups, on, listener if spec is specs[0] else Listener())
+        for setup in able:
+            listener.say(
+                f"{model.identity.name}: {setup.backend}, {setup.precision}, {setup.batch} x {setup.size} x "
+                f"{setup.size} ({measured + 1} of {len(able) * len(specs)}), at least {effort.seconds:g} s."
+            )
+            try:
+                yield measure(model, setup, on, effort)
+                measured += 1
+            except VggbenchError as error:  # as where a library for CUDA or a compiler lacks
+                refused = error
+                listener.say(f"Left out: {error}")
+    if refused and not measured:
+        raise refused
+
+
+def _loaded(spec: ModelSpec, width: float, listener: Listener) -> Model:
+    """Random weights where none are named: they are as fast as any."""
+    named = spec if spec.source else ModelSpec(spec.config, RANDOM)
+    with listener.downloading() as watch:
+        return load_model(named, LoadOptions(width=width, otherwise="torchvision"), (), watch)  # any input is as fast
+
+
+def _able(model: Model, setups: Sequence[Setup], device: torch.device, listener: Listener) -> list[Setup]:
+    """The setups that exist here; raises UsageError where none does."""
+    able: list[Setup] = []
+    refused: dict[tuple[BackendName, Precision], UsageError] = {}
+    for setup in setups:
+        try:
+            _require_possible(model, setup, device)
+        except UsageError as error:
+            refused[setup.backend, setup.precision] = error
+        else:
+            able.append(setup)
+    if not able:
+        raise next(iter(refused.values()))
+    for reason in refused.values():
+        listener.say(f"Left out: {reason}")
+    return able
+
+
+def _require_possible(model: Model, setup: Setup, device: torch.device) -> None:
+    if setup.precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"--precision tf32 exists on CUDA only, and the device is {device}: expected fp32 or bf16.")
+    if setup.backend != "pytorch+compile":
+        choose(setup.backend, model, Protocol("center"), device, setup.precision)
+
+
 def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | None = None) -> Timings:
     """Time forward passes, from uint8 images on the device to their score maps there."""
     effort = effort or Effort()
@@ -115,6 +213,13 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
         own.name, own.architecture, own.classes, setup, seconds, rate, peak, device_name(device),
         f"{backend.name} {backend.version}", torch.get_num_threads(),
     )  # fmt: skip
+
+
+def worker_counts(workers: int | None = None) -> list[int]:
+    """Those to read by: as many as are asked for, or none, one, and one a core. Raises UsageError."""
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers}: expected 0 or more.")
+    return list(dict.fromkeys([0, 1, cores()] if workers is None else [workers]))
 
 
 def read(data: DataSet, scales: Sequence[int], workers: int, seconds: float) -> Reading:

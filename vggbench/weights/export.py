@@ -14,6 +14,7 @@ from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP, FC6_KERNEL
 from vggbench.weights.files import METADATA_KEY, written
 from vggbench.weights.load import Model, describe, save_model
+from vggbench.weights.spec import ModelSpec
 
 _TOLERANCE = 1e-4
 """Between ONNX Runtime's outputs and PyTorch's, in units of the largest."""
@@ -72,6 +73,24 @@ EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
     "onnx": (".onnx", export_onnx),
 }
 """What `vggbench export --to` takes: the file's ending, and what writes it and says what it expects."""
+
+
+def export_path(text: str, to: str, output: Path | None = None) -> Path:
+    """Where a MODEL goes in the format `to`: `output`, or a name made of its own. Raises UsageError."""
+    if to not in EXPORTERS:
+        raise UsageError(f"--to {to}: expected one of {', '.join(EXPORTERS)}.")
+    ending, spec = EXPORTERS[to][0], ModelSpec.parse(text)
+    path = output or Path(f"{spec.config.name}-{Path(spec.source or '').stem}{ending}")
+    if path.suffix != ending or not path.absolute().parent.is_dir():
+        raise UsageError(f"--output {path}: expected a file that ends in {ending}, in a folder that exists.")
+    return path
+
+
+def exported(model: Model, to: str, path: Path) -> str:
+    """Write a model in the format `to`; returns what the file expects. Raises UsageError, as `EXPORTERS` do."""
+    if model.path and path.exists() and path.samefile(model.path):
+        raise UsageError(f"--output {path} is the file that is read: expected another.")
+    return EXPORTERS[to][1](model, path)
 
 
 def _all_convolutions(network: VGG) -> nn.Sequential:

@@ -6,8 +6,9 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import EvalOptions, Models, Plot
-from vggbench.cli.output import put, require_folder, require_output
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
+from vggbench.files import require_folder
 
 
 @app.command(cls=SeveralValues)
@@ -31,17 +32,22 @@ def compare(
     require_output(options.format, options.output, dry=options.dry_run)
     if plot:
         require_folder(plot, "--plot")
-    from vggbench.cli.compare import comparison, require_choices
-    from vggbench.cli.evaluate import evaluation
-    from vggbench.cli.models import require_loaded
+    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.evaluation.models import require_loaded
+    from vggbench.evaluation.request import require_choice
+    from vggbench.render.tables.errors import nets_table
+    from vggbench.results.comparison import AGAINST, ORDERS, compared
 
-    require_choices(against, sort)
-    done = evaluation(models, options, keep_going=True)
-    if done is None:
+    require_choice("--against", against, AGAINST)
+    require_choice("--sort", sort, ORDERS)
+    found = evaluation(models, options, keep_going=True)
+    if found is None:
         return
-    put(comparison(done, options, every=all, against=against, order=sort), options.format, options.output)
-    if plot and done.models:
-        from vggbench.cli.plotting import plot_evaluation
+    rows = compared(found, every=all, against=against, order=sort)
+    put(nets_table(rows, circumstances(found)), options.format, options.output)
+    if plot and found.models:
+        from vggbench.cli.drawing import draw
+        from vggbench.render.plots.evaluated import figures
 
-        plot_evaluation(done, plot)
-    require_loaded(done.entries)
+        draw(figures(found), plot)
+    require_loaded(found.entries)

@@ -8,6 +8,7 @@ from vggbench.cli.app import app
 from vggbench.cli.options import Format, GroundTruthFile, Output, Workers
 from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues
+from vggbench.errors import UsageError
 
 
 @app.command(cls=SeveralValues)
@@ -27,8 +28,15 @@ def data(
     Example: vggbench data ILSVRC2012_img_val.tar --verify
     """
     require_output(format, output)
-    from vggbench.cli.data import look, require_fit, table
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers {workers}: expected 0 or more.")
+    from vggbench.cli.progress import VerifyProgress
+    from vggbench.data import open_data
+    from vggbench.images.inspection import inspect, require_fit
+    from vggbench.render.tables.data import classes_table, data_table
 
-    found = look(path, ground_truth, verify=verify, workers=workers)
-    put(table(found, classes=classes), format, output)
+    opened = open_data(path, ground_truth)
+    with VerifyProgress(len(opened) if verify else 0) as progress:
+        found = inspect(opened, verify=verify, workers=workers, tell=progress.update)
+    put(classes_table(found) if classes else data_table(found), format, output)
     require_fit(found)

@@ -2,8 +2,9 @@
 
 from vggbench.cli.app import app
 from vggbench.cli.options import EvalOptions, ModelName, Plot
-from vggbench.cli.output import put, require_folder, require_output
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
+from vggbench.files import require_folder
 
 
 @app.command(name="eval", cls=SeveralValues)
@@ -20,15 +21,20 @@ def evaluate(
     require_output(options.format, options.output, dry=options.dry_run)
     if plot:
         require_folder(plot, "--plot")
-    from vggbench.cli.evaluate import evaluation
+    from vggbench.cli.evaluating import circumstances, evaluation
     from vggbench.render.tables.errors import eval_table
 
-    done = evaluation([model], options)
-    if done and (loaded := done.entries[0].model):
-        lines = done.lines(loaded)
-        table = eval_table(done.rows(lines), done.about, done.gain(loaded, lines))
-        put(table, options.format, options.output)
-        if plot:
-            from vggbench.cli.plotting import plot_evaluation
+    found = evaluation([model], options)
+    if found is None:
+        return
+    (loaded,) = found.models
+    put(
+        eval_table(found.rows(found.lines(loaded)), circumstances(found), found.gain(loaded)),
+        options.format,
+        options.output,
+    )
+    if plot:
+        from vggbench.cli.drawing import draw
+        from vggbench.render.plots.evaluated import figures
 
-            plot_evaluation(done, plot)
+        draw(figures(found), plot)

@@ -33,7 +33,7 @@ def explain(
     Example: vggbench explain D@oxford --data imagenet
     """
     require_output(options.format, options.output, dry=options.dry_run)
-    from vggbench.cli.evaluate import evaluation
+    from vggbench.cli.evaluating import circumstances, evaluation
     from vggbench.render.tables.explanation import explanation_table
     from vggbench.studies.explanation import explained, jobs_of
 
@@ -43,7 +43,7 @@ def explain(
         rows.extend(jobs_of(loaded, recipes=recipes, costly=multicrop))
         return [job for _, _, job in rows]
 
-    done = evaluation([model], options.for_evaluation(), jobs_of=jobs)
-    if done:
-        found = explained(done.plan, rows)
-        put(explanation_table(found, done.about, recipes=recipes), options.format, options.output)
+    found = evaluation([model], options.for_evaluation(), jobs_of=jobs)
+    if found and found.session:
+        told = explained(found.session.plan, rows)
+        put(explanation_table(told, circumstances(found), recipes=recipes), options.format, options.output)

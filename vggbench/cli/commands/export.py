@@ -7,6 +7,7 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import INPUT_WORDS, Ema, ModelName
+from vggbench.cli.output import require_file
 from vggbench.cli.parsing import SeveralValues
 
 
@@ -25,6 +26,13 @@ def export(
 
     Example: vggbench export D@oxford --to onnx --output d.onnx
     """
-    from vggbench.cli.weights import export as work
+    from vggbench.cli.progress import DownloadProgress
+    from vggbench.weights.export import export_path, exported
+    from vggbench.weights.unfetched import load_file
 
-    work(model, to, output, input, train_scale, ema=ema)
+    path = export_path(model, to, output)
+    require_file(path, "--output")
+    with DownloadProgress() as watch:
+        loaded = load_file(model, train_scale, input, watch, ema=ema)
+    said = exported(loaded, to, path)
+    typer.echo(f"{path}: {loaded.identity.name}, {path.stat().st_size / 1e6:,.1f} MB. {said}")

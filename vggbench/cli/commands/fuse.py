@@ -1,6 +1,8 @@
 """`fuse`: ConvNet fusion."""
 
-from typing import Annotated
+from dataclasses import fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +11,16 @@ from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
+from vggbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from vggbench.paper.published import Result
+    from vggbench.results.evaluated import Evaluated
+
+_OF_STORED_RUNS = {
+    "runs", "data", "labels", "blacklist", "device", "workers", "batch_size", "verbose", "format", "output",
+}  # fmt: skip
+"""Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
 
 
 @app.command(cls=SeveralValues)
@@ -32,8 +44,57 @@ def fuse(
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
     require_output(options.format, options.output, dry=options.dry_run)
-    from vggbench.cli.fuse import fuse as work
+    from vggbench.results.fusions import are_runs, fused, split_name
 
-    table = work(models, options, shares)
-    if table:
-        put(table, options.format, options.output)
+    paper, texts = split_name(models)
+    work = _of_runs if are_runs(options.runs, texts) else _of_models
+    found = work(texts, options, shares or None, paper)
+    if found:
+        from vggbench.cli.evaluating import circumstances
+        from vggbench.render.tables.errors import nets_table
+
+        put(nets_table(fused(found, shares or None, paper), circumstances(found)), options.format, options.output)
+
+
+def _of_runs(
+    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: "Result | None"
+) -> "Evaluated | None":
+    from vggbench.results.judging import ground_truths
+    from vggbench.results.stored import stored
+    from vggbench.store.runs import named_runs
+
+    _refuse_unused(options)
+    runs = named_runs(options.runs, texts)
+    if len(runs) < 2:
+        raise UsageError(f"{' '.join(texts)}: expected two or more different runs.")
+    return stored(runs, ground_truths(options.labels or (), options.blacklist))
+
+
+def _of_models(
+    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: "Result | None"
+) -> "Evaluated | None":
+    from vggbench.cli.evaluating import asked, evaluation
+    from vggbench.evaluation.request import Manner
+    from vggbench.results.fusions import default_nets, require_fusible, require_nets
+
+    if paper:
+        texts, options = texts or default_nets(paper), _as_in(paper, options)
+    require_fusible(texts, asked(Manner, options), shares)
+    return evaluation(texts, options, check=partial(require_nets, texts=texts, shares=shares, paper=paper))
+
+
+def _as_in(paper: "Result", options: EvalOptions) -> EvalOptions:
+    """The paper's protocols and Qs, unless the command line names others."""
+    if not (options.center or options.tencrop or options.dense or options.multicrop):
+        options = replace(options, dense="dense" in paper.protocol, multicrop="multicrop" in paper.protocol)
+    return options if options.scales else replace(options, scales=["multi"])
+
+
+def _refuse_unused(options: EvalOptions) -> None:
+    """Raise UsageError for an option that says what is evaluated, since stored runs are what they are."""
+    for item in fields(options):
+        if item.name not in _OF_STORED_RUNS and getattr(options, item.name) != item.default:
+            raise UsageError(
+                f"--{item.name.replace('_', '-')} is for models, and these are stored runs, which keep their own: "
+                "expected it to be left out, or models in their place."
+            )

@@ -6,10 +6,11 @@ import typer
 
 from vggbench.cli.app import app
 from vggbench.cli.options import Format, Output, Plot, Scales
-from vggbench.cli.output import put, require_folder, require_output
+from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralValues
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
+from vggbench.files import require_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,9 +63,9 @@ def params(
     table = layers_table if layers else cost_table if cost else parameters_table
     put(table(nets, sizes), format, output)
     if plot:
-        from vggbench.cli.pictures import write
+        from vggbench.cli.drawing import draw
 
-        write(_drawn(nets, sizes, cost=cost), plot)
+        draw(_drawn(nets, sizes, cost=cost), plot)
 
 
 def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":

@@ -19,16 +19,16 @@ def report(models: Models, options: EvalOptions) -> None:
     """
     path = options.output or Path("report.html")
     if options.format or path.suffix.lower() not in (".html", ".htm"):
-        found = f"--format {options.format}" if options.format else path
-        raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {found}.")
+        named = f"--format {options.format}" if options.format else path
+        raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
-    from vggbench.cli.evaluate import evaluation
-    from vggbench.cli.report import page
+    from vggbench.cli.evaluating import circumstances, evaluation
     from vggbench.files import written_whole
+    from vggbench.render.report.evaluated import page
 
-    done = evaluation(models, options)
-    if done:
-        text = page(done)
+    found = evaluation(models, options)
+    if found:
+        text = page(found, circumstances(found))
         with written_whole(path) as partial:
             partial.write_text(text, encoding="utf-8")
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")

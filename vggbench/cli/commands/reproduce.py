@@ -1,7 +1,8 @@
 """`reproduce`: the paper's tables."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,16 @@ from vggbench.cli.app import app
 from vggbench.cli.options import ReproduceOptions
 from vggbench.cli.output import put_all, require_output
 from vggbench.cli.parsing import SeveralValues, with_options
+from vggbench.cli.terminal import say
+from vggbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from vggbench.paper.published import Result
+    from vggbench.render.tables.notes import Circumstances
+    from vggbench.render.tables.table import Table
+    from vggbench.studies.reproduction import Measured
+    from vggbench.weights.load import Model
+    from vggbench.weights.released import Published, Released
 
 
 @app.command(cls=SeveralValues)
@@ -33,11 +44,85 @@ def reproduce(
     Example: vggbench reproduce torchvision --data imagenet; vggbench reproduce 3 4 5 6 --data imagenet --plan
     """
     require_output(options.format, options.output, dry=options.dry_run)
-    from vggbench.cli.reproduce import published as as_printed
-    from vggbench.cli.reproduce import reproduce as work
+    from vggbench.render.tables.paper import published_table
+    from vggbench.studies.reproduction import parse_tables
 
     show = partial(put_all, form=options.format, output=options.output)
     if published:
-        show(as_printed(tables or ()))
+        show([published_table(number) for number in parse_tables(tables or ())])
+    elif tables and not tables[0].isdecimal():
+        if len(tables) > 1 or nets:
+            raise UsageError(f"reproduce {' '.join(tables)}: expected table numbers, or one source alone.")
+        _checks(tables[0], options, show)
     else:
-        work(tables or (), nets or (), options, show)
+        _tables(parse_tables(tables or ()), nets or (), options, show)
+
+
+def _tables(
+    numbers: Sequence[int], named: Sequence[str], options: ReproduceOptions, show: Callable[[list["Table"]], None]
+) -> None:
+    """The paper's, with what is measured; none after a plan."""
+    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.evaluation.models import require_loaded
+    from vggbench.render.tables.paper import published_table
+    from vggbench.studies.reproduction import jobs_for, nets_for, reproduced, results_of
+
+    results = results_of(numbers)
+    if not results:
+        show([published_table(number) for number in numbers])
+        return
+    found = evaluation(
+        nets_for(named, options.data), options.for_evaluation(), keep_going=True,
+        jobs_of=partial(jobs_for, results=results), check=partial(_say_plan, results) if options.dry_run else None,
+    )  # fmt: skip
+    if found is None:
+        return
+    rows = reproduced(found, results)
+    for entry in found.entries:
+        if entry.note:
+            say(f"Note: {entry.note}")
+    about, place = circumstances(found), str(options.data or "sample")
+    show([_table(number, rows, about, place) for number in numbers])
+    require_loaded(found.entries)
+
+
+def _table(number: int, rows: "list[Measured]", about: "Circumstances", place: str) -> "Table":
+    from vggbench.render.tables.paper import measured_others_table, measured_table, published_table
+    from vggbench.studies.reproduction import ERROR_TABLES
+
+    if number in ERROR_TABLES:
+        return measured_table(number, [found for found in rows if found.result.table == number], about, place)
+    return measured_others_table(rows, about, place) if number == 7 else published_table(number)
+
+
+def _say_plan(results: "Sequence[Result]", models: "Sequence[Model]") -> None:
+    from vggbench.render.tables.paper import network
+    from vggbench.studies.reproduction import lacking_members
+
+    for result, lacking in lacking_members([model.identity for model in models], results):
+        lacks = ", ".join(f"{member.config} of S={member.train_scale}" for member in lacking)
+        what = f"Table {result.table}, {network(result)}, S={result.members[0].train_scale}, {result.protocol}"
+        say(f"{what}: {f'lacks {lacks}' if lacks else 'can be measured'}.")
+
+
+def _checks(source: str, options: ReproduceOptions, show: Callable[[list["Table"]], None]) -> None:
+    """A source's own figures, with what is measured; none after a plan."""
+    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.evaluation.models import require_loaded
+    from vggbench.render.tables.paper import checks_table
+    from vggbench.studies.reproduction import check_jobs, checked, checks_of
+
+    checks = checks_of(source)
+    found = evaluation(
+        list(dict.fromkeys(row.name for row, _ in checks)), options.for_evaluation(), keep_going=True,
+        jobs_of=partial(check_jobs, checks=checks), check=partial(_say_checks, checks) if options.dry_run else None,
+    )  # fmt: skip
+    if found:
+        show([checks_table(source, checked(found, checks), circumstances(found))])
+        require_loaded(found.entries)
+
+
+def _say_checks(checks: "Sequence[tuple[Released, Published]]", models: "Sequence[Model]") -> None:
+    known = [model.identity.released for model in models]
+    for row, figure in checks:
+        say(f"{row.name}, {figure.how}: {'can be measured' if row.name in known else 'lacks its weights'}.")

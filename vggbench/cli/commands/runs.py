@@ -1,7 +1,8 @@
 """`runs`: what the store holds."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +11,14 @@ from vggbench.cli.app import app
 from vggbench.cli.options import Device, Format, Output, Runs, Workers
 from vggbench.cli.output import put, require_file, require_output
 from vggbench.cli.parsing import SeveralValues
-from vggbench.errors import UsageError
+from vggbench.cli.terminal import say
+from vggbench.errors import UsageError, counted
 
+if TYPE_CHECKING:
+    from vggbench.render.tables.table import Table
+    from vggbench.store.runs import Run
+
+_EXPORTS = (".parquet", ".csv", ".json")
 _OTHER_WORDS = {
     "list": "vggbench runs", "ls": "vggbench runs", "all": "vggbench runs", "show": "vggbench runs RUN",
     "delete": "vggbench runs --delete RUN", "rm": "vggbench runs --delete RUN",
@@ -56,17 +63,14 @@ def runs(
         require_file(output, "--output")
     elif not exports:
         require_output(format, output)
-    from vggbench.cli import runs as work
-    from vggbench.evaluation.jobs import Settings
-
     if exports:
-        work.export(runs, asked[1:], output)
+        _export(runs, asked[1:], output)
     elif delete:
-        work.remove(runs, asked)
+        _delete(runs, asked)
     elif finish:
-        work.finish(runs, asked, Settings(device=device, workers=workers))
+        _finish(runs, asked, device, workers)
     else:
-        put(work.look(runs, asked), format, output)
+        put(_table(runs, asked), format, output)
 
 
 def _require_one(asked: list[str], *, exports: bool, finish: bool, delete: bool, writes: bool) -> None:
@@ -77,3 +81,78 @@ def _require_one(asked: list[str], *, exports: bool, finish: bool, delete: bool,
         raise UsageError("--finish, --delete and export: expected one of them.")
     if (finish or delete) and writes:
         raise UsageError("--finish and --delete print no table: expected no --format and no --output beside them.")
+
+
+def _table(root: Path, names: list[str]) -> "Table":
+    """One run in full, or all, or those named."""
+    from vggbench.render.tables.runs import run_table, runs_table
+
+    chosen = _chosen(root, names)
+    if not chosen:
+        say(f"{root}/ holds no runs yet: an evaluation makes it.")
+    return run_table(chosen[0]) if len(names) == 1 and len(chosen) == 1 else runs_table(root, chosen)
+
+
+def _finish(root: Path, names: list[str], device: str, workers: int | None) -> None:
+    from vggbench.cli.evaluating import Teller
+    from vggbench.evaluation.continuation import finish_runs
+    from vggbench.evaluation.jobs import Settings
+
+    lacking = [run for run in _chosen(root, names) if not run.is_finished]
+    if not lacking:
+        say("Nothing is left to compute.")
+    finish_runs(lacking, Settings(device=device, workers=workers), Teller())
+
+
+def _delete(root: Path, names: list[str]) -> None:
+    from vggbench.store.runs import delete, named_runs
+
+    if not names:
+        raise UsageError("--delete names no run: expected one or more, as `vggbench runs` lists them, or a pattern.")
+    for run in named_runs(root, names):
+        images, size = run.done, run.size
+        delete(run)
+        say(f"Deleted {run.title}: {counted(images, 'image')}, {size / 1e6:.1f} MB.")
+
+
+def _export(root: Path, names: list[str], output: Path | None) -> None:
+    """Write what one model's runs say of each image, or their result to hand in."""
+    from vggbench.cli.evaluating import circumstances
+    from vggbench.files import written_whole
+    from vggbench.render.tables.contribution import result_record
+    from vggbench.results.stored import stored
+    from vggbench.store.per_image import per_image, write_per_image
+    from vggbench.store.runs import named_runs
+
+    if output is None or output.suffix not in _EXPORTS:
+        raise UsageError(
+            f"runs export --output {output or ''}: expected a file that ends in {', '.join(_EXPORTS)}. "
+            "Each image is a row of the first two; the last is a result with its signature."
+        )
+    runs = named_runs(root, names)
+    if not runs:
+        raise UsageError("runs export names no run: expected one or more, as `vggbench runs` lists them.")
+    found = stored(runs)
+    if len(found.models) > 1:
+        raise UsageError(
+            f"{found.models[0].name} and {found.models[1].name}: expected runs of one model. Export each alone."
+        )
+    line = found.whole_line(found.models[0])
+    if output.suffix == ".json":
+        record = result_record(found.rows([line])[0], circumstances(found), runs)
+        with written_whole(output) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    else:
+        write_per_image(per_image(line.posteriors, runs[0].labels()), found.models[0].names_of_classes, output)
+    say(f"{output}: {found.models[0].name}, {line.title}, {counted(len(line.posteriors.images), 'image')}.")
+
+
+def _chosen(root: Path, names: list[str]) -> "list[Run]":
+    from vggbench.store.runs import named_runs, stored_runs
+
+    if names:
+        return named_runs(root, names)
+    found, complaints = stored_runs(root)
+    for complaint in complaints:
+        say(f"Note: {complaint}")
+    return found

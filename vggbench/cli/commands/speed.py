@@ -1,5 +1,6 @@
 """`speed`: forward passes on this machine."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -8,7 +9,8 @@ from vggbench.cli.app import app
 from vggbench.cli.options import SpeedOptions
 from vggbench.cli.output import put, require_output
 from vggbench.cli.parsing import SeveralSetups, with_options
-from vggbench.errors import UsageError
+from vggbench.cli.terminal import say
+from vggbench.errors import Interrupted, UsageError, counted
 
 
 @app.command(cls=SeveralSetups)
@@ -24,11 +26,49 @@ def speed(
     Example: vggbench speed D E --batch-size 1 8 32 --scales 224 384 --backend pytorch onnxruntime
     """
     require_output(options.format, options.output)
-    from vggbench.cli.speed import reading, speed
-
     if options.data_only and models:
         raise UsageError(f"--data-only takes no model and found {models[0]}: expected --data PATH to say what is read.")
+    if not options.data_only and not models:
+        raise UsageError("No model: expected one or more, such as D; or --data-only.")
     if options.data_only:
-        put(reading(options), options.format, options.output)
+        _reading(options)
     else:
-        speed(models or (), options, lambda table: put(table, options.format, options.output))
+        _speed(models or (), options)
+
+
+def _reading(options: SpeedOptions) -> None:
+    """How fast images are read, by none to as many workers as there are cores."""
+    from vggbench.data import open_data
+    from vggbench.paper.protocols import resolve_scales
+    from vggbench.render.tables.speed import reading_table
+    from vggbench.studies.speed import read, worker_counts
+
+    scales, counts = resolve_scales(options.scales or (), None), worker_counts(options.workers)
+    data = open_data(options.data)
+    rows = []
+    for workers in counts:
+        say(f"{data.name}: {counted(workers, 'worker')}, {options.seconds:g} s.")
+        rows.append(read(data, scales, workers, options.seconds))
+    put(reading_table(rows), options.format, options.output)
+
+
+def _speed(models: Sequence[str], options: SpeedOptions) -> None:
+    """Forward passes of each model; interrupted, those that are done."""
+    from vggbench.cli.evaluating import Teller
+    from vggbench.paper.configs import CROP
+    from vggbench.paper.protocols import resolve_scales
+    from vggbench.render.tables.speed import speed_table
+    from vggbench.studies.speed import Effort, benchmark, setups_of
+
+    sizes = resolve_scales(options.scales, None) if options.scales else (CROP,)
+    setups = setups_of(options.backend, options.precision, options.batch_size, sizes)
+    effort = Effort(options.iterations, options.seconds)
+    rows = []
+    try:
+        for found in benchmark(models, setups, effort, device=options.device, width=options.width, listener=Teller()):
+            rows.append(found)
+    except KeyboardInterrupt:
+        if rows:
+            put(speed_table(rows), options.format, options.output)
+        raise Interrupted("Interrupted: what was measured until then is all there is.") from None
+    put(speed_table(rows), options.format, options.output)

@@ -34,6 +34,11 @@ def weights(
 
         put(released_table(), format, output)
     else:
-        from vggbench.cli.weights import show
+        from vggbench.cli.progress import DownloadProgress
+        from vggbench.render.tables.weights import file_table
+        from vggbench.weights.unfetched import load_file
 
-        put(show(model, input, ema=ema), format, output)
+        with DownloadProgress() as watch:
+            loaded = load_file(model, None, input, watch, ema=ema)
+        assert loaded.path is not None
+        put(file_table(loaded, loaded.path), format, output)

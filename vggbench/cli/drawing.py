@@ -11,7 +11,7 @@ from vggbench.errors import counted
 from vggbench.render.plots.figure import save
 
 
-def write(drawn: Mapping[str, Figure], folder: Path) -> None:
+def draw(drawn: Mapping[str, Figure], folder: Path) -> None:
     """Each as PNG and SVG; raises VggbenchError."""
     from rich.console import Console
     from rich.progress import track

@@ -1,0 +1,134 @@
+"""What the commands that evaluate share: options become a request, and what a session tells goes to stderr."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from vggbench.cli.options import EvalOptions
+from vggbench.cli.progress import DownloadProgress, Progress
+from vggbench.cli.terminal import say
+from vggbench.data import SAMPLE
+from vggbench.errors import counted
+from vggbench.evaluation.forecast import Forecast
+from vggbench.evaluation.jobs import Job
+from vggbench.evaluation.listening import Listener
+from vggbench.evaluation.plan import Plan
+from vggbench.evaluation.request import Manner, Request
+from vggbench.render.tables.cells import duration
+from vggbench.render.tables.notes import Circumstances
+from vggbench.results.evaluated import Evaluated, evaluated
+from vggbench.weights.load import Model
+
+_WORTH_SAYING = 0.8
+"""Of the time that another way would take."""
+_Asked = TypeVar("_Asked", bound=Manner)
+
+
+class Teller(Listener):
+    """Prints it."""
+
+    forecasts = True
+
+    def __init__(self, *, on_sample: bool = False) -> None:
+        self._on_sample = on_sample
+
+    def note(self, sentence: str) -> None:
+        """One line, and that it is beside the point."""
+        say(f"Note: {sentence}")
+
+    def say(self, sentence: str) -> None:
+        """One line."""
+        say(sentence)
+
+    def opening(self) -> None:
+        """Say that nobody asked for the sample."""
+        if self._on_sample:
+            say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
+
+    def planned(self, plan: Plan, expected: Forecast | None) -> None:
+        """The forecast."""
+        assert expected
+        jobs, images, done = len(plan.jobs), len(plan.data), plan.stored_results
+        kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
+        say(
+            f"{counted(images, 'image')}, {counted(jobs, 'run')}{kept}: {counted(expected.views, 'view')}, "
+            f"{expected.gmacs:,.{1 if expected.gmacs >= 10 else 3}f} GMACs per image."
+        )
+        if not expected.images:
+            say("Nothing is left to compute.")
+            return
+        say(
+            f"About {duration(expected.seconds)} on {expected.device} ({counted(expected.threads, 'thread')}, "
+            f"{expected.rate:.1f} GMAC/s in a short probe), {_size(expected.disk_bytes)} in "
+            f"{plan.runs[0].folder.parent}/."
+        )
+        if expected.seconds_on_grid is not None and expected.seconds_on_grid < _WORTH_SAYING * expected.seconds:
+            say(f"With --grid 8, whose crops share their convolutions: about {duration(expected.seconds_on_grid)}.")
+        say("Interrupt it at any time: the same command carries on where it was.")
+
+    @contextmanager
+    def evaluating(self, plan: Plan) -> Iterator[Progress]:
+        """A bar, and at the end what was read."""
+        with Progress(plan) as progress:
+            yield progress
+        progress.summary()
+
+    def downloading(self) -> DownloadProgress:
+        """A bar."""
+        return DownloadProgress()
+
+
+def evaluation(
+    texts: Sequence[str],
+    options: EvalOptions,
+    *,
+    keep_going: bool = False,
+    check: Callable[[Sequence[Model]], None] | None = None,
+    jobs_of: Callable[[Model], list[Job]] | None = None,
+) -> Evaluated | None:
+    """Evaluate models as the options say; None after a dry run, and in all but one of several processes."""
+    is_bare = not options.weights and not any("@" in text for text in texts)
+    on_sample = options.data is None and is_bare
+    data = SAMPLE if on_sample else options.data
+    request = asked(Request, options, models=tuple(texts), data=data, keep_going=keep_going)
+    found = evaluated(
+        request, Teller(on_sample=on_sample), labels=options.labels or (), blacklist=options.blacklist, check=check,
+        jobs_of=jobs_of,
+    )  # fmt: skip
+    assert found.session
+    if not found.session.speaks:
+        return None
+    if options.verbose:
+        _say_how(found.session.plan)
+    return found
+
+
+def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:
+    """The request that options make, whose fields have their names but for the protocols."""
+    protocols = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
+    shared = {item.name for item in fields(kind)} & {item.name for item in fields(options)}
+    values = {name: getattr(options, name) for name in shared}
+    return kind(**values | {"protocols": protocols or ("dense",), "scales": options.scales or ()} | others)
+
+
+def circumstances(found: Evaluated) -> Circumstances:
+    """What the notes under its tables say."""
+    return Circumstances(found.data, found.settings, found.provenance)
+
+
+def _say_how(plan: Plan) -> None:
+    """Which way each run was computed."""
+    for job, run in zip(plan.jobs, plan.runs, strict=True):
+        for entry in run.provenance:
+            shared = entry.get("shared_stages")
+            crops = "" if shared is None else f", crops share {counted(shared, 'stage')}" if shared else ", plain crops"
+            say(
+                f"{job.title}: {entry['backend']} {entry['backend_version']} on {entry['device']}, "
+                f"{counted(entry['threads'], 'thread')}, batches of {entry['batch_size']}{crops}, "
+                f"{duration(entry['seconds'])}."
+            )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"

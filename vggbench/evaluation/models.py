@@ -1,0 +1,146 @@
+"""The models of an evaluation: which weights each takes, loaded, or why not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vggbench.data import DataSet
+from vggbench.errors import UsageError, VggbenchError
+from vggbench.evaluation.listening import Listener
+from vggbench.evaluation.request import Request
+from vggbench.store.classes import require_same_classes
+from vggbench.weights.load import Model, load_model
+from vggbench.weights.released import Released, default_source
+from vggbench.weights.spec import SAMPLE_NETS, ModelSpec
+from vggbench.weights.unfetched import by_shape, require_source, unfetched
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One of the models asked for: loaded, or why not; `failed` when one that exists did not load."""
+
+    spec: ModelSpec | None
+    """None of a model that was given as a value."""
+    model: Model | None
+    note: str | None = None
+    failed: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        if self.spec:
+            return self.spec.name
+        assert self.model
+        return self.model.identity.name
+
+
+def require_sources(request: Request) -> None:
+    """Refuse files that are not there and sources without such a net; raises VggbenchError.
+
+    Of a request that keeps going, a file that lacks becomes an entry without weights.
+    """
+    for text in request.models:
+        if isinstance(text, Model):
+            continue
+        spec = ModelSpec.parse(text)
+        if not request.keep_going:
+            require_source(spec if spec.source else ModelSpec(spec.config, request.weights))
+        elif spec.path is None:
+            require_source(spec)
+
+
+def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]:
+    """Load the models; a request that keeps going turns a missing or unfit file into an entry without weights.
+
+    A dry run fetches nothing: a released net that is not on this machine is then there by its shape alone.
+    """
+    wanted = _wanted(request, data, listener)
+    if request.width != 1 and all(isinstance(one, ModelSpec) and one.source != "random" for one in wanted):
+        raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
+    entries: list[Entry] = []
+    away: list[Released] = []
+    for one, is_named in wanted.items():
+        spec = one if isinstance(one, ModelSpec) else None
+        try:
+            model = one if isinstance(one, Model) else _loaded(one, request, data, listener, away)
+            data.labels(model.identity.class_names, model.identity.classes)  # refuses a net that lacks a class
+            entries.append(Entry(spec, model))
+        except VggbenchError as error:
+            if spec is None or not request.keep_going or (is_named and isinstance(error, UsageError)):
+                raise
+            entries.append(Entry(spec, None, str(error), failed=not isinstance(error, UsageError)))
+    _note_unfetched(away, listener)
+    entries = _told_apart(entries)
+    _require_different([entry.model for entry in entries if entry.model])
+    return entries
+
+
+def require_loaded(entries: Sequence[Entry]) -> None:
+    """The one rule of every command that goes on without some of its nets: raise if one that exists did not load.
+
+    That is a named file, or a released one that cannot be had; a net that nobody has released is no failure.
+    """
+    failed = [str(entry.note) for entry in entries if entry.failed]
+    if failed:
+        raise VggbenchError(" ".join(failed))
+
+
+def _wanted(request: Request, data: DataSet, listener: Listener) -> dict[ModelSpec | Model, bool]:
+    """What is to be loaded, each once, and whether its weights are named."""
+    wanted: dict[ModelSpec | Model, bool] = {}
+    for text in request.models:
+        one = text if isinstance(text, Model) else _with_default(ModelSpec.parse(text), request.weights, data)
+        if one in wanted:
+            name = one.identity.name if isinstance(one, Model) else one.name
+            said = name if isinstance(text, Model) else text
+            listener.note(f"{said} is {name} once more: each model is evaluated once and has one row.")
+        wanted.setdefault(one, isinstance(text, Model) or "@" in text)
+    return wanted
+
+
+def _with_default(spec: ModelSpec, source: str | None, data: DataSet) -> ModelSpec:
+    """A bare name takes the source asked for; else the sample's nets on the sample, released ones on ILSVRC."""
+    if spec.source:
+        return spec
+    usual = SAMPLE_NETS if data.is_sample else default_source(spec.config) if data.has_ilsvrc_classes else None
+    return ModelSpec(spec.config, source or usual)
+
+
+def _loaded(spec: ModelSpec, request: Request, data: DataSet, listener: Listener, away: list[Released]) -> Model:
+    """With its weights or, in a dry run that would have to fetch them, by its shape, which is noted in `away`."""
+    row = unfetched(spec) if request.dry_run else None
+    if row:
+        away.append(row)
+        return by_shape(row)
+    with listener.downloading() as watch:
+        return load_model(spec, request.load_options, data.class_names, watch)
+
+
+def _note_unfetched(away: Sequence[Released], listener: Listener) -> None:
+    if away:
+        files = ", ".join(f"{row.name} ({row.megabytes})" for row in away)
+        listener.note(
+            f"The weights of {files} are not on this machine, and a plan fetches nothing: the forecast goes by "
+            "shapes, as if no result were stored."
+        )
+
+
+def _told_apart(entries: list[Entry]) -> list[Entry]:
+    """Models from files of one name are printed by their paths."""
+    names = [entry.name for entry in entries]
+    return [
+        replace(entry, model=entry.model.with_identity(name=f"{entry.spec.config.name}@{entry.spec.source}"))
+        if entry.model and entry.spec and names.count(entry.name) > 1
+        else entry
+        for entry in entries
+    ]
+
+
+def _require_different(models: Sequence[Model]) -> None:
+    """Refuse nets of different classes, and the same weights by two names. Raises VggbenchError."""
+    require_same_classes([model.identity for model in models])
+    known: dict[object, str] = {}
+    for model in models:
+        key = model.identity.architecture, model.identity.weights_hash, model.identity.input
+        if key in known:
+            raise UsageError(f"{known[key]} and {model.identity.name} are the same weights: expected different ones.")
+        known[key] = model.identity.name

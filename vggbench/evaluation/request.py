@@ -1,0 +1,149 @@
+"""What can be asked of an evaluation, in plain words, and what the words mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vggbench.data import DataSet
+from vggbench.errors import UsageError
+from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.processes import own_device, parse_share
+from vggbench.images.preprocessing import Rescale
+from vggbench.inference.choice import BACKENDS
+from vggbench.inference.devices import precisions
+from vggbench.paper.configs import MAX_WIDTH
+from vggbench.paper.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
+from vggbench.weights.description import ASKED
+from vggbench.weights.load import LoadOptions, Model
+
+_ANY_SCALE = TrainScale(256, 512)
+"""To see whether the words for Q can be right, before S is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How networks are evaluated; each field takes the words of the option of that name."""
+
+    protocols: Sequence[str | Protocol] = ("dense",)
+    """`center`, `tencrop`, `dense`, `multicrop`, or values."""
+    scales: Sequence[str | int] = ()
+    """Q: numbers, a sweep `224:512:32`, `single` or `multi`; none: by each model's S."""
+    grid: int = 1
+    """Pixels that multicrop's offsets are multiples of: 1 or 8."""
+    input: str | None = None
+    """What files that do not say it expect: torchvision, caffe, matconvnet, or RGB or BGR."""
+    ema: bool = False
+    """Whether averaged weights are taken from checkpoints that hold both."""
+    train_scale: str | TrainScale | None = None
+    """S of files that do not say it."""
+    width: float = 1.0
+    """Of random nets; 1 is the paper's."""
+    filter: str = "bilinear"
+    antialias: bool = True
+    skip_bad_images: bool = False
+    """Whether unreadable images are left out, and counted, rather than raise."""
+    device: str = "auto"
+    precision: str = "fp32"
+    backend: str = "auto"
+    compile: bool = False
+    batch_size: int | None = None
+    """Views of 224 x 224 per forward pass."""
+    workers: int | None = None
+    """Processes that read images."""
+    share: str | None = None
+    """`2/8`: this is the second of eight processes that share the store."""
+
+    @cached_property
+    def load_options(self) -> LoadOptions:
+        """What is stated about files; raises UsageError."""
+        stated = TrainScale.parse(str(self.train_scale)) if self.train_scale else None
+        return LoadOptions(stated, self.input, self.width, self.ema)
+
+    @cached_property
+    def chosen_protocols(self) -> list[Protocol]:
+        """The protocols, each once; raises UsageError."""
+        if self.grid not in (1, 8):
+            raise UsageError(f"--grid {self.grid}: expected 1 or 8.")
+        if self.grid != 1 and "multicrop" not in self.protocols:
+            raise UsageError("--grid is for --multicrop, which was not asked for: add it, or leave --grid out.")
+        names = {"multicrop": f"multicrop{'' if self.grid == 1 else self.grid}"}
+        asked = [self.protocols] if isinstance(self.protocols, str) else self.protocols or ["dense"]
+        return list(
+            dict.fromkeys(Protocol.parse(names.get(one, one)) if isinstance(one, str) else one for one in asked)
+        )
+
+    def scales_of(self, protocol: Protocol, train_scale: TrainScale | None) -> tuple[int, ...]:
+        """The Qs of a protocol for a net of this S; raises UsageError."""
+        if not self.scales and not protocol.combines:
+            return (MODERN_SCALE,)
+        words = [self.scales] if isinstance(self.scales, str | int) else self.scales
+        return resolve_scales([str(word) for word in words], train_scale)
+
+    def has_several_scales(self, protocol: Protocol) -> bool:
+        """Whether a protocol is at several Qs, whatever S is; raises UsageError for words that can be no Qs."""
+        return len(self.scales_of(protocol, _ANY_SCALE)) > 1
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How networks are run; raises UsageError."""
+        self._require_choices()
+        settings = Settings(
+            device=own_device(self.device),
+            precision=self.precision,  # type: ignore[arg-type] # checked above
+            backend=self.backend,  # type: ignore[arg-type]
+            compile=self.compile,
+            share=parse_share(self.share) if self.share else (0, 1),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            rescale=Rescale(self.filter, self.antialias),  # type: ignore[arg-type]
+            skip_unreadable=self.skip_bad_images,
+        )
+        assert settings.torch_device  # refuses a device that is not there, before anything is loaded
+        return settings
+
+    def _require_choices(self) -> None:
+        require_choice("--filter", self.filter, ("bilinear", "bicubic"))
+        require_choice("--precision", self.precision, precisions())
+        require_choice("--backend", self.backend, BACKENDS)
+        require_choice("--input", self.input, (None, *ASKED))
+        require_least("--batch-size", self.batch_size, 1)
+        require_least("--workers", self.workers, 0)
+        if not 0 < self.width <= MAX_WIDTH:
+            raise UsageError(
+                f"--width {self.width}: expected a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Manner):
+    """An evaluation: which models, on which images, how, and where the posteriors are kept."""
+
+    models: Sequence[str | Model]
+    """MODEL strings such as `D@oxford`, or models that are loaded already."""
+    data: str | Path | DataSet | None = None
+    """A path, `sample`, or images that are open already; None is refused."""
+    ground_truth: str | None = None
+    """As `open_data` takes it."""
+    limit: int | None = None
+    """Every (total / limit)-th image only."""
+    weights: str | None = None
+    """The source of models that name none."""
+    runs: Path = Path("runs")
+    """The store."""
+    keep_going: bool = False
+    """Whether a model without weights becomes an entry without, rather than raise."""
+    dry_run: bool = False
+    """Whether to stop after the plan, with a forecast."""
+
+
+def require_choice(option: str, value: str | None, allowed: Sequence[str | None]) -> None:
+    """Raise UsageError unless `value` is one of those."""
+    if value not in allowed:
+        raise UsageError(f"{option} {value}: expected one of {', '.join(choice for choice in allowed if choice)}.")
+
+
+def require_least(option: str, count: int | None, least: int) -> None:
+    """Raise UsageError for a number below `least`."""
+    if count is not None and count < least:
+        raise UsageError(f"{option} {count}: expected {least} or more.")

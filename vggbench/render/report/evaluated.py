@@ -1,0 +1,38 @@
+"""The report of an evaluation: its tables, plots and worst errors on one page."""
+
+from typing import TYPE_CHECKING
+
+from vggbench.data.imagenet import in_words
+from vggbench.render.plots.evaluated import figures
+from vggbench.render.report.page import gallery, render
+from vggbench.render.tables.errors import eval_table, nets_table
+from vggbench.render.tables.notes import Circumstances, data_title
+from vggbench.render.tables.table import Table
+
+if TYPE_CHECKING:
+    from vggbench.results.evaluated import Evaluated
+
+_SAMPLE = (
+    "SAMPLE: these are drawn pictures of twelve classes, not ImageNet, and nets of a fraction of the paper's width."
+)
+
+
+def page(found: "Evaluated", about: Circumstances) -> str:
+    """The HTML."""
+    data, models = found.data, found.models
+    baseline = found.lines(models[0])
+    tables: list[Table] = []
+    if len(models) > 1:
+        rows = [row for model in models for row in found.rows(found.lines(model)[-1:], baseline[-1:])]
+        tables.append(nets_table(rows, about))
+    tables += [eval_table(found.rows(found.lines(model)), about, found.gain(model)) for model in models]
+    galleries = []
+    for model in models:
+        line = found.lines(model)[-1]
+        names = in_words(model.class_names, model.classes)
+        galleries.append(gallery(f"{model.name}, {line.title}", found.per_image(line), names, data.images))
+    what = data_title(data, found.rows(baseline[:1])[0])
+    return render(
+        f"{', '.join(model.name for model in models)} on {what}", warning=_SAMPLE if data.is_sample else None,
+        tables=tables, plots=figures(found), galleries=galleries,
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""A finished session judged by its ground truths: the rows of its tables."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vggbench.data import DataSet
+from vggbench.errors import UsageError
+from vggbench.evaluation.jobs import Job, Settings
+from vggbench.paper.protocols import TrainScale, resolve_scales
+from vggbench.paper.published import RESULTS, Member
+from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, require_val
+from vggbench.results.lines import Line, Paired, Ranking, model_lines, most_complete, paired
+from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
+from vggbench.store.identity import Identity
+from vggbench.store.per_image import PerImage, per_image
+from vggbench.store.runs import Run
+from vggbench.weights.released import released
+from vggbench.weights.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from vggbench.evaluation.listening import Listener
+    from vggbench.evaluation.models import Entry
+    from vggbench.evaluation.request import Request
+    from vggbench.evaluation.session import Session
+    from vggbench.weights.load import Model
+
+_SIZES_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Complete runs of the same images, and the ground truths that their rows go by."""
+
+    data: DataSet
+    runs: Sequence[Run]
+    settings: Settings
+    truths: tuple[GroundTruth, ...] = (ORIGINAL,)
+    session: "Session | None" = None
+    """What computed them; None of runs that were taken from the store by name."""
+
+    @cached_property
+    def models(self) -> list[Identity]:
+        """What was evaluated, each once."""
+        return list({run.identity.key: run.identity for run in self.runs}.values())
+
+    @property
+    def entries(self) -> "Sequence[Entry]":
+        """What was asked for, in that order, with or without weights."""
+        return self.session.entries if self.session else ()
+
+    @property
+    def provenance(self) -> list[dict[str, Any]]:
+        """What computed the blocks of all runs: versions, devices, seconds."""
+        return [entry for run in self.runs for entry in run.provenance]
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Of the images, so that each run is read once."""
+        return Ranking(self.data)
+
+    def lines(self, model: Identity) -> list[Line]:
+        """The rows of one model."""
+        return model_lines(self.runs, model)
+
+    def whole_line(self, model: Identity) -> Line:
+        """Its most complete row; raises UsageError where its Qs do not combine into one."""
+        found = most_complete(self.lines(model))
+        if len(found) > 1:
+            protocol = found[0].runs[0].protocol
+            raise UsageError(f"{model.name}: {protocol} does not combine several Qs: expected one of its runs.")
+        return found[0]
+
+    def gain(self, model: Identity) -> Paired | None:
+        """The last row of a model against its dense evaluation at one Q, where both are there."""
+        lines = self.lines(model)
+        baseline = Line.find(lines, "dense", resolve_scales((), model.train_scale))
+        if baseline is None or len(lines[-1].runs) < 2:
+            return None
+        return paired(baseline, lines[-1], self.ranking, self.truths[0])
+
+    def rows(self, lines: Sequence[Line], baseline: Sequence[Line] = ()) -> list[Row]:
+        """Measure rows of the same images by each ground truth, each beside that of `baseline` which it compares to."""
+        for truth in self.truths if lines else ():
+            self.ranking.of([*lines, *baseline], truth)  # all at once, so that each run is read once
+        return [self._row(line, truth, _like(line, baseline)) for line in lines for truth in self.truths]
+
+    def _row(self, line: Line, truth: GroundTruth, baseline: Line | None) -> Row:
+        found = row(line, self.ranking, truth)
+        if baseline is None or baseline.key == line.key:
+            return found
+        return replace(found, against=paired(baseline, line, self.ranking, truth))
+
+    def row_without_weights(self, entry: "Entry") -> Row:
+        """The row of a net without weights: its cost on these images, and the paper's figure on ILSVRC alone."""
+        spec = entry.spec
+        assert self.session, "a stored run has its weights"
+        assert spec, "a model that is given has its weights"
+        request = self.session.request
+        train_scale = request.load_options.train_scale or _expected_scale(spec)
+        protocols = request.chosen_protocols
+        kinds = [protocol for protocol in protocols if protocol.combines] or protocols[-1:]
+        scales = request.scales_of(kinds[-1], train_scale)
+        protocol = "+".join(str(kind) for kind in kinds)
+        member = Member(spec.config.name, str(train_scale), scales)
+        reference = paper_reference(protocol, (member,))  # none without S
+        on_ilsvrc = self.data.is_full_ilsvrc_val
+        note = f"{entry.name}: {entry.note}"
+        if reference and not on_ilsvrc:
+            note += (
+                f" The paper has {reference.top1} / {reference.top5} ({reference.source.partition(', ')[2]}, "
+                "on ILSVRC-2012 val)."
+            )
+        return unmeasured_row(
+            spec.config, entry.name, kinds, scales, train_scale, self._sizes(), note, reference if on_ilsvrc else None
+        )
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """The images' sizes: from the store, or those of a thousand from their headers where nothing was run."""
+        from vggbench.evaluation.plan import sizes
+
+        return self.runs[0].sizes() if self.runs else sizes(self.data, min(len(self.data), _SIZES_LOOKED_AT))
+
+    def per_image(self, line: Line) -> PerImage:
+        """What a row says of each image, by the labels that the data has now."""
+        (model, *_), data = line.models, self.data
+        labels = data.labels(model.class_names, model.classes)
+        if len(line.posteriors.images) != len(labels):
+            place = {image.id: index for index, image in enumerate(data.images)}
+            labels = labels[[place[image] for image in line.posteriors.images]]
+        return per_image(line.posteriors, labels)
+
+
+def evaluated(
+    request: "Request",
+    listener: "Listener | None" = None,
+    *,
+    labels: Sequence[str] = (),
+    blacklist: Path | None = None,
+    check: "Callable[[Sequence[Model]], None] | None" = None,
+    jobs_of: "Callable[[Model], list[Job]] | None" = None,
+) -> Evaluated:
+    """Conduct a session whose rows go by `labels`, original, `real=FILE` or both, without the images of `blacklist`.
+
+    `check` and `jobs_of` are those of `Hooks`. Raises as `conduct`, and UsageError and DataError for labels that
+    are not of these images.
+    """
+    from vggbench.evaluation.session import Hooks, conduct
+
+    truths = ground_truths(labels, blacklist)
+    session = conduct(request, listener, Hooks(partial(require_val, truths), check, jobs_of))
+    return Evaluated(session.data, session.plan.runs, session.settings, truths, session)
+
+
+def _like(line: Line, others: Sequence[Line]) -> Line | None:
+    """The only one of others, or the one of the same protocol and Qs."""
+    return others[0] if len(others) == 1 else Line.find(others, line.protocol, line.own_scales)
+
+
+def _expected_scale(spec: ModelSpec) -> TrainScale | None:
+    """S of the released file that was not to be had; else of the paper's best net, jittered where it trained one."""
+    known = released(spec.config, spec.source) if spec.source else None
+    if known:
+        return known.train_scale
+    scales = {
+        member.train_scale for result in RESULTS for member in result.members if member.config == spec.config.name
+    }
+    return TrainScale.parse(max(scales, key=len)) if scales else None

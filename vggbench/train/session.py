@@ -1,0 +1,152 @@
+"""A training from words to a trained net: refuse early, open the images, load what it starts from, train together."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vggbench.data import DataSet, open_training_data
+from vggbench.errors import UsageError
+from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.listening import Listener
+from vggbench.evaluation.processes import World, joined, own_device, share_threads
+from vggbench.evaluation.request import require_choice, require_least
+from vggbench.files import require_folder
+from vggbench.images.reading import no_room
+from vggbench.inference.devices import precisions
+from vggbench.paper.configs import MAX_WIDTH, PAPER, Config
+from vggbench.train.loop import Trained, TrainWatch, train, training_workers
+from vggbench.train.recipe import Recipe
+from vggbench.train.start import convolutions_alone
+from vggbench.train.step import Running
+from vggbench.weights.description import ASKED
+from vggbench.weights.load import LoadOptions, Model, load_model
+from vggbench.weights.parts import PartOfNetError
+from vggbench.weights.spec import ModelSpec
+from vggbench.weights.unfetched import require_source
+
+
+class TrainListener(Listener):
+    """What a training's session tells while it goes on; this one listens to nothing."""
+
+    def opened(self, train_data: DataSet, val_data: DataSet, world: World) -> None:
+        """The images are there, and what the training starts from."""
+
+    def training(self) -> AbstractContextManager[TrainWatch]:
+        """Listens to the training, as long as it lasts."""
+        return nullcontext(TrainWatch())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """A training; each field takes the words of the option of that name."""
+
+    config: Config
+    data: str | None = None
+    """A folder with train/ and val/, or of classes, or `sample`; None is refused."""
+    recipe: Recipe = field(default_factory=Recipe)
+    start: str | None = None
+    """The MODEL to take layers from."""
+    input: str | None = None
+    """What a file to start from expects, where it does not say so."""
+    ema: bool = False
+    """Whether averaged weights are taken from a checkpoint to start from."""
+    width: float = 1.0
+    """Channels relative to the paper's."""
+    accumulate: int = 1
+    precision: str = "fp32"
+    compile: bool = False
+    checkpoint_minutes: float = 5.0
+    device: str = "auto"
+    workers: int | None = None
+    runs: Path | None = None
+    """Where checkpoints are kept, if anywhere."""
+
+    def running(self, world: World | None = None) -> Running:
+        """How it is run; raises UsageError."""
+        require_choice("--precision", self.precision, precisions())
+        require_least("--workers", self.workers, 0)
+        settings = Settings(
+            device=own_device(self.device),
+            precision=self.precision,  # type: ignore[arg-type] # checked above
+            workers=self.workers,
+        )
+        return Running(settings, self.accumulate, self.compile, self.checkpoint_minutes, world or World())
+
+
+def require_trainable(config: Config, width: float) -> None:
+    """Raise UsageError for a net that the paper's recipe is not of."""
+    if config.batch_norm:
+        raise UsageError(
+            f"{config.name} has batch normalisation, which the paper's recipe has not: expected one of "
+            f"{', '.join(PAPER)}."
+        )
+    if not 0 < width <= MAX_WIDTH:
+        raise UsageError(f"--width {width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
+
+
+def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tuple[Trained, DataSet] | None:
+    """Train one net, and return it with the images that validated it; under torchrun with all processes together.
+
+    None in all processes but the first. Raises as `train`, and UsageError for a request that cannot be, before
+    images are listed and weights are read.
+    """
+    listener = listener or TrainListener()
+    source = _require_possible(request)
+    share_threads()
+    with joined(request.running().settings.torch_device) as world:
+        running = request.running(world)
+        told = listener if world.is_first else TrainListener()
+        train_data, val_data = _opened(str(request.data), world)
+        for note in (*train_data.notes, *val_data.notes):
+            told.note(f"{note}.")
+        start = _start(source, request, train_data.class_names, told) if source else None
+        told.opened(train_data, val_data, world)
+        workers = training_workers(request.recipe, running)
+        if workers < running.settings.loader_workers:
+            told.note(no_room("reading images", workers))
+        told.say("Interrupt it at any time: the same command carries on where it was.")
+        with told.training() as watch:
+            trained = train(
+                request.config, train_data, val_data, request.recipe, width=request.width, start=start,
+                runs=request.runs, running=running, watch=watch,
+            )  # fmt: skip
+        return (trained, val_data) if world.is_first else None
+
+
+def _require_possible(request: TrainRequest) -> ModelSpec | None:
+    """Refuse all that can be refused at once; returns what the training starts from. Raises VggbenchError."""
+    require_trainable(request.config, request.width)
+    if request.data is None:
+        raise UsageError(
+            "No images to train on: expected --data FOLDER with train/ and val/, or --data sample; training never "
+            "takes the sample unasked."
+        )
+    request.running()
+    require_choice("--input", request.input, (None, *ASKED))
+    source = ModelSpec.parse(request.start) if request.start else None
+    if source:
+        require_source(source)
+    if request.runs:
+        require_folder(request.runs, "--runs")
+    return source
+
+
+def _opened(path: str, world: World) -> tuple[DataSet, DataSet]:
+    """The images; the sample is drawn by the first process alone."""
+    if world.is_first:
+        opened = open_training_data(path)
+    world.total(0)
+    return opened if world.is_first else open_training_data(path)
+
+
+def _start(spec: ModelSpec, request: TrainRequest, folders: tuple[str, ...], listener: Listener) -> Model:
+    with listener.downloading() as watch:
+        try:
+            return load_model(spec, LoadOptions(input=request.input, ema=request.ema), folders, watch)
+        except PartOfNetError as found:
+            if found.part.config != spec.config:
+                raise
+            listener.say(
+                f"{spec.name} {found.part.sentence}. Its convolutions start the training; --init draws the fc layers."
+            )
+            return convolutions_alone(found, spec.name, request.input, folders)
