@@ -1,12 +1,16 @@
 """What must be quick does not import what is slow: PyTorch costs 1.6 s, pandas 0.5 s."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "pandas", "pyarrow")
+import vggbench
+
+HEAVY = ("torch", "torchvision", "torch._dynamo", "pandas", "pyarrow", "matplotlib")
 
 
 def heavy_after(code: str) -> set[str]:
@@ -29,7 +33,8 @@ def heavy_after_command(*arguments: str) -> set[str]:
     + [
         f"vggbench.{name}"
         for name in ("errors", "paper.configs", "paper.protocols", "paper.published", "metrics", "nets.cost")
-    ],
+    ]
+    + [f"vggbench.images.{name}" for name in ("headers", "inspection", "preprocessing")],
 )
 def test_importing_is_light(module: str) -> None:
     assert heavy_after(f"import {module}") == set()
@@ -57,6 +62,29 @@ def test_a_light_export_stays_light(name: str) -> None:
 )
 def test_a_quick_command_is_light(arguments: tuple[str, ...]) -> None:
     assert heavy_after_command(*arguments) == set()
+
+
+def test_looking_at_a_data_set_is_light(pictures: Path) -> None:
+    assert heavy_after_command("data", str(pictures)) == set()
+    assert heavy_after_command("data", str(pictures), "--classes", "--format", "json") == set()
+
+
+def test_images_are_decoded_and_rescaled_without_importing_torchvision(pictures: Path) -> None:
+    (jpeg, *_) = pictures.rglob("*.JPEG")
+    code = (
+        "from pathlib import Path\n"
+        "from vggbench.images.pixels import decode, rescale\n"
+        "from vggbench.images.preprocessing import Rescale\n"
+        f"rescale(decode(Path({str(jpeg)!r}).read_bytes()), 256, Rescale())"
+    )
+    assert heavy_after(code) == {"torch"}
+
+
+def test_torchvision_is_imported_where_its_decoder_is_used_alone() -> None:
+    package = Path(vggbench.__file__).parent
+    importing = re.compile(r"^\s*(import|from) torchvision\b", re.MULTILINE)
+    found = [str(path.relative_to(package)) for path in package.rglob("*.py") if importing.search(path.read_text())]
+    assert found == ["images/pixels.py"]
 
 
 def test_the_check_can_fail() -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from vggbench.data import DataSet, ImageFile
 from vggbench.data.imagenet import wnids
 from vggbench.errors import DataError, UnreadableImages, counted
 from vggbench.images.headers import Header, NotAnImage, header_of, read_whole
+
+if TYPE_CHECKING:
+    from vggbench.images.reading import Packed
 
 LOOKED_AT = 1000
 """Images whose headers are read where not every file is verified."""
@@ -73,7 +76,7 @@ class Inspection:
 class _Files:
     """Images to decode, for processes that read them."""
 
-    def __init__(self, images: Sequence[ImageFile]) -> None:
+    def __init__(self, images: "Packed[ImageFile]") -> None:
         self._images = images
 
     def __getitem__(self, position: int) -> Looked:

@@ -125,7 +125,7 @@ def jpeg_decoder() -> Callable[[Tensor, int], Tensor]:
         library = PathFinder.find_spec(name, (package and package.submodule_search_locations) or [])
         if library and library.origin:
             with contextlib.suppress(OSError):
-                torch.ops.load_library(library.origin)
+                torch.ops.load_library(library.origin)  # type: ignore[no-untyped-call]
     with contextlib.suppress(AttributeError):
         decoder: Callable[[Tensor, int], Tensor] = torch.ops.image.decode_jpeg
         return decoder

@@ -31,13 +31,12 @@ BATCHES_AHEAD = 2
 """Whole batches that each worker is ahead, where it makes those."""
 _SHARED_MEMORY = Path("/dev/shm")
 _Item = TypeVar("_Item")
-_Read = TypeVar("_Read", covariant=True)
 
 
-class Items(Protocol[_Read]):
+class Items(Protocol):
     """What gives an item, such as a read image, for each that is wanted."""
 
-    def __getitem__(self, wanted: Any, /) -> _Read: ...
+    def __getitem__(self, wanted: Any, /) -> Any: ...
 
 
 class Loaded(NamedTuple):
@@ -163,7 +162,7 @@ class _Guarded(Dataset[Any]):
     An error that cannot be pickled, or one while the item is, would never reach the main process, which waits for it.
     """
 
-    def __init__(self, items: Items[Any], *, batched: bool) -> None:
+    def __init__(self, items: Items, *, batched: bool) -> None:
         self._items, self._batched = items, batched
 
     def __getitem__(self, wanted: Any) -> Any:
@@ -182,7 +181,7 @@ class _Guarded(Dataset[Any]):
         return default_collate([self._items[one] for one in wanted]) if self._batched else self._items[wanted]
 
 
-def from_workers(items: Items[Any], order: Sequence[Any], workers: int, *, batched: bool = False) -> Iterator[Any]:
+def from_workers(items: Items, order: Sequence[Any], workers: int, *, batched: bool = False) -> Iterator[Any]:
     """The `items` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
 
     Raises DataError where a worker dies, as it does for want of memory, or fails.

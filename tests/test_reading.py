@@ -18,10 +18,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vggbench.data import ImageFile
 from vggbench.errors import DataError
-from vggbench.images.pixels import NotAnImage
-from vggbench.images.reading import Packed, from_workers, read_whole
+from vggbench.images.reading import Packed, from_workers
 
 
 @given(st.lists(st.text() | st.integers() | st.tuples(st.text(), st.none())))
@@ -138,15 +136,3 @@ def test_an_error_of_the_main_process_ends_the_program(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr.endswith("ValueError: a bug\n")
-
-
-class _Changed(ImageFile):
-    """One of a shard that has fewer rows than when it was listed."""
-
-    def read(self) -> bytes:
-        raise IndexError("index out of bounds")
-
-
-def test_whatever_reading_a_file_raises_is_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(NotAnImage, match=r"^cannot be read \(index out of bounds\)$"):
-        read_whole(_Changed("a", tmp_path, 1, "c"))
