@@ -15,8 +15,9 @@ from vggbench.data.imagenet import class_names
 from vggbench.errors import UnreadableImages, UsageError, counted
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.request import Manner
-from vggbench.images.pixels import NotAnImage, header_of, take
-from vggbench.images.reading import PREFETCH, Images, Loaded, Request, from_workers, read_whole
+from vggbench.images.headers import NotAnImage, header_of, read_whole
+from vggbench.images.pixels import take
+from vggbench.images.reading import PREFETCH, Images, Loaded, Request, from_workers
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.scorer import Scorer

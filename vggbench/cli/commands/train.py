@@ -105,10 +105,12 @@ def _save(trained: "Trained", output: Path, recipe: "Recipe", val_data: "DataSet
     from vggbench.train.loop import chosen_from
     from vggbench.weights.load import save_model
 
+    net = trained.model.identity.architecture
+    assert net
     command = shlex.join(["vggbench", *sys.argv[1:]])
     save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
     typer.echo(
-        f"{output}: {trained.record['config']}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 error "
+        f"{output}: {net.config.name}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 error "
         f"on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}), "
         f"{chosen_from(len(trained.log))}; {duration(trained.record['seconds'])}."
     )
