@@ -151,7 +151,7 @@ def test_an_import_upward_is_caught(module: str, source: str, caught: list[str])
         ("data.folders", "from vggbench.data.dataset import DataSet"),
         ("data.folders", "from . import dataset"),
         ("data.folders", "from ..errors import DataError"),
-        ("cli.evaluate", "from vggbench.weights import Model"),
+        ("cli.evaluating", "from vggbench.weights import Model"),
         ("metrics", "from vggbenchmark import anything"),
         ("metrics", "'''from vggbench.cli.main import main'''"),
     ],

@@ -32,7 +32,7 @@ def test_every_stage_starts_from_one_before(config: str) -> None:
 def test_the_commands_parse_and_say_what_the_paper_says(
     vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vggbench.cli.training.seconds_per_image", lambda *whatever: 0.01)
+    monkeypatch.setattr("vggbench.train.plan.seconds_per_image", lambda *whatever: 0.01)
     result = vggbench("train", "D", "--plan", "--device", "cpu")
     assert result.code == 0, result.err
     lines = [line for line in result.out.splitlines() if line and not line.startswith("#")]

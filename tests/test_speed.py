@@ -98,7 +98,7 @@ def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPat
     def fails(*_: object, **options: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("x")
 
-    monkeypatch.setattr("vggbench.inference.Backend.__call__", fails)
+    monkeypatch.setattr("vggbench.inference.backend.Backend.__call__", fails)
     found = measure(_model(), Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
     assert found.seconds == ()
     assert "-: memory does not suffice." in render(speed_table([found]), "md")
@@ -129,7 +129,7 @@ def test_a_setup_that_fails_leaves_the_others(vggbench: Callable[..., Result], m
             raise KeyboardInterrupt
         return right(model, setup, device, effort)
 
-    monkeypatch.setattr("vggbench.cli.speed.measure", fails)
+    monkeypatch.setattr("vggbench.studies.speed.measure", fails)
     quick = ("--width", 1 / 64, "--seconds", 0, "--iterations", 1, "--format", "json")
     done = vggbench("speed", "A", *quick, "--batch-size", 1)
     assert ([row["backend"] for row in json.loads(done.out)], done.code) == (["pytorch"], 0)

@@ -83,7 +83,7 @@ def test_nor_does_one_that_has_no_plan(
     command: str, vggbench: CLI, ilsvrc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VGGBENCH_DATA", str(ilsvrc))
-    monkeypatch.setattr("vggbench.cli.training.seconds_per_image", lambda *whatever: 0.01)
+    monkeypatch.setattr("vggbench.train.plan.seconds_per_image", lambda *whatever: 0.01)
     assert vggbench(*command.split()).code == 0
 
 
@@ -222,9 +222,8 @@ def test_cheap_checks_come_before_weights_and_images(
     def opens(*whatever: object) -> object:
         raise AssertionError("images were listed")
 
-    for module in ("evaluate", "speed", "data"):
-        monkeypatch.setattr(f"vggbench.cli.{module}.open_data", opens)
-    monkeypatch.setattr("vggbench.cli.training.open_training_data", opens)
+    for name in ("data.open_data", "evaluation.session.open_data", "train.session.open_training_data"):
+        monkeypatch.setattr(f"vggbench.{name}", opens)
     monkeypatch.setenv("VGGBENCH_DATA", str(ilsvrc))
     done = vggbench(*command.split())
     assert done.code in (1, 2)
