@@ -23,9 +23,10 @@ from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.paper.protocols import TrainScale
 from vggbench.render.tables.cells import duration
 from vggbench.render.tables.errors import eval_table, nets_table
-from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.parameters import layers_table, parameters_table
 from vggbench.render.tables.table import Column, Format, Table, choose_format, render, show, shown_notes, write
+from vggbench.results.circumstances import Circumstances
+from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Reference, Row
 from vggbench.weights.load import Model
@@ -373,7 +374,7 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
 def test_a_table_that_has_a_comparison_in_full_sends_nobody_elsewhere_for_it() -> None:
     against = Paired("A", "B", 2, 1, 8, 96)
     rows = [measured("dense", (384,), (10, 5), 96), measured("dense", (384,), (9, 5), 96, network="B", against=against)]
-    table = nets_table(rows, circumstances(pets()))
+    table = nets_table(corrected(rows), circumstances(pets()))
     elsewhere = "Interval, p: in Markdown, CSV, JSON."
     in_full = " ".join(shown_notes(table, table.markdown))
     assert "vs A: points of top-1 error on the same images" in in_full
@@ -410,8 +411,8 @@ def test_forty_columns_show_one_record_below_the_other(monkeypatch: pytest.Monke
     assert lines.splitlines()[2:7] == [
         " Protocol  dense",
         " Q         256,384,512",
-        " Top-1     25.0 17.4-34.5",
-        " Top-5     12.5 7.3-20.6",
+        " Top-1     25.0 [17.4, 34.5]",
+        " Top-5     12.5 [7.3, 20.6]",
         " GMACs     2778.4",
     ]
 
@@ -442,8 +443,8 @@ def test_few_images_get_one_decimal_and_bounds(monkeypatch: pytest.MonkeyPatch) 
     lines = at_80(eval_table(rows, circumstances(pets())), monkeypatch)
     assert "pets, 96 of 96 images" in lines[0]
     assert lines[1].split() == ["Protocol", "Q", "Top-1", "Top-5", "GMACs"]  # no reference: no column Paper
-    assert lines[2].split() == ["dense", "256", "25.0", "17.4-34.5", "12.5", "7.3-20.6", "57.8"]
-    assert lines[3].startswith(" Bounds: 95% Wilson, over images.")
+    assert lines[2].split() == ["dense", "256", "25.0", "[17.4,", "34.5]", "12.5", "[7.3,", "20.6]", "57.8"]
+    assert lines[3].startswith(" [low, high] 95% Wilson, over images.")
 
 
 def test_the_keys_of_a_record_are_those_promised() -> None:

@@ -8,6 +8,7 @@ from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
 from vggbench.render.tables.errors import nets_table
 from vggbench.render.tables.table import Table
+from vggbench.results.correction import corrected
 from vggbench.results.lines import Line, most_complete
 from vggbench.results.rows import Row
 
@@ -29,7 +30,7 @@ def comparison(done: Evaluation, options: EvalOptions, *, every: bool, against: 
     rows: list[Row] = []
     for entry in done.entries:
         rows += done.rows(lines[entry], baseline) if entry.model else [row_without_weights(done, entry, options)]
-    return nets_table(_ordered(rows, order), done.about)
+    return nets_table(corrected(_ordered(rows, order)), done.about)
 
 
 def _chosen(done: Evaluation, entry: Entry, *, every: bool) -> list[Line]:

@@ -28,7 +28,7 @@ from vggbench.paper.configs import MAX_WIDTH
 from vggbench.paper.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
 from vggbench.paper.published import RESULTS, Member
 from vggbench.render.tables.cells import duration
-from vggbench.render.tables.notes import Circumstances
+from vggbench.results.circumstances import Circumstances
 from vggbench.results.judging import GroundTruth, ground_truths, require_val
 from vggbench.results.lines import Line, Paired, model_lines, paired, rank_together
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row

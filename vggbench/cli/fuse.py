@@ -8,8 +8,8 @@ from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
 from vggbench.paper.published import FUSIONS, Result
 from vggbench.render.tables.errors import nets_table
-from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.table import Table
+from vggbench.results.circumstances import Circumstances
 from vggbench.results.judging import ground_truths, require_val
 from vggbench.results.lines import fused_line, most_complete
 from vggbench.results.rows import row

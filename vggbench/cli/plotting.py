@@ -9,7 +9,7 @@ from vggbench.cli.evaluate import Evaluation
 from vggbench.cli.pictures import write
 from vggbench.data.imagenet import class_names
 from vggbench.render.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
-from vggbench.render.tables.notes import data_title
+from vggbench.results.circumstances import data_title
 from vggbench.results.lines import Line
 from vggbench.store.per_image import PerImage, per_image
 from vggbench.weights.load import Model

@@ -4,8 +4,9 @@ from vggbench.cli.evaluate import Evaluation
 from vggbench.cli.plotting import figures, images_of, words
 from vggbench.render.report.page import gallery, render
 from vggbench.render.tables.errors import eval_table, nets_table
-from vggbench.render.tables.notes import data_title
 from vggbench.render.tables.table import Table
+from vggbench.results.circumstances import data_title
+from vggbench.results.correction import corrected
 
 
 def page(done: Evaluation) -> str:
@@ -15,7 +16,7 @@ def page(done: Evaluation) -> str:
     tables: list[Table] = []
     if len(done.models) > 1:
         rows = [row for own in lines.values() for row in done.rows(own[-1:], baseline[-1:])]
-        tables.append(nets_table(rows, done.about))
+        tables.append(nets_table(corrected(rows), done.about))
     for model in done.models:
         own = lines[id(model)]
         tables.append(eval_table(done.rows(own), done.about, done.gain(model, own)))

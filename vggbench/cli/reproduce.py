@@ -22,6 +22,7 @@ from vggbench.studies.reproduction import (
     jobs_for,
     lacking_members,
     parse_tables,
+    remedies,
     reproduced,
     results_of,
 )
@@ -61,14 +62,14 @@ def reproduce(
     if done is None:
         return
     rows = reproduced(done.plan, models, results, done.about.settings)
-    place = str(options.data or "sample")
+    lacking = remedies(rows, str(options.data or "sample"))
     tables = []
     for number in numbers:
         if number in ERROR_TABLES:
             own = [found for found in rows if found.result.table == number]
-            tables.append(measured_table(number, own, done.about, place))
+            tables.append(measured_table(number, own, done.about, lacking))
         elif number == 7:
-            tables.append(measured_others_table(rows, done.about, place))
+            tables.append(measured_others_table(rows, done.about, lacking))
         else:
             tables.append(published_table(number))
     for entry in done.entries:

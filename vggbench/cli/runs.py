@@ -1,6 +1,7 @@
 """The work of `runs`: list, show, finish, delete, export."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from vggbench.errors import UsageError, VggbenchError, counted
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.loop import execute
 from vggbench.files import written_whole
-from vggbench.render.tables.contribution import result_record
-from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.runs import run_table, runs_table
 from vggbench.render.tables.table import Table
+from vggbench.results.circumstances import Circumstances
+from vggbench.results.contribution import result_record
 from vggbench.results.rows import row
 from vggbench.store.per_image import per_image, write_per_image
 from vggbench.store.stored import (
@@ -34,7 +35,7 @@ def look(root: Path, names: Sequence[str]) -> Table:
     chosen = _chosen(root, names)
     if not chosen:
         say(f"{root}/ holds no runs yet: an evaluation makes it.")
-    return run_table(chosen[0]) if len(names) == 1 and len(chosen) == 1 else runs_table(root, chosen)
+    return run_table(chosen[0]) if len(names) == 1 and len(chosen) == 1 else runs_table(root, chosen, time.time())
 
 
 def finish(root: Path, names: Sequence[str], settings: Settings) -> None:

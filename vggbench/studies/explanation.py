@@ -13,6 +13,7 @@ from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import MODERN_SCALE, Protocol, resolve_scales
+from vggbench.results.correction import corrected
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import Line, Part, paired, rank_together
 from vggbench.results.rows import Row, row
@@ -54,6 +55,11 @@ class Explained:
     job: Job
     row: Row
     published: tuple[Published, str] | None = None
+
+    @property
+    def is_told_by_name(self) -> bool:
+        """Whether `what` adds nothing to `name`."""
+        return self.what == TEST_SCALE
 
 
 def _at(scale: int) -> Callable[[Job], Job | None]:
@@ -170,13 +176,14 @@ def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]], settings: Settin
     lines = [Line(str(part.job.protocol), (part,), part.run) for part in parts]
     data = plan.data
     rank_together(lines, data, ORIGINAL)
-    found = []
-    for (name, what, job), line in zip(rows, lines, strict=True):
-        against = None if line is lines[0] else paired(lines[0], line, data)
-        measured = replace(row(line, data, settings), against=against)
-        figure = _published(name, job) if _may_be_published(plan, job, settings) else None
-        found.append(Explained(name, what, job, measured, figure))
-    return found
+    measured = [
+        replace(row(line, data, settings), against=None if line is lines[0] else paired(lines[0], line, data))
+        for line in lines
+    ]
+    return [
+        Explained(name, what, job, own, _published(name, job) if _may_be_published(plan, job, settings) else None)
+        for (name, what, job), own in zip(rows, corrected(measured), strict=True)
+    ]
 
 
 def _may_be_published(plan: Plan, job: Job, settings: Settings) -> bool:
