@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import Result
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,17 +21,16 @@ from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CONFIGS
 from vggbench.render.plots.cost import gmacs_by_protocol
 from vggbench.render.plots.evaluation import (
-    class_errors,
     confusion,
     error_against_cost,
     error_against_scale,
     error_by_class,
-    pareto,
 )
 from vggbench.render.plots.figure import as_svg, save
 from vggbench.render.plots.layers import parameters_and_macs
 from vggbench.render.plots.score_map import score_map
 from vggbench.render.tables.cost import cost_table
+from vggbench.results.by_class import counts_by_class, pareto
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
 from vggbench.studies.prediction import ClassMap
@@ -92,7 +90,7 @@ FOUND = PerImage(
 
 
 def test_classes_and_what_they_are_taken_for() -> None:
-    images, wrong = class_errors(FOUND, 4)
+    images, wrong = counts_by_class(FOUND, 4)
     assert images.tolist() == [3, 2, 1, 0]
     assert wrong.tolist() == [2, 1, 0, 0]
     names = ["a", "b", "c", "never seen"]
@@ -194,7 +192,7 @@ def guessed(classes: int, images: int) -> PerImage:
 def drawn() -> dict[str, Figure | None]:
     """Every picture, with names that are longer than it is wide, and with few."""
     rows = [row_of(30 + i, 1e9 * (i + 1), (256 + 32 * i,), network=LONG[:60]) for i in range(3)]
-    image, seen = torch.full((3, 300, 320), 128, dtype=torch.uint8), np.full((300, 320), 0.5)
+    image, seen = np.full((300, 320, 3), 128, np.uint8), np.full((300, 320), 0.5)
     return {
         "error-q": error_against_scale([*ROWS, *rows], LONG),
         "error-gmacs": error_against_cost([*ROWS, *rows], LONG),

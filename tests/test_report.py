@@ -17,11 +17,13 @@ from conftest import Result
 from PIL import Image as Picture
 
 from vggbench.data import ImageFile, open_data
+from vggbench.images.thumbnails import thumbnail
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
 from vggbench.render.plots.layers import parameters_and_macs
-from vggbench.render.report.page import WORST, Gallery, Mistake, Said, _thumbnail, gallery, number, render
+from vggbench.render.report.page import number, render
 from vggbench.render.tables.table import Column, Table
+from vggbench.results.gallery import WORST, Gallery, Mistake, Said, gallery
 from vggbench.store.per_image import PerImage
 
 HOSTILE = "<script>alert(1)</script>"
@@ -272,7 +274,9 @@ def test_a_thumbnail_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.Captu
     images = {
         path.name: ImageFile(path.name, path, path.stat().st_size, "c") for path in sorted(tmp_path.glob("*.jpg"))
     }
-    assert str(_thumbnail(images["damaged.jpg"])).startswith("data:image/jpeg;base64,")
-    assert _thumbnail(images["cut.jpg"]) is None
-    assert _thumbnail(replace(images["cut.jpg"], path=tmp_path / "gone.jpg")) is None
+    small = thumbnail(images["damaged.jpg"], 160)
+    assert small
+    assert Picture.open(io.BytesIO(small)).size == (160, 120)
+    assert thumbnail(images["cut.jpg"], 160) is None
+    assert thumbnail(replace(images["cut.jpg"], path=tmp_path / "gone.jpg"), 160) is None
     assert capfd.readouterr().err == ""

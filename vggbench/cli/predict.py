@@ -22,9 +22,9 @@ from vggbench.images.reading import Images, Request, read_whole
 from vggbench.paper.protocols import Protocol
 from vggbench.render.plots.figure import require_picture, save
 from vggbench.render.plots.score_map import score_map
-from vggbench.render.tables.prediction import Guess, guesses, prediction_table
+from vggbench.render.tables.prediction import prediction_table
 from vggbench.render.tables.table import Table
-from vggbench.studies.prediction import Prediction, Predictor, name_of
+from vggbench.studies.prediction import Guess, Prediction, Predictor, guesses, name_of
 from vggbench.weights.load import Model, load_model
 from vggbench.weights.released import default_source
 from vggbench.weights.spec import ModelSpec
@@ -57,7 +57,7 @@ def predict(
         rows, wrong, doubtful = list[Guess](), list[Prediction](), list[Prediction]()
         with VerifyProgress(len(images)) as progress:
             for done, prediction in enumerate(predictor.predictions(images), start=1):
-                rows += guesses(predictor, prediction, count)
+                rows += guesses(predictor.model, prediction, count)
                 wrong += [prediction] if prediction.problem else []
                 doubtful += [prediction] if prediction.doubt else []
                 progress.update(done)
@@ -177,7 +177,7 @@ def _draw(predictor: Predictor, prediction: Prediction, path: Path, place: int |
     image = loaded.at(scale)
     found = predictor.class_map(image, place)
     what = f"{name_of(model, place)[1]}: {100 * found.dense:.1f} %"
-    save(score_map(image, found, what, f"{model.name}, dense, Q={scale}"), path)
+    save(score_map(image.permute(1, 2, 0).numpy(), found, what, f"{model.name}, dense, Q={scale}"), path)
     say(f"{path}: where {model.name} sees {name_of(model, place)[1]}.")
 
 

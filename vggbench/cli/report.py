@@ -2,11 +2,12 @@
 
 from vggbench.cli.evaluate import Evaluation
 from vggbench.cli.plotting import figures, images_of, words
-from vggbench.render.report.page import gallery, render
+from vggbench.render.report.page import render
 from vggbench.render.tables.errors import eval_table, nets_table
 from vggbench.render.tables.table import Table
 from vggbench.results.circumstances import data_title
 from vggbench.results.correction import corrected
+from vggbench.results.gallery import gallery
 
 
 def page(done: Evaluation) -> str:

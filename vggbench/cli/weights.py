@@ -10,6 +10,7 @@ from vggbench.errors import UsageError
 from vggbench.paper.protocols import TrainScale
 from vggbench.render.tables.table import Table
 from vggbench.render.tables.weights import file_table
+from vggbench.weights.checked import checked
 from vggbench.weights.description import ASKED
 from vggbench.weights.export import EXPORTERS
 from vggbench.weights.load import LoadOptions, Model, load_model
@@ -22,7 +23,7 @@ def show(text: str, input: str | None, *, ema: bool = False) -> Table:
     spec = ModelSpec.parse(text)
     model = _loaded(spec, LoadOptions(input=input, ema=ema))
     assert model.path is not None
-    return file_table(model, model.path)
+    return file_table(checked(model, model.path))
 
 
 def export(

@@ -1,12 +1,12 @@
 """What a network expects of an image, as values: its input, and how the image is brought to Q."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vggbench.paper.protocols import rescaled_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Input:
         std = "" if set(self.std) == {1.0} else ", over std"
         return f"{self.channels} 0-{self.range} minus mean{std}"
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalise(self, images: "Tensor") -> "Tensor":
         """Turn (N, 3, H, W) uint8 RGB into the network's (N, 3, H, W) float32, on the images' device."""
         if self.channels == "BGR":
             images = images.flip(1)
-        mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
-        pixels = images.to(torch.float32)
+        pixels = images.float()
+        mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         if self.range == 1:
             pixels = pixels / 255
         return (pixels - mean) / std

@@ -31,8 +31,9 @@ def weights(
     require_output(format, output)
     if model is None:
         from vggbench.render.tables.weights import released_table
+        from vggbench.weights.listing import listed
 
-        put(released_table(), format, output)
+        put(released_table(listed()), format, output)
     else:
         from vggbench.cli.weights import show
 
