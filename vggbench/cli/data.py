@@ -6,6 +6,7 @@ from vggbench.errors import DataError, UnreadableImages, UsageError, counted
 from vggbench.images.inspection import Inspection, inspect
 from vggbench.render.tables.data import classes_table, data_table
 from vggbench.render.tables.table import Table
+from vggbench.results.census import census
 
 
 def look(path: str, ground_truth: str | None, *, verify: bool, workers: int | None) -> Inspection:
@@ -19,7 +20,8 @@ def look(path: str, ground_truth: str | None, *, verify: bool, workers: int | No
 
 def table(found: Inspection, *, classes: bool) -> Table:
     """The facts, or the classes."""
-    return classes_table(found) if classes else data_table(found)
+    own = census(found)
+    return classes_table(own) if classes else data_table(own)
 
 
 def require_fit(found: Inspection) -> None:

@@ -17,7 +17,7 @@ from vggbench.paper.configs import CROP, MAX_WIDTH
 from vggbench.paper.protocols import Protocol, resolve_scales
 from vggbench.render.tables.speed import reading_table, speed_table
 from vggbench.render.tables.table import Table
-from vggbench.studies.speed import Effort, Reading, Setup, Timings, measure, read
+from vggbench.studies.speed import Effort, Reading, Setup, Timings, measure, product_rates, read
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.spec import RANDOM, ModelSpec
 from vggbench.weights.unfetched import require_source
@@ -57,11 +57,11 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
                 say(f"Left out: {error}")
             except KeyboardInterrupt:
                 if rows:
-                    show(speed_table(rows))
+                    show(speed_table(rows, product_rates(rows)))
                 raise Interrupted("Interrupted: what was measured until then is all there is.") from None
     if refused and not rows:
         raise refused
-    show(speed_table(rows))
+    show(speed_table(rows, product_rates(rows)))
 
 
 def reading(options: SpeedOptions) -> Table:
