@@ -29,10 +29,10 @@ from vggbench.render.plots.evaluation import (
 from vggbench.render.plots.figure import as_svg, save
 from vggbench.render.plots.layers import parameters_and_macs
 from vggbench.render.plots.score_map import score_map
-from vggbench.render.tables.cost import cost_table
 from vggbench.results.by_class import counts_by_class, pareto
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
+from vggbench.studies.counts import by_layer, by_protocol
 from vggbench.studies.prediction import ClassMap
 
 
@@ -119,7 +119,7 @@ def test_a_thousand_classes_stay_readable() -> None:
 
 def test_bars_of_layers_add_up() -> None:
     net = Architecture(CONFIGS["D"])
-    figure = parameters_and_macs([net], 224)
+    figure = parameters_and_macs(by_layer([net], [224]))
     left, right = figure.axes
     total = cost(net)
     assert sum(bar.get_height() for bar in left.patches) == pytest.approx(total.parameters / 1e6)  # type: ignore[attr-defined]
@@ -128,12 +128,12 @@ def test_bars_of_layers_add_up() -> None:
 
 def test_costs_are_those_of_the_table() -> None:
     nets = [Architecture(CONFIGS[name]) for name in ("A", "A-LRN", "D")]
-    crops, dense = gmacs_by_protocol(nets, (256, 512)).axes
+    crops, dense = gmacs_by_protocol(by_protocol(nets, (256, 512))).axes
     center, tencrop, multicrop = (np.asarray(line.get_ydata()) for line in crops.lines)
     np.testing.assert_allclose(center, [cost(net).macs / 1e9 for net in nets])
     np.testing.assert_allclose([tencrop / center, multicrop / center], [[10] * 3, [50] * 3])
     assert [line.get_label() for line in dense.lines] == ["A, A-LRN", "D"]
-    (row,) = [row for row in cost_table(nets, (256, 512)).rows if (row.protocol, row.scales) == ("dense", (512,))]
+    (row,) = [row for row in by_protocol(nets, (256, 512)) if (row.protocol, row.scales) == ("dense", (512,))]
     for line, name in zip(dense.lines, ("A", "D"), strict=True):
         assert np.asarray(line.get_ydata())[1] == pytest.approx(row.macs[name] / 1e9)
 
@@ -199,7 +199,7 @@ def drawn() -> dict[str, Figure | None]:
         "classes": error_by_class(guessed(30, 20), WIDE[:30], LONG),
         "confusion": confusion(guessed(40, 20), WIDE, LONG),
         "confusion of two": confusion(guessed(2, 20), ["a", WIDE[0]], "title"),
-        "layers": parameters_and_macs([Architecture(CONFIGS["A"]), Architecture(CONFIGS["E"])], 224),
+        "layers": parameters_and_macs(by_layer([Architecture(CONFIGS["A"]), Architecture(CONFIGS["E"])], [224])),
         "map": score_map(image, ClassMap(seen, (0, 0), (4, 4), 0.5), f"{LONG}: 53.5 %", LONG),
     }
 

@@ -25,6 +25,7 @@ from vggbench.render.report.page import number, render
 from vggbench.render.tables.table import Column, Table
 from vggbench.results.gallery import WORST, Gallery, Mistake, Said, gallery
 from vggbench.store.per_image import PerImage
+from vggbench.studies.counts import by_layer
 
 HOSTILE = "<script>alert(1)</script>"
 QUOTED = "a\"b'c onerror=alert(2) x.JPEG"
@@ -66,7 +67,7 @@ def hostile_page(folder: Path) -> str:
     columns = [Column(HOSTILE, lambda r: r[0]), Column("error", lambda r: r[1], right=True)]
     rows = [(HOSTILE, "9.5"), ("b", "10.25"), (QUOTED, "-")]
     table = Table(HOSTILE, rows, columns, columns, lambda r: {}, [QUOTED])
-    figures = {HOSTILE: parameters_and_macs([Architecture(CONFIGS["A"])], 224)}
+    figures = {HOSTILE: parameters_and_macs(by_layer([Architecture(CONFIGS["A"])], [224]))}
     shown = gallery(HOSTILE, found, [HOSTILE, QUOTED], images)
     return render(HOSTILE, warning=QUOTED, tables=[table], plots=figures, galleries=[shown])
 
@@ -208,7 +209,7 @@ def wide_page(rows: int) -> str:
     columns = [Column(name, lambda row, name=name: row[name]) for name in row]  # type: ignore[misc]
     table = Table("Errors", [row] * rows, columns, columns, dict, ["A note."])
     card = Mistake("an-image", "the-truth", 2, 1.0, (Said("a-class", 50.0),) * 5, None)
-    figures = {"a plot": parameters_and_macs([Architecture(CONFIGS["A"])], 224)}
+    figures = {"a plot": parameters_and_macs(by_layer([Architecture(CONFIGS["A"])], [224]))}
     galleries = [Gallery("a net", (card,) * 3, 3, 50)]
     return render("A report", warning=None, tables=[table], plots=figures, galleries=galleries)
 

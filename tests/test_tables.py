@@ -29,6 +29,7 @@ from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Reference, Row
+from vggbench.studies.counts import by_layer, by_net
 from vggbench.weights.load import Model
 
 JITTERED = TrainScale(256, 512)
@@ -246,8 +247,12 @@ def test_a_row_that_cannot_be_rendered_leaves_the_old_file(tmp_path: Path) -> No
 NETS = [Architecture(config) for config in PAPER.values()]
 
 
+def layers_of(nets: Sequence[Architecture], scale: int) -> Table:
+    return layers_table(by_layer(nets, [scale]), by_net(nets, [scale]))
+
+
 def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert at_80(parameters_table(NETS, [224]), monkeypatch)[:8] == [
+    assert at_80(parameters_table(by_net(NETS, [224])), monkeypatch)[:8] == [
         " VGG configurations | input 3x224x224, 1000 classes, one view",
         " Net    Known as  Layers  Params M  Paper  Conv M    FC M    MiB  GMACs  GFLOPs",
         " A      VGG-11       8+3    132.86    133    9.22  123.64  506.8   7.61   15.22",
@@ -263,7 +268,7 @@ def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("width", [1.0, 0.0625, 4.0])
 def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, monkeypatch: pytest.MonkeyPatch) -> None:
     nets = [Architecture(config, width=width) for config in PAPER.values()]
-    table = parameters_table(nets, scales)
+    table = parameters_table(by_net(nets, scales))
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
     firsts = [line.split()[0] for line in lines]
@@ -272,14 +277,14 @@ def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, m
 
 @pytest.mark.parametrize("name", ["A-LRN", "E"])
 def test_layers_fit_80_columns_one_line_a_row(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = layers_table([Architecture(CONFIGS[name])], [512])
+    table = layers_of([Architecture(CONFIGS[name])], 512)
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[2 : 2 + len(table.rows)]] == [row.layer.name for row in table.rows]
 
 
 def test_the_papers_column_vanishes_for_nets_that_are_not_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = parameters_table([Architecture(CONFIGS["D"], classes=10)], [224])
+    table = parameters_table(by_net([Architecture(CONFIGS["D"], classes=10)], [224]))
     for text in (render(table, "md"), "\n".join(at_80(table, monkeypatch))):
         assert "| Paper" not in text
         assert " Paper " not in text.replace("No column Paper:", "")
@@ -400,9 +405,9 @@ def test_a_note_goes_with_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
     for heading, note in (("GMACs", "GMACs per image"), ("Images/s", "Images/s: forward passes alone.")):
         assert (heading in wide, note in wide) == (True, True)
         assert heading not in narrow
-    layers = layers_table(NETS[:2], [224])
+    layers = layers_of(NETS[:2], 224)
     assert "Stride" not in "\n".join(at_80(layers, monkeypatch))
-    assert "MiB" not in "\n".join(at_80(parameters_table(NETS, [224, 256]), monkeypatch))
+    assert "MiB" not in "\n".join(at_80(parameters_table(by_net(NETS, [224, 256])), monkeypatch))
 
 
 def test_forty_columns_show_one_record_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.circumstances import Circumstances, data_name, data_title
 from vggbench.results.facts import without_top5
 from vggbench.results.records import error_record
+from vggbench.studies.counts import by_net
 
 if TYPE_CHECKING:
     from vggbench.studies.reproduction import Check, Measured, Remedy
@@ -91,7 +92,7 @@ def published_table(number: int) -> Table:
     if number == 1:
         return configurations_table()
     if number == 2:
-        counted = parameters_table([Architecture(CONFIGS[name]) for name in PAPER], (CROP,))
+        counted = parameters_table(by_net([Architecture(CONFIGS[name]) for name in PAPER], (CROP,)))
         return replace(counted, title=_TITLES[2], record=lambda row: {"table": 2} | counted.record(row))
     if number == 7:
         return _others_table()
