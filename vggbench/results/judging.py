@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from vggbench.data.imagenet import val_number
 from vggbench.data.real import read_blacklist, read_real
 from vggbench.errors import DataError, UsageError
 from vggbench.store.posteriors import Scores, label_ranks
-from vggbench.weights.load import Model
+
+if TYPE_CHECKING:
+    from vggbench.weights.load import Model
 
 _ORIGINAL, _REAL = "original", "real"
 
@@ -31,7 +34,7 @@ class GroundTruth:
         """Whether figures by it can stand beside published ones."""
         return self.classes is None and not self.left_out
 
-    def ranks(self, several: Sequence[Scores], data: DataSet, model: Model) -> list[NDArray[np.int32]]:
+    def ranks(self, several: Sequence[Scores], data: DataSet, model: "Model") -> list[NDArray[np.int32]]:
         """For each image that counts, the classes that stand before its best right one: 0 for a correct top-1, (M,).
 
         One array for each of several scores of the same images, which are read together.
@@ -48,7 +51,7 @@ class GroundTruth:
             raise DataError(f"None of the {len(own):,} images has a label by {self.name}: expected one or more.")
         return [found[counts] for found in label_ranks(several, labels)]
 
-    def _several(self, scores: Scores, model: Model) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def _several(self, scores: Scores, model: "Model") -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """(N, most) labels, the last repeated, and whether there is any."""
         assert self.classes is not None
         place = {name: index for index, name in enumerate(model.class_names or ())}
@@ -83,7 +86,7 @@ def ground_truths(texts: Sequence[str], blacklist: Path | None = None) -> tuple[
     return tuple(found)
 
 
-def _own_labels(scores: Scores, data: DataSet, model: Model) -> NDArray[np.int32]:
+def _own_labels(scores: Scores, data: DataSet, model: "Model") -> NDArray[np.int32]:
     """One label for each image of `scores`, found by its id."""
     labels = data.labels(model.class_names, model.classes)
     if len(scores.images) == len(data):

@@ -2,28 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
-from vggbench.evaluation.jobs import Job
-from vggbench.evaluation.plan import Plan
 from vggbench.metrics import SIGNIFICANT, mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
 from vggbench.store.posteriors import Scores, fuse
 from vggbench.store.runs import Run
-from vggbench.weights.load import Model
+
+if TYPE_CHECKING:
+    from vggbench.evaluation.jobs import Job
+    from vggbench.evaluation.plan import Plan
+    from vggbench.weights.load import Model
 
 
 @dataclass(frozen=True)
 class Part:
     """A run and the job that it is of."""
 
-    job: Job
+    job: "Job"
     run: Run
 
 
@@ -63,11 +65,11 @@ class Line:
         return f"{self.protocol} at Q={','.join(str(scale) for scale in self.own_scales)}"
 
     @property
-    def models(self) -> tuple[Model, ...]:
+    def models(self) -> "tuple[Model, ...]":
         """The nets, each once."""
         return tuple({id(part.job.model): part.job.model for part in self.parts}.values())
 
-    def scales(self, model: Model) -> tuple[int, ...]:
+    def scales(self, model: "Model") -> tuple[int, ...]:
         """The Qs of one of the nets."""
         return tuple(sorted({part.job.scale for part in self.parts if part.job.model is model}))
 
@@ -139,7 +141,7 @@ def _names(line: Line) -> str:
     return " + ".join(model.name for model in line.models)
 
 
-def model_lines(plan: Plan, model: Model) -> list[Line]:
+def model_lines(plan: "Plan", model: "Model") -> list[Line]:
     """The rows of one model in an evaluation."""
     return lines_of([Part(job, run) for job, run in zip(plan.jobs, plan.runs, strict=True) if job.model is model])
 
@@ -181,7 +183,7 @@ def fused_line(lines: Sequence[Line], shares: Sequence[float] | None = None) -> 
     return Line(", ".join(protocols), parts, fuse(*(line.scores for line in lines), shares=shares), shares)
 
 
-def require_same_classes(models: Sequence[Model]) -> None:
+def require_same_classes(models: "Sequence[Model]") -> None:
     """Raise UsageError where models have different classes, or the same in another order."""
     for other in models[1:]:
         if (other.class_names, other.classes) != (models[0].class_names, models[0].classes):

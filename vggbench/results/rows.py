@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggbench.data import DataSet
-from vggbench.evaluation.jobs import Settings
 from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import Errors
 from vggbench.nets.cost import Architecture, cost, mean_macs
@@ -16,7 +15,10 @@ from vggbench.paper.published import Member, published
 from vggbench.results.judging import ORIGINAL, GroundTruth
 from vggbench.results.lines import Line, Paired, Part
 from vggbench.store.posteriors import Scores
-from vggbench.weights.load import Model
+
+if TYPE_CHECKING:
+    from vggbench.evaluation.jobs import Settings
+    from vggbench.weights.load import Model
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Row:
     """One protocol of one model on one data set; errors None where there are no weights."""
 
     network: str
-    models: tuple[Model, ...]
+    models: "tuple[Model, ...]"
     protocol: str
     scales: tuple[int, ...]
     train_scale: str | None
@@ -69,13 +71,13 @@ class Row:
         return self.errors.minus(self.reference.top1, self.reference.top5)
 
 
-def error_rates(scores: Scores, data: DataSet, model: Model, truth: GroundTruth = ORIGINAL) -> Errors:
+def error_rates(scores: Scores, data: DataSet, model: "Model", truth: GroundTruth = ORIGINAL) -> Errors:
     """The errors of a run or a fusion, by the labels that `data` has now; every image is counted once."""
     (found,) = truth.ranks([scores], data, model)
     return Errors.of(found, model.classes)
 
 
-def row(line: Line, data: DataSet, settings: Settings, truth: GroundTruth = ORIGINAL) -> Row:
+def row(line: Line, data: DataSet, settings: "Settings", truth: GroundTruth = ORIGINAL) -> Row:
     """Measure one row."""
     models = line.models
     train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
@@ -138,7 +140,7 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
     return Reference(found.top1, found.top5, f"paper, Table {found.table}") if found else None
 
 
-def _reference(line: Line, data: DataSet, settings: Settings) -> Reference | None:
+def _reference(line: Line, data: DataSet, settings: "Settings") -> Reference | None:
     """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
     if any(part.job.rescale or part.job.model.altered for part in line.parts):
         return None
@@ -192,7 +194,7 @@ def _sum(values: Sequence[Any]) -> Any:
     return None if any(value is None for value in values) else sum(values)
 
 
-def _fused_name(models: Sequence[Model], shares: Sequence[float] | None) -> str:
+def _fused_name(models: "Sequence[Model]", shares: Sequence[float] | None) -> str:
     if shares is None:
         return " + ".join(model.name for model in models)
     return " + ".join(f"{share:g} {model.name}" for share, model in zip(shares, models, strict=True))
