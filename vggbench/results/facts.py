@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vggbench.data import DataSet
 from vggbench.metrics import LEAST_SIGNIFICANT
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.records import input_of
 from vggbench.results.rows import Row
-from vggbench.weights.load import Model
+
+if TYPE_CHECKING:
+    from vggbench.weights.load import Model
 
 Seen = Literal["learned from", "chosen by"]
 """What a net was by images: their pupil, or that of the epoch that erred least on them."""
@@ -42,7 +44,7 @@ class Grain:
 class Nets:
     """What holds of the nets of a table."""
 
-    models: tuple[Model, ...]
+    models: "tuple[Model, ...]"
     by_input: Mapping[str, tuple[str, ...]]
     """Names by what they expect."""
     unnamed: tuple[str, ...]
@@ -140,23 +142,23 @@ def without_top5(rows: Sequence[Row]) -> bool:
     return bool(measured) and all(errors.top5 is None for errors in measured)
 
 
-def _seen(model: Model, data: DataSet) -> Seen | None:
+def _seen(model: "Model", data: DataSet) -> Seen | None:
     if data.fingerprint == model.trained_ids:
         return "learned from"
     return "chosen by" if data.fingerprint == model.validation_ids else None
 
 
-def _is_random(model: Model) -> bool:
+def _is_random(model: "Model") -> bool:
     return "@random" in model.name
 
 
-def _differences(one: Model, other: Model) -> tuple[tuple[str, str], ...] | None:
+def _differences(one: "Model", other: "Model") -> tuple[tuple[str, str], ...] | None:
     if not one.architecture or not other.architecture or one.architecture.config != other.architecture.config:
         return None
     return tuple((a, b) for a, b in zip(_needs(one), _needs(other), strict=True) if a != b)
 
 
-def _needs(model: Model) -> tuple[str, ...]:
+def _needs(model: "Model") -> tuple[str, ...]:
     assert model.architecture
     return (
         model.input.channels,

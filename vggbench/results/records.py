@@ -1,13 +1,15 @@
 """A row for JSON and CSV, and the signature that tells what its figures depend on."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggbench import __version__
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Row
-from vggbench.weights.load import Model
+
+if TYPE_CHECKING:
+    from vggbench.weights.load import Model
 
 
 def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def _comparison(against: Paired | None) -> dict[str, Any]:
     }
 
 
-def input_of(model: Model) -> str:
+def input_of(model: "Model") -> str:
     """What a model expects, where it departs from the paper's width, and whether its file tells its layers apart."""
     net = model.architecture
     pooling = f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""
@@ -103,6 +105,6 @@ def _start(row: Row, about: Circumstances) -> str:
     return f"vggbench {__version__} | {nets} | S{row.train_scale or '-'} | {about.data.name}:{images}"
 
 
-def hashed_name(model: Model) -> str:
+def hashed_name(model: "Model") -> str:
     """The model's name with the beginning of its weights' hash."""
     return f"{model.name}:{model.weights_hash[:8]}"
