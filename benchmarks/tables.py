@@ -21,8 +21,8 @@ from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.plan import Plan, prepare
 from vggbench.paper.protocols import Protocol
 from vggbench.render.tables.errors import eval_table
-from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.table import render
+from vggbench.results.circumstances import Circumstances
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import model_lines, paired, rank_together
 from vggbench.results.rows import row

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from vggbench.errors import VggbenchError
-from vggbench.render.tables.errors import error_record
-from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.runs import run_table, runs_table
+from vggbench.results.circumstances import Circumstances
+from vggbench.results.records import error_record
 from vggbench.results.stored import stored
 from vggbench.store.per_image import per_image, write_per_image
 from vggbench.store.posteriors import posteriors, posteriors_sha256

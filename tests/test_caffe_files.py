@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vggbench.errors import UsageError, WeightsError
 from vggbench.paper.configs import CONFIGS
-from vggbench.render.tables.notes import input_of
+from vggbench.results.records import input_of
 from vggbench.weights.files import file_hash
 from vggbench.weights.formats import read_weights
 

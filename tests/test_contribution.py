@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import Result
 
-from vggbench.render.tables.contribution import complaints
+from vggbench.results.contribution import complaints
 
 FOLDER = Path(__file__).parent.parent / "tables" / "ilsvrc"
 GOOD: dict[str, Any] = {

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vggbench.errors import WeightsError
-from vggbench.weights.download import DownloadWatch, fetch, find, place
+from vggbench.weights.download import DownloadWatch, fetch, find, place, torch_hub
 from vggbench.weights.released import RELEASED, Released, recognise
 
 CONTENT = bytes(range(256)) * 4000
@@ -211,3 +212,19 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name(row: Released, tmp_path:
     assert recognise(tmp_path / "renamed") == row
     (tmp_path / "renamed").write_bytes(CONTENT[::-1])
     assert recognise(tmp_path / "renamed") is None
+
+
+@pytest.mark.parametrize(
+    "set_to",
+    [{}, {"TORCH_HOME": "/somewhere/torch"}, {"XDG_CACHE_HOME": "/somewhere"}, {"TORCH_HOME": "~/t"}, {"HOME": "/x"}],
+)
+def test_torch_hubs_folder_is_known_without_torch(set_to: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+    said = torch_hub()
+    monkeypatch.delitem(sys.modules, "torch")
+    assert torch_hub() == said == Path(torch.hub.get_dir())

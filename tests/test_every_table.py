@@ -35,9 +35,10 @@ from vggbench.render.tables.paper import checks_table, measured_others_table, me
 from vggbench.render.tables.table import Table, layout, render, shown_notes
 from vggbench.render.tables.table import write as write_table
 from vggbench.render.tables.wrapping import wrapped
+from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
 from vggbench.sample.pictures import SPLITS
-from vggbench.studies.reproduction import Check, Measured, checks_of
+from vggbench.studies.reproduction import Check, Measured, checks_of, remedies
 
 NAMES = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 LONG = 17
@@ -164,9 +165,9 @@ def of_ilsvrc() -> list[Table]:
     return [
         eval_table([*rows, many], about),
         eval_table([measured("dense", (256,), (24, 12), 96)], circumstances(pets())),
-        nets_table([*rows, second], about),
-        measured_table(5, found, about, "imagenet"),
-        measured_others_table(all_results, about, "imagenet"),
+        nets_table(corrected([*rows, second]), about),
+        measured_table(5, found, about, remedies(found, "imagenet")),
+        measured_others_table(all_results, about, remedies(all_results, "imagenet")),
         checks_table("torchvision", [Check(released, figure, row), Check(released, figure, None)], about),
     ]
 
@@ -266,7 +267,7 @@ def test_four_classes_have_no_top_5_error(
 def test_a_reproduced_row_of_four_classes_has_none_either() -> None:
     row = replace(row_of(3, 10, False), models=(model(),), errors=Errors(ErrorRate(3, 10), None))
     about = circumstances(pets())
-    for table in (measured_table(3, [Measured(RESULTS[0], row)], about, "x"), nets_table([row], about)):
+    for table in (measured_table(3, [Measured(RESULTS[0], row)], about, {}), nets_table([row], about)):
         assert "Top-5" not in render(table, "md")
         assert NO_TOP5 in render(table, "md")
         assert table.record(table.rows[0])["top5_error"] is None

@@ -13,11 +13,11 @@ import vggbench
 HEAVY = ("torch", "torchvision", "torch._dynamo", "pandas", "pyarrow", "matplotlib")
 
 
-def heavy_after(code: str) -> set[str]:
+def heavy_after(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
     """Which heavy packages a fresh Python has loaded after running `code`."""
     script = (
         "import atexit, json, sys\n"
-        f"atexit.register(lambda: print(json.dumps([m for m in {HEAVY} if m in sys.modules]), file=sys.stderr))\n"
+        f"atexit.register(lambda: print(json.dumps([m for m in {heavy} if m in sys.modules]), file=sys.stderr))\n"
     )
     done = subprocess.run([sys.executable, "-c", script + code], capture_output=True, text=True, check=True)
     return set(json.loads(done.stderr.splitlines()[-1]))

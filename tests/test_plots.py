@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import Result
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,19 +21,18 @@ from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CONFIGS
 from vggbench.render.plots.cost import gmacs_by_protocol
 from vggbench.render.plots.evaluation import (
-    class_errors,
     confusion,
     error_against_cost,
     error_against_scale,
     error_by_class,
-    pareto,
 )
 from vggbench.render.plots.figure import as_svg, save
 from vggbench.render.plots.layers import parameters_and_macs
 from vggbench.render.plots.score_map import score_map
-from vggbench.render.tables.cost import cost_table
+from vggbench.results.by_class import counts_by_class, pareto
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
+from vggbench.studies.counts import by_layer, by_protocol
 from vggbench.studies.prediction import ClassMap
 
 
@@ -92,7 +90,7 @@ FOUND = PerImage(
 
 
 def test_classes_and_what_they_are_taken_for() -> None:
-    images, wrong = class_errors(FOUND, 4)
+    images, wrong = counts_by_class(FOUND, 4)
     assert images.tolist() == [3, 2, 1, 0]
     assert wrong.tolist() == [2, 1, 0, 0]
     names = ["a", "b", "c", "never seen"]
@@ -121,7 +119,7 @@ def test_a_thousand_classes_stay_readable() -> None:
 
 def test_bars_of_layers_add_up() -> None:
     net = Architecture(CONFIGS["D"])
-    figure = parameters_and_macs([net], 224)
+    figure = parameters_and_macs(by_layer([net], [224]))
     left, right = figure.axes
     total = cost(net)
     assert sum(bar.get_height() for bar in left.patches) == pytest.approx(total.parameters / 1e6)  # type: ignore[attr-defined]
@@ -130,12 +128,12 @@ def test_bars_of_layers_add_up() -> None:
 
 def test_costs_are_those_of_the_table() -> None:
     nets = [Architecture(CONFIGS[name]) for name in ("A", "A-LRN", "D")]
-    crops, dense = gmacs_by_protocol(nets, (256, 512)).axes
+    crops, dense = gmacs_by_protocol(by_protocol(nets, (256, 512))).axes
     center, tencrop, multicrop = (np.asarray(line.get_ydata()) for line in crops.lines)
     np.testing.assert_allclose(center, [cost(net).macs / 1e9 for net in nets])
     np.testing.assert_allclose([tencrop / center, multicrop / center], [[10] * 3, [50] * 3])
     assert [line.get_label() for line in dense.lines] == ["A, A-LRN", "D"]
-    (row,) = [row for row in cost_table(nets, (256, 512)).rows if (row.protocol, row.scales) == ("dense", (512,))]
+    (row,) = [row for row in by_protocol(nets, (256, 512)) if (row.protocol, row.scales) == ("dense", (512,))]
     for line, name in zip(dense.lines, ("A", "D"), strict=True):
         assert np.asarray(line.get_ydata())[1] == pytest.approx(row.macs[name] / 1e9)
 
@@ -194,14 +192,14 @@ def guessed(classes: int, images: int) -> PerImage:
 def drawn() -> dict[str, Figure | None]:
     """Every picture, with names that are longer than it is wide, and with few."""
     rows = [row_of(30 + i, 1e9 * (i + 1), (256 + 32 * i,), network=LONG[:60]) for i in range(3)]
-    image, seen = torch.full((3, 300, 320), 128, dtype=torch.uint8), np.full((300, 320), 0.5)
+    image, seen = np.full((300, 320, 3), 128, np.uint8), np.full((300, 320), 0.5)
     return {
         "error-q": error_against_scale([*ROWS, *rows], LONG),
         "error-gmacs": error_against_cost([*ROWS, *rows], LONG),
         "classes": error_by_class(guessed(30, 20), WIDE[:30], LONG),
         "confusion": confusion(guessed(40, 20), WIDE, LONG),
         "confusion of two": confusion(guessed(2, 20), ["a", WIDE[0]], "title"),
-        "layers": parameters_and_macs([Architecture(CONFIGS["A"]), Architecture(CONFIGS["E"])], 224),
+        "layers": parameters_and_macs(by_layer([Architecture(CONFIGS["A"]), Architecture(CONFIGS["E"])], [224])),
         "map": score_map(image, ClassMap(seen, (0, 0), (4, 4), 0.5), f"{LONG}: 53.5 %", LONG),
     }
 

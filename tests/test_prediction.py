@@ -110,7 +110,7 @@ def test_the_picture_shows_the_map() -> None:
 
     probability = np.full((320, 320), np.nan)
     probability[96:224, 96:160], probability[96:224, 160:224] = 0.0, 1.0
-    grey = torch.full((3, 320, 320), 128, dtype=torch.uint8)
+    grey = np.full((320, 320, 3), 128, np.uint8)
     figure = score_map(grey, ClassMap(probability, (0, 0), (4, 4), 0.5), "class", "how")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]

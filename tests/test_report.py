@@ -17,12 +17,15 @@ from conftest import Result
 from PIL import Image as Picture
 
 from vggbench.data import ImageFile, open_data
+from vggbench.images.thumbnails import thumbnail
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
 from vggbench.render.plots.layers import parameters_and_macs
-from vggbench.render.report.page import WORST, Gallery, Mistake, Said, _thumbnail, gallery, number, render
+from vggbench.render.report.page import number, render
 from vggbench.render.tables.table import Column, Table
+from vggbench.results.gallery import WORST, Gallery, Mistake, Said, gallery
 from vggbench.store.per_image import PerImage
+from vggbench.studies.counts import by_layer
 
 HOSTILE = "<script>alert(1)</script>"
 QUOTED = "a\"b'c onerror=alert(2) x.JPEG"
@@ -64,7 +67,7 @@ def hostile_page(folder: Path) -> str:
     columns = [Column(HOSTILE, lambda r: r[0]), Column("error", lambda r: r[1], right=True)]
     rows = [(HOSTILE, "9.5"), ("b", "10.25"), (QUOTED, "-")]
     table = Table(HOSTILE, rows, columns, columns, lambda r: {}, [QUOTED])
-    figures = {HOSTILE: parameters_and_macs([Architecture(CONFIGS["A"])], 224)}
+    figures = {HOSTILE: parameters_and_macs(by_layer([Architecture(CONFIGS["A"])], [224]))}
     shown = gallery(HOSTILE, found, [HOSTILE, QUOTED], images)
     return render(HOSTILE, warning=QUOTED, tables=[table], plots=figures, galleries=[shown])
 
@@ -206,7 +209,7 @@ def wide_page(rows: int) -> str:
     columns = [Column(name, lambda row, name=name: row[name]) for name in row]  # type: ignore[misc]
     table = Table("Errors", [row] * rows, columns, columns, dict, ["A note."])
     card = Mistake("an-image", "the-truth", 2, 1.0, (Said("a-class", 50.0),) * 5, None)
-    figures = {"a plot": parameters_and_macs([Architecture(CONFIGS["A"])], 224)}
+    figures = {"a plot": parameters_and_macs(by_layer([Architecture(CONFIGS["A"])], [224]))}
     galleries = [Gallery("a net", (card,) * 3, 3, 50)]
     return render("A report", warning=None, tables=[table], plots=figures, galleries=galleries)
 
@@ -272,7 +275,9 @@ def test_a_thumbnail_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.Captu
     images = {
         path.name: ImageFile(path.name, path, path.stat().st_size, "c") for path in sorted(tmp_path.glob("*.jpg"))
     }
-    assert str(_thumbnail(images["damaged.jpg"])).startswith("data:image/jpeg;base64,")
-    assert _thumbnail(images["cut.jpg"]) is None
-    assert _thumbnail(replace(images["cut.jpg"], path=tmp_path / "gone.jpg")) is None
+    small = thumbnail(images["damaged.jpg"], 160)
+    assert small
+    assert Picture.open(io.BytesIO(small)).size == (160, 120)
+    assert thumbnail(images["cut.jpg"], 160) is None
+    assert thumbnail(replace(images["cut.jpg"], path=tmp_path / "gone.jpg"), 160) is None
     assert capfd.readouterr().err == ""

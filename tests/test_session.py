@@ -1,7 +1,7 @@
 """An evaluation from Python, without the command line: words and values, a dry run, shares, nets without weights."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def ask(pictures: Path, tmp_path: Path) -> Callable[..., Request]:
     return request
 
 
-def _names(runs: list[Run]) -> list[str]:
+def _names(runs: Sequence[Run]) -> list[str]:
     return [run.title for run in runs]
 
 

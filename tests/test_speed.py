@@ -13,7 +13,7 @@ from vggbench.errors import UnreadableImages, UsageError
 from vggbench.nets.cost import cost
 from vggbench.render.tables.speed import reading_table, speed_table
 from vggbench.render.tables.table import render
-from vggbench.studies.speed import Effort, Setup, Timings, measure, read
+from vggbench.studies.speed import Effort, Setup, Timings, measure, product_rates, read
 
 QUICK = ("--width", 0.0625, "--iterations", 1, "--seconds", 0)
 
@@ -41,7 +41,7 @@ def test_rates_are_those_of_the_median() -> None:
     assert found.quantiles == pytest.approx((0.13, 0.25, 0.37))
     assert found.images_per_second == 8 / 0.25
     assert found.macs_per_second == 32 * cost(found.architecture, 256, 256).macs
-    record = speed_table([found]).record(found)
+    record = speed_table([found], product_rates([found])).record(found)
     assert record["share_of_product"] == found.macs_per_second / 1e9
     assert record["iterations"] == 4
 
@@ -101,8 +101,8 @@ def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("vggbench.inference.backend.Backend.__call__", fails)
     found = measure(_model(), Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
     assert found.seconds == ()
-    assert "-: memory does not suffice." in render(speed_table([found]), "md")
-    assert speed_table([found]).record(found)["images_per_second"] is None
+    assert "-: memory does not suffice." in render(speed_table([found], product_rates([found])), "md")
+    assert speed_table([found], product_rates([found])).record(found)["images_per_second"] is None
 
 
 def test_reading(vggbench: Callable[..., Result], few_drawn: Path, many_pictures: Path, tmp_path: Path) -> None:

@@ -22,12 +22,14 @@ from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.paper.protocols import TrainScale
 from vggbench.render.tables.cells import duration
 from vggbench.render.tables.errors import eval_table, nets_table
-from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.parameters import layers_table, parameters_table
 from vggbench.render.tables.table import Column, Format, Table, choose_format, render, show, shown_notes, write
+from vggbench.results.circumstances import Circumstances
+from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Reference, Row
 from vggbench.store.identity import Identity
+from vggbench.studies.counts import by_layer, by_net
 
 JITTERED = TrainScale(256, 512)
 
@@ -244,8 +246,12 @@ def test_a_row_that_cannot_be_rendered_leaves_the_old_file(tmp_path: Path) -> No
 NETS = [Architecture(config) for config in PAPER.values()]
 
 
+def layers_of(nets: Sequence[Architecture], scale: int) -> Table:
+    return layers_table(by_layer(nets, [scale]), by_net(nets, [scale]))
+
+
 def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert at_80(parameters_table(NETS, [224]), monkeypatch)[:8] == [
+    assert at_80(parameters_table(by_net(NETS, [224])), monkeypatch)[:8] == [
         " VGG configurations | input 3x224x224, 1000 classes, one view",
         " Net    Known as  Layers  Params M  Paper  Conv M    FC M    MiB  GMACs  GFLOPs",
         " A      VGG-11       8+3    132.86    133    9.22  123.64  506.8   7.61   15.22",
@@ -261,7 +267,7 @@ def test_the_params_table_is_the_one_of_tables_md(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("width", [1.0, 0.0625, 4.0])
 def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, monkeypatch: pytest.MonkeyPatch) -> None:
     nets = [Architecture(config, width=width) for config in PAPER.values()]
-    table = parameters_table(nets, scales)
+    table = parameters_table(by_net(nets, scales))
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
     firsts = [line.split()[0] for line in lines]
@@ -270,14 +276,14 @@ def test_params_fit_80_columns_one_line_a_row(scales: list[int], width: float, m
 
 @pytest.mark.parametrize("name", ["A-LRN", "E"])
 def test_layers_fit_80_columns_one_line_a_row(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = layers_table([Architecture(CONFIGS[name])], [512])
+    table = layers_of([Architecture(CONFIGS[name])], 512)
     lines = at_80(table, monkeypatch)
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[2 : 2 + len(table.rows)]] == [row.layer.name for row in table.rows]
 
 
 def test_the_papers_column_vanishes_for_nets_that_are_not_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = parameters_table([Architecture(CONFIGS["D"], classes=10)], [224])
+    table = parameters_table(by_net([Architecture(CONFIGS["D"], classes=10)], [224]))
     for text in (render(table, "md"), "\n".join(at_80(table, monkeypatch))):
         assert "| Paper" not in text
         assert " Paper " not in text.replace("No column Paper:", "")
@@ -370,7 +376,7 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
 def test_a_table_that_has_a_comparison_in_full_sends_nobody_elsewhere_for_it() -> None:
     against = Paired("A", "B", 2, 1, 8, 96)
     rows = [measured("dense", (384,), (10, 5), 96), measured("dense", (384,), (9, 5), 96, network="B", against=against)]
-    table = nets_table(rows, circumstances(pets()))
+    table = nets_table(corrected(rows), circumstances(pets()))
     elsewhere = "Interval, p: in Markdown, CSV, JSON."
     in_full = " ".join(shown_notes(table, table.markdown))
     assert "vs A: points of top-1 error on the same images" in in_full
@@ -396,9 +402,9 @@ def test_a_note_goes_with_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
     for heading, note in (("GMACs", "GMACs per image"), ("Images/s", "Images/s: forward passes alone.")):
         assert (heading in wide, note in wide) == (True, True)
         assert heading not in narrow
-    layers = layers_table(NETS[:2], [224])
+    layers = layers_of(NETS[:2], 224)
     assert "Stride" not in "\n".join(at_80(layers, monkeypatch))
-    assert "MiB" not in "\n".join(at_80(parameters_table(NETS, [224, 256]), monkeypatch))
+    assert "MiB" not in "\n".join(at_80(parameters_table(by_net(NETS, [224, 256])), monkeypatch))
 
 
 def test_forty_columns_show_one_record_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,8 +413,8 @@ def test_forty_columns_show_one_record_below_the_other(monkeypatch: pytest.Monke
     assert lines.splitlines()[2:7] == [
         " Protocol  dense",
         " Q         256,384,512",
-        " Top-1     25.0 17.4-34.5",
-        " Top-5     12.5 7.3-20.6",
+        " Top-1     25.0 [17.4, 34.5]",
+        " Top-5     12.5 [7.3, 20.6]",
         " GMACs     2778.4",
     ]
 
@@ -439,8 +445,8 @@ def test_few_images_get_one_decimal_and_bounds(monkeypatch: pytest.MonkeyPatch) 
     lines = at_80(eval_table(rows, circumstances(pets())), monkeypatch)
     assert "pets, 96 of 96 images" in lines[0]
     assert lines[1].split() == ["Protocol", "Q", "Top-1", "Top-5", "GMACs"]  # no reference: no column Paper
-    assert lines[2].split() == ["dense", "256", "25.0", "17.4-34.5", "12.5", "7.3-20.6", "57.8"]
-    assert lines[3].startswith(" Bounds: 95% Wilson, over images.")
+    assert lines[2].split() == ["dense", "256", "25.0", "[17.4,", "34.5]", "12.5", "[7.3,", "20.6]", "57.8"]
+    assert lines[3].startswith(" [low, high] 95% Wilson, over images.")
 
 
 def test_the_keys_of_a_record_are_those_promised() -> None:

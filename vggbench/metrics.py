@@ -56,6 +56,12 @@ class ErrorRate:
         low, high = wilson(self.wrong, self.images)
         return 100 * low, 100 * high
 
+    @property
+    def half_width(self) -> float:
+        """Of its interval, in points."""
+        low, high = self.interval
+        return (high - low) / 2
+
 
 def top_k_error(label_ranks: NDArray[np.integer], k: int) -> ErrorRate:
     """The images whose label is not among the k most probable classes."""
@@ -78,6 +84,10 @@ class Errors:
     def of(cls, label_ranks: NDArray[np.integer], classes: int) -> Self:
         """From the classes that stand before each image's label, (N,)."""
         return cls(top_k_error(label_ranks, 1), top5_error(label_ranks, classes))
+
+    def minus(self, top1: float, top5: float) -> tuple[float, float | None]:
+        """The points by which they are above published errors."""
+        return self.top1.percent - top1, None if self.top5 is None else self.top5.percent - top5
 
 
 def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
@@ -121,11 +131,8 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def significant(ps: Sequence[float]) -> list[bool]:
-    """Which of several tests stand at 5% after `holm`."""
-    return [p < 0.05 for p in holm(ps)]
-
-
+SIGNIFICANT = 0.05
+"""Below it a p, adjusted for all tests of a table, says that two nets differ."""
 LEAST_SIGNIFICANT = 6
 """Images that two rows must differ by for McNemar's p to fall below 5%, whatever else they err on."""
 

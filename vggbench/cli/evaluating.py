@@ -16,7 +16,7 @@ from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.plan import Plan
 from vggbench.evaluation.request import Manner, Request
 from vggbench.render.tables.cells import duration
-from vggbench.render.tables.notes import Circumstances
+from vggbench.results.circumstances import Circumstances
 from vggbench.results.evaluated import Evaluated, evaluated
 from vggbench.weights.load import Model
 

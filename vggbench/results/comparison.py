@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vggbench.results.correction import corrected
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.lines import Line, most_complete
 from vggbench.results.rows import Row
@@ -18,7 +19,7 @@ def compared(found: Evaluated, *, every: bool = False, against: str = "first", o
     for entry in found.entries:
         own = chosen[entry.model.identity.key] if entry.model else None
         rows += found.rows(own, baseline) if own else [found.row_without_weights(entry)]
-    return _ordered(rows, order)
+    return corrected(_ordered(rows, order))
 
 
 def _baseline(found: Evaluated, lines: Sequence[list[Line]], against: str) -> list[Line]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
-from vggbench.metrics import mcnemar, paired_interval
+from vggbench.metrics import SIGNIFICANT, mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
 from vggbench.store.classes import require_same_classes
@@ -92,6 +92,8 @@ class Paired:
     both: int
     """Wrong in both."""
     images: int
+    p_holm: float | None = None
+    """`p` adjusted by Holm for all tests of its table; None until `correction.corrected` has seen them."""
 
     @property
     def points(self) -> float:
@@ -108,6 +110,12 @@ class Paired:
     def p(self) -> float:
         """McNemar's exact test, two-sided."""
         return mcnemar(self.mended, self.spoiled)
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the difference stands at 5% among all tests of its table."""
+        assert self.p_holm is not None, "correction.corrected takes all rows of a table"
+        return self.p_holm < SIGNIFICANT
 
 
 def paired(first: Line, second: Line, ranking: Ranking, truth: GroundTruth = ORIGINAL) -> Paired:

@@ -65,6 +65,13 @@ class Row:
     against: Paired | None = None
     """This row beside the one that the table compares with, by the same ground truth."""
 
+    @property
+    def difference(self) -> tuple[float, float | None] | None:
+        """Top-1 and top-5 error minus those of the reference, in points; None without both."""
+        if self.errors is None or self.reference is None:
+            return None
+        return self.errors.minus(self.reference.top1, self.reference.top5)
+
 
 def error_rates(
     posteriors: Posteriors, data: DataSet, model: "Model | Identity", truth: GroundTruth = ORIGINAL

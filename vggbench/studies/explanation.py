@@ -12,6 +12,7 @@ from vggbench.images.preprocessing import Input, Rescale
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import MODERN_SCALE, Protocol, resolve_scales
+from vggbench.results.correction import corrected
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import Line, Ranking, paired
 from vggbench.results.rows import Row, row
@@ -53,6 +54,11 @@ class Explained:
     job: Job
     row: Row
     published: tuple[Published, str] | None = None
+
+    @property
+    def is_told_by_name(self) -> bool:
+        """Whether `what` adds nothing to `name`."""
+        return self.what == TEST_SCALE
 
 
 def _at(scale: int) -> Callable[[Job], Job | None]:
@@ -169,12 +175,14 @@ def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]]) -> list[Explaine
     lines = [Line(str(run.protocol), (run,), run) for run in runs]
     ranking = Ranking(plan.data)
     ranking.of(lines, ORIGINAL)  # all at once, so that each run is read once
-    found = []
-    for (name, what, job), line in zip(rows, lines, strict=True):
-        against = None if line is lines[0] else paired(lines[0], line, ranking)
-        figure = _published(name, job) if _may_be_published(plan, job) else None
-        found.append(Explained(name, what, job, replace(row(line, ranking), against=against), figure))
-    return found
+    measured = [
+        replace(row(line, ranking), against=None if line is lines[0] else paired(lines[0], line, ranking))
+        for line in lines
+    ]
+    return [
+        Explained(name, what, job, own, _published(name, job) if _may_be_published(plan, job) else None)
+        for (name, what, job), own in zip(rows, corrected(measured), strict=True)
+    ]
 
 
 def _may_be_published(plan: Plan, job: Job) -> bool:

@@ -57,6 +57,17 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Guess:
+    """One of an image's most probable classes, as the model names it and in words."""
+
+    image: str
+    rank: int
+    own: str
+    words: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class ClassMap:
     """Where a class is seen: its probability on each pixel of an image at one Q, and what it is by `dense`."""
 
@@ -217,6 +228,16 @@ def name_of(model: Model, place: int) -> tuple[str, str]:
     """The class as the model names it, or its index, and in words."""
     own = model.identity.class_names[place] if model.identity.class_names else str(place)
     return own, class_names().get(own, own)
+
+
+def guesses(model: Model, prediction: Prediction, count: int) -> list[Guess]:
+    """The most probable classes of one image; none where it has no posterior."""
+    if prediction.posterior is None:
+        return []
+    return [
+        Guess(prediction.image.id, rank + 1, *name_of(model, place), float(prediction.posterior[place]))
+        for rank, place in enumerate(prediction.top(count))
+    ]
 
 
 def _on_pixels(map_: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:

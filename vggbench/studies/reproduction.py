@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vggbench.data import is_sample
+from vggbench.data import DataSet, is_sample
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Job
 from vggbench.paper.configs import CONFIGS, PAPER
@@ -20,6 +20,8 @@ from vggbench.weights.released import RELEASED, Published, Released, released
 
 ERROR_TABLES = (3, 4, 5, 6)
 TABLES = (1, 2, *ERROR_TABLES, 7)
+_PAPERS_DIGIT = 0.1
+"""Points that its last digit is worth."""
 _ROUNDING = 1e-9
 """Points by which float64 may miss a decimal figure."""
 
@@ -31,6 +33,31 @@ class Measured:
     result: Result
     row: Row | None
     lacking: tuple[Member, ...] = ()
+
+    def is_comparable(self, data: DataSet) -> bool:
+        """Whether the paper's figure may stand beside what is measured, or in place of what is not."""
+        return data.is_full_ilsvrc_val and (self.row is None or self.row.reference is not None)
+
+    @property
+    def difference(self) -> tuple[float, float | None] | None:
+        """Top-1 and top-5 error minus the paper's, in points; None where they do not compare."""
+        if self.row is None or self.row.errors is None or self.row.reference is None:
+            return None
+        return self.row.errors.minus(self.result.top1, self.result.top5)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both errors are the paper's, to the digit that it prints."""
+        off = self.difference
+        return off is not None and all(value is not None and abs(value) < _PAPERS_DIGIT / 2 for value in off)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What to do about a net without weights here: the released file that it is, if any, and what trains it."""
+
+    released: str | None
+    command: str
 
 
 @dataclass(frozen=True)
@@ -135,6 +162,21 @@ def _line(result: Result, found: Evaluated) -> tuple[Line | None, tuple[Member, 
         assert part, "its jobs were planned"
         parts.append(part)
     return (parts[0] if len(parts) == 1 else fused_line(parts)), ()
+
+
+def remedies(rows: Sequence[Measured], data: str) -> dict[Member, Remedy]:
+    """For each net that any of the rows lacks; it is trained on the images at `data`."""
+    return {
+        member: Remedy(_released_name(member), training_command(member, data))
+        for found in rows
+        for member in found.lacking
+    }
+
+
+def _released_name(member: Member) -> str | None:
+    """Oxford's D and E are of S=256-512; all else nobody has released."""
+    public = released(CONFIGS[member.config], "oxford")
+    return public.name if public and str(public.train_scale) == member.train_scale else None
 
 
 def training_command(member: Member, data: str) -> str:

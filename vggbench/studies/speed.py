@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -85,6 +86,12 @@ class Timings:
         size = self.setup.size
         return self.images_per_second * cost(self.architecture, size, size).macs if self.architecture else None
 
+    @property
+    def share(self) -> float | None:
+        """Of the rate of matrix products; None as `macs_per_second`."""
+        rate = self.macs_per_second
+        return None if rate is None else rate / self.product_rate
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -96,6 +103,25 @@ class Reading:
     images: int
     seconds: float
     rates: tuple[float, ...]
+
+    @property
+    def images_per_second(self) -> float:
+        """Over all chunks."""
+        return self.images / self.seconds
+
+    @property
+    def quantiles(self) -> tuple[float, float]:
+        """Images a second that 10% and 90% of the chunks reached at most."""
+        low, high = np.quantile(self.rates, (0.1, 0.9))
+        return float(low), float(high)
+
+
+def product_rates(rows: Sequence[Timings]) -> dict[Precision, float]:
+    """MACs a second of matrix products beside these rows, the median of each precision."""
+    found: dict[Precision, list[float]] = {}
+    for row in rows:
+        found.setdefault(row.setup.precision, []).append(row.product_rate)
+    return {precision: median(rates) for precision, rates in found.items()}
 
 
 def setups_of(

@@ -1,7 +1,9 @@
 """Released files on this machine: found, or downloaded whole and right, or one sentence."""
 
 import contextlib
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -227,6 +229,12 @@ def _reason(error: Any) -> str:
 
 
 def _other_caches() -> list[Path]:
-    import torch
+    return [torch_hub() / "checkpoints", at_home("~/.keras/models")]
 
-    return [Path(torch.hub.get_dir()) / "checkpoints", at_home("~/.keras/models")]
+
+def torch_hub() -> Path:
+    """torch.hub's folder: as it says itself where PyTorch is loaded, else by the rule of its documentation."""
+    if "torch" in sys.modules:
+        return Path(sys.modules["torch"].hub.get_dir())
+    home = os.getenv("TORCH_HOME", str(Path(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")))
+    return at_home(home) / "hub"

@@ -201,6 +201,12 @@ def by_name(name: str | None) -> Released | None:
     return next((row for row in RELEASED if row.name == name), None)
 
 
+def origin_of(name: str | None) -> str:
+    """Whose training the weights come from; files that nobody is known to have released are the user's own."""
+    row = by_name(name)
+    return row.origin if row else "own files"
+
+
 def default_source(config: Config) -> str | None:
     """The source that a bare name takes on ILSVRC; None where nobody has published any."""
     return next((source for source in _DEFAULTS if released(config, source)), None)

@@ -34,9 +34,11 @@ def data(
     from vggbench.data import open_data
     from vggbench.images.inspection import inspect, require_fit
     from vggbench.render.tables.data import classes_table, data_table
+    from vggbench.results.census import census
 
     opened = open_data(path, ground_truth)
     with VerifyProgress(len(opened) if verify else 0) as progress:
         found = inspect(opened, verify=verify, workers=workers, tell=progress.update)
-    put(classes_table(found) if classes else data_table(found), format, output)
+    own = census(found)
+    put(classes_table(own) if classes else data_table(own), format, output)
     require_fit(found)

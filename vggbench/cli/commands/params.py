@@ -43,8 +43,9 @@ def params(
     from vggbench.nets.cost import Architecture
     from vggbench.paper.configs import CROP, MAX_WIDTH, PAPER, config_named
     from vggbench.paper.protocols import resolve_scales
-    from vggbench.render.tables.cost import SCALES, cost_table
+    from vggbench.render.tables.cost import cost_table
     from vggbench.render.tables.parameters import layers_table, parameters_table
+    from vggbench.studies.counts import SCALES, by_layer, by_net, by_protocol
 
     if not 0 < width <= MAX_WIDTH or not 1 <= classes <= 1_000_000:
         raise UsageError(
@@ -60,8 +61,13 @@ def params(
     nets = [Architecture(config, classes, width) for config in chosen]
     if check:
         _check(nets, sizes)
-    table = layers_table if layers else cost_table if cost else parameters_table
-    put(table(nets, sizes), format, output)
+    if cost:
+        table = cost_table(by_protocol(nets, sizes), classes)
+    elif layers:
+        table = layers_table(by_layer(nets, sizes), by_net(nets, sizes))
+    else:
+        table = parameters_table(by_net(nets, sizes))
+    put(table, format, output)
     if plot:
         from vggbench.cli.drawing import draw
 
@@ -70,14 +76,16 @@ def params(
 
 def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
     """What the table is of: costs in one picture, or each size's layers."""
+    from vggbench.studies.counts import by_layer, by_protocol
+
     if cost:
         from vggbench.render.plots.cost import gmacs_by_protocol
 
-        return {"cost": gmacs_by_protocol(nets, sizes)}
+        return {"cost": gmacs_by_protocol(by_protocol(nets, sizes))}
     from vggbench.render.plots.layers import parameters_and_macs
 
     say(f"Drawing {counted(len(sizes), 'plot')} of layers.")
-    return {f"layers-{size}": parameters_and_macs(nets, size) for size in sizes}
+    return {f"layers-{size}": parameters_and_macs(by_layer(nets, [size])) for size in sizes}
 
 
 def _check(nets: "list[Architecture]", sizes: tuple[int, ...]) -> None:

@@ -98,13 +98,13 @@ def _table(
 ) -> "tuple[Table, UnreadableImages | None]":
     """The table, and an error that names what could not be read, to raise once the table is out."""
     from vggbench.cli.progress import VerifyProgress
-    from vggbench.render.tables.prediction import Guess, guesses, prediction_table
-    from vggbench.studies.prediction import Prediction, complaint
+    from vggbench.render.tables.prediction import prediction_table
+    from vggbench.studies.prediction import Guess, Prediction, complaint, guesses
 
     rows, wrong, doubtful = list[Guess](), list[Prediction](), list[Prediction]()
     with VerifyProgress(len(files)) as progress:
         for done, prediction in enumerate(predictor.predictions(files), start=1):
-            rows += guesses(predictor, prediction, top)
+            rows += guesses(predictor.model, prediction, top)
             wrong += [prediction] if prediction.problem else []
             doubtful += [prediction] if prediction.doubt else []
             progress.update(done)
@@ -128,5 +128,10 @@ def _draw(predictor: "Predictor", path: Path, place: int | None, prediction: "Pr
     image, found = predictor.map_of(prediction, place)
     words = name_of(model, place)[1]
     what = f"{words}: {100 * found.dense:.1f} %"
-    save(score_map(image, found, what, f"{model.identity.name}, dense, Q={min(image.shape[1:])}"), path)
+    save(
+        score_map(
+            image.permute(1, 2, 0).numpy(), found, what, f"{model.identity.name}, dense, Q={min(image.shape[1:])}"
+        ),
+        path,
+    )
     say(f"{path}: where {model.identity.name} sees {words}.")

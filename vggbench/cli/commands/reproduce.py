@@ -14,10 +14,10 @@ from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from vggbench.paper.published import Result
-    from vggbench.render.tables.notes import Circumstances
+    from vggbench.paper.published import Member, Result
     from vggbench.render.tables.table import Table
-    from vggbench.studies.reproduction import Measured
+    from vggbench.results.circumstances import Circumstances
+    from vggbench.studies.reproduction import Measured, Remedy
     from vggbench.weights.load import Model
     from vggbench.weights.released import Published, Released
 
@@ -65,7 +65,7 @@ def _tables(
     from vggbench.cli.evaluating import circumstances, evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.paper import published_table
-    from vggbench.studies.reproduction import jobs_for, nets_for, reproduced, results_of
+    from vggbench.studies.reproduction import jobs_for, nets_for, remedies, reproduced, results_of
 
     results = results_of(numbers)
     if not results:
@@ -81,18 +81,18 @@ def _tables(
     for entry in found.entries:
         if entry.note:
             say(f"Note: {entry.note}")
-    about, place = circumstances(found), str(options.data or "sample")
-    show([_table(number, rows, about, place) for number in numbers])
+    about, lacking = circumstances(found), remedies(rows, str(options.data or "sample"))
+    show([_table(number, rows, about, lacking) for number in numbers])
     require_loaded(found.entries)
 
 
-def _table(number: int, rows: "list[Measured]", about: "Circumstances", place: str) -> "Table":
+def _table(number: int, rows: "list[Measured]", about: "Circumstances", lacking: "dict[Member, Remedy]") -> "Table":
     from vggbench.render.tables.paper import measured_others_table, measured_table, published_table
     from vggbench.studies.reproduction import ERROR_TABLES
 
     if number in ERROR_TABLES:
-        return measured_table(number, [found for found in rows if found.result.table == number], about, place)
-    return measured_others_table(rows, about, place) if number == 7 else published_table(number)
+        return measured_table(number, [found for found in rows if found.result.table == number], about, lacking)
+    return measured_others_table(rows, about, lacking) if number == 7 else published_table(number)
 
 
 def _say_plan(results: "Sequence[Result]", models: "Sequence[Model]") -> None:

@@ -1,6 +1,7 @@
 """`runs`: what the store holds."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +91,7 @@ def _table(root: Path, names: list[str]) -> "Table":
     chosen = _chosen(root, names)
     if not chosen:
         say(f"{root}/ holds no runs yet: an evaluation makes it.")
-    return run_table(chosen[0]) if len(names) == 1 and len(chosen) == 1 else runs_table(root, chosen)
+    return run_table(chosen[0]) if len(names) == 1 and len(chosen) == 1 else runs_table(root, chosen, time.time())
 
 
 def _finish(root: Path, names: list[str], device: str, workers: int | None) -> None:
@@ -119,7 +120,7 @@ def _export(root: Path, names: list[str], output: Path | None) -> None:
     """Write what one model's runs say of each image, or their result to hand in."""
     from vggbench.cli.evaluating import circumstances
     from vggbench.files import written_whole
-    from vggbench.render.tables.contribution import result_record
+    from vggbench.results.contribution import result_record
     from vggbench.results.stored import stored
     from vggbench.store.per_image import per_image, write_per_image
     from vggbench.store.runs import named_runs

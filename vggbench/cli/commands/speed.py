@@ -58,7 +58,7 @@ def _speed(models: Sequence[str], options: SpeedOptions) -> None:
     from vggbench.paper.configs import CROP
     from vggbench.paper.protocols import resolve_scales
     from vggbench.render.tables.speed import speed_table
-    from vggbench.studies.speed import Effort, benchmark, setups_of
+    from vggbench.studies.speed import Effort, benchmark, product_rates, setups_of
 
     sizes = resolve_scales(options.scales, None) if options.scales else (CROP,)
     setups = setups_of(options.backend, options.precision, options.batch_size, sizes)
@@ -69,6 +69,6 @@ def _speed(models: Sequence[str], options: SpeedOptions) -> None:
             rows.append(found)
     except KeyboardInterrupt:
         if rows:
-            put(speed_table(rows), options.format, options.output)
+            put(speed_table(rows, product_rates(rows)), options.format, options.output)
         raise Interrupted("Interrupted: what was measured until then is all there is.") from None
-    put(speed_table(rows), options.format, options.output)
+    put(speed_table(rows, product_rates(rows)), options.format, options.output)

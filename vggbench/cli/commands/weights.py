@@ -31,14 +31,16 @@ def weights(
     require_output(format, output)
     if model is None:
         from vggbench.render.tables.weights import released_table
+        from vggbench.weights.listing import listed
 
-        put(released_table(), format, output)
+        put(released_table(listed()), format, output)
     else:
         from vggbench.cli.progress import DownloadProgress
         from vggbench.render.tables.weights import file_table
+        from vggbench.weights.checked import checked
         from vggbench.weights.unfetched import load_file
 
         with DownloadProgress() as watch:
             loaded = load_file(model, None, input, watch, ema=ema)
         assert loaded.path is not None
-        put(file_table(loaded, loaded.path), format, output)
+        put(file_table(checked(loaded, loaded.path)), format, output)

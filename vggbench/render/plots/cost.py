@@ -7,21 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from vggbench.nets.cost import Architecture, image_macs
-from vggbench.paper.protocols import Protocol
+from vggbench.errors import counted
 from vggbench.render.plots.figure import COLOURS, MARKERS, STYLE
-from vggbench.render.tables.cost import HEIGHT, WIDTH
+from vggbench.studies.counts import HEIGHT, WIDTH, ProtocolCount
 
 _CROPS = ("center", "tencrop", "multicrop")
 
 
-def gmacs_by_protocol(nets: Sequence[Architecture], scales: Sequence[int]) -> Figure:
+def gmacs_by_protocol(rows: Sequence[ProtocolCount]) -> Figure:
     """Two panels of GMACs per image, logarithmic: crops for each net, and dense evaluation over Q."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4), layout="constrained")
         crops, dense = figure.subplots(1, 2, sharey=True)
-        _crops(crops, nets)
-        _dense(dense, nets, scales)
+        single = [row for row in rows if len(row.scales) == 1]
+        _crops(crops, [row for row in single if row.protocol in _CROPS])
+        _dense(dense, [row for row in single if row.protocol == "dense"])
         for axes in (crops, dense):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
@@ -33,23 +33,20 @@ def gmacs_by_protocol(nets: Sequence[Architecture], scales: Sequence[int]) -> Fi
     return figure
 
 
-def _crops(axes: Axes, nets: Sequence[Architecture]) -> None:
-    names = [net.config.name for net in nets]
-    for place, name in enumerate(_CROPS):
-        protocol = Protocol(name)  # type: ignore[arg-type] # one of its names
-        gmacs = [image_macs(net, protocol, 256, HEIGHT, WIDTH) / 1e9 for net in nets]
+def _crops(axes: Axes, rows: Sequence[ProtocolCount]) -> None:
+    for place, row in enumerate(rows):
         axes.plot(
-            names, gmacs, MARKERS[place], color=COLOURS[place], markersize=7,
-            label=f"{name}, {protocol.view_count} view{'' if protocol.view_count == 1 else 's'}",
+            list(row.macs), [macs / 1e9 for macs in row.macs.values()], MARKERS[place], color=COLOURS[place],
+            markersize=7, label=f"{row.protocol}, {counted(row.views, 'view')}",
         )  # fmt: skip
 
 
-def _dense(axes: Axes, nets: Sequence[Architecture], scales: Sequence[int]) -> None:
+def _dense(axes: Axes, rows: Sequence[ProtocolCount]) -> None:
     """One line for all nets that cost the same, as A and A-LRN do."""
+    scales = [row.scales[0] for row in rows]
     lines: dict[tuple[float, ...], list[str]] = {}
-    for net in nets:
-        gmacs = tuple(image_macs(net, Protocol("dense"), scale, HEIGHT, WIDTH) / 1e9 for scale in scales)
-        lines.setdefault(gmacs, []).append(net.config.name)
+    for name in rows[0].macs:
+        lines.setdefault(tuple(row.macs[name] / 1e9 for row in rows), []).append(name)
     for place, (gmacs, names) in enumerate(lines.items()):
         axes.plot(
             scales, gmacs, color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)], markersize=5,

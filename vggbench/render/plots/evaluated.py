@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from vggbench.data.imagenet import in_words
 from vggbench.render.plots.evaluation import confusion, error_against_cost, error_against_scale, error_by_class
-from vggbench.render.tables.notes import data_title
+from vggbench.results.circumstances import data_title
 
 if TYPE_CHECKING:
     from vggbench.results.evaluated import Evaluated

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
-from numpy.typing import NDArray
 
 from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, titled
+from vggbench.results.by_class import confused, errors_by_class, pareto
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
 
@@ -94,43 +94,24 @@ def error_against_cost(rows: Sequence[Row], title: str) -> Figure | None:
     return figure
 
 
-def pareto(rows: Sequence[Row]) -> list[Row]:
-    """The rows that no cheaper or equally cheap one matches, cheapest first."""
-    front: list[Row] = []
-    for row in sorted(rows, key=lambda r: (r.macs or 0, r.errors.top1.percent if r.errors else 0)):
-        assert row.errors
-        if not front or row.errors.top1.percent < min(r.errors.top1.percent for r in front if r.errors):
-            front.append(row)
-    return front
-
-
-def class_errors(found: PerImage, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(K,) images and wrong images of each class."""
-    images = np.bincount(found.labels, minlength=classes)
-    wrong = np.bincount(found.labels[found.ranks > 0], minlength=classes)
-    return images, wrong
-
-
 def error_by_class(found: PerImage, names: Sequence[str], title: str) -> Figure:
     """All classes in order of their top-1 error, and the worst by name."""
-    images, wrong = class_errors(found, len(names))
-    there = np.flatnonzero(images)
-    error = 100 * wrong[there] / images[there]
-    order = np.argsort(-error, kind="stable")
-    worst = order[: len(there) if len(there) <= _FEW else _WORST]
+    errors = errors_by_class(found, len(names))
+    percent, places = errors.percent, np.arange(1, len(errors.classes) + 1)
+    worst = len(places) if len(places) <= _FEW else _WORST
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, max(3.2, 0.22 * len(worst) + 1.2)), layout="constrained")
+        figure = Figure(figsize=(8, max(3.2, 0.22 * worst + 1.2)), layout="constrained")
         curve, bars = figure.subplots(1, 2, width_ratios=(1, 1.4))
         titled(figure, title)
-        curve.plot(np.arange(1, len(there) + 1), error[order], color=COLOURS[0], linewidth=1.6)
-        curve.fill_between(np.arange(1, len(there) + 1), error[order], color=COLOURS[0], alpha=0.15)
+        curve.plot(places, percent, color=COLOURS[0], linewidth=1.6)
+        curve.fill_between(places, percent, color=COLOURS[0], alpha=0.15)
         curve.set(xlabel="classes, the worst first", ylabel="top-1 error, %", ylim=0)
         curve.xaxis.set_major_locator(MaxNLocator(integer=True))
-        bars.barh(range(len(worst)), error[worst], color=COLOURS[1], height=0.7)
-        bars.set_yticks(range(len(worst)), [_short(names[there[place]]) for place in worst], fontsize=7.5)
-        for row, place in enumerate(worst):
-            text = f" {wrong[there[place]]} of {images[there[place]]}"
-            bars.text(error[place], row, text, va="center", fontsize=7, color=FAINT)
+        bars.barh(range(worst), percent[:worst], color=COLOURS[1], height=0.7)
+        bars.set_yticks(range(worst), [_short(names[place]) for place in errors.classes[:worst]], fontsize=7.5)
+        for row in range(worst):
+            text = f" {errors.wrong[row]} of {errors.images[row]}"
+            bars.text(percent[row], row, text, va="center", fontsize=7, color=FAINT)
         bars.invert_yaxis()
         bars.grid(visible=False, axis="y")
         bars.margins(x=0.18)
@@ -140,20 +121,13 @@ def error_by_class(found: PerImage, names: Sequence[str], title: str) -> Figure:
 
 def confusion(found: PerImage, names: Sequence[str], title: str) -> Figure | None:
     """The classes with most wrong images, and what they are taken for, in percent of them; None without an error."""
-    images, wrong = class_errors(found, len(names))
-    rows = [place for place in np.argsort(-wrong, kind="stable")[:_WORST].tolist() if wrong[place]]
-    if not rows:
+    confusions = confused(found, len(names), _WORST, _TAKEN_FOR)
+    if confusions is None:
         return None
-    said = found.classes[:, 0]
-    taken = np.bincount(said[np.isin(found.labels, rows) & (said != found.labels)], minlength=len(names))
-    columns = [place for place in np.argsort(-taken, kind="stable")[:_TAKEN_FOR].tolist() if taken[place]]
-    share = np.array([
-        [100 * np.sum((found.labels == row) & (said == column)) / images[row] for column in columns] for row in rows
-    ])  # fmt: skip
-    share = np.where(np.equal.outer(rows, columns), np.nan, share)
+    share = confusions.percent
     with mpl.rc_context(STYLE):
-        short = [_short(name) for name in names]
-        figure, axes = _cells([short[row] for row in rows], [short[column] for column in columns], title)
+        rows, columns = ([_short(names[place]) for place in own] for own in (confusions.rows, confusions.columns))
+        figure, axes = _cells(rows, columns, title)
         most = max(_FULL, float(np.nanmax(share, initial=0)))
         shades = LinearSegmentedColormap.from_list("share", [(COLOURS[0], 0), (COLOURS[0], 1)])
         axes.imshow(share, cmap=shades, aspect="auto", vmin=0, vmax=most)

@@ -1,7 +1,7 @@
 """The picture that explains dense evaluation: where in an image the net sees a class."""
 
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,13 +11,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vggbench.paper.configs import CROP
 from vggbench.render.plots.figure import FAINT, INK, STYLE
-from vggbench.studies.prediction import ClassMap
 
-Pixels = NDArray[np.floating]
+if TYPE_CHECKING:
+    from vggbench.studies.prediction import ClassMap
+
+Pixels = NDArray[Any]
 _COLOURS = "magma"
 _FAINTEST, _FULLEST = 0.35, 0.75
 """How much of the picture the colour hides where the probability is 0, and where it is 1."""
@@ -27,10 +28,9 @@ _KEPT = 14
 """Characters at the end of a text that is shortened: the figure in percent, or Q."""
 
 
-def score_map(image: Tensor, found: ClassMap, what: str, how: str) -> Figure:
-    """A (3, H, W) uint8 image beside itself under the map; `what` names the class, `how` the model and protocol."""
+def score_map(pixels: Pixels, found: "ClassMap", what: str, how: str) -> Figure:
+    """A (H, W, 3) uint8 image beside itself under the map; `what` names the class, `how` the model and protocol."""
     with mpl.rc_context(STYLE):
-        pixels = image.permute(1, 2, 0).numpy()
         ratio = pixels.shape[0] / pixels.shape[1]
         left, gap, bar, panel = 0.02, 0.015, 0.07, 0.44
         tall = panel * _WIDTH * ratio
@@ -78,7 +78,7 @@ def _over(pixels: Pixels, probability: Pixels) -> Pixels:
     return mixed.clip(0, 1)
 
 
-def _frame(axis: Axes, found: ClassMap) -> None:
+def _frame(axis: Axes, found: "ClassMap") -> None:
     """The window that is surest."""
     top, left = found.window
     for colour, width in (("black", 2.6), ("white", 1.3)):
@@ -86,7 +86,7 @@ def _frame(axis: Axes, found: ClassMap) -> None:
         axis.add_patch(frame)
 
 
-def _caption(found: ClassMap) -> str:
+def _caption(found: "ClassMap") -> str:
     height, width = found.positions
     return (
         f"Each of {height} x {width} windows of {CROP} x {CROP} pixels has a probability, drawn at its centre; image "

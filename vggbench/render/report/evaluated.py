@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from vggbench.data.imagenet import in_words
 from vggbench.render.plots.evaluated import figures
-from vggbench.render.report.page import gallery, render
+from vggbench.render.report.page import render
 from vggbench.render.tables.errors import eval_table, nets_table
-from vggbench.render.tables.notes import Circumstances, data_title
 from vggbench.render.tables.table import Table
+from vggbench.results.circumstances import Circumstances, data_title
+from vggbench.results.correction import corrected
+from vggbench.results.gallery import gallery
 
 if TYPE_CHECKING:
     from vggbench.results.evaluated import Evaluated
@@ -24,7 +26,7 @@ def page(found: "Evaluated", about: Circumstances) -> str:
     tables: list[Table] = []
     if len(models) > 1:
         rows = [row for model in models for row in found.rows(found.lines(model)[-1:], baseline[-1:])]
-        tables.append(nets_table(rows, about))
+        tables.append(nets_table(corrected(rows), about))
     tables += [eval_table(found.rows(found.lines(model)), about, found.gain(model)) for model in models]
     galleries = []
     for model in models:

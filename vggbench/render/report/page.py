@@ -2,57 +2,18 @@
 
 import base64
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-from PIL import Image
-
-from vggbench.data import ImageFile
-from vggbench.images.headers import NotAnImage, read_whole
-from vggbench.images.pixels import decode_listening
-from vggbench.render.plots.figure import as_svg
 from vggbench.render.tables.table import Column, Table, shown_columns, shown_notes
-from vggbench.store.per_image import PerImage
+from vggbench.results.gallery import Gallery
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FOLDER = files("vggbench.render.report")
-_SIDE = 160
-"""Pixels of a thumbnail's longer side."""
-WORST = 24
-"""Images shown of each net at most."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A class and its probability in percent."""
-
-    name: str
-    percent: float
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An image that a net got wrong, and what it said."""
-
-    image: str
-    truth: str
-    rank: int
-    loss: float
-    said: tuple[Said, ...]
-    thumbnail: str | None
-    """A data URI; None where the image can no longer be read."""
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The worst mistakes of one net."""
-
-    title: str
-    mistakes: tuple[Mistake, ...]
-    wrong: int
-    images: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +27,12 @@ class Plot:
 
 
 def render(
-    title: str, *, warning: str | None, tables: Sequence[Table], plots: dict[str, Figure], galleries: Sequence[Gallery]
+    title: str,
+    *,
+    warning: str | None,
+    tables: Sequence[Table],
+    plots: "dict[str, Figure]",
+    galleries: Sequence[Gallery],
 ) -> str:
     """The page; every string from data is escaped, and nothing is loaded from anywhere."""
     from jinja2 import Environment, StrictUndefined
@@ -85,6 +51,7 @@ def render(
         style_hash=_hash(style),
         script_hash=_hash(script),
         number=number,
+        jpeg=_jpeg,
     )
 
 
@@ -97,41 +64,13 @@ def number(column: Column, text: str) -> str | None:
         return None
 
 
-def gallery(title: str, found: PerImage, names: Sequence[str], images: Sequence[ImageFile]) -> Gallery:
-    """The wrong images of highest loss, the worst first."""
-    wrong = [place for place in range(len(found.images)) if found.ranks[place] > 0]
-    worst = sorted(wrong, key=lambda place: (-found.losses[place], place))[:WORST]
-    by_id = {image.id: image for image in images}
-    mistakes = tuple(
-        Mistake(
-            image=found.images[place],
-            truth=names[found.labels[place]],
-            rank=int(found.ranks[place]) + 1,
-            loss=float(found.losses[place]),
-            said=tuple(
-                Said(names[c], 100 * float(p))
-                for c, p in zip(found.classes[place], found.probabilities[place], strict=True)
-            ),
-            thumbnail=_thumbnail(by_id[found.images[place]]),
-        )
-        for place in worst
-    )
-    return Gallery(title, mistakes, len(wrong), len(found.images))
+def _jpeg(content: bytes) -> str:
+    return _data_uri("image/jpeg", content)
 
 
-def _thumbnail(image: ImageFile) -> str | None:
-    try:
-        pixels, _ = decode_listening(read_whole(image))
-    except NotAnImage:
-        return None  # the page says so in its place
-    picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    picture.thumbnail((_SIDE, _SIDE))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return _data_uri("image/jpeg", file.getvalue())
+def _drawn(figure: "Figure", *, dark: bool) -> str:
+    from vggbench.render.plots.figure import as_svg
 
-
-def _drawn(figure: Figure, *, dark: bool) -> str:
     return _data_uri("image/svg+xml", as_svg(figure, dark=dark))
 
 

@@ -1,8 +1,6 @@
 """How a figure prints: errors with as many digits as the images bear, intervals, p, cost, time."""
 
-from collections.abc import Sequence
-
-from vggbench.metrics import ErrorRate, Errors
+from vggbench.metrics import ErrorRate
 from vggbench.render.tables.table import NONE
 from vggbench.results.lines import Paired
 from vggbench.results.rows import Reference, Row
@@ -21,9 +19,11 @@ def digits(count: int) -> int:
     return 2 if is_many(count) else 1
 
 
-def points(against: Paired, *, starred: bool) -> str:
-    """A difference of errors, with a star where it is significant."""
-    return f"{against.points:+.{digits(against.images)}f}{'*' if starred else ''}"
+def points(against: Paired | None) -> str:
+    """A difference of errors, with a star where it is significant among all of its table."""
+    if against is None:
+        return NONE
+    return f"{against.points:+.{digits(against.images)}f}{'*' if against.is_significant else ''}"
 
 
 def percent(rate: ErrorRate | None) -> str:
@@ -40,30 +40,44 @@ def bounds(rate: ErrorRate | None) -> str:
 
 
 def error_cell(rate: ErrorRate | None) -> str:
-    """An error with its interval, as wide as the number of images makes it."""
+    """An error with its interval on the terminal, as wide as the number of images makes it."""
     if rate is None:
         return NONE
-    if not is_many(rate.images):
-        return f"{percent(rate)} {bounds(rate)}"
-    low, high = rate.interval
-    return f"{percent(rate)} ±{(high - low) / 2:.2f}"
+    if is_many(rate.images):
+        return f"{percent(rate)} ±{rate.half_width:.2f}"
+    return f"{percent(rate)} {_in_brackets(rate.interval, rate.images)}"
 
 
-def without_top5(rows: Sequence[Row]) -> bool:
-    """Whether what is measured has no top-5 error."""
-    measured = [row.errors for row in rows if row.errors]
-    return bool(measured) and all(errors.top5 is None for errors in measured)
+def error_in_markdown(rate: ErrorRate | None) -> str:
+    """The same in one column of Markdown."""
+    return error_cell(rate) if rate is None or is_many(rate.images) else f"{percent(rate)} {bounds(rate)}"
 
 
-def paired_bounds(against: Paired) -> str:
+def paired_bounds(against: Paired | None) -> str:
     """Of a difference, in points."""
+    if against is None:
+        return NONE
     low, high = against.interval
     return f"{low:+.{digits(against.images)}f} to {high:+.{digits(against.images)}f}"
+
+
+def paired_interval(against: Paired | None) -> str:
+    """The same on the terminal."""
+    return NONE if against is None else _in_brackets(against.interval, against.images)
+
+
+def _in_brackets(interval: tuple[float, float], images: int) -> str:
+    return "[{:.{digits}f}, {:.{digits}f}]".format(*interval, digits=digits(images))
 
 
 def p_value(p: float) -> str:
     """Two digits, or that it is below a ten-thousandth."""
     return f"{p:.2g}" if p >= 1e-4 else "<0.0001"
+
+
+def p_cell(against: Paired | None) -> str:
+    """Of McNemar's test."""
+    return NONE if against is None else p_value(against.p)
 
 
 def speed(row: Row) -> str:
@@ -95,17 +109,11 @@ def reference(reference: Reference | None, slash: str) -> str:
     return f"{reference.top1}{slash}{reference.top5}" if reference else NONE
 
 
-def difference(row: Row) -> str:
-    """From the published figure, in points."""
-    if row.reference is None or row.errors is None:
+def difference(found: tuple[float, float | None] | None, decimals: int = 1) -> str:
+    """From published figures, in points."""
+    if found is None:
         return NONE
-    return points_beside(row.errors, row.reference.top1, row.reference.top5, 1)
-
-
-def points_beside(errors: Errors, top1: float, top5: float, decimals: int) -> str:
-    """What is measured minus figures published, in points."""
-    of_top5 = NONE if errors.top5 is None else f"{errors.top5.percent - top5:+.{decimals}f}"
-    return f"{errors.top1.percent - top1:+.{decimals}f} / {of_top5}"
+    return " / ".join(NONE if value is None else f"{value:+.{decimals}f}" for value in found)
 
 
 def duration(seconds: float) -> str:

@@ -1,15 +1,13 @@
 """The tables of errors: `eval` (one net, a row per protocol and Q), `compare` and `fuse` (a row per net)."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from vggbench.metrics import significant
 from vggbench.render.tables.cells import (
     bounds,
     difference,
     error_cell,
     gmacs,
-    p_value,
+    p_cell,
     paired_bounds,
     params,
     percent,
@@ -17,14 +15,15 @@ from vggbench.render.tables.cells import (
     reference,
     scales,
     speed,
-    without_top5,
 )
-from vggbench.render.tables.notes import Circumstances, data_title, input_of, long_signature, notes, publishers
+from vggbench.render.tables.notes import notes
 from vggbench.render.tables.table import NONE, Column, Table
+from vggbench.results.circumstances import Circumstances, data_title
+from vggbench.results.facts import references_of, without_top5
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import Paired
+from vggbench.results.records import error_record
 from vggbench.results.rows import Row
-from vggbench.store.identity import Identity
 
 
 def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> Table:
@@ -77,12 +76,13 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
 
 
 def _error_columns(rows: Sequence[Row]) -> list[Column]:
+    _, publishers = references_of(rows)
     return [
         *_labels_column(rows),
         Column("Top-1", lambda r: error_cell(r.errors.top1) if r.errors else "no weights"),
         Column("Top-5", lambda r: error_cell(r.errors.top5) if r.errors else NONE, optional=without_top5(rows)),
-        Column("Published" if publishers(rows) else "Paper", lambda r: reference(r.reference, "/"), optional=True),
-        Column("Diff", difference, from_width=100, optional=True),
+        Column("Published" if publishers else "Paper", lambda r: reference(r.reference, "/"), optional=True),
+        Column("Diff", lambda r: difference(r.difference), from_width=100, optional=True),
     ]
 
 
@@ -90,18 +90,10 @@ def _baseline(rows: Sequence[Row]) -> str | None:
     return next((row.against.first for row in rows if row.against), None)
 
 
-def difference_cell(rows: Sequence[Row]) -> Callable[[Row], str]:
-    """The cell of a difference, with a star where it stands after the correction for all of them."""
-    tested = [row for row in rows if row.against]
-    stands = significant([row.against.p for row in tested if row.against])
-    starred = {id(row) for row, stands_alone in zip(tested, stands, strict=True) if stands_alone}
-    return lambda row: points(row.against, starred=id(row) in starred) if row.against else NONE
-
-
 def _against_columns(rows: Sequence[Row]) -> list[Column]:
     """The difference to the row that the table compares with."""
     baseline = _baseline(rows)
-    return [Column(f"vs {baseline}", difference_cell(rows), optional=True, spare=True)] if baseline else []
+    return [Column(f"vs {baseline}", lambda r: points(r.against), optional=True, spare=True)] if baseline else []
 
 
 def _against_in_full(rows: Sequence[Row]) -> list[Column]:
@@ -109,9 +101,9 @@ def _against_in_full(rows: Sequence[Row]) -> list[Column]:
     if baseline is None:
         return []
     return [
-        Column(f"Top-1 vs {baseline} (points)", difference_cell(rows)),
-        Column("Paired 95% CI", lambda r: paired_bounds(r.against) if r.against else NONE),
-        Column("McNemar's p", lambda r: p_value(r.against.p) if r.against else NONE),
+        Column(f"Top-1 vs {baseline} (points)", lambda r: points(r.against)),
+        Column("Paired 95% CI", lambda r: paired_bounds(r.against)),
+        Column("McNemar's p", lambda r: p_cell(r.against)),
         Column("Images/s", speed, right=True, optional=True),
     ]
 
@@ -136,62 +128,8 @@ def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
         Column("Top-5 error (%)", lambda r: percent(r.errors.top5) if r.errors else NONE, right=True, optional=few),
         Column("Top-5 95% CI", lambda r: bounds(r.errors.top5) if r.errors else NONE, optional=few),
         Column("Ref. top-1 / top-5", lambda r: reference(r.reference, " / "), optional=True),
-        Column("Diff.", difference, optional=True),
+        Column("Diff.", lambda r: difference(r.difference), optional=True),
         Column("Params (M)", params, right=True),
         Column("GMACs/image", gmacs, right=True),
         Column("Reference", lambda r: r.reference.source if r.reference else NONE, optional=True),
     ]
-
-
-def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
-    """One row for JSON and CSV; keys may be added, never renamed."""
-    nets = [model.architecture for model in row.models if model.architecture]
-    top1, top5 = (row.errors.top1, row.errors.top5) if row.errors else (None, None)
-    macs = None if row.macs is None else row.macs / 1e9
-    total = about.data.total
-    return {
-        "network": row.network,
-        "config": row.config,
-        "weights": "+".join(_weights(model) for model in row.models) or None,
-        "weights_hash": "+".join(model.weights_hash for model in row.models) or None,
-        "width": nets[0].width if nets else 1.0,
-        "classes": row.models[0].classes if row.models else 1000,
-        "data": about.data.name,
-        "train_scale": row.train_scale,
-        "test_scales": list(row.scales),
-        "protocol": row.protocol,
-        "views": row.views,
-        "images": top1.images if top1 else 0,
-        "images_total": total,
-        "skipped": row.skipped,
-        "blacklisted": row.blacklisted,
-        "doubtful": len(row.doubtful),
-        "complete": row.images == total,
-        "labels": row.labels,
-        "top1_error": top1.percent if top1 else None,
-        "top5_error": top5.percent if top5 else None,
-        "top1_interval": list(top1.interval) if top1 else None,
-        "top5_interval": list(top5.interval) if top5 else None,
-        "reference_top1": row.reference.top1 if row.reference else None,
-        "reference_top5": row.reference.top5 if row.reference else None,
-        "reference_source": row.reference.source if row.reference else None,
-        "parameters": row.parameters,
-        "gmacs_per_image": macs,
-        "gflops_per_image": None if macs is None else 2 * macs,
-        "precision": about.settings.precision,
-        "backend": row.backend,
-        "input": "; ".join(dict.fromkeys(input_of(model) for model in row.models)) or None,
-        "rescale": row.rescale or str(about.settings.rescale),
-        "signature": long_signature(row, about) if row.models else None,
-        "images_per_second": row.images_per_second,
-        "against": row.against.first if row.against else None,
-        "against_points": row.against.points if row.against else None,
-        "against_interval": list(row.against.interval) if row.against else None,
-        "against_p": row.against.p if row.against else None,
-        "note": row.note,
-    }
-
-
-def _weights(model: Identity) -> str:
-    """Where they are from, and how they are run otherwise."""
-    return (model.source or "") + (f" ({model.altered})" if model.altered else "")

@@ -1,21 +1,28 @@
 """The paper's Tables 1 to 7: as printed, or with what is measured here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vggbench.metrics import ErrorRate
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS, CROP, PAPER
 from vggbench.paper.published import RESULTS, TABLE_7, Member, OtherResult, Result, own_row
-from vggbench.render.tables.cells import error_cell, points_beside, without_top5
-from vggbench.render.tables.errors import error_record
-from vggbench.render.tables.notes import Circumstances, data_name, data_title, made_notes
+from vggbench.render.tables.cells import difference, error_cell, error_in_markdown
+from vggbench.render.tables.notes import made_notes
 from vggbench.render.tables.parameters import parameters_table
 from vggbench.render.tables.table import NONE, Column, Table
-from vggbench.results.rows import Row
-from vggbench.studies.reproduction import Check, Measured, training_command
-from vggbench.weights.released import released
+from vggbench.results.circumstances import Circumstances, data_name, data_title
+from vggbench.results.facts import without_top5
+from vggbench.results.records import error_record
+from vggbench.studies.counts import by_net
 
+if TYPE_CHECKING:
+    from vggbench.studies.reproduction import Check, Measured, Remedy
+
+Cell = Callable[[ErrorRate | None], str]
+"""How an error with its interval prints: on the terminal, or in Markdown."""
+Remedies = Mapping[Member, "Remedy"]
 _TITLES = {
     1: "Table 1: the six configurations", 2: "Table 2: parameters", 3: "Table 3: dense, single test scale",
     4: "Table 4: dense, three test scales", 5: "Table 5: dense, multi-crop and both", 6: "Table 6: ConvNet fusion",
@@ -23,6 +30,8 @@ _TITLES = {
 }  # fmt: skip
 _SOURCE = "Simonyan & Zisserman, arXiv 1409.1556v6; errors in %, on ILSVRC-2012 val unless it says test."
 _TEST = "Top-5 on the test set cannot be measured: its labels are not public."
+_NOT_OURS = object()
+"""In place of a row, of what is not measured here."""
 _FROM = {"A": None, "A-LRN": "A", "B": "A", "C": "B", "D": "C", "E": "D"}
 """What each net of Table 1 is told apart from."""
 
@@ -83,7 +92,7 @@ def published_table(number: int) -> Table:
     if number == 1:
         return configurations_table()
     if number == 2:
-        counted = parameters_table([Architecture(CONFIGS[name]) for name in PAPER], (CROP,))
+        counted = parameters_table(by_net([Architecture(CONFIGS[name]) for name in PAPER], (CROP,)))
         return replace(counted, title=_TITLES[2], record=lambda row: {"table": 2} | counted.record(row))
     if number == 7:
         return _others_table()
@@ -158,84 +167,73 @@ def _other_record(row: OtherResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measured_table(number: int, rows: Sequence[Measured], about: Circumstances, place: str) -> Table:
+def measured_table(number: int, rows: "Sequence[Measured]", about: Circumstances, remedies: Remedies) -> Table:
     """One table of errors with what is measured here; the paper's figures stand beside comparable ones alone."""
-    full = about.data.is_full_ilsvrc_val
-    what = _what(rows, about)
-    columns = [
-        *_result_columns(rows, lambda found: found.result),
-        Column("Top-1 here", lambda f: _measured_cell(f.row, 1)),
-        Column("Top-5 here", lambda f: _measured_cell(f.row, 5), optional=without_top5([f.row for f in rows if f.row])),
-        *(_paper_columns(rows, about) if full else []),
-    ]
+
+    def columns(cell: Cell) -> list[Column]:
+        return [
+            *_result_columns(rows, lambda found: found.result),
+            *_here(cell, lambda found: found.row, rows),
+            *(_paper_columns(rows, about) if about.data.is_full_ilsvrc_val else []),
+        ]
+
     return Table(
-        title=f"{_TITLES[number]} | {what} | error, %",
+        title=f"{_TITLES[number]} | {_what(rows, about)} | error, %",
         rows=rows,
-        terminal=columns,
-        markdown=columns,
+        terminal=columns(error_cell),
+        markdown=columns(error_in_markdown),
         record=lambda found: _measured_record(found, about),
-        notes=_measured_notes(number, rows, about, place),
+        notes=_measured_notes(number, rows, about, remedies),
     )
 
 
-def measured_others_table(rows: Sequence[Measured], about: Circumstances, place: str) -> Table:
+def measured_others_table(rows: "Sequence[Measured]", about: Circumstances, remedies: Remedies) -> Table:
     """Table 7: the paper's own rows with what is measured, the other publications beside comparable ones alone."""
-    full = about.data.is_full_ilsvrc_val
-    by_result = {found.result: found for found in rows}
-    shown = [row for row in TABLE_7 if full or row.method == "VGG"]
+    full, by_result = about.data.is_full_ilsvrc_val, {found.result: found for found in rows}
+    own = {row: by_result[result] for row in TABLE_7 if (result := own_row(row))}
 
-    def here(row: OtherResult, k: int) -> str:
-        result = own_row(row)
-        return _measured_cell(by_result[result].row, k) if result else NONE
+    def columns(cell: Cell) -> list[Column]:
+        return [
+            Column("Method", lambda r: r.method),
+            Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
+            *_here(cell, lambda r: own[r].row if r in own else _NOT_OURS, rows),
+            *(_others_columns(own, about) if full else []),
+        ]
 
-    def beside(row: OtherResult) -> bool:
-        result = own_row(row)
-        return result is None or _is_comparable(by_result[result], about)
-
-    columns = [
-        Column("Method", lambda r: r.method),
-        Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
-        Column("Top-1 here", lambda r: here(r, 1)),
-        Column("Top-5 here", lambda r: here(r, 5), optional=without_top5([f.row for f in rows if f.row])),
-        *(
-            [Column("Published", lambda r: f"{_figure(r.top1)} / {_figure(r.top5)}" if beside(r) else NONE)]
-            if full
-            else []
-        ),
-        *(
-            [Column("Test, published", lambda r: _figure(r.top5_test) if beside(r) else NONE, right=True)]
-            if full
-            else []
-        ),
-    ]
-    found = [by_result[result] for row in shown if (result := own_row(row))]
-    records = {id(row): _measured_record(by_result[result], about) for row in shown if (result := own_row(row))}
     return Table(
-        title=f"{_TITLES[7]} | {_what(found, about)} | error, %",
-        rows=shown,
-        terminal=columns,
-        markdown=columns,
-        record=lambda row: records.get(id(row), _other_record(row)) | {"table": 7, "method": row.method},
-        notes=[*([_TEST] if full else []), *_measured_notes(7, found, about, place)],
+        title=f"{_TITLES[7]} | {_what(list(own.values()), about)} | error, %",
+        rows=[row for row in TABLE_7 if full or row in own],
+        terminal=columns(error_cell),
+        markdown=columns(error_in_markdown),
+        record=lambda row: (
+            (_measured_record(own[row], about) if row in own else _other_record(row))
+            | {"table": 7, "method": row.method}
+        ),
+        notes=[*([_TEST] if full else []), *_measured_notes(7, list(own.values()), about, remedies)],
     )
 
 
-def _what(rows: Sequence[Measured], about: Circumstances) -> str:
+def _others_columns(own: "Mapping[OtherResult, Measured]", about: Circumstances) -> list[Column]:
+    def beside(row: OtherResult, text: str) -> str:
+        return text if row not in own or own[row].is_comparable(about.data) else NONE
+
+    return [
+        Column("Published", lambda r: beside(r, f"{_figure(r.top1)} / {_figure(r.top5)}")),
+        Column("Test, published", lambda r: beside(r, _figure(r.top5_test)), right=True),
+    ]
+
+
+def _what(rows: "Sequence[Measured]", about: Circumstances) -> str:
     measured = [found.row for found in rows if found.row]
     return data_title(about.data, measured[0]) if measured else data_name(about.data)
 
 
-def _is_comparable(found: Measured, about: Circumstances) -> bool:
-    """Whether the paper's figure may stand beside what is measured, or in place of what is not."""
-    return about.data.is_full_ilsvrc_val and (found.row is None or found.row.reference is not None)
+def _paper_columns(rows: "Sequence[Measured]", about: Circumstances) -> list[Column]:
+    def paper(found: "Measured") -> str:
+        return f"{found.result.top1:.1f} / {found.result.top5:.1f}" if found.is_comparable(about.data) else NONE
 
-
-def _paper_columns(rows: Sequence[Measured], about: Circumstances) -> list[Column]:
-    def paper(found: Measured) -> str:
-        return f"{found.result.top1:.1f} / {found.result.top5:.1f}" if _is_comparable(found, about) else NONE
-
-    def test(found: Measured) -> str:
-        return _figure(found.result.top5_test) if _is_comparable(found, about) else NONE
+    def test(found: "Measured") -> str:
+        return _figure(found.result.top5_test) if found.is_comparable(about.data) else NONE
 
     return [
         Column("Paper", paper),
@@ -245,30 +243,35 @@ def _paper_columns(rows: Sequence[Measured], about: Circumstances) -> list[Colum
     ]
 
 
-def _measured_cell(row: Row | None, k: int) -> str:
-    if row is None or row.errors is None:
-        return "no weights" if k == 1 else NONE
-    return error_cell(row.errors.top1 if k == 1 else row.errors.top5)
+def _here(cell: Cell, row: Callable[[Any], Any], rows: "Sequence[Measured | Check]") -> list[Column]:
+    """The columns of what is measured here."""
+
+    def shown(found: Any, k: int) -> str:
+        own = row(found)
+        if own is None or own is _NOT_OURS:
+            return "no weights" if k == 1 and own is None else NONE
+        return cell(own.errors.top1 if k == 1 else own.errors.top5)
+
+    few = without_top5([found.row for found in rows if found.row])
+    return [
+        Column("Top-1 here", lambda found: shown(found, 1)),
+        Column("Top-5 here", lambda found: shown(found, 5), optional=few),
+    ]
 
 
-def _difference(found: Measured) -> str:
-    if found.row is None or found.row.errors is None or found.row.reference is None:
-        return NONE
-    errors, paper = found.row.errors, found.result
-    top1, top5 = errors.top1, errors.top5
-    agrees = abs(top1.percent - paper.top1) < 0.05 and top5 is not None and abs(top5.percent - paper.top5) < 0.05
-    return "agrees to the digit" if agrees else points_beside(errors, paper.top1, paper.top5, 2)
+def _difference(found: "Measured") -> str:
+    return "agrees to the digit" if found.agrees else difference(found.difference, 2)
 
 
-def _measured_record(found: Measured, about: Circumstances) -> dict[str, Any]:
+def _measured_record(found: "Measured", about: Circumstances) -> dict[str, Any]:
     paper = _published_record(found.result)
-    if not _is_comparable(found, about):
+    if not found.is_comparable(about.data):
         paper |= {"paper_top1": None, "paper_top5": None, "paper_top5_test": None}
     measured = error_record(found.row, about) if found.row else {"data": about.data.name, "top1_error": None}
     return measured | paper | {"lacking": [f"{m.config} S={m.train_scale}" for m in found.lacking]}
 
 
-def _measured_notes(number: int, rows: Sequence[Measured], about: Circumstances, place: str) -> list[str]:
+def _measured_notes(number: int, rows: "Sequence[Measured]", about: Circumstances, remedies: Remedies) -> list[str]:
     notes = []
     if not about.data.is_full_ilsvrc_val:
         notes.append(
@@ -277,10 +280,9 @@ def _measured_notes(number: int, rows: Sequence[Measured], about: Circumstances,
         )
     lacking = dict.fromkeys(member for found in rows for member in found.lacking)
     for member in lacking:
-        notes.append(
-            f"{member.config} of S={member.train_scale}: no weights here{_whose(member)}; "
-            f"{training_command(member, place)}"
-        )
+        released = remedies[member].released
+        whose = f"but {released} has been released" if released else "and nobody has released any"
+        notes.append(f"{member.config} of S={member.train_scale}: no weights here, {whose}; {remedies[member].command}")
     if number == 6 and about.data.is_full_ilsvrc_val:
         notes.append(_TEST)
     measured = [found.row for found in rows if found.row]
@@ -289,26 +291,20 @@ def _measured_notes(number: int, rows: Sequence[Measured], about: Circumstances,
     return notes + (made_notes(measured, about) if measured else [])
 
 
-def _whose(member: Member) -> str:
-    """Oxford's D and E are of S=256-512, all else nobody has released."""
-    public = released(CONFIGS[member.config], "oxford")
-    if public and str(public.train_scale) == member.train_scale:
-        return f", but {public.name} has been released"
-    return ", and nobody has released any"
-
-
-def checks_table(source: str, rows: Sequence[Check], about: Circumstances) -> Table:
+def checks_table(source: str, rows: "Sequence[Check]", about: Circumstances) -> Table:
     """A publisher's nets by its own protocol, and whether that gives its own figures."""
     measured = [check.row for check in rows if check.row]
     what = data_title(about.data, measured[0]) if measured else data_name(about.data)
     full = about.data.is_full_ilsvrc_val
-    columns = [
-        Column("Network", lambda c: c.released.name),
-        Column("Protocol", lambda c: f"{c.published.protocol}, Q={','.join(map(str, c.published.scales))}"),
-        Column("Top-1 here", lambda c: _measured_cell(c.row, 1)),
-        Column("Top-5 here", lambda c: _measured_cell(c.row, 5), optional=without_top5(measured)),
-        *([Column("Published", _stated), Column("Verdict", _verdict)] if full else []),
-    ]
+
+    def columns(cell: Cell) -> list[Column]:
+        return [
+            Column("Network", lambda c: c.released.name),
+            Column("Protocol", lambda c: f"{c.published.protocol}, Q={','.join(map(str, c.published.scales))}"),
+            *_here(cell, lambda c: c.row, rows),
+            *([Column("Published", _stated), Column("Verdict", _verdict)] if full else []),
+        ]
+
     notes = (
         [f"Published: {', '.join(dict.fromkeys(check.published.how for check in rows))}."]
         if full
@@ -318,19 +314,19 @@ def checks_table(source: str, rows: Sequence[Check], about: Circumstances) -> Ta
     return Table(
         title=f"{source}'s own protocol | {what} | error, %",
         rows=rows,
-        terminal=columns,
-        markdown=columns,
+        terminal=columns(error_cell),
+        markdown=columns(error_in_markdown),
         record=lambda check: _check_record(check, about),
         notes=notes + (made_notes(measured, about) if measured else []),
     )
 
 
-def _stated(check: Check) -> str:
+def _stated(check: "Check") -> str:
     found = (check.published.top1, check.published.top5)
     return " / ".join(NONE if value is None else f"{value:.{check.published.digits}f}" for value in found)
 
 
-def _verdict(check: Check) -> str:
+def _verdict(check: "Check") -> str:
     if check.agrees is None:
         return "does not compare" if check.row else NONE
     if check.agrees:
@@ -342,7 +338,7 @@ def _verdict(check: Check) -> str:
     )
 
 
-def _check_record(check: Check, about: Circumstances) -> dict[str, Any]:
+def _check_record(check: "Check", about: Circumstances) -> dict[str, Any]:
     beside = check.agrees is not None
     measured = error_record(check.row, about) if check.row else {"network": check.released.name, "top1_error": None}
     return measured | {

@@ -1,73 +1,39 @@
 """`vggbench params`: parameters, MACs and activations, per net and per layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from vggbench.nets.cost import Architecture, Cost, LayerCost, cost, layers
-from vggbench.paper.published import PARAMETERS_MILLIONS
+from vggbench.nets.cost import Architecture
 from vggbench.render.tables.table import NONE, Column, Note, Table
+from vggbench.studies.counts import FC_LAYERS, LayerCount, NetCount
 
-_FC_LAYERS = 3
 _COUNTING = "Bias, ReLU, pooling, LRN not counted."
 
 
-@dataclass(frozen=True)
-class _LayerRow:
-    architecture: Architecture
-    scale: int
-    layer: LayerCost
-
-
-@dataclass(frozen=True)
-class _Row:
-    architecture: Architecture
-    scale: int
-    cost: Cost
-
-    @property
-    def is_paper(self) -> bool:
-        return (
-            self.architecture.width == 1
-            and self.architecture.classes == 1000
-            and not self.architecture.config.batch_norm
-        )
-
-    @property
-    def layer_counts(self) -> str:
-        return f"{len(self.architecture.config.convs)}+{_FC_LAYERS}"
-
-    @property
-    def paper(self) -> str:
-        return str(PARAMETERS_MILLIONS[self.architecture.config.name]) if self.is_paper else NONE
-
-
-def parameters_table(nets: Sequence[Architecture], scales: Sequence[int]) -> Table:
+def parameters_table(rows: Sequence[NetCount]) -> Table:
     """One row per net and input size Q x Q."""
-    rows = [_Row(net, scale, cost(net, scale, scale)) for net in nets for scale in scales]
+    several = len({row.scale for row in rows}) > 1
     return Table(
-        title=f"VGG configurations | {_what(nets[0], scales)}",
+        title=f"VGG configurations | {_what(rows)}",
         rows=rows,
-        terminal=_columns(several=len(scales) > 1),
-        markdown=_markdown_columns(several=len(scales) > 1),
+        terminal=_columns(several=several),
+        markdown=_markdown_columns(several=several),
         record=_record,
-        notes=_notes(nets),
+        notes=_notes([row.architecture for row in rows]),
     )
 
 
-def layers_table(nets: Sequence[Architecture], scales: Sequence[int]) -> Table:
-    """One row per layer of each net at each input size Q x Q."""
-    rows = [_LayerRow(net, scale, layer) for net in nets for scale in scales for layer in layers(net, scale, scale)]
-    totals = [(net.config.name, scale, cost(net, scale, scale)) for net in nets for scale in scales]
+def layers_table(rows: Sequence[LayerCount], totals: Sequence[NetCount]) -> Table:
+    """One row per layer of each net at each input size Q x Q; `totals` are of all layers."""
     columns = _layer_columns(several=len(totals) > 1)
     return Table(
-        title=f"Layer by layer | {_what(nets[0], scales)}",
+        title=f"Layer by layer | {_what(totals)}",
         rows=rows,
         terminal=columns,
         markdown=columns,
         record=_layer_record,
         notes=[
-            *(f"{name}, Q={scale}: {total.parameters} parameters, {total.macs} MACs." for name, scale, total in totals),
+            *map(_total, totals),
             Note("1 MAC = 2 FLOPs.", ("MACs",)),
             Note(_COUNTING, ("Parameters", "MACs"), same_line=True),
             Note("Field: the receptive field, in input pixels.", ("Field",), same_line=True),
@@ -77,9 +43,24 @@ def layers_table(nets: Sequence[Architecture], scales: Sequence[int]) -> Table:
     )
 
 
-def _what(net: Architecture, scales: Sequence[int]) -> str:
-    size = f"3x{scales[0]}x{scales[0]}" if len(scales) == 1 else "3xQxQ"
-    return f"input {size}, {net.classes} {'class' if net.classes == 1 else 'classes'}, one view"
+def _what(rows: Sequence[NetCount]) -> str:
+    scales = {row.scale for row in rows}
+    size = f"3x{rows[0].scale}x{rows[0].scale}" if len(scales) == 1 else "3xQxQ"
+    classes = rows[0].architecture.classes
+    return f"input {size}, {classes} {'class' if classes == 1 else 'classes'}, one view"
+
+
+def _total(row: NetCount) -> str:
+    name, own = row.architecture.config.name, row.cost
+    return f"{name}, Q={row.scale}: {own.parameters} parameters, {own.macs} MACs."
+
+
+def _layer_counts(row: NetCount) -> str:
+    return f"{len(row.architecture.config.convs)}+{FC_LAYERS}"
+
+
+def _paper(row: NetCount) -> str:
+    return NONE if row.paper_millions is None else str(row.paper_millions)
 
 
 def _notes(nets: Sequence[Architecture]) -> list[str | Note]:
@@ -107,9 +88,9 @@ def _columns(*, several: bool) -> list[Column]:
     columns = [
         Column("Net", lambda r: r.architecture.config.name),
         Column("Known as", lambda r: r.architecture.config.known_as or NONE, spare=True),
-        Column("Layers", lambda r: r.layer_counts, right=True),
+        Column("Layers", _layer_counts, right=True),
         Column("Params M", lambda r: f"{r.cost.parameters / millions:.2f}", right=True),
-        Column("Paper", lambda r: r.paper, right=True, optional=True),
+        Column("Paper", _paper, right=True, optional=True),
         Column("Conv M", lambda r: f"{r.cost.conv_parameters / millions:.2f}", right=True, spare=True),
         Column("FC M", lambda r: f"{r.cost.fc_parameters / millions:.2f}", right=True, spare=True),
         Column("MiB", lambda r: f"{r.cost.mib:.1f}", right=True, spare=True),
@@ -127,10 +108,10 @@ def _markdown_columns(*, several: bool) -> list[Column]:
     columns = [
         Column("Network", lambda r: r.architecture.config.name),
         Column("Known as", lambda r: r.architecture.config.known_as or NONE),
-        Column("Conv + FC layers", lambda r: r.layer_counts, right=True),
+        Column("Conv + FC layers", _layer_counts, right=True),
         Column("Parameters", lambda r: str(r.cost.parameters), right=True),
         Column("Params (M)", lambda r: f"{r.cost.parameters / 1e6:.2f}", right=True),
-        Column("Paper (M)", lambda r: r.paper, right=True, optional=True),
+        Column("Paper (M)", _paper, right=True, optional=True),
         Column("Conv (M)", lambda r: f"{r.cost.conv_parameters / 1e6:.2f}", right=True),
         Column("FC (M)", lambda r: f"{r.cost.fc_parameters / 1e6:.2f}", right=True),
         Column("Size (MiB)", lambda r: f"{r.cost.mib:.1f}", right=True),
@@ -144,7 +125,7 @@ def _markdown_columns(*, several: bool) -> list[Column]:
     return columns
 
 
-def _record(row: _Row) -> dict[str, Any]:
+def _record(row: NetCount) -> dict[str, Any]:
     return {
         "network": row.architecture.config.name,
         "known_as": row.architecture.config.known_as,
@@ -152,9 +133,9 @@ def _record(row: _Row) -> dict[str, Any]:
         "classes": row.architecture.classes,
         "input": row.scale,
         "conv_layers": len(row.architecture.config.convs),
-        "fc_layers": _FC_LAYERS,
+        "fc_layers": FC_LAYERS,
         "parameters": row.cost.parameters,
-        "paper_parameters_millions": PARAMETERS_MILLIONS[row.architecture.config.name] if row.is_paper else None,
+        "paper_parameters_millions": row.paper_millions,
         "conv_parameters": row.cost.conv_parameters,
         "fc_parameters": row.cost.fc_parameters,
         "bytes": 4 * row.cost.parameters,
@@ -185,7 +166,7 @@ def _layer_columns(*, several: bool) -> list[Column]:
     ]
 
 
-def _layer_record(row: _LayerRow) -> dict[str, Any]:
+def _layer_record(row: LayerCount) -> dict[str, Any]:
     layer = row.layer
     return {
         "network": row.architecture.config.name,

@@ -1,11 +1,12 @@
 """The table of `predict`: the most probable classes of each image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggbench.render.tables.table import Column, Table
-from vggbench.studies.prediction import Prediction, Predictor, name_of
+
+if TYPE_CHECKING:
+    from vggbench.studies.prediction import Guess, Predictor
 
 _KEYS = (
     "image", "rank", "class", "name", "probability", "network", "weights_hash", "protocol", "test_scales", "input",
@@ -13,18 +14,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Guess:
-    """One of an image's most probable classes, as the model names it and in words."""
-
-    image: str
-    rank: int
-    own: str
-    words: str
-    probability: float
-
-
-def prediction_table(predictor: Predictor, rows: Sequence[Guess]) -> Table:
+def prediction_table(predictor: "Predictor", rows: "Sequence[Guess]") -> Table:
     """The guesses of all images; those without a posterior are left to the caller to name."""
     how = _how(predictor)
     wnids = any(row.own != row.words for row in rows)
@@ -54,17 +44,7 @@ def prediction_table(predictor: Predictor, rows: Sequence[Guess]) -> Table:
     )
 
 
-def guesses(predictor: Predictor, prediction: Prediction, count: int) -> list[Guess]:
-    """The most probable classes of one image; none where it has no posterior."""
-    if prediction.posterior is None:
-        return []
-    return [
-        Guess(prediction.image.id, rank + 1, *name_of(predictor.model, place), float(prediction.posterior[place]))
-        for rank, place in enumerate(prediction.top(count))
-    ]
-
-
-def _record(row: Guess, predictor: Predictor) -> dict[str, Any]:
+def _record(row: "Guess", predictor: "Predictor") -> dict[str, Any]:
     model = predictor.model.identity
     return {
         "image": row.image,
@@ -82,12 +62,12 @@ def _record(row: Guess, predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def _how(predictor: Predictor) -> str:
+def _how(predictor: "Predictor") -> str:
     return " + ".join(
         f"{protocol} at Q={','.join(str(scale) for scale in scales)}" for protocol, scales in predictor.scales.items()
     )
 
 
-def _pooling(predictor: Predictor) -> str:
+def _pooling(predictor: "Predictor") -> str:
     net = predictor.model.identity.architecture
     return f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""

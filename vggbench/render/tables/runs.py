@@ -1,17 +1,18 @@
 """`vggbench runs`: what the store holds, and one run in full."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggbench.metrics import ErrorRate
 from vggbench.render.tables.cells import duration, percent
 from vggbench.render.tables.notes import NO_TOP5
 from vggbench.render.tables.table import NONE, Column, Table
-from vggbench.store.runs import Run
+
+if TYPE_CHECKING:
+    from vggbench.store.runs import Run
 
 _KEYS = (
     "run", "model", "data", "protocol", "scale", "images", "images_total", "unreadable", "complete", "top1_error",
@@ -21,7 +22,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class _Row:
-    run: Run
+    run: "Run"
     top1: ErrorRate | None
     top5: ErrorRate | None
 
@@ -30,16 +31,18 @@ class _Row:
 class _Fact:
     name: str
     value: str
+    on_terminal: str | None = None
+    """Where it is written otherwise."""
 
 
-def runs_table(root: Path, runs: Sequence[Run], now: float | None = None) -> Table:
+def runs_table(root: Path, runs: "Sequence[Run]", now: float) -> Table:
     """One row a run, the newest last; errors are by the labels at the time of the run, of the images so far."""
     rows = []
     for run in sorted(runs, key=lambda run: (run.changed, run.title)):
         errors = run.errors
         rows.append(_Row(run, errors.top1 if errors else None, errors.top5 if errors else None))
     size = sum(run.size for run in runs)
-    since = partial(_age, now=time.time() if now is None else now)
+    since = partial(_age, now=now)
     columns = [
         Column("Run", lambda r: _hash(r.run)),
         Column("Model", lambda r: r.run.identity.name, folds=True),
@@ -63,37 +66,37 @@ def runs_table(root: Path, runs: Sequence[Run], now: float | None = None) -> Tab
     )
 
 
-def run_table(run: Run) -> Table:
+def run_table(run: "Run") -> Table:
     """All that a run's record says."""
     return Table(
         title=run.title,
-        rows=[_Fact(*fact) for fact in _facts(run)],
-        terminal=[Column("", lambda f: f.name), Column("", lambda f: f.value, folds=True)],
+        rows=_facts(run),
+        terminal=[Column("", lambda f: f.name), Column("", lambda f: f.on_terminal or f.value, folds=True)],
         markdown=[Column("Fact", lambda f: f.name), Column("Value", lambda f: f.value)],
         record=lambda fact: {"fact": fact.name, "value": fact.value},
         notes=[],
     )
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _facts(run: "Run") -> list[_Fact]:
     signature, errors, model = run.signature, run.errors, run.identity
     facts = [
-        ("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
-        ("Loaded from", str(run.about.get("spec") or NONE)),
-        ("Input", f"{model.input.in_full()}, {'ceil' if signature['input']['ceil_pool'] else 'floor'} pooling"),
-        ("Protocol", f"{run.protocol} at Q={run.scale}"),
-        ("Rescaling", ", ".join(f"{name} {value}" for name, value in signature["rescale"].items())),
-        ("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
-        ("Images", f"{_images(run)}{_left(run)}"),
-        ("Top-1 error", _with_interval(errors.top1) if errors else NONE),
-        *([("Top-5 error", _with_interval(errors.top5))] if errors and errors.top5 else []),
-        ("Size", _megabytes(run.size)),
+        _Fact("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
+        _Fact("Loaded from", str(run.about.get("spec") or NONE)),
+        _Fact("Input", f"{model.input.in_full()}, {'ceil' if signature['input']['ceil_pool'] else 'floor'} pooling"),
+        _Fact("Protocol", f"{run.protocol} at Q={run.scale}"),
+        _Fact("Rescaling", ", ".join(f"{name} {value}" for name, value in signature["rescale"].items())),
+        _Fact("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
+        _Fact("Images", f"{_images(run)}{_left(run)}"),
+        _error("Top-1 error", errors.top1) if errors else _Fact("Top-1 error", NONE),
+        *([_error("Top-5 error", errors.top5)] if errors and errors.top5 else []),
+        _Fact("Size", _megabytes(run.size)),
     ]
-    facts += [("Unreadable", f"{image} {why}") for image, why in list(run.unreadable.items())[:20]]
-    facts += [("Damaged", str(path)) for path in run.damaged]
+    facts += [_Fact("Unreadable", f"{image} {why}") for image, why in list(run.unreadable.items())[:20]]
+    facts += [_Fact("Damaged", str(path)) for path in run.damaged]
     for entry in run.provenance:
         made = ", ".join(f"{name} {value}" for name, value in entry.items() if name != "seconds" and value is not None)
-        facts.append(("Computed", f"{made}, in {duration(entry['seconds'])}"))
+        facts.append(_Fact("Computed", f"{made}, in {duration(entry['seconds'])}"))
     return facts
 
 
@@ -126,28 +129,33 @@ def _record(row: _Row) -> dict[str, Any]:
     }
 
 
-def _hash(run: Run) -> str:
+def _hash(run: "Run") -> str:
     return run.title.rpartition("-")[2]
 
 
-def _data(run: Run) -> str:
+def _data(run: "Run") -> str:
     name = str(run.about.get("data", NONE))
     return name.replace("sample", "SAMPLE", 1) if run.about.get("is_sample") else name
 
 
-def _images(run: Run) -> str:
+def _images(run: "Run") -> str:
     read = run.done - len(run.unreadable)
     return f"{read:,}" if read == run.total else f"{read:,}/{run.total:,}"
 
 
-def _left(run: Run) -> str:
+def _left(run: "Run") -> str:
     unreadable = f", {len(run.unreadable)} unreadable" if run.unreadable else ""
     return unreadable + ("" if run.is_finished else f", {run.total - run.done:,} to compute")
 
 
-def _with_interval(rate: ErrorRate) -> str:
+def _error(name: str, rate: ErrorRate) -> _Fact:
     low, high = rate.interval
-    return f"{rate.percent:.2f} %, 95% Wilson {low:.2f}-{high:.2f}, {rate.wrong:,} of {rate.images:,} images"
+    counts = f"{rate.wrong:,} of {rate.images:,} images"
+    return _Fact(
+        name,
+        f"{rate.percent:.2f} %, 95% Wilson {low:.2f}-{high:.2f}, {counts}",
+        f"{rate.percent:.2f} % [{low:.2f}, {high:.2f}] 95% Wilson, {counts}",
+    )
 
 
 def _megabytes(size: int) -> str:
@@ -156,7 +164,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _age(run: Run, now: float) -> str:
+def _age(run: "Run", now: float) -> str:
     seconds = max(0.0, now - run.changed)
     days = seconds / 86_400
     return f"{days:.0f} days" if days >= 2 else duration(seconds)

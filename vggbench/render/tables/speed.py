@@ -1,36 +1,35 @@
 """The tables of `speed`: forward passes, and the reading of images."""
 
-from collections.abc import Sequence
-from statistics import median
-from typing import Any
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from vggbench.errors import counted
 from vggbench.render.tables.table import NONE, Column, Note, Table
-from vggbench.studies.speed import Reading, Timings
+
+if TYPE_CHECKING:
+    from vggbench.studies.speed import Reading, Timings
 
 
-def speed_table(rows: Sequence[Timings]) -> Table:
-    """One row for each model and setup."""
+def speed_table(rows: "Sequence[Timings]", products: Mapping[Any, float]) -> Table:
+    """One row for each model and setup; `products` are the rates of matrix products by precision."""
     return Table(
         title=f"Forward passes | {rows[0].device}, {counted(rows[0].threads, 'thread')}",
         rows=rows,
         terminal=_columns(),
         markdown=_columns(),
         record=_record,
-        notes=_notes(rows),
+        notes=_notes(rows, products),
     )
 
 
-def reading_table(rows: Sequence[Reading]) -> Table:
+def reading_table(rows: "Sequence[Reading]") -> Table:
     """One row for each number of workers."""
     columns = [
         Column("Workers", lambda row: str(row.workers), right=True),
         Column("Images", lambda row: f"{row.images:,}", right=True),
-        Column("Images/s", lambda row: f"{row.images / row.seconds:,.0f}", right=True),
-        Column("p10-p90", lambda row: "{:,.0f}-{:,.0f}".format(*np.quantile(row.rates, (0.1, 0.9))), right=True),
-        Column("ms/image", lambda row: f"{1000 * row.seconds / row.images:,.2f}", right=True),
+        Column("Images/s", lambda row: f"{row.images_per_second:,.0f}", right=True),
+        Column("p10-p90", lambda row: "{:,.0f}-{:,.0f}".format(*row.quantiles), right=True),
+        Column("ms/image", lambda row: f"{1000 / row.images_per_second:,.2f}", right=True),
     ]
     scales = ", ".join(str(scale) for scale in rows[0].scales)
     return Table(
@@ -67,17 +66,14 @@ def _columns() -> list[Column]:
     ]  # fmt: skip
 
 
-def _notes(rows: Sequence[Timings]) -> list[str | Note]:
-    rates = {row.setup.precision: [] for row in rows}  # type: dict[str, list[float]]
-    for row in rows:
-        rates[row.setup.precision].append(row.product_rate)
-    products = ", ".join(f"{_giga(median(found))} GMAC/s in {precision}" for precision, found in rates.items())
+def _notes(rows: "Sequence[Timings]", products: Mapping[Any, float]) -> list[str | Note]:
+    rates = ", ".join(f"{_giga(rate)} GMAC/s in {precision}" for precision, rate in products.items())
     fewest = min((len(row.seconds) for row in rows if row.seconds), default=0)
     notes: list[str | Note] = [
         f"Median of {fewest} or more passes after warming up, from uint8 images on the device to score maps; "
         f"{', '.join(dict.fromkeys(row.version for row in rows))}.",
         Note(
-            f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {products}, by the faster of "
+            f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {rates}, by the faster of "
             "PyTorch and NumPy.",
             ("Share",),
         ),
@@ -91,7 +87,7 @@ def _notes(rows: Sequence[Timings]) -> list[str | Note]:
     return notes
 
 
-def _record(row: Timings) -> dict[str, Any]:
+def _record(row: "Timings") -> dict[str, Any]:
     low, middle, high = row.quantiles if row.seconds else (None, None, None)
     rate = row.macs_per_second if row.seconds else None
     return {
@@ -113,20 +109,20 @@ def _record(row: Timings) -> dict[str, Any]:
         "images_per_second": row.images_per_second if row.seconds else None,
         "gmacs_per_second": rate and rate / 1e9,
         "product_gmacs_per_second": row.product_rate / 1e9,
-        "share_of_product": rate and rate / row.product_rate,
+        "share_of_product": row.share if row.seconds else None,
         "peak_bytes": row.peak_bytes,
     }
 
 
-def _reading_record(row: Reading) -> dict[str, Any]:
-    low, high = (float(value) for value in np.quantile(row.rates, (0.1, 0.9)))
+def _reading_record(row: "Reading") -> dict[str, Any]:
+    low, high = row.quantiles
     return {
         "data": row.data.name,
         "layout": row.data.layout,
         "test_scales": list(row.scales),
         "workers": row.workers,
         "images": row.images,
-        "images_per_second": row.images / row.seconds,
+        "images_per_second": row.images_per_second,
         "p10_images_per_second": low,
         "p90_images_per_second": high,
     }
@@ -140,6 +136,5 @@ def _giga(rate: float | None) -> str:
     return NONE if rate is None else f"{rate / 1e9:,.{1 if rate < 1e11 else 0}f}"
 
 
-def _share(row: Timings) -> str:
-    rate = row.macs_per_second
-    return NONE if rate is None else f"{rate / row.product_rate:.2f}"
+def _share(row: "Timings") -> str:
+    return NONE if row.share is None else f"{row.share:.2f}"

@@ -1,50 +1,32 @@
 """`vggbench weights`: the released files, and one file layer by layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vggbench.errors import WeightsError, counted
-from vggbench.images.preprocessing import INPUTS, Input
-from vggbench.nets.vgg import VGG
+from vggbench.errors import counted
 from vggbench.render.tables.table import NONE, Column, Table
-from vggbench.weights.download import find, place
-from vggbench.weights.files import file_hash
-from vggbench.weights.formats import format_name
-from vggbench.weights.load import Model
-from vggbench.weights.released import RELEASED, Published, Released, by_name
+from vggbench.weights.listing import Listed
+from vggbench.weights.released import Published, Released
+
+if TYPE_CHECKING:
+    from vggbench.weights.checked import CheckedFile
+
+_HASHED = {"file": "", "tensors": "of its tensors ", "weights": "of its weights "}
 
 
-@dataclass(frozen=True)
-class _Row:
-    released: Released
-    here: str
-    """`yes`, `wrong` for bytes that are not the released ones, or none."""
-
-
-@dataclass(frozen=True)
-class _LayerRow:
-    name: str
-    shape: tuple[int, ...]
-    values: int
-    mean: float
-    std: float
-
-
-def released_table() -> Table:
+def released_table(rows: Sequence[Listed]) -> Table:
     """One row a released file, and whether it lies on this machine."""
     return Table(
         title="Released weights of VGG nets on ILSVRC-2012",
-        rows=[_Row(row, _here(row)) for row in RELEASED],
+        rows=rows,
         terminal=[
             Column("Model", lambda r: r.released.name),
             Column("Size", lambda r: _size(r.released), right=True),
             Column("S", lambda r: str(r.released.train_scale or NONE)),
-            Column("Input", lambda r: _input_name(r.released.input)),
+            Column("Input", lambda r: r.input_name or "its own"),
             Column("Pool", lambda r: _pooling(r.released.ceil_pool)),
             Column("Published", lambda r: "; ".join(_figure(p) for p in r.released.published) or NONE),
-            Column("Here", lambda r: r.here, optional=True),
+            Column("Here", lambda r: r.here or NONE, optional=True),
             Column("File", lambda r: r.released.file, from_width=140),
         ],
         markdown=[
@@ -60,19 +42,12 @@ def released_table() -> Table:
             Column("Address", lambda r: r.released.url),
         ],
         record=_record,
-        notes=_notes(),
+        notes=_notes(rows),
     )
 
 
-def file_table(model: Model, path: Path) -> Table:
-    """One file, layer by layer, and what is known of it; the model was loaded from it, so every shape fits."""
-    assert isinstance(model.module, VGG)
-    form = format_name(path)
-    rows = [
-        _LayerRow(name, tuple(tensor.shape), tensor.numel(), float(tensor.mean()), float(tensor.std(correction=0)))
-        for name, tensor in model.module.state_dict().items()
-        if tensor.is_floating_point()
-    ]
+def file_table(found: "CheckedFile") -> Table:
+    """One file, layer by layer, and what is known of it."""
     columns = [
         Column("Tensor", lambda r: r.name),
         Column("Shape", lambda r: "x".join(map(str, r.shape)), right=True),
@@ -80,57 +55,47 @@ def file_table(model: Model, path: Path) -> Table:
         Column("Mean", lambda r: f"{r.mean:.3g}", right=True),
         Column("Std", lambda r: f"{r.std:.3g}", right=True),
     ]
+    size = "" if found.size is None else f", {found.size:,} bytes"
     return Table(
-        title=f"{model.identity.name} | {path.name} | {form}{_bytes(path)}",
-        rows=rows,
+        title=f"{found.model.name} | {found.name} | {found.form}{size}",
+        rows=found.layers,
         terminal=columns,
         markdown=columns,
         record=lambda r: {"tensor": r.name, "shape": list(r.shape), "values": r.values, "mean": r.mean, "std": r.std},
-        notes=_file_notes(model, path, rows),
+        notes=_file_notes(found),
     )
 
 
-def _bytes(path: Path) -> str:
-    return f", {path.stat().st_size:,} bytes" if path.is_file() else ""
-
-
-def _hashed(model: Model, path: Path) -> str:
-    if not path.is_file():
-        return "of its weights "
-    return "" if model.identity.weights_hash == file_hash(path) else "of its tensors "
-
-
-def _file_notes(model: Model, path: Path, rows: Sequence[_LayerRow]) -> list[str]:
-    released, net = by_name(model.identity.released), model.identity.architecture
-    assert net is not None
+def _file_notes(found: "CheckedFile") -> list[str]:
+    model, net, released = found.model, found.architecture, found.released
     notes = [
-        f"sha256 {_hashed(model, path)}{model.identity.weights_hash}",
+        f"sha256 {_HASHED[found.hash_of]}{model.weights_hash}",
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
-        f"Input {model.identity.input.in_full()}; {_pooling(net.ceil_pool)} pooling; "
-        f"S={model.identity.train_scale or 'unknown'}.",
-        "Layers and pooling: as is known of the file, or as it describes them." if model.identity.is_described
+        f"Input {model.input.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
+        "Layers and pooling: as is known of the file, or as it describes them." if model.is_described
         else "Layers by order of tensors, pooling by --input: the file describes neither.",
     ]  # fmt: skip
     notes += [f"Published: {_stated(figure)}." for figure in released.published] if released else []
     notes += [f"Licence: {released.licence}."] if released else []
-    values = sum(row.values for row in rows)
+    values = sum(layer.values for layer in found.layers)
     notes.append(
-        f"Checked: {len(rows)} tensors, {values:,} values, all finite, names and shapes as {net.config.name} has them "
-        f"at width {net.width:g} with {counted(net.classes, 'class')}."
+        f"Checked: {len(found.layers)} tensors, {values:,} values, all finite, names and shapes as {net.config.name} "
+        f"has them at width {net.width:g} with {counted(net.classes, 'class')}."
     )
     return notes
 
 
-def _notes() -> list[str]:
+def _notes(rows: Sequence[Listed]) -> list[str]:
+    released = [row.released for row in rows]
     return [
         "Published: top-1 / top-5 error in percent, by the publisher's own protocol:",
-        *dict.fromkeys(f"{row.source}: {_protocols(row)}" for row in RELEASED if row.published),
+        *dict.fromkeys(f"{row.source}: {_protocols(row)}" for row in released if row.published),
         "Input: the preprocessing that --input names; caffe is BGR, matconvnet RGB, both 0-255 minus mean.",
         "C and A-LRN: nobody has released any; vggbench train --plan C prints how to make them.",
-        f"A missing file is downloaded when a MODEL names it, or put by hand, such as {place(RELEASED[0])}.",
-        *(f"{row.name} is refused: {row.refused}." for row in RELEASED if row.refused),
+        f"A missing file is downloaded when a MODEL names it, or put by hand, such as {rows[0].place}.",
+        *(f"{row.name} is refused: {row.refused}." for row in released if row.refused),
     ]
 
 
@@ -138,21 +103,8 @@ def _protocols(row: Released) -> str:
     return "; ".join(figure.how for figure in row.published)
 
 
-def _here(row: Released) -> str:
-    try:
-        return "yes" if find(row) else NONE
-    except WeightsError:
-        return "wrong"
-    except OSError:
-        return NONE
-
-
 def _size(row: Released) -> str:
     return row.megabytes if row.size or row.mib else NONE
-
-
-def _input_name(own: Input) -> str:
-    return next((name for name, known in INPUTS.items() if known == own), "its own")
 
 
 def _pooling(ceil: bool) -> str:
@@ -172,7 +124,7 @@ def _stated(figure: Published) -> str:
     return f"{_figure(figure)} ({figure.how})"
 
 
-def _record(row: _Row) -> dict[str, Any]:
+def _record(row: Listed) -> dict[str, Any]:
     released = row.released
     return {
         "model": released.name,

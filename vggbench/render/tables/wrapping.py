@@ -1,12 +1,14 @@
 """Text in lines of a terminal's width, which never break inside a number."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
 
 _PIECE = re.compile(r"(?:(?<!\w)[-+±<])?[^\W_]+(?:(?<=\d)[.,:/-](?=\d)[^\W_]+)*[%*]?|\S")
 """What stays whole: 24.40, +0.0, 256,384,512, 0.7-20.2, a word, a part of a path."""
+_WORD = re.compile(r"(?:\[[^\[\]\s]+, [^\[\]\s]+\]|\S)+")
+"""An interval, [0.7, 20.2], is one word."""
 _PART = re.compile(r"\d+(?:\.\d+)?[,:/-]?|.")
 """Where a piece that is longer than a line is broken: beside the numbers of a list or of a hash."""
 _READABLE, _LONG = 12, 17
@@ -20,7 +22,7 @@ def wrapped(text: str, width: int) -> list[str]:
     lines = []
     for paragraph in text.split("\n"):
         lines.append("")
-        for word in paragraph.split():
+        for word in _words(paragraph, width):
             for place, piece in enumerate(_pieces(word, width)):
                 gap = " " if place == 0 and lines[-1] else ""
                 if lines[-1] and cell_len(lines[-1] + gap + piece) > width:
@@ -37,8 +39,14 @@ def widest(texts: Iterable[str]) -> int:
 
 def narrowest(texts: Iterable[str]) -> int:
     """The fewest characters that break no number, nor a short word."""
-    words = {word for text in texts for word in text.split()}
+    words = {word for text in texts for word in _words(text, _LONG)}
     return max(min(widest(words), _READABLE), widest(piece for word in words for piece in _pieces(word, _LONG)))
+
+
+def _words(text: str, width: int) -> Iterator[str]:
+    """What stands between spaces, and an interval whole where it fits."""
+    for word in _WORD.findall(text):
+        yield from [word] if cell_len(word) <= width else word.split()
 
 
 def _pieces(word: str, width: int) -> list[str]:

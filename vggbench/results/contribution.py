@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from vggbench import __version__
 from vggbench.data.imagenet import VAL_IMAGES
 from vggbench.data.opening import ILSVRC_VAL
-from vggbench.render.tables.errors import error_record
-from vggbench.render.tables.notes import Circumstances
+from vggbench.results.circumstances import Circumstances
 from vggbench.results.judging import ORIGINAL
+from vggbench.results.records import error_record
 from vggbench.results.rows import Row
 from vggbench.store.posteriors import posteriors_sha256
 from vggbench.store.runs import Run
@@ -17,14 +18,14 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "test_scales": list, "protocol": str, "images": int, "top1_error": float, "top5_error": float, "signature": str,
     "posteriors_sha256": str, "vggbench": str,
 }  # fmt: skip
+_NOT_HANDED_IN = ("significant", "images_per_second")
+"""Keys of a row that are of its table or of the machine."""
 
 
 def result_record(row: Row, about: Circumstances, runs: Sequence[Run]) -> dict[str, Any]:
-    """What `runs export` writes for one row; the machine's speed is no part of it."""
-    from vggbench import __version__
-
+    """What `runs export` writes for one row."""
     record = error_record(row, about)
-    for name in [name for name in record if name.startswith("against") or name == "images_per_second"]:
+    for name in [name for name in record if name.startswith("against") or name in _NOT_HANDED_IN]:
         del record[name]
     return record | {"posteriors_sha256": posteriors_sha256(runs), "vggbench": __version__}
 

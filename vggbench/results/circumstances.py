@@ -1,0 +1,51 @@
+"""What all rows of a table have in common: the images, how the networks were run, and by what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vggbench.data import DataSet
+from vggbench.results.rows import Row
+
+if TYPE_CHECKING:
+    from vggbench.evaluation.jobs import Settings
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """The data, how the networks were run, and the record of each part of the work."""
+
+    data: DataSet
+    settings: "Settings"
+    provenance: Sequence[Mapping[str, Any]]
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What ran the networks, on which devices."""
+        return tuple(dict.fromkeys(f"{entry['backend']} on {entry['device']}" for entry in self.provenance))
+
+    @property
+    def seconds(self) -> float:
+        """Of forward passes."""
+        return float(sum(entry["seconds"] for entry in self.provenance))
+
+    @property
+    def decoders(self) -> tuple[tuple[str | None, str | None], ...]:
+        """The versions of torchvision and of Pillow that decoded, which can move a figure."""
+        return tuple(dict.fromkeys((entry.get("torchvision"), entry.get("pillow")) for entry in self.provenance))
+
+
+def data_name(data: DataSet) -> str:
+    """The images' name, and that the sample is one."""
+    if data.is_sample:
+        return data.name.replace("sample", "SAMPLE (drawn pictures)", 1)
+    return "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
+
+
+def data_title(data: DataSet, row: Row) -> str:
+    """The images, and how many of them a row is of."""
+    if not row.errors:
+        return data_name(data)
+    skipped = f" ({row.skipped} unreadable)" if row.skipped else ""
+    subset = ", a subset" if len(data) != data.total else ""
+    return f"{data_name(data)}, {row.images:,} of {data.total:,} images{skipped}{subset}"

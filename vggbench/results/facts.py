@@ -1,0 +1,173 @@
+"""What the notes under a table of errors say, as values: of which images, weights and decoders its rows are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vggbench.data import DataSet
+from vggbench.metrics import LEAST_SIGNIFICANT
+from vggbench.results.judging import ORIGINAL
+from vggbench.results.records import input_of
+from vggbench.results.rows import Row
+from vggbench.weights.released import origin_of
+
+if TYPE_CHECKING:
+    from vggbench.store.identity import Identity
+
+Seen = Literal["learned from", "chosen by"]
+"""What a net was by images: their pupil, or that of the epoch that erred least on them."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many of the evaluated images count by other labels than the data's own."""
+
+    labels: str
+    images: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Grain:
+    """What one image is in points of error, and from how many points apart two rows can differ significantly."""
+
+    images: int
+    one: float
+    least: float
+
+    @classmethod
+    def of(cls, images: int) -> "Grain":
+        """Closer rows do not, even if one errs on all images that the other errs on."""
+        return cls(images, 100 / images, 100 * LEAST_SIGNIFICANT / images)
+
+
+@dataclass(frozen=True)
+class Nets:
+    """What holds of the nets of a table."""
+
+    models: "tuple[Identity, ...]"
+    by_input: Mapping[str, tuple[str, ...]]
+    """Names by what they expect."""
+    unnamed: tuple[str, ...]
+    """Those whose outputs are taken as the folders in sorted order."""
+    random: bool
+    """Whether any has random weights."""
+    seen: Mapping[str, Seen]
+    """What the training of some had of exactly these images."""
+    origins: Mapping[str, tuple[str, ...]]
+    """Configs by where their weights are from."""
+    differences: tuple[tuple[str, str], ...] | None
+    """How two sources of one config differ in what they need; None where a table is not of two such."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], data: DataSet) -> "Nets":
+        """The nets of these rows, each once."""
+        models = tuple({model.key: model for row in rows for model in row.models}.values())
+        return cls(
+            models=models,
+            by_input=_grouped([(input_of(model), model.name) for model in models]),
+            unnamed=tuple(model.name for model in models if model.class_names is None and not data.by_index),
+            random=any(model.is_random for model in models),
+            seen={model.name: seen for model in models if (seen := _seen(model, data))},
+            origins=_grouped([
+                (origin_of(model.released), model.architecture.config.name)
+                for model in models
+                if model.architecture and not model.is_random
+            ]),
+            differences=_differences(*models) if len(models) == 2 else None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds of the measured rows of a table; `grain` is None where nothing is measured."""
+
+    nets: Nets
+    grain: Grain | None
+    papers: tuple[str, ...]
+    """The tables that figures of the paper are from; those of others are from `publishers`."""
+    publishers: tuple[str, ...]
+    lacks_top5: bool
+    """Whether a row has no top-5 error."""
+    counted: tuple[Counted, ...]
+    blacklisted: int
+    """Images of a blacklist that do not count."""
+    doubtful: Mapping[str, str]
+    """Images that were decoded with a complaint, and of what."""
+    has_speed: bool
+    tests: int
+    """Comparisons of two rows."""
+    baseline: str | None
+    """What they are with."""
+    remarks: tuple[str, ...]
+    """Of single rows."""
+
+    @property
+    def is_original(self) -> bool:
+        """Whether all rows are by the data's own labels, over all images."""
+        return not self.counted and not self.blacklisted
+
+
+def facts_of(rows: Sequence[Row], data: DataSet) -> Facts:
+    """Of all rows of a table, measured or not."""
+    measured = [row for row in rows if row.errors]
+    papers, publishers = references_of(rows)
+    compared = [row.against for row in rows if row.against]
+    judged = {row.labels: Counted(row.labels, row.images, row.errors.top1.images) for row in measured if row.errors}
+    return Facts(
+        nets=Nets.of(measured, data),
+        grain=Grain.of(measured[0].images) if measured else None,
+        papers=papers,
+        publishers=publishers,
+        lacks_top5=any(row.errors and row.errors.top5 is None for row in rows),
+        counted=tuple(found for labels, found in judged.items() if labels != ORIGINAL.name),
+        blacklisted=max((row.blacklisted for row in rows), default=0),
+        doubtful={image: why for row in measured for image, why in row.doubtful.items()},
+        has_speed=any(row.images_per_second for row in measured),
+        tests=len(compared),
+        baseline=compared[0].first if compared else None,
+        remarks=tuple(row.note for row in rows if row.note),
+    )
+
+
+def references_of(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paper's tables, and the other publishers, whose figures stand beside rows, sorted."""
+    sources = {row.reference.source for row in rows if row.reference}
+    papers = {source for source in sources if source.startswith("paper")}
+    return tuple(sorted(source.partition(", ")[2] for source in papers)), tuple(sorted(sources - papers))
+
+
+def without_top5(rows: Sequence[Row]) -> bool:
+    """Whether what is measured has no top-5 error at all."""
+    measured = [row.errors for row in rows if row.errors]
+    return bool(measured) and all(errors.top5 is None for errors in measured)
+
+
+def _seen(model: "Identity", data: DataSet) -> Seen | None:
+    if data.fingerprint == model.trained_ids:
+        return "learned from"
+    return "chosen by" if data.fingerprint == model.validation_ids else None
+
+
+def _differences(one: "Identity", other: "Identity") -> tuple[tuple[str, str], ...] | None:
+    if not one.architecture or not other.architecture or one.architecture.config != other.architecture.config:
+        return None
+    return tuple((a, b) for a, b in zip(_needs(one), _needs(other), strict=True) if a != b)
+
+
+def _needs(model: "Identity") -> tuple[str, ...]:
+    assert model.architecture
+    return (
+        model.input.channels,
+        f"0-{model.input.range}",
+        "mean alone" if set(model.input.std) == {1.0} else "mean and std",
+        f"{'ceil' if model.architecture.ceil_pool else 'floor'} pooling",
+        f"S {model.train_scale or 'unknown'}",
+    )
+
+
+def _grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, name in pairs:
+        found[key] = (*found.get(key, ()), name)
+    return found

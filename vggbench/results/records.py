@@ -1,0 +1,115 @@
+"""A row for JSON and CSV, and the signature that tells what its figures depend on."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vggbench import __version__
+from vggbench.results.circumstances import Circumstances
+from vggbench.results.lines import Paired
+from vggbench.results.rows import Row
+
+if TYPE_CHECKING:
+    from vggbench.store.identity import Identity
+
+
+def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
+    """One row for JSON and CSV; keys may be added, never renamed."""
+    nets = [model.architecture for model in row.models if model.architecture]
+    top1, top5 = (row.errors.top1, row.errors.top5) if row.errors else (None, None)
+    macs = None if row.macs is None else row.macs / 1e9
+    total = about.data.total
+    return {
+        "network": row.network,
+        "config": row.config,
+        "weights": "+".join(_weights(model) for model in row.models) or None,
+        "weights_hash": "+".join(model.weights_hash for model in row.models) or None,
+        "width": nets[0].width if nets else 1.0,
+        "classes": row.models[0].classes if row.models else 1000,
+        "data": about.data.name,
+        "train_scale": row.train_scale,
+        "test_scales": list(row.scales),
+        "protocol": row.protocol,
+        "views": row.views,
+        "images": top1.images if top1 else 0,
+        "images_total": total,
+        "skipped": row.skipped,
+        "blacklisted": row.blacklisted,
+        "doubtful": len(row.doubtful),
+        "complete": row.images == total,
+        "labels": row.labels,
+        "top1_error": top1.percent if top1 else None,
+        "top5_error": top5.percent if top5 else None,
+        "top1_interval": list(top1.interval) if top1 else None,
+        "top5_interval": list(top5.interval) if top5 else None,
+        "reference_top1": row.reference.top1 if row.reference else None,
+        "reference_top5": row.reference.top5 if row.reference else None,
+        "reference_source": row.reference.source if row.reference else None,
+        "parameters": row.parameters,
+        "gmacs_per_image": macs,
+        "gflops_per_image": None if macs is None else 2 * macs,
+        "precision": about.settings.precision,
+        "backend": row.backend,
+        "input": "; ".join(dict.fromkeys(input_of(model) for model in row.models)) or None,
+        "rescale": row.rescale or str(about.settings.rescale),
+        "signature": long_signature(row, about) if row.models else None,
+        "images_per_second": row.images_per_second,
+        **_comparison(row.against),
+        "note": row.note,
+    }
+
+
+def _weights(model: "Identity") -> str:
+    """Where they are from, and how they are run otherwise."""
+    return (model.source or "") + (f" ({model.altered})" if model.altered else "")
+
+
+def _comparison(against: Paired | None) -> dict[str, Any]:
+    """None throughout where nothing is compared."""
+    return {
+        "against": against.first if against else None,
+        "against_points": against.points if against else None,
+        "against_interval": list(against.interval) if against else None,
+        "against_p": against.p if against else None,
+        "against_p_holm": against.p_holm if against else None,
+        "significant": against.is_significant if against else None,
+    }
+
+
+def input_of(model: "Identity") -> str:
+    """What a model expects, where it departs from the paper's width, and whether its file tells its layers apart."""
+    net = model.architecture
+    pooling = f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""
+    width = f", {net.width:g} of the paper's width" if net and net.width != 1 else ""
+    order = "" if model.is_described else ", layers by order of tensors"
+    return f"{model.input}{pooling}{width}{order}"
+
+
+def signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:
+    """One for each net or fusion, with every Q of its rows."""
+    by_start: dict[str, set[int]] = {}
+    for row in rows:
+        by_start.setdefault(_start(row, about), set()).update(row.scales)
+    return [f"{start} | Q{','.join(map(str, sorted(found)))}" for start, found in by_start.items()]
+
+
+def signature(row: Row, about: Circumstances) -> str:
+    """In one line."""
+    return f"{_start(row, about)} | Q{','.join(map(str, row.scales))}"
+
+
+def long_signature(row: Row, about: Circumstances) -> str:
+    """All that the figure depends on, ending in the hashes that name its runs."""
+    inputs = "; ".join(dict.fromkeys(input_of(model) for model in row.models))
+    made = [row.protocol, inputs, str(row.rescale), about.settings.precision, "+".join(row.run_hashes)]
+    return " | ".join([signature(row, about), *made])
+
+
+def _start(row: Row, about: Circumstances) -> str:
+    nets = " + ".join(hashed_name(model) for model in row.models)
+    images = str(row.images) if row.images == about.data.total else f"{row.images}/{about.data.total}"
+    return f"vggbench {__version__} | {nets} | S{row.train_scale or '-'} | {about.data.name}:{images}"
+
+
+def hashed_name(model: "Identity") -> str:
+    """The model's name with the beginning of its weights' hash."""
+    return f"{model.name}:{model.weights_hash[:8]}"
