@@ -5,21 +5,10 @@ from collections.abc import Sequence
 from vggbench.cli.evaluate import Evaluation, row_without_weights
 from vggbench.cli.models import Entry
 from vggbench.cli.options import EvalOptions
-from vggbench.errors import UsageError
 from vggbench.render.tables.errors import nets_table
 from vggbench.render.tables.table import Table
 from vggbench.results.lines import Line, most_complete
 from vggbench.results.rows import Row
-
-AGAINST = ("first", "best")
-ORDERS = ("given", "error", "cost")
-
-
-def require_choices(against: str, order: str) -> None:
-    """Refuse other words; raises UsageError."""
-    for option, value, choices in (("--against", against, AGAINST), ("--sort", order, ORDERS)):
-        if value not in choices:
-            raise UsageError(f"{option} {value}: expected one of {', '.join(choices)}.")
 
 
 def comparison(done: Evaluation, options: EvalOptions, *, every: bool, against: str, order: str) -> Table:

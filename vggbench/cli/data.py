@@ -2,7 +2,7 @@
 
 from vggbench.cli.progress import VerifyProgress
 from vggbench.data import open_data
-from vggbench.errors import DataError, UnreadableImages, UsageError, counted
+from vggbench.errors import DataError, UnreadableImages, counted
 from vggbench.images.inspection import Inspection, inspect
 from vggbench.render.tables.data import classes_table, data_table
 from vggbench.render.tables.table import Table
@@ -10,8 +10,6 @@ from vggbench.render.tables.table import Table
 
 def look(path: str, ground_truth: str | None, *, verify: bool, workers: int | None) -> Inspection:
     """What is at `path`."""
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers}: expected 0 or more.")
     data = open_data(path, ground_truth)
     with VerifyProgress(len(data) if verify else 0) as progress:
         return inspect(data, verify=verify, workers=workers, tell=progress.update)

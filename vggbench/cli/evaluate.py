@@ -19,13 +19,11 @@ from vggbench.evaluation.forecast import forecast
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.loop import execute, finish
 from vggbench.evaluation.plan import Plan, prepare, sizes
-from vggbench.evaluation.processes import World, is_last, joined, own_device, parse_share, share_threads
+from vggbench.evaluation.processes import World, joined, own_device, share_threads
+from vggbench.evaluation.shares import is_last, parse_share
 from vggbench.images.preprocessing import Rescale
 from vggbench.images.reading import no_room
-from vggbench.inference.choice import BACKENDS
-from vggbench.inference.devices import precisions
-from vggbench.paper.configs import MAX_WIDTH
-from vggbench.paper.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
+from vggbench.paper.protocols import ANY_SCALE, MODERN_SCALE, Protocol, TrainScale, resolve_scales
 from vggbench.paper.published import RESULTS, Member
 from vggbench.render.tables.cells import duration
 from vggbench.render.tables.notes import Circumstances
@@ -33,15 +31,12 @@ from vggbench.results.judging import GroundTruth, ground_truths, require_val
 from vggbench.results.lines import Line, Paired, model_lines, paired, rank_together
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
 from vggbench.store.runs import Store
-from vggbench.weights.description import ASKED
 from vggbench.weights.load import Model
 from vggbench.weights.released import released
 from vggbench.weights.spec import ModelSpec
 from vggbench.weights.unfetched import require_source
 
 _SIZES_LOOKED_AT = 1000
-ANY_SCALE = TrainScale(256, 512)
-"""To see whether the words of --scales can be right, before S is known."""
 _WORTH_SAYING = 0.8
 """Of the time that another way would take."""
 
@@ -156,8 +151,6 @@ def _require_possible(
     load_options_of(options)
     for protocol in protocols:
         scales_of(protocol, options, ANY_SCALE)
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"--limit {options.limit}: expected 1 or more images.")
     if options.ground_truth not in (None, NO_FILE) and not at_home(str(options.ground_truth)).exists():
         raise DataError(f"There is no {options.ground_truth}: expected a ground truth, from --ground-truth.")
     require_folder(options.runs, "--runs", to_write=False)  # a finished store is only read
@@ -260,8 +253,6 @@ def _is_missing(path: str) -> bool:
 
 def protocols_of(options: EvalOptions) -> list[Protocol]:
     """What the command line asks for; raises UsageError."""
-    if options.grid not in (1, 8):
-        raise UsageError(f"--grid {options.grid}: expected 1 or 8.")
     asked = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
     grid = f"multicrop{'' if options.grid == 1 else options.grid}"
     if options.grid != 1 and "multicrop" not in asked:
@@ -286,32 +277,15 @@ def _jobs(model: Model, protocols: Sequence[Protocol], options: EvalOptions) -> 
 
 def settings_of(options: EvalOptions) -> Settings:
     """How networks are run; raises UsageError."""
-    choices = {
-        "--filter": (options.filter, ("bilinear", "bicubic")),
-        "--precision": (options.precision, precisions()),
-        "--backend": (options.backend, BACKENDS),
-        "--input": (options.input, (None, *ASKED)),
-    }
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            expected = ", ".join(choice for choice in allowed if choice)
-            raise UsageError(f"{name} {value}: expected one of {expected}.")
-    for name, count, least in (("--batch-size", options.batch_size, 1), ("--workers", options.workers, 0)):
-        if count is not None and count < least:
-            raise UsageError(f"{name} {count}: expected {least} or more.")
-    if not 0 < options.width <= MAX_WIDTH:
-        raise UsageError(
-            f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's."
-        )
     settings = Settings(
         device=own_device(options.device),
-        precision=options.precision,  # type: ignore[arg-type] # checked above
-        backend=options.backend,  # type: ignore[arg-type]
+        precision=options.precision,
+        backend=options.backend,
         compile=options.compile,
         share=parse_share(options.share) if options.share else (0, 1),
         batch_size=options.batch_size,
         workers=options.workers,
-        rescale=Rescale(options.filter, options.antialias),  # type: ignore[arg-type]
+        rescale=Rescale(options.filter, options.antialias),
         skip_unreadable=options.skip_bad_images,
     )
     assert settings.torch_device  # refuses a device that is not there, before anything is loaded

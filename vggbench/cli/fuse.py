@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from vggbench.cli.evaluate import ANY_SCALE, evaluation, protocols_of, scales_of
+from vggbench.cli.evaluate import evaluation, protocols_of, scales_of
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
+from vggbench.paper.protocols import ANY_SCALE
 from vggbench.paper.published import FUSIONS, Result
 from vggbench.render.tables.errors import nets_table
 from vggbench.render.tables.notes import Circumstances

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vggbench.cache import at_home
-from vggbench.cli.evaluate import ANY_SCALE, protocols_of, scales_of, settings_of
+from vggbench.cli.evaluate import protocols_of, scales_of, settings_of
 from vggbench.cli.models import load_options_of
 from vggbench.cli.options import PredictOptions
 from vggbench.cli.progress import DownloadProgress, VerifyProgress
@@ -19,7 +19,7 @@ from vggbench.errors import DataError, UnreadableImages, UsageError, counted
 from vggbench.evaluation.jobs import Settings
 from vggbench.images.pixels import NotAnImage, header_of
 from vggbench.images.reading import Images, Request, read_whole
-from vggbench.paper.protocols import Protocol
+from vggbench.paper.protocols import ANY_SCALE, Protocol
 from vggbench.render.plots.figure import require_picture, save
 from vggbench.render.plots.score_map import score_map
 from vggbench.render.tables.prediction import Guess, guesses, prediction_table
@@ -41,8 +41,6 @@ def predict(
     """The table, and an error that names what could not be read, to raise once the table is out."""
     spec, protocols = _spec(text), protocols_of(options.for_evaluation())
     settings = settings_of(options.for_evaluation())
-    if count < 1:
-        raise UsageError(f"--top {count}: expected 1 or more classes.")
     _require_scales(protocols, options)
     with _found(places) as images:
         if map_:

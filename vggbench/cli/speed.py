@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from typing import get_args
 
 import torch
 
@@ -11,9 +12,10 @@ from vggbench.cli.terminal import say
 from vggbench.data import open_data
 from vggbench.errors import Interrupted, UsageError, VggbenchError, counted
 from vggbench.images.reading import cores
-from vggbench.inference.choice import RUN_NAMES, BackendName, choose
-from vggbench.inference.devices import Precision, pick_device, precisions
-from vggbench.paper.configs import CROP, MAX_WIDTH
+from vggbench.inference.choice import choose
+from vggbench.inference.choices import BackendName, Precision
+from vggbench.inference.devices import pick_device
+from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol, resolve_scales
 from vggbench.render.tables.speed import reading_table, speed_table
 from vggbench.render.tables.table import Table
@@ -22,18 +24,11 @@ from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.spec import RANDOM, ModelSpec
 from vggbench.weights.unfetched import require_source
 
-_MOST_IMAGES = 65_536
-
 
 def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], None]) -> None:
     """Forward passes of each model; interrupted, it shows those that are done."""
     if not texts:
         raise UsageError("No model: expected one or more, such as D; or --data-only.")
-    if not 0 < options.width <= MAX_WIDTH or options.seconds < 0 or options.iterations < 1:
-        raise UsageError(
-            f"--width {options.width} --seconds {options.seconds} --iterations {options.iterations}: expected a width "
-            f"up to {MAX_WIDTH:g}, 0 seconds or more, and 1 iteration or more."
-        )
     device = pick_device(options.device)
     effort = Effort(options.iterations, options.seconds)
     specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
@@ -68,8 +63,6 @@ def reading(options: SpeedOptions) -> Table:
     """How fast images are read, by none to as many workers as there are cores."""
     scales = resolve_scales(options.scales or (), None)
     counts = [0, 1, cores()] if options.workers is None else [options.workers]
-    if counts[0] < 0:
-        raise UsageError(f"--workers {counts[0]}: expected 0 or more.")
     data = open_data(options.data)
     rows: list[Reading] = []
     for workers in dict.fromkeys(counts):
@@ -79,17 +72,10 @@ def reading(options: SpeedOptions) -> Table:
 
 
 def _setups(options: SpeedOptions) -> list[Setup]:
-    names = options.backend or [name for name in RUN_NAMES if "compile" not in name]
+    names = options.backend or [name for name in get_args(BackendName) if "compile" not in name]
     kinds = options.precision or ["fp32"]
-    for option, values, allowed in (("--backend", names, RUN_NAMES), ("--precision", kinds, precisions())):
-        for value in values:
-            if value not in allowed:
-                raise UsageError(f"{option} {value}: expected one of {', '.join(allowed)}.")
     sizes = resolve_scales(options.scales, None) if options.scales else (CROP,)
     batches = options.batch_size or [1, 32]
-    if not 1 <= min(batches) <= max(batches) <= _MOST_IMAGES:
-        found = " ".join(map(str, batches))
-        raise UsageError(f"--batch-size {found}: expected 1 to {_MOST_IMAGES:,} images each.")
     return [Setup(*each) for each in dict.fromkeys(product(names, kinds, batches, sizes))]  # type: ignore[arg-type]
 
 

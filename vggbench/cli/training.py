@@ -4,7 +4,6 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import typer
@@ -18,16 +17,14 @@ from vggbench.errors import UsageError, counted
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.processes import World, joined, own_device, share_threads
 from vggbench.images.reading import no_room
-from vggbench.inference.devices import device_name, precisions
-from vggbench.paper.configs import MAX_WIDTH, PAPER, Config
-from vggbench.paper.protocols import TrainScale
+from vggbench.inference.devices import device_name
+from vggbench.paper.configs import PAPER, Config
 from vggbench.render.tables.cells import duration
 from vggbench.train.loop import Trained, chosen_from, train, training_workers
 from vggbench.train.plan import TRAIN_IMAGES, chain, seconds_per_image
 from vggbench.train.recipe import Recipe
 from vggbench.train.start import convolutions_alone
 from vggbench.train.step import Running
-from vggbench.weights.description import ASKED
 from vggbench.weights.load import LoadOptions, Model, load_model, save_model
 from vggbench.weights.parts import PartOfNetError
 from vggbench.weights.spec import ModelSpec
@@ -41,12 +38,10 @@ def training(config: Config, options: TrainOptions) -> None:
             f"{config.name} has batch normalisation, which the paper's recipe has not: expected one of "
             f"{', '.join(PAPER)}."
         )
-    if not 0 < options.width <= MAX_WIDTH:
-        raise UsageError(f"--width {options.width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
     if options.plan:
         print_plan(config, options)
         return
-    recipe, output = _recipe(options), _output(options.output)
+    recipe, output = options.recipe(), _output(options.output)
     if options.data is None:
         raise UsageError(
             "No images to train on: expected --data FOLDER with train/ and val/, or --data sample; training never "
@@ -139,21 +134,7 @@ def _running(options: TrainOptions, world: World) -> Running:
 
 
 def _settings(options: TrainOptions) -> Settings:
-    if options.precision not in precisions():
-        raise UsageError(f"--precision {options.precision}: expected one of {', '.join(precisions())}.")
-    if options.workers is not None and options.workers < 0:
-        raise UsageError(f"--workers {options.workers}: expected 0 or more.")
-    return Settings(
-        device=own_device(options.device),
-        precision=options.precision,  # type: ignore[arg-type] # checked above
-        workers=options.workers,
-    )
-
-
-def _recipe(options: TrainOptions) -> Recipe:
-    taken = {item.name for item in fields(Recipe)} & {item.name for item in fields(TrainOptions)}
-    values = {name: getattr(options, name) for name in taken}
-    return Recipe(**values | {"train_scale": TrainScale.parse(options.train_scale)})
+    return Settings(device=own_device(options.device), precision=options.precision, workers=options.workers)
 
 
 def _output(path: Path | None) -> Path:
@@ -166,8 +147,6 @@ def _output(path: Path | None) -> Path:
 
 
 def _start_spec(options: TrainOptions) -> ModelSpec | None:
-    if options.input not in (None, *ASKED):
-        raise UsageError(f"--input {options.input}: expected one of {', '.join(ASKED)}.")
     if options.start is None:
         return None
     spec = ModelSpec.parse(options.start)

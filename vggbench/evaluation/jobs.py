@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from vggbench.errors import UsageError
 from vggbench.images.preprocessing import Rescale
 from vggbench.images.reading import Wanted, cores, fitting_workers, no_room
-from vggbench.inference.choice import Asked, BackendName, choose
-from vggbench.inference.devices import Precision, pick_device, views_that_fit
+from vggbench.inference.choice import choose
+from vggbench.inference.choices import Asked, BackendName, Precision
+from vggbench.inference.devices import pick_device, views_that_fit
 from vggbench.nets.cost import image_macs
 from vggbench.paper.protocols import Protocol, rescaled_size
 from vggbench.weights.load import Model

@@ -14,8 +14,9 @@ from vggbench.errors import UnreadableImages
 from vggbench.images.preprocessing import Rescale
 from vggbench.images.reading import Images, Loaded, Request, from_workers
 from vggbench.inference.backend import Backend
-from vggbench.inference.choice import BackendName, start
-from vggbench.inference.devices import AUTOCAST, Precision, allow_tf32, device_name
+from vggbench.inference.choice import start
+from vggbench.inference.choices import BackendName, Precision
+from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name
 from vggbench.inference.scorer import is_out_of_memory
 from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CROP

@@ -4,13 +4,11 @@ from typing import Annotated
 
 import typer
 
-from vggbench.cli.app import app
+from vggbench.cli.app import command
 from vggbench.cli.options import TrainOptions
-from vggbench.cli.parsing import SeveralValues, with_options
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def train(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")],
     options: TrainOptions,
@@ -19,6 +17,7 @@ def train(
 
     Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
     """
+    options.recipe()  # refuses one that cannot be, before PyTorch is imported
     from vggbench.cli.training import training
     from vggbench.paper.configs import config_named
 
