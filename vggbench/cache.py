@@ -1,15 +1,7 @@
-"""Where what can be made or fetched again is kept, and how its making is told."""
+"""Where what can be made or fetched again is kept."""
 
-import logging
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
-
-PROGRESS = logging.getLogger("vggbench.progress")
-"""Bars are drawn where this is enabled for INFO, as the command line does, and notices of progress go to it."""
-_Item = TypeVar("_Item")
 
 
 def cache_folder() -> Path:
@@ -26,24 +18,3 @@ def at_home(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # of nobody's home, as of a container's user without a name
         return Path(text)
-
-
-def shows_bars() -> bool:
-    """Whether stderr is a terminal on which somebody wants to see progress."""
-    return PROGRESS.isEnabledFor(logging.INFO) and sys.stderr.isatty()
-
-
-def told(items: Iterable[_Item], what: str, total: float, done: Callable[[_Item], float]) -> Iterator[_Item]:
-    """The items, with a bar on a terminal and a line elsewhere; `done` says how much of `total` an item completes."""
-    if not shows_bars():
-        logging.getLogger("vggbench").info("%s, once.", what)
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{what}, once", total=total)
-        for item in items:
-            yield item
-            bar.update(task, completed=done(item))

@@ -33,5 +33,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == EXIT_STATUS:  # Typer's answer to KeyboardInterrupt
-            print(INTERRUPTED, file=sys.stderr)
+            put(INTERRUPTED)
         raise

@@ -53,7 +53,7 @@ def _read_by(read: Callable[[str], object]) -> Callable[[str | None], str | None
     return check
 
 
-def _each(name: str, expected: str, is_right: Callable[[str], bool]) -> Callable[[Any], Any]:
+def _each(name: str, expected: str, is_right: Callable[[Any], bool]) -> Callable[[Any], Any]:
     """The same of every value of the option `name`."""
 
     def check(values: Any) -> Any:

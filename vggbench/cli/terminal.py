@@ -7,8 +7,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from vggbench.cache import PROGRESS
 from vggbench.errors import printable
+from vggbench.progress import PROGRESS
 
 _NAME = "vggbench"
 _PLAIN = {

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vggbench.cache import cache_folder, told
+from vggbench.cache import cache_folder
 from vggbench.errors import DataError
+from vggbench.progress import told
 
 VERSION = 2
 """Raised whenever what is kept changes, so that an index of before is not read."""

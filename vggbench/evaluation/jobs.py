@@ -100,8 +100,11 @@ class Watch:
     def begin(self) -> None:
         """The networks are ready; the images come next."""
 
+    def turn(self, job: Job) -> None:
+        """A block of `job` is computed next."""
+
     def advance(self, work: float) -> None:
-        """`work` more is done, in the unit of `Job.work`."""
+        """`work` more of that job is done, in the unit of `Job.work`."""
 
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
         """A block of `job` was stored; `label_ranks` of all its images so far in this process."""

@@ -1,6 +1,5 @@
 """Several processes that share a store by hand, over one file system."""
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
 
     Raises OSError.
     """
+    import hashlib
+
     from filelock import FileLock
 
     name = hashlib.sha256("\n".join([*work, str(share[1])]).encode()).hexdigest()[:16]

@@ -6,8 +6,9 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vggbench.cache import cache_folder, told
+from vggbench.cache import cache_folder
 from vggbench.errors import DataError, UsageError
+from vggbench.progress import told
 from vggbench.sample.drawing import KINDS, draw
 
 NETS = Path(__file__).parent / "nets"
