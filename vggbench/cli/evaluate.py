@@ -11,7 +11,7 @@ from vggbench.cli.models import Entry, load, load_options_of, require_loaded
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_folder
 from vggbench.cli.progress import Progress
-from vggbench.cli.terminal import say
+from vggbench.cli.terminal import say, warn
 from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.data.labelling import NO_FILE
 from vggbench.errors import DataError, UsageError, counted
@@ -236,7 +236,7 @@ def _data(options: EvalOptions, texts: Sequence[str]) -> DataSet:
                 f"No images for {named}: expected --data PATH, or the path in $VGGBENCH_DATA; or --data sample. "
                 f"PATH is {EXPECTED}."
             )
-        say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
+        warn("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
         path = SAMPLE
     if not is_sample(path) and _is_missing(path):
         raise UsageError(f"There is no {path}: expected images, from --data or $VGGBENCH_DATA.")

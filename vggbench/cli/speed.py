@@ -8,7 +8,7 @@ import torch
 
 from vggbench.cli.options import SpeedOptions
 from vggbench.cli.progress import DownloadProgress
-from vggbench.cli.terminal import say
+from vggbench.cli.terminal import say, warn
 from vggbench.data import open_data
 from vggbench.errors import Interrupted, UsageError, VggbenchError, counted
 from vggbench.images.reading import cores
@@ -49,7 +49,7 @@ def speed(texts: Sequence[str], options: SpeedOptions, show: Callable[[Table], N
                 rows.append(measure(model, setup, device, effort))
             except VggbenchError as error:  # as where a library for CUDA or a compiler lacks
                 refused = error
-                say(f"Left out: {error}")
+                warn(f"Left out: {error}")
             except KeyboardInterrupt:
                 if rows:
                     show(speed_table(rows))
@@ -92,7 +92,7 @@ def _able(model: Model, setups: Sequence[Setup], device: torch.device, *, tell: 
     if len(refused) == len({(setup.backend, setup.precision) for setup in setups}):
         raise next(iter(refused.values()))
     for reason in refused.values() if tell else ():
-        say(f"Left out: {reason}")
+        warn(f"Left out: {reason}")
 
 
 def _require_possible(model: Model, setup: Setup, device: torch.device) -> None:
