@@ -13,7 +13,8 @@ import torch
 from turns import pictures, random_model, ratio, take_turns
 
 from vggbench.evaluation.jobs import Job
-from vggbench.inference.choice import BackendName, start
+from vggbench.inference.choice import start
+from vggbench.inference.choices import BackendName
 from vggbench.inference.scorer import Scorer
 from vggbench.paper.protocols import Protocol
 

@@ -16,7 +16,8 @@ from turns import pictures, random_model, ratio, take_turns
 
 from vggbench.evaluation.jobs import Job
 from vggbench.inference.choice import start
-from vggbench.inference.devices import AUTOCAST, Precision, allow_tf32
+from vggbench.inference.choices import Precision
+from vggbench.inference.devices import AUTOCAST, allow_tf32
 from vggbench.inference.scorer import Scorer
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP

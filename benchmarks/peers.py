@@ -31,7 +31,8 @@ from vggbench.data import DataSet, open_data
 from vggbench.evaluation.jobs import Job, Settings, Watch
 from vggbench.evaluation.loop import evaluate
 from vggbench.images.pixels import take
-from vggbench.inference.choice import Asked, BackendName, start
+from vggbench.inference.choice import start
+from vggbench.inference.choices import Asked, BackendName
 from vggbench.nets.vgg import VGG
 from vggbench.paper.protocols import CROP, Protocol
 from vggbench.weights.export import export_onnx

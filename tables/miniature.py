@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vggbench import Job, Protocol, Settings, TrainScale, open_data
 from vggbench.cli.progress import Progress
-from vggbench.cli.terminal import say
+from vggbench.cli.terminal import say, speak
 from vggbench.evaluation.loop import execute
 from vggbench.evaluation.plan import Plan, prepare
 from vggbench.paper.configs import CONFIGS
@@ -48,6 +48,7 @@ class Finding:
 
 def main() -> None:
     """Train, evaluate, and write tables/miniature.md."""
+    speak()
     BUILD.mkdir(parents=True, exist_ok=True)
     for scale in SCALES:
         for net in NETS:

@@ -17,9 +17,10 @@ from torch._dynamo.utils import counters
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
 from vggbench.errors import NumericsError, UsageError
 from vggbench.inference.backend import Backend
-from vggbench.inference.choice import Asked, BackendName, _compile, choose
+from vggbench.inference.choice import _compile, choose
 from vggbench.inference.choice import start as start_backend
-from vggbench.inference.devices import Precision, views_that_fit
+from vggbench.inference.choices import Asked, BackendName, Precision
+from vggbench.inference.devices import views_that_fit
 from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers, found_shape
 from vggbench.nets.cost import Architecture
 from vggbench.nets.onnx_graph import leaves

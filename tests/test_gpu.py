@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
-from vggbench.inference.devices import Precision, views_that_fit
+from vggbench.inference.choices import Precision
+from vggbench.inference.devices import views_that_fit
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise
 from vggbench.paper.configs import CONFIGS

@@ -11,7 +11,7 @@ import vggbench
 
 PACKAGE = Path(vggbench.__file__).parent
 
-FREE = ("errors", "files", "cache", "metrics")
+FREE = ("errors", "files", "cache", "metrics", "progress")
 """Single files that every room may import, and that import but one another."""
 ROOMS = (
     *FREE, "paper", "nets", "sample", "data", "images", "store", "weights", "inference", "evaluation", "results",

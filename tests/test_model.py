@@ -8,7 +8,8 @@ from naive import krizhevsky, score_map
 from torch import Tensor
 
 from vggbench.images.preprocessing import INPUTS
-from vggbench.inference.choice import BackendName, start
+from vggbench.inference.choice import start
+from vggbench.inference.choices import BackendName
 from vggbench.nets.vgg import VGG, CrossChannelNorm, windows
 from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.store.identity import Identity

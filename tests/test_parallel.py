@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vggbench.errors import UsageError
-from vggbench.evaluation.processes import is_last, parse_share
+from vggbench.evaluation.shares import is_last, parse_share
 
 EVAL = ("eval", "A@sample", "--data", "sample", "--center", "--scales", "224", "--limit", "150", "--format", "json",
         "--device", "cpu")  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vggbench.cli.terminal import speak
 from vggbench.data import index, open_data, open_training_data
 from vggbench.data.imagenet import val_id
 from vggbench.data.tar import list_tar
@@ -245,6 +246,7 @@ def test_a_large_file_says_that_it_is_read(
 ) -> None:
     monkeypatch.setattr(index, "_WORTH_SAYING", 100)
     path = _plain(tmp_path / "x.tar", "a/1.JPEG", "b/2.JPEG")
+    speak()
     open_data(path)
     assert capfd.readouterr().err == f"Reading what {path} holds (0.0 GB), once.\n"
     open_data(path)

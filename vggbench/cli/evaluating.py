@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import DownloadProgress, Progress
-from vggbench.cli.terminal import say
+from vggbench.cli.terminal import say, warn
 from vggbench.data import SAMPLE
 from vggbench.errors import counted
 from vggbench.evaluation.forecast import Forecast
@@ -44,7 +44,7 @@ class Teller(Listener):
     def opening(self) -> None:
         """Say that nobody asked for the sample."""
         if self._on_sample:
-            say("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
+            warn("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
 
     def planned(self, plan: Plan, expected: Forecast | None) -> None:
         """The forecast."""
@@ -107,8 +107,7 @@ def evaluation(
 def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:
     """The request that options make, whose fields have their names but for the protocols."""
     protocols = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
-    shared = {item.name for item in fields(kind)} & {item.name for item in fields(options)}
-    values = {name: getattr(options, name) for name in shared}
+    values = {item.name: getattr(options, item.name) for item in fields(kind) if hasattr(options, item.name)}
     return kind(**values | {"protocols": protocols or ("dense",), "scales": options.scales or ()} | others)
 
 

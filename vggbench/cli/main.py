@@ -6,8 +6,8 @@ import sys
 import vggbench.cli.commands  # noqa: F401 - each registers itself
 from vggbench.cli.app import app
 from vggbench.cli.signals import EXIT_STATUS, INTERRUPTED, heed_signals
-from vggbench.cli.terminal import degrade, find_a_home, keep_libraries_quiet
-from vggbench.errors import VggbenchError, printable
+from vggbench.cli.terminal import degrade, find_a_home, keep_libraries_quiet, put
+from vggbench.errors import VggbenchError
 
 __all__ = ["app", "main"]
 
@@ -29,9 +29,9 @@ def main() -> None:
     try:
         app()
     except VggbenchError as error:
-        print(f"vggbench: {printable(error)}", file=sys.stderr)
+        put(f"vggbench: {error}")
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == EXIT_STATUS:  # Typer's answer to KeyboardInterrupt
-            print(INTERRUPTED, file=sys.stderr)
+            put(INTERRUPTED)
         raise

@@ -1,47 +1,141 @@
-"""How a command line is read: options of several values, and commands that share their options."""
+"""How a command line is read: options of several values, options that commands share, and refusals in a sentence."""
 
 import functools
 import inspect
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from typer.core import TyperArgument, TyperCommand
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+from vggbench.cli.options import OUTPUT, PANELS, NoProgress, Quiet
+from vggbench.cli.terminal import speak
 from vggbench.errors import UsageError
+from vggbench.inference.choices import BackendName, Precision
 from vggbench.paper.protocols import is_scale
 
-_SEVERAL: dict[str, Callable[[str], bool]] = {
+FURTHER: dict[str, Callable[[str], bool]] = {
     "--scales": is_scale,
     "--labels": lambda word: word == "original" or word.startswith("real="),
     "--nets": lambda word: "@" in word,
     "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
-}
-"""Options whose further values follow without repeating the option, and what counts as a further value."""
-_SEVERAL_SETUPS: dict[str, Callable[[str], bool]] = {
-    "--scales": is_scale,
-    "--backend": {"pytorch", "pytorch+compile", "onnxruntime"}.__contains__,
+    "--backend": get_args(BackendName).__contains__,
     "--batch-size": str.isdigit,
-    "--precision": {"fp32", "tf32", "bf16", "fp16"}.__contains__,
+    "--precision": get_args(Precision).__contains__,
 }
-"""The same for `speed`."""
+"""What counts as a further value of an option that takes several, which follow without repeating it."""
+_SHARED = {"quiet": Quiet, "no_progress": NoProgress}
+"""The options that every command has."""
+_Refused: type[Exception] = typer.BadParameter.__bases__[0]
+"""Click's UsageError, wherever this Typer keeps it."""
 
 
-class SeveralValues(TyperCommand):
+class Command(TyperCommand):
     """A command whose `--scales 256 384 512` reads like `--scales 256 --scales 384 --scales 512`."""
 
-    several = _SEVERAL
     allow_extra_args = True  # refused here, by a sentence that says where they belong
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments, then options in the one order of panels."""
+        params = _without_types(super().get_params(ctx))
+        for param in params:
+            if param.name == "help":
+                param.rich_help_panel = OUTPUT
+        return sorted(params, key=lambda param: PANELS.index(panel) if (panel := param.rich_help_panel) else -1)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Expand, parse as Typer does, and refuse words too many; raises UsageError."""
-        rest = super().parse_args(ctx, expand(args, self.several))
+        several = {name: FURTHER[name] for item in self.params for name in item.opts if item.multiple}
+        words = expand(args, several)
+        try:
+            rest = super().parse_args(ctx, list(words))
+        except _Refused as error:
+            raise UsageError(self._mistyped(ctx, error, words) or _refusal(error, f"vggbench {self.name}")) from error
         if rest and not ctx.resilient_parsing:
             raise UsageError(_too_many(self, rest, ctx.params))
         return rest
+
+    def _mistyped(self, ctx: Any, error: Exception, words: Sequence[str]) -> str | None:
+        """What an option's value is and should be, if that is what Typer refuses."""
+        param = getattr(error, "param", None)
+        if param is None:
+            return None
+        given, _, _ = self.make_parser(ctx).parse_args(list(words))
+        value, _ = param.consume_value(ctx, given)
+        hint = get_type_hints(self.callback, include_extras=True)[param.name]
+        for word in value if isinstance(value, list | tuple) else [value]:
+            expected = None if word is None else _expected(*_kind(hint), str(word))
+            if expected:
+                return f"{max(param.opts, key=len)} {word}: expected {expected}."
+        return None
+
+
+class Commands(TyperGroup):
+    """All commands; what is no command is refused in a sentence."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options before the command."""
+        return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raise UsageError for an unknown option; without any word Typer shows the help."""
+        if not args:
+            return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except _Refused as error:
+            raise UsageError(_refusal(error, "vggbench")) from error
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Raise UsageError for an unknown command."""
+        try:
+            return super().resolve_command(ctx, args)
+        except _Refused as error:
+            raise UsageError(_refusal(error, "vggbench")) from error
+
+
+def _without_types(params: list[Any]) -> list[Any]:
+    """A switch has no value whose type could be shown."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+def _refusal(error: Any, command: str) -> str:
+    said = " ".join(str(error.format_message()).split())
+    return f"{said}{'' if said.endswith(('.', '?')) else '.'} `{command} --help` says what is expected."
+
+
+def _kind(hint: Any) -> tuple[Any, Any]:
+    """The type of one value, and what the option says of it."""
+    kind, *rest = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(item for item in get_args(kind) if item is not type(None))
+    return get_args(kind)[0] if get_origin(kind) is list else kind, rest[0] if rest else None
+
+
+def _expected(kind: Any, option: Any, word: str) -> str | None:
+    """What stands where `word` does in a right command line; None where it is right."""
+    if get_origin(kind) is Literal:
+        names = [str(choice) for choice in get_args(kind)]
+        listed = f"one of {', '.join(names)}" if isinstance(get_args(kind)[0], str) else " or ".join(names)
+        return None if word in names else listed
+    if kind not in (int, float):
+        return None
+    least, most = option.min, option.max
+    bounds = f"{least:,} to {most:,}" if most is not None else f"{least:,} or more" if least is not None else None
+    try:
+        value = kind(word)
+    except ValueError:
+        return f"a {'whole ' * (kind is int)}number{f', {bounds}' if bounds else ''}"
+    inside = (least is None or value >= least) and (most is None or value <= most)
+    return None if inside else bounds
 
 
 def _too_many(command: TyperCommand, words: list[str], given: Mapping[str, Any]) -> str:
@@ -65,13 +159,7 @@ def _too_many(command: TyperCommand, words: list[str], given: Mapping[str, Any])
     return f"{command.name} takes {takes} and found {shlex.join(words)} besides: expected {instead}."
 
 
-class SeveralSetups(SeveralValues):
-    """The same for what `speed` combines."""
-
-    several = _SEVERAL_SETUPS
-
-
-def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = _SEVERAL) -> list[str]:
+def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = FURTHER) -> list[str]:
     """Repeat the name of an option of several values before each further value."""
     expanded: list[str] = []
     current: str | None = None
@@ -94,27 +182,31 @@ def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = _SEVE
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command(..., options: Options)`, a dataclass, one parameter for each field of Options instead."""
-    own_hints = get_type_hints(command, include_extras=True)
-    kind = own_hints["options"]
-    hints = get_type_hints(kind, include_extras=True)
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
-    shared = [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=item.default,
-            annotation=hints[item.name],
-        )
-        for item in fields(kind)
-    ]
+    """The function that Typer calls: the fields of `command`'s `options`, a dataclass, are parameters of their own.
+
+    So are the options that every command has.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    kind = hints.pop("options", None)
+    own = [item for item in inspect.signature(command).parameters.values() if item.name != "options"]
+    shared = {item.name: item.default for item in fields(kind)} if kind else {}
+    hints = {item.name: hints[item.name] for item in own} | _SHARED
+    if kind:
+        hints |= {name: hint for name, hint in get_type_hints(kind, include_extras=True).items() if name in shared}
+    defaults = {item.name: item.default for item in own} | shared | dict.fromkeys(_SHARED, False)
 
     @functools.wraps(command)
-    def expanded(**values: Any) -> None:
-        options = kind(**{item.name: values.pop(item.name) for item in fields(kind)})
-        command(**values, options=options)
+    def expanded(*, quiet: bool, no_progress: bool, **values: Any) -> None:
+        speak(quiet=quiet, progress=not no_progress)
+        if kind:
+            values["options"] = kind(**{name: values.pop(name) for name in shared})
+        command(**values)
 
-    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    expanded.__signature__ = inspect.Signature(keyword_only + shared)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {p.name: own_hints.get(p.name, hints.get(p.name)) for p in keyword_only + shared}
+    expanded.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+            for name, default in defaults.items()
+        ]
+    )
+    expanded.__annotations__ = {name: hints[name] for name in defaults}
     return expanded

@@ -2,20 +2,21 @@
 
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.cli.terminal import say
-from vggbench.errors import counted, printable
+from vggbench.cli.terminal import say, say_progress, warn
+from vggbench.errors import counted
 from vggbench.evaluation.jobs import Job, Watch
 from vggbench.evaluation.plan import Plan
 from vggbench.metrics import at_chance, top5_error, top_k_error
+from vggbench.progress import bar, rate, shows_bars
 from vggbench.render.tables.cells import duration
 from vggbench.train.loop import TrainWatch
 from vggbench.train.recipe import Epoch, Recipe
@@ -32,37 +33,22 @@ def _time_left(how: str, seconds: float) -> str:
     return f", {how} {duration(seconds)} left" if seconds >= _LEAST_LEFT else ""
 
 
-def _bar() -> Any:
-    """A bar with an estimate, and beside it `said`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-    from rich.table import Column
-
-    return Bar(
-        TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
-        BarColumn(bar_width=10),
-        TimeElapsedColumn(table_column=Column(min_width=7)),
-        TextColumn("left", table_column=Column(min_width=4)),
-        TimeRemainingColumn(table_column=Column(min_width=7)),
-        TextColumn("{task.fields[said]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-        console=Console(stderr=True),
-        transient=True,
-    )
-
-
 class _WithBar:
     """Takes the bar away at the end, whatever the end is."""
 
     _bar: Any = None
 
     def _start_bar(self, total: float | None, completed: float = 0.0) -> None:
-        """On a terminal, in place of the one before."""
+        """On a terminal, if progress is wanted, in place of the one before."""
         self._stop_bar()
-        if sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.add_task("", total=total, completed=completed, said="")
+        if shows_bars():
+            self._bar = bar()
+            self._bar.add_task("", total=total, completed=completed, rate="", said="")
             self._bar.start()
+
+    def _move_bar(self, completed: float, said: str, pace: str = "") -> None:
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=completed, said=said, rate=pace)
 
     def _stop_bar(self) -> None:
         if self._bar:
@@ -78,13 +64,27 @@ class _WithBar:
         self._stop_bar()
 
 
+@dataclass
+class _Pace:
+    """How fast one run goes: the images that were computed of it, and the time that they took."""
+
+    images: float = 0.0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return rate(self.images, self.seconds)
+
+
 class Progress(_WithBar, Watch):
     """A bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
+        self._runs = [place for place, blocks in enumerate(plan.missing) if blocks]
         self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
-        self._errors = ""
+        self._place, self._turned = 0, self._started
+        self._paces = [_Pace() for _ in plan.jobs]
+        self._errors = [""] * len(plan.jobs)
         self._warned: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -96,27 +96,39 @@ class Progress(_WithBar, Watch):
         """The estimate counts from here."""
         self._started = self._spoken = time.monotonic()
 
+    def turn(self, job: Job) -> None:
+        """Of this run are images/s and errors from here on."""
+        self._place, self._turned = self._plan.jobs.index(job), time.monotonic()
+
     def advance(self, work: float) -> None:
         """Move the bar."""
-        self._done += work
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=self._done, said=self._errors)
-        elif time.monotonic() - self._spoken > _LINE_EVERY:
-            self._spoken = time.monotonic()
+        now, pace = time.monotonic(), self._paces[self._place]
+        pace.images += work / self._plan.work_per_image[self._place]
+        pace.seconds += now - self._turned
+        self._done, self._turned = self._done + work, now
+        self._move_bar(self._done, self._said, str(pace))
+        if not self._bar and now - self._spoken > _LINE_EVERY:
+            self._spoken = now
             share = self._done / self._total
-            left = (self._spoken - self._started) * (1 - share) / share
-            say(f"{share:4.0%} done{_time_left('about', left)}. {self._errors}")
+            left = (now - self._started) * (1 - share) / share
+            say_progress(f"{share:4.0%} done{_time_left('about', left)}, {pace} in {self._said}.")
+
+    @property
+    def _said(self) -> str:
+        """Of the run under way: which it is, and its errors so far."""
+        which = f"run {self._runs.index(self._place) + 1} of {len(self._runs)}"
+        return f"{which}{self._errors[self._place]}: {self._plan.jobs[self._place].title}"
 
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
         """Show the errors so far; warn once where the first block looks like guessing."""
         top1, top5 = top_k_error(label_ranks, 1), top5_error(label_ranks, job.identity.classes)
         also = f" top-5 {top5.percent:.1f}" if top5 else ""
-        self._errors = f"top-1 {top1.percent:.1f}{also} % of {top1.images:,}: {job.title}"
-        self.advance(0)
+        self._errors[self._place] = f", top-1 {top1.percent:.1f}{also} % of {top1.images:,}"
+        self._move_bar(self._done, self._said, str(self._paces[self._place]))
         first = job.identity.weights_hash not in self._warned  # at another input, as in `explain`, it may well guess
         self._warned.add(job.identity.weights_hash)
         if first and not job.identity.is_random and at_chance(label_ranks, job.identity.classes):
-            self._say_above(
+            warn(
                 f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class "
                 "order or input statistics are probably wrong: check --input, the folders' names, and the file."
             )
@@ -124,24 +136,18 @@ class Progress(_WithBar, Watch):
     def summary(self) -> None:
         """What was read, and for how many runs."""
         if self._plan.images_read:
-            runs = sum(1 for blocks in self._plan.missing if blocks)
             say(
-                f"Read and decoded {counted(self._plan.images_read, 'image')} once for {counted(runs, 'run')}, "
-                f"in {duration(time.monotonic() - self._started)}."
+                f"Read and decoded {counted(self._plan.images_read, 'image')} once for "
+                f"{counted(len(self._runs), 'run')}, in {duration(time.monotonic() - self._started)}."
             )
-
-    def _say_above(self, sentence: str) -> None:
-        if self._bar:
-            self._bar.console.print(sentence, markup=False, highlight=False)
-        else:
-            say(sentence)
 
 
 class VerifyProgress(_WithBar):
     """A bar while `total` images are decoded."""
 
     def __init__(self, total: int) -> None:
-        self._total, self._spoken = total, time.monotonic()
+        self._total, self._started = total, time.monotonic()
+        self._spoken = self._started
 
     def __enter__(self) -> Self:
         self._start_bar(self._total)
@@ -149,11 +155,11 @@ class VerifyProgress(_WithBar):
 
     def update(self, done: int) -> None:
         """Move the bar, or say now and then how far it is."""
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done, said=f"{done:,} of {self._total:,} images")
-        elif time.monotonic() - self._spoken > _LINE_EVERY:
+        pace = rate(done, time.monotonic() - self._started)
+        self._move_bar(done, f"{done:,} of {self._total:,} images", pace)
+        if not self._bar and self._total and time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
-            say(f"{done:,} of {counted(self._total, 'image')} decoded.")
+            say_progress(f"{done:,} of {counted(self._total, 'image')} decoded.")
 
 
 class DownloadProgress(_WithBar, DownloadWatch):
@@ -161,6 +167,7 @@ class DownloadProgress(_WithBar, DownloadWatch):
 
     def __init__(self) -> None:
         self._done, self._spoken, self._moves = 0, time.monotonic(), False
+        self._started = self._spoken
 
     def begin(self, sentence: str) -> None:
         """Say it."""
@@ -169,15 +176,14 @@ class DownloadProgress(_WithBar, DownloadWatch):
     def update(self, count: int) -> None:
         """Move the bar, or say now and then how far it is."""
         if not self._moves:
-            self._moves, self._done = True, 0
+            self._moves, self._done, self._started = True, 0, time.monotonic()
             self._start_bar(self.total or None)
         self._done += count
         said = f"{self._done / 1e6:,.0f}{f' of {self.total / 1e6:,.0f}' if self.total else ''} MB"
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=self._done, said=said)
-        elif time.monotonic() - self._spoken > _LINE_EVERY:
+        self._move_bar(self._done, said, rate(self._done / 1e6, time.monotonic() - self._started, "MB"))
+        if not self._bar and time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
-            say(said)
+            say_progress(said)
 
     def reset(self) -> None:
         """Pooch counts once more, all at once, at the end."""
@@ -205,8 +211,7 @@ class TrainProgress(_WithBar, TrainWatch):
             self._measuring = True
             say(f"Measuring the mean and colour components of {counted(of, 'image')}, once.")
             self._start_bar(of, 0)
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=images, said=f"{images:,} images")
+        self._move_bar(images, f"{images:,} images", rate(images, time.monotonic() - self._started))
         self._heed()
 
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
@@ -221,7 +226,7 @@ class TrainProgress(_WithBar, TrainWatch):
         """Say it of the first."""
         if not self._doubted:
             self._doubted = True
-            self._line(
+            say(
                 f"Note: trained on as libjpeg decodes it, with a complaint: {image}. "
                 "vggbench data --verify lists all such images."
             )
@@ -229,8 +234,7 @@ class TrainProgress(_WithBar, TrainWatch):
     def step(self, images: int, loss: float) -> None:
         """Move the bar; raises KeyboardInterrupt if a signal came during the step."""
         self._images, self._measured = self._images + images, self._measured + images
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=self._images, said=f"loss {loss:.3f}")
+        self._move_bar(self._images, f"loss {loss:.3f}", rate(self._measured, time.monotonic() - self._started))
         self._heed()
 
     def _heed(self) -> None:
@@ -244,14 +248,7 @@ class TrainProgress(_WithBar, TrainWatch):
             f"Epoch {epoch.number}/{self._recipe.epochs}  rate {epoch.rate:g}  loss {epoch.loss:.3f}  "
             f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}{_time_left('at most', left)}"
         )
-        self._line(line)
-
-    def _line(self, line: str) -> None:
-        """Above the bar, if there is one."""
-        if self._bar:
-            self._bar.console.print(printable(line), markup=False, highlight=False)
-        else:
-            say(line)
+        say(line)
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ import codecs
 import logging
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 from vggbench.errors import printable
+from vggbench.progress import PROGRESS
 
 _NAME = "vggbench"
 _PLAIN = {
@@ -38,9 +40,53 @@ def keep_libraries_quiet() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
+_LOG = logging.getLogger(_NAME)
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        put(record.getMessage())
+
+
+def speak(*, quiet: bool = False, progress: bool = True) -> None:
+    """Show on stderr what this package logs: `quiet` leaves warnings and errors, without `progress` there is none."""
+    _LOG.handlers, _LOG.propagate = [_OnStderr()], False
+    _LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+    PROGRESS.setLevel(logging.NOTSET if progress else logging.WARNING)
+
+
 def say(sentence: str) -> None:
-    """One line on stderr."""
-    print(printable(sentence), file=sys.stderr, flush=True)
+    """A notice."""
+    _LOG.info("%s", sentence)
+
+
+def warn(sentence: str) -> None:
+    """What --quiet does not silence."""
+    _LOG.warning("%s", sentence)
+
+
+def say_progress(sentence: str) -> None:
+    """A notice of how far something is, for where there is no bar."""
+    PROGRESS.info("%s", sentence)
+
+
+def put(text: str) -> None:
+    """Text on stderr; lines longer than the terminal is wide are broken between words, never in one."""
+    width = _columns()
+    lines = printable(text).split("\n")
+    if width:
+        lines = [textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _columns() -> int | None:
+    """Of the terminal, if stderr is one."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    except (OSError, ValueError):
+        return None
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

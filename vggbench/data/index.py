@@ -4,13 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vggbench.cache import cache_folder
 from vggbench.errors import DataError
+from vggbench.progress import told
 
 VERSION = 2
 """Raised whenever what is kept changes, so that an index of before is not read."""
@@ -37,22 +37,6 @@ def indexed(path: Path, kind: str, width: int, find: Callable[[], list[list[Any]
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
         _keep(kept, {"key": key, "rows": rows})
     return rows
-
-
-def told(items: Iterable[_Item], what: str, total: float, done: Callable[[_Item], float]) -> Iterator[_Item]:
-    """The items, with a bar on a terminal and a line elsewhere; `done` says how much of `total` an item completes."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    if not sys.stderr.isatty():
-        print(f"{what}, once.", file=sys.stderr, flush=True)
-        yield from items
-        return
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{what}, once", total=total)
-        for item in items:
-            yield item
-            bar.update(task, completed=done(item))
 
 
 def told_if_large(path: Path, items: Iterable[_Item], done: Callable[[_Item], float]) -> Iterable[_Item]:

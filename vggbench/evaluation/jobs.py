@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from vggbench.errors import UsageError
 from vggbench.images.preprocessing import Rescale, Wanted
+from vggbench.inference.choices import Asked, BackendName, Precision
 from vggbench.nets.cost import image_macs
 from vggbench.paper.protocols import Protocol, rescaled_size
 from vggbench.store.identity import Identity
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from vggbench.inference.choice import Asked, BackendName
-    from vggbench.inference.devices import Precision
     from vggbench.weights.load import Model
 
 
@@ -60,8 +59,8 @@ class Settings:
     """How a network is run; `batch_size` counts 224 x 224 views, larger views fill a batch sooner."""
 
     device: str = "auto"
-    precision: "Precision" = "fp32"
-    backend: "Asked" = "auto"
+    precision: Precision = "fp32"
+    backend: Asked = "auto"
     compile: bool = False
     batch_size: int | None = None
     workers: int | None = None
@@ -89,7 +88,7 @@ class Settings:
 
         return pick_device(self.device)
 
-    def backend_for(self, job: Job) -> "BackendName":
+    def backend_for(self, job: Job) -> BackendName:
         """What runs a job; raises UsageError where that is not possible as asked."""
         from vggbench.inference.choice import choose
 
@@ -130,8 +129,11 @@ class Watch:
     def begin(self) -> None:
         """The networks are ready; the images come next."""
 
+    def turn(self, job: Job) -> None:
+        """A block of `job` is computed next."""
+
     def advance(self, work: float) -> None:
-        """`work` more is done, in the unit of `Job.work`."""
+        """`work` more of that job is done, in the unit of `Job.work`."""
 
     def block(self, job: Job, label_ranks: "NDArray[np.int32]") -> None:
         """A block of `job` was stored; `label_ranks` of all its images so far in this process."""

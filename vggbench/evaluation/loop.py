@@ -90,6 +90,7 @@ def _compute(plan: Plan, watch: Watch) -> None:
     for block, lacking, images in _blocks(plan):
         for index in lacking:
             job, run = plan.jobs[index], plan.runs[index]
+            watch.turn(job)
             hold_memory_flat(varied_sizes=job.protocol.name == "dense")
             started = time.perf_counter()
             view_work = plan.work_per_image[index] / job.protocol.view_count

@@ -1,22 +1,17 @@
-"""Several processes at one piece of work: started and connected by torchrun, or by hand over one file system."""
+"""Several processes at one piece of work, started and connected by torchrun."""
 
-import hashlib
-import json
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from filelock import FileLock
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import VggbenchError
 from vggbench.images.reading import cores
 
 _PATIENCE = timedelta(hours=2)
@@ -83,31 +78,3 @@ def share_threads() -> None:
     """Divide the cores among the processes of this machine: torchrun gives each one thread unless told otherwise."""
     if os.environ.get("LOCAL_WORLD_SIZE", "1") != "1" and os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(cores())
-
-
-def parse_share(text: str) -> tuple[int, int]:
-    """`2/8` -> (1, 8): the second of eight processes; raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--share {text}: expected I/N, such as 2/8 for the second of eight processes.")
-    return int(match[1]) - 1, int(match[2])
-
-
-def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
-    """Whether this process is the last of those that share `work`, by a note that each leaves in the folder `root`.
-
-    Raises OSError.
-    """
-    name = hashlib.sha256("\n".join([*work, str(share[1])]).encode()).hexdigest()[:16]
-    note = root / f".shares-{name}.json"
-    with FileLock(root / f".shares-{name}.lock"):
-        try:
-            done = set(json.loads(note.read_text()))
-        except (OSError, ValueError, TypeError):
-            done = set()
-        done.add(share[0])
-        if done >= set(range(share[1])):
-            note.unlink(missing_ok=True)
-            return True
-        note.write_text(json.dumps(sorted(done)))
-        return False

@@ -4,21 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Settings
-from vggbench.evaluation.processes import own_device, parse_share
+from vggbench.evaluation.processes import own_device
+from vggbench.evaluation.shares import parse_share
+from vggbench.images.choices import Filter, InputName
 from vggbench.images.preprocessing import Rescale
-from vggbench.inference.choice import BACKENDS
-from vggbench.inference.devices import precisions
+from vggbench.inference.choices import Asked, Precision
 from vggbench.paper.configs import MAX_WIDTH
-from vggbench.paper.protocols import MODERN_SCALE, Protocol, TrainScale, resolve_scales
-from vggbench.weights.description import ASKED
+from vggbench.paper.protocols import ANY_SCALE, MODERN_SCALE, Protocol, TrainScale, resolve_scales
 from vggbench.weights.load import LoadOptions, Model
-
-_ANY_SCALE = TrainScale(256, 512)
-"""To see whether the words for Q can be right, before S is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +80,7 @@ class Manner:
 
     def has_several_scales(self, protocol: Protocol) -> bool:
         """Whether a protocol is at several Qs, whatever S is; raises UsageError for words that can be no Qs."""
-        return len(self.scales_of(protocol, _ANY_SCALE)) > 1
+        return len(self.scales_of(protocol, ANY_SCALE)) > 1
 
     @cached_property
     def settings(self) -> Settings:
@@ -103,10 +101,10 @@ class Manner:
         return settings
 
     def _require_choices(self) -> None:
-        require_choice("--filter", self.filter, ("bilinear", "bicubic"))
-        require_choice("--precision", self.precision, precisions())
-        require_choice("--backend", self.backend, BACKENDS)
-        require_choice("--input", self.input, (None, *ASKED))
+        require_choice("--filter", self.filter, get_args(Filter))
+        require_choice("--precision", self.precision, get_args(Precision))
+        require_choice("--backend", self.backend, get_args(Asked))
+        require_choice("--input", self.input, (None, *get_args(InputName)))
         require_least("--batch-size", self.batch_size, 1)
         require_least("--workers", self.workers, 0)
         if not 0 < self.width <= MAX_WIDTH:

@@ -14,8 +14,9 @@ from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.loop import execute, finish
 from vggbench.evaluation.models import Entry, load_all, require_loaded, require_sources
 from vggbench.evaluation.plan import Plan, prepare
-from vggbench.evaluation.processes import World, is_last, joined, share_threads
+from vggbench.evaluation.processes import World, joined, share_threads
 from vggbench.evaluation.request import Request
+from vggbench.evaluation.shares import is_last
 from vggbench.files import require_folder
 from vggbench.images.reading import no_room
 from vggbench.store.recording import Store

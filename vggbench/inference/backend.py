@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from vggbench.errors import NumericsError
 from vggbench.images.pixels import take
-from vggbench.inference.devices import AUTOCAST, Precision
+from vggbench.inference.choices import Precision
+from vggbench.inference.devices import AUTOCAST
 from vggbench.inference.shared_crops import Function, Stage, Through, crop_maps, in_stages, is_grid, quickest
 from vggbench.nets.vgg import VGG, windows
 from vggbench.paper.configs import CROP

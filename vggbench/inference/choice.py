@@ -1,26 +1,20 @@
 """Which backend runs a model, and how it is started."""
 
 from importlib.util import find_spec
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from vggbench.errors import UsageError, first_line
 from vggbench.inference.backend import Backend
-from vggbench.inference.devices import Precision, allow_tf32
+from vggbench.inference.choices import Asked, BackendName, Precision
+from vggbench.inference.devices import allow_tf32
 from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers
 from vggbench.inference.shared_crops import Function
 from vggbench.nets.vgg import VGG
 from vggbench.paper.protocols import Protocol
 from vggbench.weights.load import Model
 
-BackendName = Literal["pytorch", "pytorch+compile", "onnxruntime"]
-Asked = Literal["auto", "onnxruntime", "pytorch"]
-BACKENDS: tuple[str, ...] = get_args(Asked)
-"""What --backend takes."""
-RUN_NAMES: tuple[BackendName, ...] = get_args(BackendName)
-"""What a run's signature names."""
 _MOST_GRAPHS = 10_000
 _LEAST_WIDTH = 0.5
 """Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""

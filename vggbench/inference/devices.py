@@ -1,12 +1,9 @@
 """Devices: which there are, what they are called, what fits on them, and how TF32 is set."""
 
-from typing import Literal, get_args
-
 import torch
 
 from vggbench.errors import UsageError
 
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The precisions that PyTorch mixes with fp32 by itself."""
 _BLOCK, _MOST_VIEWS = 32, 256
@@ -35,11 +32,6 @@ def pick_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """The device as provenance names it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def precisions() -> tuple[str, ...]:
-    """All precisions, by name."""
-    return get_args(Precision)
 
 
 def views_that_fit(device: torch.device) -> int:

@@ -165,6 +165,10 @@ class TrainScale:
         return self.low, self.single, self.high
 
 
+ANY_SCALE = TrainScale(256, 512)
+"""To see whether the words of --scales can be right, before S is known."""
+
+
 def resolve_scales(specs: Sequence[str], train_scale: TrainScale | None) -> tuple[int, ...]:
     """The Qs that `--scales` asks for, ascending: `single`, `multi`, numbers, or sweeps `224:512:32`.
 

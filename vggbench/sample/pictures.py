@@ -3,13 +3,12 @@
 import io
 import os
 import shutil
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vggbench.cache import cache_folder
 from vggbench.errors import DataError, UsageError
+from vggbench.progress import told
 from vggbench.sample.drawing import KINDS, draw
 
 NETS = Path(__file__).parent / "nets"
@@ -87,7 +86,10 @@ def _draw_split(split: str, folder: Path) -> None:
         (partial / kind.name).mkdir(parents=True)
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and NumPy let go of the interpreter's lock
-            for place, jpeg in _with_progress(pool.map(_draw_one, _places(split)), split):
+            drawn = enumerate(pool.map(_draw_one, _places(split)), start=1)
+            total = SPLITS[split] * len(KINDS)
+            what = f"Drawing the sample's {total} {split} pictures"
+            for _, (place, jpeg) in told(drawn, what, total, done=lambda item: item[0]):
                 (partial / place).write_bytes(jpeg)
         if not folder.exists():  # another process may have been faster
             partial.replace(folder)
@@ -103,15 +105,3 @@ def _draw_one(place: tuple[str, int, int]) -> tuple[str, bytes]:
     split, kind, number = place
     name = f"sample_{split}_{number * len(KINDS) + kind + 1:05d}.JPEG"
     return f"{KINDS[kind].name}/{name}", encoded(split, kind, number)
-
-
-def _with_progress(drawn: Iterator[tuple[str, bytes]], split: str) -> Iterator[tuple[str, bytes]]:
-    from rich.console import Console
-    from rich.progress import track
-
-    total = SPLITS[split] * len(KINDS)
-    if not sys.stderr.isatty():
-        print(f"Drawing the sample's {total} {split} pictures, once.", file=sys.stderr, flush=True)
-        return drawn
-    console = Console(stderr=True)
-    return iter(track(drawn, f"Drawing {total} {split} pictures, once", total, console=console, transient=True))

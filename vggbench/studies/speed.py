@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from vggbench.evaluation.request import require_choice
 from vggbench.images.preprocessing import Rescale
 from vggbench.images.reading import Images, Loaded, Request, cores, from_workers
 from vggbench.inference.backend import Backend
-from vggbench.inference.choice import RUN_NAMES, BackendName, choose, start
-from vggbench.inference.devices import AUTOCAST, Precision, allow_tf32, device_name, pick_device, precisions
+from vggbench.inference.choice import choose, start
+from vggbench.inference.choices import BackendName, Precision
+from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, pick_device
 from vggbench.inference.scorer import is_out_of_memory
 from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CROP, MAX_WIDTH
@@ -131,9 +133,12 @@ def setups_of(
     sizes: Sequence[int] = (CROP,),
 ) -> list[Setup]:
     """Every combination, each once; by default both backends, fp32, one image and 32. Raises UsageError."""
-    backends = backends or [name for name in RUN_NAMES if "compile" not in name]
+    backends = backends or [name for name in get_args(BackendName) if "compile" not in name]
     kinds, batches = kinds or ["fp32"], batches or [1, 32]
-    for option, values, allowed in (("--backend", backends, RUN_NAMES), ("--precision", kinds, precisions())):
+    for option, values, allowed in (
+        ("--backend", backends, get_args(BackendName)),
+        ("--precision", kinds, get_args(Precision)),
+    ):
         for value in values:
             require_choice(option, value, allowed)
     if not 1 <= min(batches) <= max(batches) <= _MOST_IMAGES:

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from vggbench.data import DataSet, open_training_data
 from vggbench.errors import UsageError
@@ -12,7 +13,7 @@ from vggbench.evaluation.processes import World, joined, own_device, share_threa
 from vggbench.evaluation.request import require_choice, require_least
 from vggbench.files import require_folder
 from vggbench.images.reading import no_room
-from vggbench.inference.devices import precisions
+from vggbench.inference.choices import Precision
 from vggbench.paper.configs import MAX_WIDTH, PAPER, Config
 from vggbench.train.loop import Trained, TrainWatch, train, training_workers
 from vggbench.train.recipe import Recipe
@@ -63,7 +64,7 @@ class TrainRequest:
 
     def running(self, world: World | None = None) -> Running:
         """How it is run; raises UsageError."""
-        require_choice("--precision", self.precision, precisions())
+        require_choice("--precision", self.precision, get_args(Precision))
         require_least("--workers", self.workers, 0)
         settings = Settings(
             device=own_device(self.device),

@@ -1,7 +1,6 @@
 """`cite`: what to write into a bibliography."""
 
-from vggbench.cli.app import app
-from vggbench.cli.parsing import SeveralValues
+from vggbench.cli.app import command
 
 _ENTRIES = """\
 @software{{vggbench,
@@ -23,7 +22,7 @@ _ENTRIES = """\
 """
 
 
-@app.command(cls=SeveralValues)
+@command()
 def cite() -> None:
     """BibTeX entries of this tool and of the paper.
 

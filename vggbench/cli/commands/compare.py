@@ -1,24 +1,24 @@
 """`compare`: several models side by side."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
-
-from vggbench.cli.app import app
-from vggbench.cli.options import EvalOptions, Models, Plot
+from vggbench.cli.app import command
+from vggbench.cli.options import OUTPUT, EvalOptions, Models, Plot, option, word
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.files import require_folder
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def compare(
     models: Models,
     options: EvalOptions,
-    all: Annotated[bool, typer.Option("--all", help="Every protocol and Q, not the most complete alone.")] = False,
-    against: Annotated[str, typer.Option(help="The net that the others are tested against: first or best.")] = "first",
-    sort: Annotated[str, typer.Option(help="given, error (lowest first) or cost (fewest GMACs first).")] = "given",
+    all: Annotated[bool, option("Every protocol and Q, not the most complete alone.", OUTPUT, "--all")] = False,
+    against: Annotated[
+        Literal["first", "best"], word("The net that the others are tested against: first or best.", OUTPUT)
+    ] = "first",
+    sort: Annotated[
+        Literal["given", "error", "cost"], word("given, error (lowest first) or cost (fewest GMACs first).", OUTPUT)
+    ] = "given",
     plot: Plot = None,
 ) -> None:
     """Several models side by side, one row each, in one pass over the images.
@@ -34,12 +34,9 @@ def compare(
         require_folder(plot, "--plot")
     from vggbench.cli.evaluating import circumstances, evaluation
     from vggbench.evaluation.models import require_loaded
-    from vggbench.evaluation.request import require_choice
     from vggbench.render.tables.errors import nets_table
-    from vggbench.results.comparison import AGAINST, ORDERS, compared
+    from vggbench.results.comparison import compared
 
-    require_choice("--against", against, AGAINST)
-    require_choice("--sort", sort, ORDERS)
     found = evaluation(models, options, keep_going=True)
     if found is None:
         return

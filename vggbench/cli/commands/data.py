@@ -4,20 +4,19 @@ from typing import Annotated
 
 import typer
 
-from vggbench.cli.app import app
-from vggbench.cli.options import Format, GroundTruthFile, Output, Workers
+from vggbench.cli.app import command
+from vggbench.cli.options import WHAT, Format, GroundTruthFile, Output, Workers, option
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues
 from vggbench.errors import UsageError
 
 
-@app.command(cls=SeveralValues)
+@command()
 def data(
     path: Annotated[
         str, typer.Argument(metavar="[PATH]", help="As --data; default: sample.", envvar="VGGBENCH_DATA")
     ] = "sample",
-    verify: Annotated[bool, typer.Option("--verify", help="Decode every image, in parallel.")] = False,
-    classes: Annotated[bool, typer.Option("--classes", help="Images of each class.")] = False,
+    verify: Annotated[bool, option("Decode every image, in parallel.", WHAT, "--verify")] = False,
+    classes: Annotated[bool, option("Images of each class.", WHAT, "--classes")] = False,
     ground_truth: GroundTruthFile = None,
     workers: Workers = None,
     format: Format = None,

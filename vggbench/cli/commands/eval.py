@@ -1,14 +1,12 @@
 """`eval`: one model, all its protocols."""
 
-from vggbench.cli.app import app
+from vggbench.cli.app import command
 from vggbench.cli.options import EvalOptions, ModelName, Plot
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.files import require_folder
 
 
-@app.command(name="eval", cls=SeveralValues)
-@with_options
+@command("eval")
 def evaluate(
     model: ModelName,
     options: EvalOptions,

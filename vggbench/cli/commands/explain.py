@@ -2,28 +2,24 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from vggbench.cli.app import app
-from vggbench.cli.options import ExplainOptions, ModelName
+from vggbench.cli.app import command
+from vggbench.cli.options import WHAT, ExplainOptions, ModelName, option
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues, with_options
 
 if TYPE_CHECKING:
     from vggbench.evaluation.jobs import Job
     from vggbench.weights.load import Model
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def explain(
     model: ModelName,
     options: ExplainOptions,
     recipes: Annotated[
-        bool, typer.Option("--recipes", help="What torchvision, timm, Keras, MatConvNet and Caffe do instead.")
+        bool, option("What torchvision, timm, Keras, MatConvNet and Caffe do instead.", WHAT, "--recipes")
     ] = False,
     multicrop: Annotated[
-        bool, typer.Option("--multicrop", help="Also 50 views an image, which cost more than all other rows.")
+        bool, option("Also 50 views an image, which cost more than all other rows.", WHAT, "--multicrop")
     ] = False,
 ) -> None:
     """The same weights under single changes from the paper's recipe: protocol, Q, mirror, filter, input, pooling.

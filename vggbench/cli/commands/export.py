@@ -1,26 +1,23 @@
 """`export`: models for other tools."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from vggbench.cli.app import app
-from vggbench.cli.options import INPUT_WORDS, Ema, ModelName
+from vggbench.cli.app import command
+from vggbench.cli.options import OUTPUT, Ema, InputName, ModelName, StatedTrainScale, option, word
 from vggbench.cli.output import require_file
-from vggbench.cli.parsing import SeveralValues
 
 
-@app.command(cls=SeveralValues)
+@command()
 def export(
     model: ModelName,
-    to: Annotated[str, typer.Option(help="safetensors, torchvision or onnx.")],
-    output: Annotated[
-        Path | None, typer.Option(help="The file; default: CONFIG-SOURCE with the format's ending.")
-    ] = None,
-    input: Annotated[str | None, typer.Option(help=f"What a file that does not say it expects: {INPUT_WORDS}")] = None,
+    to: Annotated[Literal["safetensors", "torchvision", "onnx"], word("safetensors, torchvision or onnx.", OUTPUT)],
+    output: Annotated[Path | None, option("The file; default: CONFIG-SOURCE with the format's ending.", OUTPUT)] = None,
+    input: InputName = None,
     ema: Ema = False,
-    train_scale: Annotated[str | None, typer.Option(help="S of a file that does not say it.")] = None,
+    train_scale: StatedTrainScale = None,
 ) -> None:
     """Write a model for other tools: our safetensors, torchvision's state dict, or ONNX for images of any size.
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.app import app
+from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
-from vggbench.cli.options import EvalOptions
+from vggbench.cli.options import WHAT, EvalOptions, option
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ _OF_STORED_RUNS = {
 """Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def fuse(
     models: Annotated[
         list[str],
@@ -36,7 +34,8 @@ def fuse(
     ],
     options: EvalOptions,
     shares: Annotated[
-        list[float] | None, typer.Option(help="How much each net counts, in order; default: all alike.", metavar="N...")
+        list[float] | None,
+        option("How much each net counts, in order; default: all alike.", WHAT, metavar="N...", min=0),
     ] = None,
 ) -> None:
     """The mean of several models' posteriors: ConvNet fusion (paper, section 4.4, Table 6).

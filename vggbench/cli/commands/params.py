@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.app import app
-from vggbench.cli.options import Format, Output, Plot, Scales
+from vggbench.cli.app import command
+from vggbench.cli.options import WHAT, Format, Output, Plot, Scales, number, option, width_option
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 from vggbench.files import require_folder
@@ -18,20 +17,20 @@ if TYPE_CHECKING:
     from vggbench.nets.cost import Architecture
 
 
-@app.command(cls=SeveralValues)
+@command()
 def params(
     configs: Annotated[
         list[str] | None,
         typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E, or D-BN and so on; none: the paper's six."),
     ] = None,
     scales: Scales = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Layer by layer, for each config.")] = False,
+    layers: Annotated[bool, option("Layer by layer, for each config.", WHAT, "--layers")] = False,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Views and GMACs per image by protocol and Q; default: the paper's Qs.")
+        bool, option("Views and GMACs per image by protocol and Q; default: the paper's Qs.", WHAT, "--cost")
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Recount with fvcore; fail on any difference.")] = False,
-    width: Annotated[float, typer.Option(help="Channels relative to the paper's.")] = 1.0,
-    classes: Annotated[int, typer.Option(help="Outputs of the last layer.")] = 1000,
+    check: Annotated[bool, option("Recount with fvcore; fail on any difference.", WHAT, "--check")] = False,
+    width: Annotated[float, width_option("Channels relative to the paper's.", WHAT)] = 1.0,
+    classes: Annotated[int, number("Outputs of the last layer.", WHAT, 1, 1_000_000)] = 1000,
     plot: Plot = None,
     format: Format = None,
     output: Output = None,
@@ -41,16 +40,12 @@ def params(
     Example: vggbench params D E --scales 224 384 --check
     """
     from vggbench.nets.cost import Architecture
-    from vggbench.paper.configs import CROP, MAX_WIDTH, PAPER, config_named
+    from vggbench.paper.configs import CROP, PAPER, config_named
     from vggbench.paper.protocols import resolve_scales
     from vggbench.render.tables.cost import cost_table
     from vggbench.render.tables.parameters import layers_table, parameters_table
     from vggbench.studies.counts import SCALES, by_layer, by_net, by_protocol
 
-    if not 0 < width <= MAX_WIDTH or not 1 <= classes <= 1_000_000:
-        raise UsageError(
-            f"--width {width} --classes {classes}: expected a width up to {MAX_WIDTH:g} and 1 to 1,000,000 classes."
-        )
     if layers and cost:
         raise UsageError("--layers and --cost: expected one of the two.")
     require_output(format, output)

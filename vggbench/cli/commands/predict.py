@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.app import app
-from vggbench.cli.options import ModelName, PredictOptions
+from vggbench.cli.app import command
+from vggbench.cli.options import OUTPUT, ModelName, PredictOptions, number, option
 from vggbench.cli.output import put, require_file, require_output
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.cli.terminal import say
 from vggbench.errors import UnreadableImages, UsageError, counted
 
@@ -26,15 +25,14 @@ _NAMED = 20
 """Images whose complaints are printed at most."""
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def predict(
     model: ModelName,
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for standard input.")],
     options: PredictOptions,
-    top: Annotated[int, typer.Option(help="Classes of each image.")] = 5,
-    map: Annotated[Path | None, typer.Option(help="Picture of where one image shows the class: .png, .svg.")] = None,
-    of_class: Annotated[str | None, typer.Option("--class", help="Class of --map; default: the most probable.")] = None,
+    top: Annotated[int, number("Classes of each image.", OUTPUT, 1)] = 5,
+    map: Annotated[Path | None, option("Picture of where one image shows the class: .png, .svg.", OUTPUT)] = None,
+    of_class: Annotated[str | None, option("Class of --map; default: the most probable.", OUTPUT, "--class")] = None,
 ) -> None:
     """The most probable classes of images, by any protocol, and a map of where the net sees one.
 

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from vggbench.cli.app import app
+from vggbench.cli.app import command
 from vggbench.cli.options import EvalOptions, Models
 from vggbench.cli.output import require_file
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def report(models: Models, options: EvalOptions) -> None:
     """Tables that sort, plots and the worst errors with pictures, in one HTML file that needs no network.
 

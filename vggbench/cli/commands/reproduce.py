@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.app import app
-from vggbench.cli.options import ReproduceOptions
+from vggbench.cli.app import command
+from vggbench.cli.options import DATA, WHAT, ReproduceOptions, option
 from vggbench.cli.output import put_all, require_output
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from vggbench.weights.released import Published, Released
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def reproduce(
     options: ReproduceOptions,
     tables: Annotated[
@@ -32,9 +30,9 @@ def reproduce(
     ] = None,
     nets: Annotated[
         list[str] | None,
-        typer.Option(help="Your nets, CONFIG@FILE, beside the released ones.", metavar="MODEL..."),
+        option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL..."),
     ] = None,
-    published: Annotated[bool, typer.Option("--published", help="The paper's figures alone; nothing is run.")] = False,
+    published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT, "--published")] = False,
 ) -> None:
     """The paper's Tables 1 to 7 with what is measured here, or a source's own published figures as a first check.
 

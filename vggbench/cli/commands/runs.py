@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli import completion
-from vggbench.cli.app import app
-from vggbench.cli.options import Device, Format, Output, Runs, Workers
+from vggbench.cli.app import command
+from vggbench.cli.options import RUNNING, Device, Format, Output, Runs, Workers, option
 from vggbench.cli.output import put, require_file, require_output
-from vggbench.cli.parsing import SeveralValues
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 
@@ -29,7 +28,7 @@ _OTHER_WORDS = {
 """What people write where an option, or nothing, stands."""
 
 
-@app.command(cls=SeveralValues)
+@command()
 def runs(
     names: Annotated[
         list[str] | None,
@@ -39,8 +38,8 @@ def runs(
             autocompletion=completion.runs,
         ),
     ] = None,
-    finish: Annotated[bool, typer.Option("--finish", help="Compute what these runs, or all, lack.")] = False,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete the runs named, for good.")] = False,
+    finish: Annotated[bool, option("Compute what these runs, or all, lack.", RUNNING, "--finish")] = False,
+    delete: Annotated[bool, option("Delete the runs named, for good.", RUNNING, "--delete")] = False,
     runs: Runs = Path("runs"),
     device: Device = "auto",
     workers: Workers = None,

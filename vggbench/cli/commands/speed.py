@@ -5,16 +5,14 @@ from typing import Annotated
 
 import typer
 
-from vggbench.cli.app import app
+from vggbench.cli.app import command
 from vggbench.cli.options import SpeedOptions
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralSetups, with_options
 from vggbench.cli.terminal import say
 from vggbench.errors import Interrupted, UsageError, counted
 
 
-@app.command(cls=SeveralSetups)
-@with_options
+@command()
 def speed(
     options: SpeedOptions,
     models: Annotated[

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbench.cli.app import app
+from vggbench.cli.app import command
 from vggbench.cli.options import TrainOptions
 from vggbench.cli.output import require_file
-from vggbench.cli.parsing import SeveralValues, with_options
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from vggbench.train.session import TrainListener, TrainRequest
 
 
-@app.command(cls=SeveralValues)
-@with_options
+@command()
 def train(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")],
     options: TrainOptions,
@@ -36,6 +34,7 @@ def train(
 
     Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
     """
+    options.recipe()  # refuses one that cannot be, before PyTorch is imported
     from vggbench.paper.configs import config_named
     from vggbench.train.session import conduct, require_trainable
 

@@ -4,20 +4,19 @@ from typing import Annotated
 
 import typer
 
-from vggbench.cli.app import app
-from vggbench.cli.options import INPUT_WORDS, Ema, Format, Output
+from vggbench.cli.app import command
+from vggbench.cli.options import Ema, Format, InputName, Output
 from vggbench.cli.output import put, require_output
-from vggbench.cli.parsing import SeveralValues
 from vggbench.errors import UsageError
 
 
-@app.command(cls=SeveralValues)
+@command()
 def weights(
     model: Annotated[
         str | None,
         typer.Argument(metavar="[MODEL]", help="One file to look at and check; none: all that are released."),
     ] = None,
-    input: Annotated[str | None, typer.Option(help=f"What a file that does not say it expects: {INPUT_WORDS}")] = None,
+    input: InputName = None,
     ema: Ema = False,
     format: Format = None,
     output: Output = None,
