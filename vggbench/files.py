@@ -3,31 +3,88 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vggbench.errors import VggbenchError
+from vggbench.errors import VggbenchError, first_line
 
+LEFTOVERS = ".*.partial"
+"""Names of what a kill leaves in a folder, for `Path.glob`."""
 _SEAL = "sha256"
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Where to write what shall be at `path`, which takes its place once it is whole. Raises VggbenchError."""
-    partial = path.with_name(f".{path.name}.partial")
+def written_whole(
+    path: Path,
+    refused: Callable[[str], VggbenchError] | None = None,
+    *,
+    failures: tuple[type[Exception], ...] = (OSError,),
+    beside: Path | None = None,
+    is_folder: bool = False,
+) -> Iterator[Path]:
+    """Where to write what shall be at `path`, which takes its name once it is whole and on the disk.
+
+    It is an empty file, or folder, of this call's own, in the folder `beside` or else in that of `path`. Of two that
+    make the same folder the first wins. Turns `failures` into what `refused` says of the reason, or else into a
+    VggbenchError that speaks of a command's output.
+    """
+    partial = (beside or path.parent) / f".{path.name[:50]}.{os.getpid()}-{secrets.token_hex(3)}.partial"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        if is_folder:
+            partial.mkdir()
+        else:
+            partial.touch()
+        mode = partial.stat().st_mode  # as the umask has it; some libraries make files for their owner alone
         yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise VggbenchError(
-            f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write. "
-            "Name another with --output, --plot or --map; nothing needs to be computed again."
-        ) from error
+        if partial.stat().st_mode != mode:
+            partial.chmod(mode)
+        try:
+            take_place(partial, path)
+        except OSError:
+            if not (is_folder and path.is_dir()):
+                raise
+    except failures as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise (refused(why) if refused else _no_output(path, why)) from error
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            shutil.rmtree(partial) if is_folder else partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, refused: Callable[[str], VggbenchError] | None = None) -> None:
+    """Write a file of these bytes, or of this text in UTF-8; see `written_whole`."""
+    with written_whole(path, refused) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _no_output(path: Path, why: str) -> VggbenchError:
+    return VggbenchError(
+        f"{path} cannot be written ({why}): expected a place where this user may write. "
+        "Name another with --output, --plot or --map; nothing needs to be computed again."
+    )
+
+
+def take_place(partial: Path, path: Path) -> None:
+    """Give a finished file or folder its final name, both on the disk when this returns. Raises OSError."""
+    for item in (partial, *(partial.rglob("*") if partial.is_dir() else ())):
+        _sync(item)
+    partial.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    is_folder = path.is_dir()
+    with contextlib.suppress(OSError) if is_folder else contextlib.nullcontext():  # not every system syncs folders
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sealed(record: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, VggbenchError, counted
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.loop import execute
-from vggbench.files import written_whole
+from vggbench.files import write_whole
 from vggbench.render.tables.contribution import result_record
 from vggbench.render.tables.notes import Circumstances
 from vggbench.render.tables.runs import run_table, runs_table
@@ -84,8 +84,7 @@ def export(root: Path, names: Sequence[str], output: Path | None) -> None:
     if output.suffix == ".json":
         data, settings, provenance = stored_circumstances(runs)
         record = result_record(row(line, data, settings), Circumstances(data, settings, provenance), runs)
-        with written_whole(output) as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_whole(output, json.dumps(record, indent=1) + "\n")
     else:
         write_per_image(per_image(line.scores, runs[0].labels()), runs[0].names_of_classes, output)
     say(f"{output}: {line.models[0].name}, {line.title}, {counted(len(line.scores.images), 'image')}.")

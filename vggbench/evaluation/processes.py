@@ -16,7 +16,8 @@ from filelock import FileLock
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import StoreError, UsageError, VggbenchError
+from vggbench.files import write_whole
 from vggbench.images.reading import cores
 
 _PATIENCE = timedelta(hours=2)
@@ -96,8 +97,15 @@ def parse_share(text: str) -> tuple[int, int]:
 def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
     """Whether this process is the last of those that share `work`, by a note that each leaves in the folder `root`.
 
-    Raises OSError.
+    Raises OSError where the folder cannot be read, StoreError where it cannot be written.
     """
+
+    def refused(why: str) -> StoreError:
+        return StoreError(
+            f"{note} cannot be written ({why}): expected room and a folder that this user may write. The share is "
+            "done; repeat the command, and it computes nothing again."
+        )
+
     name = hashlib.sha256("\n".join([*work, str(share[1])]).encode()).hexdigest()[:16]
     note = root / f".shares-{name}.json"
     with FileLock(root / f".shares-{name}.lock"):
@@ -109,5 +117,5 @@ def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
         if done >= set(range(share[1])):
             note.unlink(missing_ok=True)
             return True
-        note.write_text(json.dumps(sorted(done)))
+        write_whole(note, json.dumps(sorted(done)), refused)
         return False

@@ -10,7 +10,6 @@ A run is a folder that reads by itself:
 """
 
 import contextlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.errors import StoreError, first_line
-from vggbench.files import digest, sealed, unsealed
+from vggbench.files import LEFTOVERS, digest, sealed, unsealed, written_whole
 from vggbench.store.blocks import (
     ROW_GROUP,
     Block,
@@ -151,7 +150,7 @@ class Run:
         blocks = self._ordered
         path = block_path(self._blocks, 0, len(self.expected) - 1)
         join_blocks(path, blocks)
-        for leftover in self.folder.glob(".*.partial"):
+        for leftover in self.folder.glob(LEFTOVERS):
             leftover.unlink(missing_ok=True)
         self._files = {0: BlockFile.open(path, self.expected)}
         for file in blocks:
@@ -162,17 +161,17 @@ class Run:
         record = self.folder / "run.json"
         if record.exists() and self._blocks.exists():
             return
-        partial = self.folder / f".run.json.{os.getpid()}.partial"
-        try:
-            self._blocks.mkdir(parents=True, exist_ok=True)
+
+        def refused(why: str) -> StoreError:
+            return StoreError(
+                f"The run folder {self.folder} cannot be made ({why}): expected a place where this user may write. "
+                "Name another with --runs."
+            )
+
+        with written_whole(record, refused) as partial:
+            self._blocks.mkdir(exist_ok=True)
             kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
             partial.write_text(sealed(kept))
-            partial.replace(record)
-        except OSError as error:
-            raise StoreError(
-                f"The run folder {self.folder} cannot be made ({error.strerror or error}): expected a place where "
-                "this user may write. Name another with --runs."
-            ) from error
 
     @property
     def _blocks(self) -> Path:

@@ -21,7 +21,7 @@ from vggbench.data.imagenet import wnids
 from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.plan import ILSVRC_CLASSES, Plan, prepare
-from vggbench.files import sealed, unsealed
+from vggbench.files import sealed, unsealed, write_whole
 from vggbench.images.preprocessing import INPUTS, Input, Rescale
 from vggbench.metrics import ErrorRate, Errors
 from vggbench.nets.cost import Architecture
@@ -183,8 +183,8 @@ class StoredRun(Run):
         (found,) = label_ranks([self], self.labels())
         errors = Errors.of(found, int(self.signature["classes"]))
         counts = [errors.top1.wrong, errors.top5.wrong if errors.top5 else None, errors.top1.images]
-        with contextlib.suppress(OSError):  # a store that may only be read
-            (self.folder / _ERRORS).write_text(sealed({"files": key, "counts": counts}))
+        with contextlib.suppress(VggbenchError):  # a store that may only be read
+            write_whole(self.folder / _ERRORS, sealed({"files": key, "counts": counts}))
         return errors
 
 

@@ -3,8 +3,7 @@
 import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vggbench.errors import WeightsError
+from vggbench.errors import VggbenchError, WeightsError
+from vggbench.files import written_whole
 from vggbench.weights.held import Held
 
 METADATA_KEY = "vggbench"
@@ -46,11 +46,16 @@ def description_in(path: Path) -> dict[str, Any]:
     return description
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
-    """Write a safetensors file that describes itself, whole or not at all; raises WeightsError."""
+def write_tensors(
+    path: Path,
+    tensors: dict[str, Tensor],
+    description: dict[str, Any],
+    refused: Callable[[str], VggbenchError] | None = None,
+) -> None:
+    """Write a safetensors file that describes itself; raises WeightsError, or what `refused` says."""
     from safetensors.torch import save_file
 
-    with written(path) as partial:
+    with written(path, refused) as partial:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             partial,
@@ -58,23 +63,18 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str,
         )
 
 
-@contextlib.contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A file beside the final one, which takes its name once it is whole. Raises WeightsError."""
+def written(
+    path: Path, refused: Callable[[str], VggbenchError] | None = None
+) -> contextlib.AbstractContextManager[Path]:
+    """Where to write weights, as `written_whole` has it. Raises WeightsError, or what `refused` says."""
     from safetensors import SafetensorError
 
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.chmod(0o644)  # safetensors makes files that only their owner can read
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be written ({error}).") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    def _refused(why: str) -> WeightsError:
+        return WeightsError(
+            f"{path} cannot be written ({why}): expected room and a folder that this user may write. Name another."
+        )
+
+    return written_whole(path, refused or _refused, failures=(OSError, RuntimeError, SafetensorError))
 
 
 def file_hash(path: Path) -> str:

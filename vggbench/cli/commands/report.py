@@ -24,11 +24,10 @@ def report(models: Models, options: EvalOptions) -> None:
     require_file(path, "--output", dry=options.dry_run)
     from vggbench.cli.evaluate import evaluation
     from vggbench.cli.report import page
-    from vggbench.files import written_whole
+    from vggbench.files import write_whole
 
     done = evaluation(models, options)
     if done:
         text = page(done)
-        with written_whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_whole(path, text)
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")
