@@ -12,7 +12,7 @@ import pytest
 
 import vggbench
 from vggbench.errors import StoreError, VggbenchError
-from vggbench.files import LEFTOVERS, take_place, write_whole, written_whole
+from vggbench.files import LEFTOVERS, OUTPUT, Refusal, take_place, write_whole, written_whole
 
 PACKAGE = Path(vggbench.__file__).parent
 
@@ -132,11 +132,12 @@ def test_the_caller_says_what_went_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VggbenchError, match=r"x cannot be written \(File exists\): .* --output, --plot or --map"):
         write_whole(tmp_path / "file" / "x", "text")
-    with pytest.raises(StoreError, match=r"^no room: File exists$"):
-        write_whole(tmp_path / "file" / "x", "text", lambda why: StoreError(f"no room: {why}"))
+    with pytest.raises(StoreError, match=r"^no room \(File exists\): expected a disk\.$"):
+        write_whole(tmp_path / "file" / "x", "text", Refusal(StoreError, "a disk.", "no room"))
+    zero = OUTPUT._replace(failures=(ZeroDivisionError,))
     with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "x"):
         _ = 1 / 0
-    with pytest.raises(VggbenchError, match="by zero"), written_whole(tmp_path / "x", failures=(ZeroDivisionError,)):
+    with pytest.raises(VggbenchError, match="by zero"), written_whole(tmp_path / "x", zero):
         _ = 1 / 0
 
 
@@ -183,7 +184,7 @@ TO_A_PATH = {
 """Functions and methods whose arguments say what is written."""
 OURS = {"save"}
 """Of those names a function of our own; a method of that name, or a module's, is somebody else's."""
-ONE_WAY = {"written_whole", "written"}
+ONE_WAY = {"written_whole"}
 IN_MEMORY = {"BytesIO", "StringIO"}
 
 
@@ -292,7 +293,7 @@ def test_the_check_finds_every_other_way(source: str) -> None:
     "source",
     [
         "with written_whole(path) as partial, drawing():\n    figure.savefig(partial)",
-        "with written(path) as partial:\n    (partial / 'x').write_bytes(b'x')",
+        "with written_whole(path) as partial:\n    (partial / 'x').write_bytes(b'x')",
         "with written_whole(path) as partial, partial.open('wb') as file, pq.ParquetWriter(file, schema) as writer:\n"
         "    writer.write_table(table)",
         "def f():\n    file = io.BytesIO()\n    picture.save(file, 'JPEG')",

@@ -6,9 +6,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vggbench.errors import VggbenchError, first_line
 
@@ -17,63 +17,78 @@ LEFTOVERS = ".*.partial"
 _SEAL = "sha256"
 
 
+class Refusal(NamedTuple):
+    """What is said where a file cannot be written: `WHAT (the reason): expected ...`."""
+
+    error: type[VggbenchError]
+    expected: str
+    what: str = ""
+    """Unless it is the file itself that cannot be written."""
+    failures: tuple[type[Exception], ...] = (OSError,)
+    """What the system raises, or a library."""
+
+
+OUTPUT = Refusal(
+    VggbenchError,
+    "a place where this user may write. Name another with --output, --plot or --map; nothing needs to be computed "
+    "again.",
+)
+
+
 @contextlib.contextmanager
 def written_whole(
-    path: Path,
-    refused: Callable[[str], VggbenchError] | None = None,
-    *,
-    failures: tuple[type[Exception], ...] = (OSError,),
-    beside: Path | None = None,
-    is_folder: bool = False,
+    path: Path, refusal: Refusal = OUTPUT, *, beside: Path | None = None, is_folder: bool = False
 ) -> Iterator[Path]:
     """Where to write what shall be at `path`, which takes its name once it is whole and on the disk.
 
     It is an empty file, or folder, of this call's own, in the folder `beside` or else in that of `path`. Of two that
-    make the same folder the first wins. Turns `failures` into what `refused` says of the reason, or else into a
-    VggbenchError that speaks of a command's output.
+    make the same folder the first wins. Raises the refusal's error for its failures.
     """
     partial = (beside or path.parent) / f".{path.name[:50]}.{os.getpid()}-{secrets.token_hex(3)}.partial"
-    try:
+    with refusing(path, refusal):
         partial.parent.mkdir(parents=True, exist_ok=True)
-        if is_folder:
-            partial.mkdir()
-        else:
-            partial.touch()
-        mode = partial.stat().st_mode  # as the umask has it; some libraries make files for their owner alone
-        yield partial
-        if partial.stat().st_mode != mode:
-            partial.chmod(mode)
         try:
+            if is_folder:
+                partial.mkdir()
+            else:
+                partial.touch()
+            mode = partial.stat().st_mode  # as the umask has it; some libraries make files for their owner alone
+            yield partial
+            if partial.stat().st_mode != mode:
+                partial.chmod(mode)
             take_place(partial, path)
-        except OSError:
-            if not (is_folder and path.is_dir()):
-                raise
-    except failures as error:
-        why = getattr(error, "strerror", None) or first_line(error)
-        raise (refused(why) if refused else _no_output(path, why)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(partial) if is_folder else partial.unlink(missing_ok=True)
+        finally:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(partial) if is_folder else partial.unlink()
 
 
-def write_whole(path: Path, content: str | bytes, refused: Callable[[str], VggbenchError] | None = None) -> None:
+def write_whole(path: Path, content: str | bytes, refusal: Refusal = OUTPUT) -> None:
     """Write a file of these bytes, or of this text in UTF-8; see `written_whole`."""
-    with written_whole(path, refused) as partial:
+    with written_whole(path, refusal) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def _no_output(path: Path, why: str) -> VggbenchError:
-    return VggbenchError(
-        f"{path} cannot be written ({why}): expected a place where this user may write. "
-        "Name another with --output, --plot or --map; nothing needs to be computed again."
-    )
+@contextlib.contextmanager
+def refusing(path: Path, refusal: Refusal) -> Iterator[None]:
+    """Turn the failures of what is written to `path` into the refusal's error."""
+    try:
+        yield
+    except refusal.failures as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        what = refusal.what or f"{path} cannot be written"
+        raise refusal.error(f"{what} ({why}): expected {refusal.expected}") from error
 
 
 def take_place(partial: Path, path: Path) -> None:
     """Give a finished file or folder its final name, both on the disk when this returns. Raises OSError."""
-    for item in (partial, *(partial.rglob("*") if partial.is_dir() else ())):
+    is_folder = partial.is_dir()
+    for item in (partial, *(partial.rglob("*") if is_folder else ())):
         _sync(item)
-    partial.replace(path)
+    try:
+        partial.replace(path)
+    except OSError:
+        if not (is_folder and path.is_dir()):  # else another was faster
+            raise
     _sync(path.parent)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vggbench.errors import StoreError, UsageError, VggbenchError
-from vggbench.files import write_whole
+from vggbench.files import Refusal, write_whole
 from vggbench.images.reading import cores
 
 _PATIENCE = timedelta(hours=2)
@@ -99,13 +99,6 @@ def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
 
     Raises OSError where the folder cannot be read, StoreError where it cannot be written.
     """
-
-    def refused(why: str) -> StoreError:
-        return StoreError(
-            f"{note} cannot be written ({why}): expected room and a folder that this user may write. The share is "
-            "done; repeat the command, and it computes nothing again."
-        )
-
     name = hashlib.sha256("\n".join([*work, str(share[1])]).encode()).hexdigest()[:16]
     note = root / f".shares-{name}.json"
     with FileLock(root / f".shares-{name}.lock"):
@@ -117,5 +110,6 @@ def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
         if done >= set(range(share[1])):
             note.unlink(missing_ok=True)
             return True
-        write_whole(note, json.dumps(sorted(done)), refused)
+        expected = "room and a folder that this user may write. Repeat the command; it computes nothing again."
+        write_whole(note, json.dumps(sorted(done)), Refusal(StoreError, expected))
         return False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vggbench.cache import cache_folder
 from vggbench.errors import DataError, UsageError
-from vggbench.files import written_whole
+from vggbench.files import Refusal, written_whole
 from vggbench.sample.drawing import KINDS, draw
 
 NETS = Path(__file__).parent / "nets"
@@ -75,13 +75,9 @@ def contact_sheet(path: Path) -> None:
 
 
 def _draw_split(split: str, folder: Path) -> None:
-    def refused(why: str) -> DataError:
-        return DataError(
-            f"The sample's pictures cannot be drawn into {folder} ({why}): expected a folder that this user may "
-            "write. Name another in $VGGBENCH_CACHE."
-        )
-
-    with written_whole(folder, refused, is_folder=True) as partial:
+    expected = "a folder that this user may write. Name another in $VGGBENCH_CACHE."
+    refusal = Refusal(DataError, expected, f"The sample's pictures cannot be drawn into {folder}")
+    with written_whole(folder, refusal, is_folder=True) as partial:
         for kind in KINDS:
             (partial / kind.name).mkdir()
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and NumPy let go of the interpreter's lock

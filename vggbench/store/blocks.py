@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vggbench.data.dataset import CANNOT_BE_READ
 from vggbench.errors import StoreError, first_line
-from vggbench.files import written_whole
+from vggbench.files import Refusal, written_whole
 
 ROW_GROUP = 1024
 """Rows that are read at once."""
@@ -159,15 +159,13 @@ def join_blocks(path: Path, files: Sequence[BlockFile]) -> None:
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
     folder = path.parent.parent
-
-    def refused(why: str) -> StoreError:
-        return StoreError(
-            f"{path} cannot be written ({why}): expected room and permission in {folder}. Finished blocks are kept; "
-            "run the command again when there is room."
-        )
-
+    refusal = Refusal(
+        StoreError,
+        f"room and permission in {folder}. Finished blocks are kept; run the command again when there is room.",
+        failures=(OSError, pa.ArrowException),
+    )
     with (
-        written_whole(path, refused, failures=(OSError, pa.ArrowException), beside=folder) as partial,
+        written_whole(path, refusal, beside=folder) as partial,
         partial.open("wb") as file,
         pq.ParquetWriter(file, schema, use_dictionary=False, compression="none", write_page_checksum=True) as writer,
     ):

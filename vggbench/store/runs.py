@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.errors import StoreError, first_line
-from vggbench.files import LEFTOVERS, digest, sealed, unsealed, written_whole
+from vggbench.files import LEFTOVERS, Refusal, digest, sealed, unsealed, written_whole
 from vggbench.store.blocks import (
     ROW_GROUP,
     Block,
@@ -161,14 +161,9 @@ class Run:
         record = self.folder / "run.json"
         if record.exists() and self._blocks.exists():
             return
-
-        def refused(why: str) -> StoreError:
-            return StoreError(
-                f"The run folder {self.folder} cannot be made ({why}): expected a place where this user may write. "
-                "Name another with --runs."
-            )
-
-        with written_whole(record, refused) as partial:
+        expected = "a place where this user may write. Name another with --runs."
+        refusal = Refusal(StoreError, expected, f"The run folder {self.folder} cannot be made")
+        with written_whole(record, refusal) as partial:
             self._blocks.mkdir(exist_ok=True)
             kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
             partial.write_text(sealed(kept))

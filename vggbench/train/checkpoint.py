@@ -15,10 +15,10 @@ from torch import Tensor
 
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, WeightsError
-from vggbench.files import LEFTOVERS, write_whole
+from vggbench.files import Refusal, refusing, write_whole
 from vggbench.nets.vgg import VGG
 from vggbench.train.recipe import Epoch, Recipe
-from vggbench.weights.files import read_tensors, write_tensors
+from vggbench.weights.files import REFUSAL, read_tensors, write_tensors
 from vggbench.weights.load import Model
 
 TRAINER = 2
@@ -182,24 +182,23 @@ class Checkpoint:
             return
         assert self.path is not None
         description = {"identity": self._identity, "counts": state.counts()}
-        write_tensors(self.path, state.tensors(), description, self._refused)
+        write_tensors(self.path, state.tensors(), description, self._refusal)
         if not state.steps:
-            write_whole(self.folder / "log.csv", _as_csv(state.log), self._refused)
+            write_whole(self.folder / "log.csv", _as_csv(state.log), self._refusal)
         self._saved = time.monotonic()
 
     def _prepare(self) -> None:
         assert self.folder is not None
-        try:
+        with refusing(self.folder, self._refusal):
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(LEFTOVERS):
+            for leftover in self.folder.glob(".*"):  # of a process that was killed while it, or safetensors, wrote
                 leftover.unlink()
-        except OSError as error:
-            raise self._refused(error.strerror or str(error)) from error
 
-    def _refused(self, why: str) -> StoreError:
-        return StoreError(
-            f"No checkpoint can be written to {self.folder} ({why}): expected room and a folder that this user may "
-            "write. Name another with --runs."
+    @property
+    def _refusal(self) -> Refusal:
+        expected = "room and a folder that this user may write. Name another with --runs."
+        return REFUSAL._replace(
+            error=StoreError, expected=expected, what=f"No checkpoint can be written to {self.folder}"
         )
 
 

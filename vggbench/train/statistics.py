@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages
 from vggbench.evaluation.processes import World
-from vggbench.files import write_whole
+from vggbench.files import Refusal, write_whole
 from vggbench.images.pixels import rescale
 from vggbench.images.preprocessing import Input, Rescale
 from vggbench.images.reading import Packed, from_workers
@@ -126,14 +126,8 @@ class Kept:
 
     def write(self, statistics: Statistics) -> None:
         """Whole or not at all. Raises StoreError."""
-
-        def refused(why: str) -> StoreError:
-            return StoreError(
-                f"{self._path} cannot be written ({why}): expected room and a folder that this user may write. "
-                "Name another in $VGGBENCH_CACHE."
-            )
-
-        write_whole(self._path, json.dumps(asdict(statistics)), refused)
+        expected = "room and a folder that this user may write. Name another in $VGGBENCH_CACHE."
+        write_whole(self._path, json.dumps(asdict(statistics)), Refusal(StoreError, expected))
 
 
 def _three(values: NDArray[np.float64], digits: int = 12) -> tuple[float, float, float]:

@@ -3,16 +3,17 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vggbench.errors import VggbenchError, WeightsError
-from vggbench.files import written_whole
+from vggbench.errors import WeightsError
+from vggbench.files import Refusal, written_whole
 from vggbench.weights.held import Held
 
 METADATA_KEY = "vggbench"
@@ -46,35 +47,26 @@ def description_in(path: Path) -> dict[str, Any]:
     return description
 
 
+REFUSAL = Refusal(
+    WeightsError,
+    "room and a folder that this user may write. Name another file.",
+    failures=(OSError, RuntimeError, SafetensorError),
+)
+"""Of a weights file, whichever library writes it."""
+
+
 def write_tensors(
-    path: Path,
-    tensors: dict[str, Tensor],
-    description: dict[str, Any],
-    refused: Callable[[str], VggbenchError] | None = None,
+    path: Path, tensors: dict[str, Tensor], description: dict[str, Any], refusal: Refusal = REFUSAL
 ) -> None:
-    """Write a safetensors file that describes itself; raises WeightsError, or what `refused` says."""
+    """Write a safetensors file that describes itself, whole or not at all; raises the refusal's error."""
     from safetensors.torch import save_file
 
-    with written(path, refused) as partial:
+    with written_whole(path, refusal) as partial:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             partial,
             metadata={METADATA_KEY: json.dumps(description, sort_keys=True)},
         )
-
-
-def written(
-    path: Path, refused: Callable[[str], VggbenchError] | None = None
-) -> contextlib.AbstractContextManager[Path]:
-    """Where to write weights, as `written_whole` has it. Raises WeightsError, or what `refused` says."""
-    from safetensors import SafetensorError
-
-    def _refused(why: str) -> WeightsError:
-        return WeightsError(
-            f"{path} cannot be written ({why}): expected room and a folder that this user may write. Name another."
-        )
-
-    return written_whole(path, refused or _refused, failures=(OSError, RuntimeError, SafetensorError))
 
 
 def file_hash(path: Path) -> str:
@@ -118,8 +110,6 @@ def _read_one(path: Path, name: str) -> Tensor:
 
 @contextlib.contextmanager
 def _whole_safetensors(path: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             yield file
