@@ -1,4 +1,4 @@
-"""A store that the first edition made is answered from: the same runs, the same tables to the digit, no forward pass."""
+"""A store that the first edition made is answered from: same runs, same tables to the digit, no forward pass."""
 
 import csv
 import io
