@@ -48,10 +48,7 @@ def written_whole(
     with refusing(path, refusal):
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if is_folder:
-                partial.mkdir()
-            else:
-                partial.touch()
+            partial.mkdir() if is_folder else partial.touch()
             mode = partial.stat().st_mode  # as the umask has it; some libraries make files for their owner alone
             yield partial
             if partial.stat().st_mode != mode:
