@@ -4,31 +4,99 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError, VggbenchError, first_line
 
+LEFTOVERS = ".*.partial"
+"""Names of what a kill leaves in a folder, for `Path.glob`."""
 _SEAL = "sha256"
 
 
+class Refusal(NamedTuple):
+    """What is said where a file cannot be written: `WHAT (the reason): expected ...`."""
+
+    error: type[VggbenchError]
+    expected: str
+    what: str = ""
+    """Unless it is the file itself that cannot be written."""
+    failures: tuple[type[Exception], ...] = (OSError,)
+    """What the system raises, or a library."""
+
+
+OUTPUT = Refusal(
+    VggbenchError,
+    "a place where this user may write. Name another with --output, --plot or --map; nothing needs to be computed "
+    "again.",
+)
+
+
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Where to write what shall be at `path`, which takes its place once it is whole. Raises VggbenchError."""
-    partial = path.with_name(f".{path.name}.partial")
+def written_whole(
+    path: Path, refusal: Refusal = OUTPUT, *, beside: Path | None = None, is_folder: bool = False
+) -> Iterator[Path]:
+    """Where to write what shall be at `path`, which takes its name once it is whole and on the disk.
+
+    It is an empty file, or folder, of this call's own, in the folder `beside` or else in that of `path`. Of two that
+    make the same folder the first wins. Raises the refusal's error for its failures.
+    """
+    partial = (beside or path.parent) / f".{path.name[:50]}.{os.getpid()}-{secrets.token_hex(3)}.partial"
+    with refusing(path, refusal):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.mkdir() if is_folder else partial.touch()
+            mode = partial.stat().st_mode  # as the umask has it; some libraries make files for their owner alone
+            yield partial
+            if partial.stat().st_mode != mode:
+                partial.chmod(mode)
+            take_place(partial, path)
+        finally:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(partial) if is_folder else partial.unlink()
+
+
+def write_whole(path: Path, content: str | bytes, refusal: Refusal = OUTPUT) -> None:
+    """Write a file of these bytes, or of this text in UTF-8; see `written_whole`."""
+    with written_whole(path, refusal) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def refusing(path: Path, refusal: Refusal) -> Iterator[None]:
+    """Turn the failures of what is written to `path` into the refusal's error."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
+        yield
+    except refusal.failures as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        what = refusal.what or f"{path} cannot be written"
+        raise refusal.error(f"{what} ({why}): expected {refusal.expected}") from error
+
+
+def take_place(partial: Path, path: Path) -> None:
+    """Give a finished file or folder its final name, both on the disk when this returns. Raises OSError."""
+    is_folder = partial.is_dir()
+    for item in (partial, *(partial.rglob("*") if is_folder else ())):
+        _sync(item)
+    try:
         partial.replace(path)
-    except OSError as error:
-        raise VggbenchError(
-            f"{path} cannot be written ({error.strerror or error}): expected a place where this user may write. "
-            "Name another with --output, --plot or --map; nothing needs to be computed again."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    except OSError:
+        if not (is_folder and path.is_dir()):  # else another was faster
+            raise
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    is_folder = path.is_dir()
+    with contextlib.suppress(OSError) if is_folder else contextlib.nullcontext():  # not every system syncs folders
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def require_folder(path: Path, option: str, *, to_write: bool = True) -> None:

@@ -3,13 +3,13 @@
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vggbench.cache import cache_folder
-from vggbench.errors import DataError
+from vggbench.errors import DataError, VggbenchError
+from vggbench.files import write_whole
 from vggbench.progress import told
 
 VERSION = 2
@@ -34,8 +34,8 @@ def indexed(path: Path, kind: str, width: int, find: Callable[[], list[list[Any]
     rows = find()
     if _key(path, kind) != key:
         raise DataError(f"{path} changed while it was read: expected a finished file. Run the command again.")
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        _keep(kept, {"key": key, "rows": rows})
+    with contextlib.suppress(VggbenchError):  # a cache that cannot be written costs time, nothing else
+        write_whole(kept, json.dumps({"key": key, "rows": rows}))
     return rows
 
 
@@ -51,13 +51,3 @@ def _key(path: Path, kind: str) -> list[Any]:
     status = path.stat()
     times = [status.st_mtime_ns, status.st_ctime_ns]  # of these, a copy that keeps times keeps only the first
     return [VERSION, kind, str(path.resolve()), status.st_size, status.st_ino, *times]
-
-
-def _keep(kept: Path, content: dict[str, Any]) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content))
-        partial.replace(kept)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vggbench.errors import UsageError
+from vggbench.errors import StoreError, UsageError
+from vggbench.files import Refusal, write_whole
 
 
 def parse_share(text: str) -> tuple[int, int]:
@@ -19,7 +20,7 @@ def parse_share(text: str) -> tuple[int, int]:
 def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
     """Whether this process is the last of those that share `work`, by a note that each leaves in the folder `root`.
 
-    Raises OSError.
+    Raises OSError where the folder cannot be read, StoreError where it cannot be written.
     """
     import hashlib
 
@@ -36,5 +37,6 @@ def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
         if done >= set(range(share[1])):
             note.unlink(missing_ok=True)
             return True
-        note.write_text(json.dumps(sorted(done)))
+        expected = "room and a folder that this user may write. Repeat the command; it computes nothing again."
+        write_whole(note, json.dumps(sorted(done)), Refusal(StoreError, expected))
         return False

@@ -2,12 +2,12 @@
 
 import io
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vggbench.cache import cache_folder
 from vggbench.errors import DataError, UsageError
+from vggbench.files import Refusal, written_whole
 from vggbench.progress import told
 from vggbench.sample.drawing import KINDS, draw
 
@@ -41,13 +41,7 @@ def sample_folder(split: str = "val") -> Path:
     """The folder of one split, one folder per class; drawn on first use. Raises DataError."""
     folder = cache_folder() / f"sample-{VERSION}" / split
     if not folder.exists():
-        try:
-            _draw_split(split, folder)
-        except OSError as error:
-            raise DataError(
-                f"The sample's pictures cannot be drawn into {folder} ({error.strerror}): expected a folder that "
-                "this user may write. Name another in $VGGBENCH_CACHE."
-            ) from error
+        _draw_split(split, folder)
     return folder
 
 
@@ -75,26 +69,22 @@ def contact_sheet(path: Path) -> None:
             middle = (left + (cell - picture.width) // 2, top + number * cell + (cell - picture.height) // 2)
             sheet.paste(picture, middle)
         pen.text((left + cell // 2, top + 2 * cell + line // 2 - 2), kind.name, fill="black", font=font, anchor="mm")
-    sheet.save(path, quality=90)
+    with written_whole(path) as partial:
+        sheet.save(partial, "JPEG", quality=90)
 
 
 def _draw_split(split: str, folder: Path) -> None:
-    """Draw into a folder beside the final one, and rename it when it is whole."""
-    partial = folder.with_name(f".{split}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    for kind in KINDS:
-        (partial / kind.name).mkdir(parents=True)
-    try:
+    expected = "a folder that this user may write. Name another in $VGGBENCH_CACHE."
+    refusal = Refusal(DataError, expected, f"The sample's pictures cannot be drawn into {folder}")
+    with written_whole(folder, refusal, is_folder=True) as partial:
+        for kind in KINDS:
+            (partial / kind.name).mkdir()
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and NumPy let go of the interpreter's lock
             drawn = enumerate(pool.map(_draw_one, _places(split)), start=1)
             total = SPLITS[split] * len(KINDS)
             what = f"Drawing the sample's {total} {split} pictures"
             for _, (place, jpeg) in told(drawn, what, total, done=lambda item: item[0]):
                 (partial / place).write_bytes(jpeg)
-        if not folder.exists():  # another process may have been faster
-            partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _places(split: str) -> list[tuple[str, int, int]]:

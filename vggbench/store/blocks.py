@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from vggbench.data.dataset import CANNOT_BE_READ
 from vggbench.errors import StoreError, first_line
+from vggbench.files import Refusal, written_whole
 
 ROW_GROUP = 1024
 """Rows that are read at once."""
@@ -159,24 +159,18 @@ def join_blocks(path: Path, files: Sequence[BlockFile]) -> None:
 
 def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
     folder = path.parent.parent
-    partial = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        with partial.open("wb") as file:
-            with pq.ParquetWriter(
-                file, schema, use_dictionary=False, compression="none", write_page_checksum=True
-            ) as writer:
-                for table in tables:
-                    writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, pa.ArrowException) as error:
-        partial.unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or first_line(error)
-        raise StoreError(
-            f"{path} cannot be written ({why}): expected room and permission in {folder}. Finished blocks are kept; "
-            "run the command again when there is room."
-        ) from error
+    refusal = Refusal(
+        StoreError,
+        f"room and permission in {folder}. Finished blocks are kept; run the command again when there is room.",
+        failures=(OSError, pa.ArrowException),
+    )
+    with (
+        written_whole(path, refusal, beside=folder) as partial,
+        partial.open("wb") as file,
+        pq.ParquetWriter(file, schema, use_dictionary=False, compression="none", write_page_checksum=True) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
 
 
 def merged(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """A run that is being computed: its blocks are written one by one, whole or not at all."""
 
 import contextlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vggbench.errors import StoreError
-from vggbench.files import sealed
+from vggbench.files import LEFTOVERS, Refusal, sealed, written_whole
 from vggbench.store.blocks import Block, BlockFile, block_path, join_blocks, write_block
 from vggbench.store.runs import Run, read_record, short_hash
 
@@ -63,7 +62,7 @@ class Recording(Run):
         blocks = self._ordered
         path = block_path(self._blocks, 0, len(self.expected) - 1)
         join_blocks(path, blocks)
-        for leftover in self.folder.glob(".*.partial"):
+        for leftover in self.folder.glob(LEFTOVERS):
             leftover.unlink(missing_ok=True)
         self._files = {0: BlockFile.open(path, self.expected)}
         for file in blocks:
@@ -74,17 +73,11 @@ class Recording(Run):
         record = self.folder / "run.json"
         if record.exists() and self._blocks.exists():
             return
-        partial = self.folder / f".run.json.{os.getpid()}.partial"
-        try:
-            self._blocks.mkdir(parents=True, exist_ok=True)
-            kept = {"signature": self.signature, "images": len(self.expected), "about": self.about}
-            partial.write_text(sealed(kept))
-            partial.replace(record)
-        except OSError as error:
-            raise StoreError(
-                f"The run folder {self.folder} cannot be made ({error.strerror or error}): expected a place where "
-                "this user may write. Name another with --runs."
-            ) from error
+        expected = "a place where this user may write. Name another with --runs."
+        refusal = Refusal(StoreError, expected, f"The run folder {self.folder} cannot be made")
+        with written_whole(record, refusal) as partial:
+            self._blocks.mkdir(exist_ok=True)
+            partial.write_text(sealed({"signature": self.signature, "images": self.total, "about": self.about}))
 
     @property
     def _blocks(self) -> Path:

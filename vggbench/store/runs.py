@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
-from vggbench.files import digest, sealed, unsealed
+from vggbench.files import digest, sealed, unsealed, write_whole
 from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import ErrorRate, Errors
 from vggbench.paper.configs import CONFIGS
@@ -237,8 +237,8 @@ class Run:
         (found,) = label_ranks([self], self.labels())
         errors = Errors.of(found, int(self.signature["classes"]))
         counts = [errors.top1.wrong, errors.top5.wrong if errors.top5 else None, errors.top1.images]
-        with contextlib.suppress(OSError):  # a store that may only be read
-            (self.folder / _ERRORS).write_text(sealed({"files": key, "counts": counts}))
+        with contextlib.suppress(VggbenchError):  # a store that may only be read
+            write_whole(self.folder / _ERRORS, sealed({"files": key, "counts": counts}))
         return errors
 
     @property

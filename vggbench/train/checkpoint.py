@@ -6,8 +6,6 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -17,9 +15,10 @@ from torch import Tensor
 
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, WeightsError
+from vggbench.files import Refusal, refusing, write_whole
 from vggbench.nets.vgg import VGG
 from vggbench.train.recipe import Epoch, Recipe
-from vggbench.weights.files import read_tensors, write_tensors
+from vggbench.weights.files import REFUSAL, read_tensors, write_tensors
 from vggbench.weights.load import Model
 
 TRAINER = 2
@@ -183,39 +182,33 @@ class Checkpoint:
         if self.folder is None or not self._writes or time.monotonic() - self._saved < every:
             return
         assert self.path is not None
-        with self._complaining():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_tensors(self.path, state.tensors(), {"identity": self._identity, "counts": state.counts()})
-            if not state.steps:
-                _write_log(self.folder / "log.csv", state.log)
+        description = {"identity": self._identity, "counts": state.counts()}
+        write_tensors(self.path, state.tensors(), description, self._refusal)
+        if not state.steps:
+            write_whole(self.folder / "log.csv", _as_csv(state.log), self._refusal)
         self._saved = time.monotonic()
 
     def _prepare(self) -> None:
         assert self.folder is not None
-        with self._complaining():
+        with refusing(self.folder, self._refusal):
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(".*"):  # of a process that was killed while it wrote
+            for leftover in self.folder.glob(".*"):  # of a process that was killed while it, or safetensors, wrote
                 leftover.unlink()
 
-    @contextmanager
-    def _complaining(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, WeightsError) as error:
-            raise StoreError(
-                f"No checkpoint can be written to {self.folder} ({error}): expected room and a folder that this user "
-                "may write. Name another with --runs."
-            ) from error
+    @property
+    def _refusal(self) -> Refusal:
+        expected = "room and a folder that this user may write. Name another with --runs."
+        return REFUSAL._replace(
+            error=StoreError, expected=expected, what=f"No checkpoint can be written to {self.folder}"
+        )
 
 
-def _write_log(path: Path, log: list[Epoch]) -> None:
+def _as_csv(log: list[Epoch]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [item.name for item in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(epoch) for epoch in log)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(path)
+    return text.getvalue()
 
 
 def _labels_hash(data: DataSet) -> str:

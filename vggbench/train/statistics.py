@@ -1,7 +1,6 @@
 """The training set's mean and colour components: measured once over all its images and kept, or ILSVRC's known ones."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.utils.data import Dataset
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages
 from vggbench.evaluation.processes import World
+from vggbench.files import Refusal, write_whole
 from vggbench.images.pixels import rescale
 from vggbench.images.preprocessing import Input, Rescale
 from vggbench.images.reading import Packed, from_workers
@@ -126,16 +126,8 @@ class Kept:
 
     def write(self, statistics: Statistics) -> None:
         """Whole or not at all. Raises StoreError."""
-        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}.partial")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(asdict(statistics)), encoding="utf-8")
-            partial.replace(self._path)
-        except OSError as error:
-            raise StoreError(
-                f"{self._path} cannot be written ({error.strerror}): expected room and a folder that this user may "
-                "write. Name another in $VGGBENCH_CACHE."
-            ) from error
+        expected = "room and a folder that this user may write. Name another in $VGGBENCH_CACHE."
+        write_whole(self._path, json.dumps(asdict(statistics)), Refusal(StoreError, expected))
 
 
 def _three(values: NDArray[np.float64], digits: int = 12) -> tuple[float, float, float]:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from vggbench.cache import at_home, cache_folder
 from vggbench.errors import WeightsError
+from vggbench.files import take_place
 from vggbench.weights.released import Released
 
 _TIMEOUT = 60.0
@@ -117,7 +118,7 @@ def _download(row: Released, path: Path, watch: DownloadWatch) -> None:
                 raise _not_downloaded(row, f"{error} The server has another file") from error
             # else what was kept was of another version: once more, from the beginning
         else:
-            partial.replace(path)
+            take_place(partial, path)
             return
 
 

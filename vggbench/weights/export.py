@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from vggbench.errors import NumericsError, UsageError
+from vggbench.files import written_whole
 from vggbench.nets.onnx_graph import onnx_graph, with_weights
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP, FC6_KERNEL
-from vggbench.weights.files import METADATA_KEY, written
+from vggbench.weights.files import METADATA_KEY, REFUSAL
 from vggbench.weights.load import Model, describe, save_model
 from vggbench.weights.spec import ModelSpec
 
@@ -38,7 +39,7 @@ def export_torchvision(model: Model, path: Path) -> str:
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     if model.identity.input.channels == "BGR":
         tensors["features.0.weight"] = tensors["features.0.weight"].flip(1)
-    with written(path) as partial:
+    with written_whole(path, REFUSAL) as partial:
         torch.save(tensors, partial)
     pooling = "; its pooling rounds up (ceil_mode=True), which torchvision's net does not" if network.ceil_pool else ""
     return f"It expects {model.identity.input.in_rgb().in_full()}{pooling}."
@@ -61,7 +62,7 @@ def export_onnx(model: Model, path: Path) -> str:
     content = with_weights(graph)
     content.producer_name = "vggbench"
     content.metadata_props.add(key=METADATA_KEY, value=json.dumps(describe(model, _recipe(model)), sort_keys=True))
-    with written(path) as partial:
+    with written_whole(path, REFUSAL) as partial:
         onnx.save(content, partial)
         _require_equal(network, partial)
     return f"It expects {model.identity.input.in_full()}."

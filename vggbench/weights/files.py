@@ -3,16 +3,17 @@
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vggbench.errors import WeightsError
+from vggbench.files import Refusal, written_whole
 from vggbench.weights.held import Held
 
 METADATA_KEY = "vggbench"
@@ -46,35 +47,26 @@ def description_in(path: Path) -> dict[str, Any]:
     return description
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
-    """Write a safetensors file that describes itself, whole or not at all; raises WeightsError."""
+REFUSAL = Refusal(
+    WeightsError,
+    "room and a folder that this user may write. Name another file.",
+    failures=(OSError, RuntimeError, SafetensorError),
+)
+"""Of a weights file, whichever library writes it."""
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], description: dict[str, Any], refusal: Refusal = REFUSAL
+) -> None:
+    """Write a safetensors file that describes itself, whole or not at all; raises the refusal's error."""
     from safetensors.torch import save_file
 
-    with written(path) as partial:
+    with written_whole(path, refusal) as partial:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             partial,
             metadata={METADATA_KEY: json.dumps(description, sort_keys=True)},
         )
-
-
-@contextlib.contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A file beside the final one, which takes its name once it is whole. Raises WeightsError."""
-    from safetensors import SafetensorError
-
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.chmod(0o644)  # safetensors makes files that only their owner can read
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be written ({error}).") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:
@@ -118,8 +110,6 @@ def _read_one(path: Path, name: str) -> Tensor:
 
 @contextlib.contextmanager
 def _whole_safetensors(path: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             yield file

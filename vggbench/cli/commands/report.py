@@ -21,12 +21,11 @@ def report(models: Models, options: EvalOptions) -> None:
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
     from vggbench.cli.evaluating import circumstances, evaluation
-    from vggbench.files import written_whole
+    from vggbench.files import write_whole
     from vggbench.render.report.evaluated import page
 
     found = evaluation(models, options)
     if found:
         text = page(found, circumstances(found))
-        with written_whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_whole(path, text)
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")

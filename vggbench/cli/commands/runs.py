@@ -118,7 +118,7 @@ def _delete(root: Path, names: list[str]) -> None:
 def _export(root: Path, names: list[str], output: Path | None) -> None:
     """Write what one model's runs say of each image, or their result to hand in."""
     from vggbench.cli.evaluating import circumstances
-    from vggbench.files import written_whole
+    from vggbench.files import write_whole
     from vggbench.results.contribution import result_record
     from vggbench.results.stored import stored
     from vggbench.store.per_image import per_image, write_per_image
@@ -140,8 +140,7 @@ def _export(root: Path, names: list[str], output: Path | None) -> None:
     line = found.whole_line(found.models[0])
     if output.suffix == ".json":
         record = result_record(found.rows([line])[0], circumstances(found), runs)
-        with written_whole(output) as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_whole(output, json.dumps(record, indent=1) + "\n")
     else:
         write_per_image(per_image(line.posteriors, runs[0].labels()), found.models[0].names_of_classes, output)
     say(f"{output}: {found.models[0].name}, {line.title}, {counted(len(line.posteriors.images), 'image')}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vggbench.errors import UsageError, printable
-from vggbench.files import written_whole
+from vggbench.files import write_whole
 from vggbench.render.tables.wrapping import narrowest, widest, wrapped
 
 Format = Literal["table", "md", "csv", "json"]
@@ -113,8 +113,7 @@ def show(table: Table) -> None:
 def write(tables: Table | Sequence[Table], form: Format, path: Path, command: str) -> None:
     """Write a file, whole or not at all; Markdown begins with the command that made it. Raises VggbenchError."""
     head = f"<!-- {command} -->\n\n" if form == "md" else ""
-    with written_whole(path) as partial:
-        partial.write_text(head + render(tables, form, command), encoding="utf-8", newline="")
+    write_whole(path, head + render(tables, form, command))
 
 
 def shown_columns(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
