@@ -1,24 +1,31 @@
-"""Nets with peaked posteriors, drawn pictures, and the command line: what most tests need."""
+"""Nets with peaked posteriors, drawn pictures, and the command line: what most tests need.
 
+Heavy imports stand inside the functions: the process that only hands out tests does without.
+"""
+
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
-from vggbench.cli.main import main
-from vggbench.nets.vgg import VGG, initialise
-from vggbench.paper.configs import CONFIGS
-from vggbench.sample.drawing import KINDS, draw
-from vggbench.sample.pictures import SPLITS
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLASSES = ("apple", "boat", "fish", "house")
 WIDTH = 1 / 16
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: processes share the cores, not threads
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Folders of tests are spread over the cores, where pytest-xdist is there and nobody said otherwise."""
+    folders = any(Path(argument).is_dir() for argument in config.args)
+    if folders and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+        config.option.numprocesses, config.option.maxprocesses, config.option.dist = "logical", 8, "worksteal"
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +50,10 @@ def vggbench(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Result]:
     """Run the command line in this process; the store is a folder of the test's own."""
+    from vggbench.cli.main import main
+
     monkeypatch.setenv("VGGBENCH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
-    monkeypatch.setattr(sys.modules["vggbench.cli.main"], "heed_signals", lambda: None)  # they are pytest's
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["vggbench", *map(str, arguments)])
@@ -64,6 +72,8 @@ def vggbench(
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four drawn JPEGs in four class folders, of several sizes, one of them grey."""
+    from vggbench.sample.drawing import KINDS, draw
+
     root = tmp_path_factory.mktemp("pictures")
     for place, name in enumerate(CLASSES):
         (root / name).mkdir()
@@ -83,6 +93,8 @@ def _few_drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def few_drawn(_few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of a sample that has only one picture of each class in each split."""
+    from vggbench.sample.pictures import SPLITS
+
     monkeypatch.setenv("VGGBENCH_CACHE", str(_few_drawn))
     monkeypatch.setattr("vggbench.sample.pictures.SPLITS", dict.fromkeys(SPLITS, 1))
     return _few_drawn
@@ -91,6 +103,9 @@ def few_drawn(_few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seventy small JPEGs in four class folders: three blocks."""
+    import numpy as np
+    from PIL import Image
+
     root = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(0)
     for number in range(70):
@@ -103,13 +118,20 @@ def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def peaked() -> Callable[..., dict[str, Tensor]]:
+def peaked() -> "Callable[..., dict[str, Tensor]]":
     """Random weights whose posteriors differ from image to image and from view to view."""
+    import torch
+    from torchvision.transforms.v2 import functional as F
+
+    from vggbench.nets.vgg import VGG, initialise
+    from vggbench.paper.configs import CONFIGS
+    from vggbench.sample.drawing import KINDS, draw
 
     crops = [F.center_crop(F.pil_to_tensor(draw(kind, (8, i))[0]), [224, 224]) for i, kind in enumerate(KINDS[:8])]
     images = (torch.stack(crops).float() / 255 - 0.45) / 0.225
+    made: dict[tuple[str, int, float, int], dict[str, Tensor]] = {}
 
-    def make(config: str, classes: int = len(CLASSES), width: float = WIDTH, seed: int = 0) -> dict[str, Tensor]:
+    def make(config: str, classes: int, width: float, seed: int) -> dict[str, Tensor]:
         net = VGG(CONFIGS[config], classes, width)
         initialise(net, seed)
         generator = torch.Generator().manual_seed(seed)
@@ -121,6 +143,12 @@ def peaked() -> Callable[..., dict[str, Tensor]]:
             gain = 2 / scores.std(0).mean()
             weights["classifier.6.weight"] *= gain
             weights["classifier.6.bias"] -= gain * scores.mean(0)
-        return {name: tensor.clone() for name, tensor in weights.items()}
+        return dict(weights)
 
-    return make
+    def copied(config: str, classes: int = len(CLASSES), width: float = WIDTH, seed: int = 0) -> dict[str, Tensor]:
+        key = config, classes, width, seed
+        if key not in made:
+            made[key] = make(*key)
+        return {name: tensor.clone() for name, tensor in made[key].items()}
+
+    return copied
