@@ -4,6 +4,7 @@ Heavy imports stand inside the functions: the process that only hands out tests 
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,31 @@ def vggbench(
         return Result(code, out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[object], Path]:
+    root = tmp_path_factory.mktemp("stores")
+    places: dict[object, Path] = {}
+    return lambda commands: places.setdefault(commands, root / str(len(places)))
+
+
+@pytest.fixture
+def stored(vggbench: Callable[..., Result], tmp_path: Path, _stores: Callable[[object], Path]) -> Callable[..., Path]:
+    """The test's own store, with what commands over the sample or over `pictures` compute: once a session, then copied."""
+
+    def put(*commands: tuple[object, ...]) -> Path:
+        own, kept = tmp_path / "runs", _stores(commands)
+        if not kept.exists():
+            for command in commands:
+                done = vggbench(*command)
+                assert done.code == 0, done.err
+            shutil.copytree(own, kept)
+        else:
+            shutil.copytree(kept, own)
+        return own
+
+    return put
 
 
 @pytest.fixture(scope="session")
