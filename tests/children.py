@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -14,8 +15,7 @@ class Child:
     """A function in a forked process; it is told apart from a program of its own by its start alone."""
 
     def __init__(self, folder: Path, do: Callable[[], object]) -> None:
-        number = len(list(folder.glob("child-*.out")))
-        self._out, self._err = (folder / f"child-{number}.{name}" for name in ("out", "err"))
+        self._out, self._err = folder / "out", folder / "err"
         for path in (self._out, self._err):
             path.touch()
         self._process = multiprocessing.get_context("fork").Process(target=self._run, args=(do,))
@@ -34,7 +34,7 @@ class Child:
         faulthandler.disable()
         for number, path in ((1, self._out), (2, self._err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
-        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: PTH123, SIM115
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
         do()
 
     @property
@@ -55,6 +55,13 @@ class Child:
     def signal(self, number: int, *, group: bool = False) -> None:
         """Send one to it, or to it and all that it started."""
         (os.killpg if group else os.kill)(self.pid, number)
+
+    def end(self) -> None:
+        """Leave nothing of it behind."""
+        with suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL, group=True)
+        self._process.join()
+        self._process.close()
 
     def wait(self, seconds: float = 60) -> int | None:
         """Its exit status."""

@@ -3,14 +3,16 @@
 Heavy imports stand inside the functions: the process that only hands out tests does without.
 """
 
+import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from children import Child
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +29,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     folders = any(Path(argument).is_dir() for argument in config.args)
     if folders and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses, config.option.maxprocesses, config.option.dist = "logical", 8, "worksteal"
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: nobody need look through it for garbage again, as statsmodels does in every call."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +78,20 @@ def vggbench(
     return run
 
 
+@pytest.fixture
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Callable[[], object]], Child]]:
+    """Start functions in children of this process, which end with the test at the latest."""
+    children: list[Child] = []
+
+    def start(do: Callable[[], object]) -> Child:
+        children.append(Child(tmp_path_factory.mktemp("child"), do))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.end()
+
+
 @pytest.fixture(scope="session")
 def _stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[object], Path]:
     root = tmp_path_factory.mktemp("stores")
@@ -79,7 +101,7 @@ def _stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[object], Path
 
 @pytest.fixture
 def stored(vggbench: Callable[..., Result], tmp_path: Path, _stores: Callable[[object], Path]) -> Callable[..., Path]:
-    """The test's own store, with what commands over the sample or over `pictures` compute: once a session, then copied."""
+    """Fill the test's own store with what commands compute: once a session, then by copying."""
 
     def put(*commands: tuple[object, ...]) -> Path:
         own, kept = tmp_path / "runs", _stores(commands)
@@ -144,7 +166,7 @@ def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def peaked() -> "Callable[..., dict[str, Tensor]]":
+def peaked() -> Callable[..., "dict[str, Tensor]"]:
     """Random weights whose posteriors differ from image to image and from view to view."""
     import torch
     from torchvision.transforms.v2 import functional as F
@@ -157,7 +179,7 @@ def peaked() -> "Callable[..., dict[str, Tensor]]":
     images = (torch.stack(crops).float() / 255 - 0.45) / 0.225
     made: dict[tuple[str, int, float, int], dict[str, Tensor]] = {}
 
-    def make(config: str, classes: int, width: float, seed: int) -> dict[str, Tensor]:
+    def make(config: str, classes: int, width: float, seed: int) -> "dict[str, Tensor]":
         net = VGG(CONFIGS[config], classes, width)
         initialise(net, seed)
         generator = torch.Generator().manual_seed(seed)
@@ -171,7 +193,7 @@ def peaked() -> "Callable[..., dict[str, Tensor]]":
             weights["classifier.6.bias"] -= gain * scores.mean(0)
         return dict(weights)
 
-    def copied(config: str, classes: int = len(CLASSES), width: float = WIDTH, seed: int = 0) -> dict[str, Tensor]:
+    def copied(config: str, classes: int = len(CLASSES), width: float = WIDTH, seed: int = 0) -> "dict[str, Tensor]":
         key = config, classes, width, seed
         if key not in made:
             made[key] = make(*key)

@@ -102,8 +102,8 @@ def test_crops_that_do_not_fit_together_are_plain(
     def fails(*arguments: object, **options: object) -> Tensor:
         raise NO_MEMORY[0]
 
-    monkeypatch.setattr("vggbench.inference.Backend.stages_to_share", lambda *_: 4)
-    monkeypatch.setattr("vggbench.inference.Backend.grid", fails)
+    monkeypatch.setattr("vggbench.inference.backend.Backend.stages_to_share", lambda *_: 4)
+    monkeypatch.setattr("vggbench.inference.backend.Backend.grid", fails)
     job = Job(_model(99, NO_MEMORY[0], []), Protocol.parse("multicrop8"), 240)
     (run,) = evaluate(open_data(pictures), [job], tmp_path, QUICK)
     assert {entry["shared_stages"] for entry in run.provenance} == {0}

@@ -98,7 +98,7 @@ def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPat
     def fails(*_: object, **options: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("x")
 
-    monkeypatch.setattr("vggbench.inference.Backend.__call__", fails)
+    monkeypatch.setattr("vggbench.inference.backend.Backend.__call__", fails)
     found = measure(_model(), Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
     assert found.seconds == ()
     assert "-: memory does not suffice." in render(speed_table([found]), "md")
