@@ -151,12 +151,16 @@ def few_drawn(_few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seventy small JPEGs in four class folders: three blocks."""
+    return blurred(70, tmp_path_factory.mktemp("many"))
+
+
+def blurred(count: int, root: Path) -> Path:
+    """Fill a folder with small JPEGs of blurred noise, of five sizes, in four class folders."""
     import numpy as np
     from PIL import Image
 
-    root = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(0)
-    for number in range(70):
+    for number in range(count):
         folder = root / CLASSES[number % len(CLASSES)]
         folder.mkdir(exist_ok=True)
         coarse = Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8))
