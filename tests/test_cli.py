@@ -1,19 +1,18 @@
 """The commands as people type them: tables, formats, and one clear sentence for everything that is wrong."""
 
 import json
-import os
 import pickle
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from children import Child, command_line, wait_until
 from conftest import Result
 from torch import Tensor
 
@@ -252,20 +251,17 @@ def test_a_file_must_state_its_input(vggbench: Callable[..., Result], nets: dict
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_says_how_to_go_on(number: int, many_pictures: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-m", "vggbench", "eval", "D@random", "--width", "0.0625", "--multicrop", "--scales", "256",
-        "--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "1",
-    ]  # fmt: skip
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit SIG_IGN
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-    signal.signal(signal.SIGINT, handler)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("runs/*/posteriors/*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    assert "the same command carries on" in process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+def test_an_interrupt_says_how_to_go_on(
+    number: int, many_pictures: Path, tmp_path: Path, forked: Callable[..., Child]
+) -> None:
+    child = forked(command_line(
+        "eval", "D@random", "--width", 1 / 64, "--multicrop", "--scales", 256, "--data", many_pictures,
+        "--runs", tmp_path / "runs", "--workers", 1,
+    ))  # fmt: skip
+    wait_until(lambda: list(tmp_path.glob("runs/*/posteriors/*")))
+    child.signal(number)
+    assert child.wait() == 130
+    assert "the same command carries on" in child.err
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -2,8 +2,6 @@
 
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from children import Child, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -220,41 +219,34 @@ def test_new_labels_cost_no_forward_pass(pictures: Path, tmp_path: Path, decoded
     assert before.images == 4
 
 
-_SLOW_RUN = """
-import time, torch
-from vggbench import INPUTS, Job, Model, Protocol, Settings, evaluate, open_data
-def net(images):
-    time.sleep(0.05)
+def _slow(images: Tensor) -> Tensor:
+    time.sleep(0.02)
     means = images.mean((2, 3)) * 3
     return torch.cat([means, means[:, :1] * 2], dim=1)
-model = Model.wrap("slow", net, INPUTS["torchvision"], {names!r}, identity="slow")
-evaluate(open_data({data!r}), [Job(model, Protocol("dense"), 240)], {store!r}, Settings(device="cpu", workers=1))
-print("done")
-"""
 
 
-def test_killed_at_random_moments_the_next_run_carries_on(many_pictures: Path, tmp_path: Path) -> None:
+def test_killed_at_random_moments_the_next_run_carries_on(
+    many_pictures: Path, tmp_path: Path, forked: Callable[..., Child]
+) -> None:
     """Kill -9, three times; the posteriors equal the uninterrupted run's to the last bit."""
     rng = random.Random(0)
+    model = Model.wrap("slow", _slow, INPUTS["torchvision"], NAMES, identity="slow")
 
-    def start(store: Path) -> subprocess.Popen[str]:
-        code = _SLOW_RUN.format(names=NAMES, data=str(many_pictures), store=str(store))
-        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    def start(store: Path) -> Child:
+        jobs, slowly = [Job(model, Protocol("dense"), 240)], Settings(device="cpu", workers=1)
+        return forked(lambda: evaluate(open_data(many_pictures), jobs, store, slowly))
 
-    assert "done" in start(tmp_path / "whole").communicate(timeout=60)[0]
+    def blocks() -> int:
+        return len(list((tmp_path / "killed").glob("*/posteriors/*.parquet")))
+
+    assert start(tmp_path / "whole").wait() == 0
     for _ in range(3):
-        process = start(tmp_path / "killed")
-        blocks_before = len(list((tmp_path / "killed").glob("*/posteriors/*.parquet")))
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None:
-            if len(list((tmp_path / "killed").glob("*/posteriors/*.parquet"))) > blocks_before:
-                time.sleep(rng.random() * 0.3)
-                break
-            time.sleep(0.01)
-        process.kill()
-        process.communicate(timeout=20)  # ends when the orphaned worker ends, too
-    assert "done" in start(tmp_path / "killed").communicate(timeout=60)[0]
-    model = Model.wrap("slow", lambda x: x, INPUTS["torchvision"], NAMES, identity="slow")
+        before = blocks()
+        child = start(tmp_path / "killed")
+        wait_until(lambda before=before, child=child: blocks() > before or child.code is not None)  # type: ignore[misc]
+        time.sleep(rng.random() * 0.1)
+        child.end()
+    assert start(tmp_path / "killed").wait() == 0
     data, job = open_data(many_pictures), Job(model, Protocol("dense"), 240)
     settings_ = Settings(device="cpu")
     whole, killed = (prepare(data, [job], Store(tmp_path / s), settings_).runs[0] for s in ("whole", "killed"))

@@ -253,6 +253,12 @@ def test_the_input_rows_undo_themselves(name: str) -> None:
 # ---------------------------------------------------------------- the command
 
 
+@pytest.fixture
+def explained(few_drawn: Path, stored: Callable[..., Path]) -> Path:
+    """A store of all that the table needs."""
+    return stored(("explain", "A", "--data", "sample"))
+
+
 def rows_of(vggbench: Callable[..., Result], *arguments: object) -> list[dict[str, Any]]:
     done = vggbench("explain", "A", "--data", "sample", *arguments, "--format", "json")
     assert done.code == 0, done.err
@@ -260,7 +266,7 @@ def rows_of(vggbench: Callable[..., Result], *arguments: object) -> list[dict[st
     return found
 
 
-def test_the_table_from_the_command_line(vggbench: Callable[..., Result], few_drawn: Path) -> None:
+def test_the_table_from_the_command_line(vggbench: Callable[..., Result], explained: Path) -> None:
     rows = {row["change"]: row for row in rows_of(vggbench)}
     base = rows["paper's recipe"]
     assert base["against"] is None
@@ -279,7 +285,7 @@ def test_the_table_from_the_command_line(vggbench: Callable[..., Result], few_dr
 
 
 def test_a_published_figure_is_of_nothing_altered(
-    vggbench: Callable[..., Result], few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+    vggbench: Callable[..., Result], explained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the sample were ILSVRC: only rows that are the paper's or a publisher's own way may have one."""
     monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
@@ -314,15 +320,14 @@ def test_a_toolkits_figure_is_of_the_same_weights(config: str, source: str, expe
     assert _published("MatConvNet", Job(model.with_identity(released=None), DENSE, Q)) is None
 
 
-def test_recipes_share_the_baselines_run(vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path) -> None:
-    rows_of(vggbench)
-    before = len(list((tmp_path / "runs").iterdir()))
+def test_recipes_share_the_baselines_run(vggbench: Callable[..., Result], explained: Path) -> None:
+    before = len(list(explained.iterdir()))
     rows = rows_of(vggbench, "--recipes")
     assert [row["change"] for row in rows] == ["paper's recipe", *(recipe.name for recipe in RECIPES)]
-    assert len(list((tmp_path / "runs").iterdir())) == before + 2, "Keras's and Caffe's are new"
+    assert len(list(explained.iterdir())) == before + 2, "Keras's and Caffe's are new"
 
 
-def test_at_80_columns(vggbench: Callable[..., Result], few_drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_80_columns(vggbench: Callable[..., Result], explained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     out = vggbench("explain", "A", "--data", "sample", "--format", "table").out
     (heading,) = (line for line in out.splitlines() if "Points" in line and "Change" in line)

@@ -1,18 +1,18 @@
 """Files that are broken or mean harm get one sentence, within bounded time and memory, and nothing is executed."""
 
 import math
-import subprocess
-import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import fuzz
 import h5py
 import numpy as np
 import onnx
 import pytest
 import torch
+from children import Child
 from torch import Tensor
 from writers import caffemodel, field, layers_of, write_mat
 
@@ -43,24 +43,21 @@ def test_a_truncated_file_is_one_sentence(seed: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_broken_files_are_read_or_refused(seed: str) -> None:
-    _fuzz(seed, 100)
+def test_broken_files_are_read_or_refused(seed: str, forked: Callable[..., Child]) -> None:
+    _fuzz(seed, 100, forked)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_broken_files_by_the_thousand(seed: str) -> None:
-    _fuzz(seed, 10_000)
+def test_broken_files_by_the_thousand(seed: str, forked: Callable[..., Child]) -> None:
+    _fuzz(seed, 10_000, forked)
 
 
-def _fuzz(seed: str, count: int) -> None:
+def _fuzz(seed: str, count: int, forked: Callable[..., Child]) -> None:
     """In a process of its own, with bounds on time and memory, which survives no crash."""
-    script = Path(__file__).parent / "fuzz.py"
-    told = subprocess.run(
-        [sys.executable, script, CORPUS / seed, str(count)], check=False, capture_output=True, text=True
-    )
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith(f"{count} files")
+    child = forked(lambda: fuzz.main(CORPUS / seed, count))
+    assert child.wait(3600) == 0, child.err
+    assert child.out.startswith(f"{count} files")
 
 
 @pytest.mark.parametrize("start", [b"\x0a", b"\x12", b"\xa2\x06", b"\x08"])

@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import blurred
 
 from vggbench.errors import UsageError
 from vggbench.evaluation.shares import is_last, parse_share
 
-EVAL = ("eval", "A@sample", "--data", "sample", "--center", "--scales", "224", "--limit", "150", "--format", "json",
-        "--device", "cpu")  # fmt: skip
+EVAL = ("eval", "A@sample", "--center", "--scales", "224", "--format", "json", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """An evaluation of 150 images, which are five blocks."""
+    return *EVAL, "--data", str(blurred(150, tmp_path_factory.mktemp("pictures")))
 
 
 def _posteriors(runs: Path) -> dict[str, np.ndarray]:
@@ -39,8 +45,10 @@ def row_of(text: str) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "images_per_second"}
 
 
-def test_two_processes_under_torchrun_equal_one(vggbench: Callable[..., Any], tmp_path: Path) -> None:
-    one = vggbench(*EVAL, "--runs", tmp_path / "one")
+def test_two_processes_under_torchrun_equal_one(
+    vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    one = vggbench(*command, "--runs", tmp_path / "one")
     torchrun = [
         sys.executable,
         "-m",
@@ -52,7 +60,7 @@ def test_two_processes_under_torchrun_equal_one(vggbench: Callable[..., Any], tm
         "vggbench",
     ]
     done = subprocess.run(
-        [*torchrun, *EVAL, "--runs", str(tmp_path / "two")], capture_output=True, text=True, check=False, timeout=240
+        [*torchrun, *command, "--runs", str(tmp_path / "two")], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
     both = [row_of(text) for text in (one.out, done.stdout)]
@@ -64,32 +72,36 @@ def test_two_processes_under_torchrun_equal_one(vggbench: Callable[..., Any], tm
     assert read == [86], "the first took blocks 0, 2 and 4, the last of which has 22 images; the other is silent"
 
 
-def test_processes_by_hand_share_a_store(vggbench: Callable[..., Any], tmp_path: Path) -> None:
+def test_processes_by_hand_share_a_store(
+    vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...]
+) -> None:
     runs = tmp_path / "shared"
-    alone = vggbench(*EVAL, "--runs", tmp_path / "alone")
-    first = vggbench(*EVAL, "--runs", runs, "--share", "2/2")
+    alone = vggbench(*command, "--runs", tmp_path / "alone")
+    first = vggbench(*command, "--runs", runs, "--share", "2/2")
     assert (first.code, first.out) == (0, "")
     assert "--share 2/2 is done; the last process to finish its share prints the table." in first.err
     assert _blocks(runs) == ["000032-000063.parquet", "000096-000127.parquet"]
     assert "stored already" not in first.err, "what is left to the other process is not stored"
-    again = vggbench(*EVAL, "--runs", runs, "--share", "2/2")
+    again = vggbench(*command, "--runs", runs, "--share", "2/2")
     assert again.out == "", "the same share twice is not the last"
-    last = vggbench(*EVAL, "--runs", runs, "--share", "1/2")
+    last = vggbench(*command, "--runs", runs, "--share", "1/2")
     assert row_of(last.out) == row_of(alone.out)
     assert _blocks(runs) == ["000000-000149.parquet"]
     one, other = _posteriors(runs), _posteriors(tmp_path / "alone")
     assert all((one[image] == other[image]).all() for image in one), "byte for byte with as many threads"
 
 
-def test_blocks_lost_by_another_process_are_noticed(vggbench: Callable[..., Any], tmp_path: Path) -> None:
+def test_blocks_lost_by_another_process_are_noticed(
+    vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...]
+) -> None:
     runs = tmp_path / "shared"
-    vggbench(*EVAL, "--runs", runs, "--share", "2/2")
+    vggbench(*command, "--runs", runs, "--share", "2/2")
     (lost,) = runs.glob("*/posteriors/000032*")
     lost.unlink()
-    last = vggbench(*EVAL, "--runs", runs, "--share", "1/2")
+    last = vggbench(*command, "--runs", runs, "--share", "1/2")
     assert last.code == 1
     assert "1 block still missing: expected every process to finish its share. Run it again." in last.err
-    assert vggbench(*EVAL, "--runs", runs).code == 0
+    assert vggbench(*command, "--runs", runs).code == 0
     shutil.rmtree(runs)
 
 

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 import torch
+from children import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -38,7 +40,7 @@ def test_a_signal_to_the_whole_group_ends_in_one_sentence(command: str, many_pic
     process = subprocess.Popen(
         [sys.executable, "-m", "vggbench", *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    time.sleep(8)  # some seconds into the work, wherever that is
+    wait_until(lambda: len(psutil.Process(process.pid).children()) >= 2)  # those that read: the work has begun
     os.killpg(process.pid, signal.SIGTERM)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 130, told

@@ -111,7 +111,13 @@ def test_the_committed_tables_are_fresh(
 # ---------------------------------------------------------------- measured
 
 
-def test_on_the_sample_every_cell_that_can_be_is_filled(vggbench: CLI, few_drawn: Path) -> None:
+@pytest.fixture
+def reproduced(few_drawn: Path, stored: Callable[..., Path]) -> Path:
+    """A store of the sample's nets in Tables 3 and 4."""
+    return stored(("reproduce", 3, 4, "--data", "sample"))
+
+
+def test_on_the_sample_every_cell_that_can_be_is_filled(vggbench: CLI, reproduced: Path) -> None:
     done = vggbench("reproduce", 3, 4, "--data", "sample", "--format", "json")
     assert done.code == 0, done.err
     rows = json.loads(done.out)
@@ -124,7 +130,7 @@ def test_on_the_sample_every_cell_that_can_be_is_filled(vggbench: CLI, few_drawn
     assert own["D"]["top1_error"] == table[-1]["top1_error"]
 
 
-def test_no_figure_of_the_paper_is_in_the_samples_tables(vggbench: CLI, few_drawn: Path) -> None:
+def test_no_figure_of_the_paper_is_in_the_samples_tables(vggbench: CLI, reproduced: Path) -> None:
     out = vggbench("reproduce", 3, "--data", "sample").out
     assert "SAMPLE" in out
     assert not any(f"| {result.top1} " in out or f"{result.top1} /" in out for result in results_of([3]))
@@ -141,7 +147,7 @@ def test_a_plan_says_what_can_be_and_computes_nothing(vggbench: CLI, few_drawn: 
 
 
 def test_on_the_whole_set_the_papers_figure_stands_beside(
-    vggbench: CLI, few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+    vggbench: CLI, reproduced: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the sample were ILSVRC and its nets of full width."""
     monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
@@ -154,7 +160,7 @@ def test_on_the_whole_set_the_papers_figure_stands_beside(
 
 
 def test_beside_what_does_not_compare_the_papers_figure_is_left_out(
-    vggbench: CLI, few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+    vggbench: CLI, reproduced: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sample's nets are narrow: as if the sample were ILSVRC."""
     monkeypatch.setattr(DataSet, "is_full_ilsvrc_val", True)
@@ -169,7 +175,7 @@ def test_beside_what_does_not_compare_the_papers_figure_is_left_out(
     assert papers["A", "256"] == 29.6
 
 
-def test_the_nets_of_a_table_are_named_by_their_weights(vggbench: CLI, few_drawn: Path) -> None:
+def test_the_nets_of_a_table_are_named_by_their_weights(vggbench: CLI, reproduced: Path) -> None:
     out = vggbench("reproduce", 4, "--data", "sample").out
     (note,) = [line for line in out.splitlines() if "Nets: " in line]
     assert all(re.search(rf"{net}@sample:[0-9a-f]{{8}}", note) for net in "CDE")

@@ -88,7 +88,7 @@ def test_which_errors_say_that_memory_ran_out() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
-def test_verbose_says_which_way_was_taken(vggbench: Callable[..., Any]) -> None:
+def test_verbose_says_which_way_was_taken(vggbench: Callable[..., Any], few_drawn: Path) -> None:
     common = ("eval", "A@sample", "--data", "sample", "--limit", 4, "--scales", 256, "--multicrop", "--grid", 8)
     assert "crops share" not in vggbench(*common).err
     said = vggbench(*common, "-v").err

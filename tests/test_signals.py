@@ -3,10 +3,11 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from conftest import Result
 
 SENTENCE = "vggbench: Interrupted. Finished work is kept; the same command carries on.\n"
 HELD = """
@@ -96,3 +97,20 @@ def test_the_command_begins_with_the_signals() -> None:
     """Before its own modules, and before Typer, which take a tenth of a second."""
     code = "import sys, vggbench.__main__; print([n for n in ('typer', 'vggbench.cli.app') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_calls_main_has_their_own_handlers_back(
+    number: signal.Signals, vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(number: int, frame: object) -> None:
+        raise AssertionError("a handler of the caller's, while the command line runs")
+
+    monkeypatch.setattr("vggbench.cli.main.app", lambda: signal.raise_signal(number))
+    before = signal.signal(number, own)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            vggbench("params")
+        assert signal.getsignal(number) is own
+    finally:
+        signal.signal(number, before)

@@ -26,11 +26,10 @@ CLI = Callable[..., Result]
 
 
 @pytest.fixture
-def store(vggbench: CLI, few_drawn: Path, tmp_path: Path) -> Path:
+def store(stored: Callable[..., Path], few_drawn: Path) -> Path:
     """Two nets of the sample by dense at one Q, and D at a second."""
-    assert vggbench("compare", "A", "D", "--data", "sample", "--scales", 256).code == 0
-    assert vggbench("eval", "D", "--data", "sample", "--scales", 288).code == 0
-    return tmp_path / "runs"
+    common = ("--data", "sample", "--scales")
+    return stored(("compare", "A", "D", *common, 256), ("eval", "D", *common, 288))
 
 
 def names(store: Path) -> dict[str, str]:

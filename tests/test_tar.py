@@ -72,11 +72,12 @@ def test_every_member_is_found_with_its_bytes(
     ],
 )
 def test_hostile_members_are_refused_and_nothing_is_written(member: tarfile.TarInfo, what: str, tmp_path: Path) -> None:
-    path = _tar(tmp_path / "x.tar", (_member("a/y.JPEG"), b"y"), (member, b""))
-    before = sorted(tmp_path.parent.rglob("*"))
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    path = _tar(tmp_path / "a" / "b" / "x.tar", (_member("a/y.JPEG"), b"y"), (member, b""))
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(DataError, match=rf"has the member .*, {what}.*: expected plain files in folders. Nothing was"):
         open_data(path)
-    assert sorted(tmp_path.parent.rglob("*")) == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def _header_damaged(path: Path) -> None:
@@ -267,7 +268,6 @@ def test_a_tar_of_fifty_thousand_opens_at_once(tmp_path: Path) -> None:
         with tarfile.open(path) as archive:
             assert len(archive.getmembers()) == 50_000
         tarfiles.append(time.perf_counter() - started)
-    gc.unfreeze()
     assert min(ours) < 1
     assert min(ours) < min(tarfiles)
     assert len(data) == 50_000

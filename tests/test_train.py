@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -427,13 +428,30 @@ def test_the_printed_variance_cannot_be_trained_and_the_others_can(init: str, tm
         assert np.isfinite(watch.losses).all()
 
 
-def test_a_damaged_checkpoint_is_named(many_pictures: Path, tmp_path: Path) -> None:
-    data, recipe = open_data(many_pictures), replace(QUICK, epochs=1)
-    train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
+ONCE = replace(QUICK, epochs=1, batch_size=70)
+
+
+@pytest.fixture(scope="module")
+def trained_once(many_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a training by the recipe ONCE has ended."""
+    data, folder = open_data(many_pictures), tmp_path_factory.mktemp("trained")
+    train(CONFIGS["A"], data, data, ONCE, width=1 / 16, runs=folder, running=ALONE)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(trained_once: Path, tmp_path: Path) -> Path:
+    """Its checkpoint, in the test's own folder."""
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
     (path,) = tmp_path.glob("*/checkpoint.safetensors")
+    return path
+
+
+def test_a_damaged_checkpoint_is_named(many_pictures: Path, tmp_path: Path, checkpoint: Path) -> None:
+    data, path = open_data(many_pictures), checkpoint
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(StoreError, match=r"cannot be carried on .* Remove it to train from the beginning"):
-        train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
+        train(CONFIGS["A"], data, data, ONCE, width=1 / 16, runs=tmp_path, running=ALONE)
 
 
 @pytest.mark.parametrize(
@@ -446,14 +464,14 @@ def test_a_damaged_checkpoint_is_named(many_pictures: Path, tmp_path: Path) -> N
         {"log": "text"},
     ],
 )
-def test_a_checkpoint_that_cannot_be_is_refused(spoil: dict[str, object], many_pictures: Path, tmp_path: Path) -> None:
-    data, recipe = open_data(many_pictures), replace(QUICK, epochs=1, batch_size=70)
-    train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
-    (path,) = tmp_path.glob("*/checkpoint.safetensors")
-    tensors, description = read_tensors(path)
-    write_tensors(path, tensors, description | {"counts": description["counts"] | spoil})
+def test_a_checkpoint_that_cannot_be_is_refused(
+    spoil: dict[str, object], many_pictures: Path, tmp_path: Path, checkpoint: Path
+) -> None:
+    data = open_data(many_pictures)
+    tensors, description = read_tensors(checkpoint)
+    write_tensors(checkpoint, tensors, description | {"counts": description["counts"] | spoil})
     with pytest.raises(StoreError, match="cannot be carried on"):
-        train(CONFIGS["A"], data, data, recipe, width=1 / 16, runs=tmp_path, running=ALONE)
+        train(CONFIGS["A"], data, data, ONCE, width=1 / 16, runs=tmp_path, running=ALONE)
 
 
 def test_another_input_is_another_training(

@@ -2,9 +2,9 @@
 
 import json
 import pickle
+import resource
+import signal
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from children import Child
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -24,25 +25,24 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
 from vggbench.store.identity import Identity
-from vggbench.weights.files import read_tensors
+from vggbench.weights.files import read_tensors, write_tensors
 from vggbench.weights.folders import description_of
 from vggbench.weights.formats import read_weights
 
 TORCHVISION = LoadOptions(input="torchvision")
 
 
-def test_a_full_disk_gets_a_sentence(tmp_path: Path) -> None:
-    script = (
-        "import resource, sys, torch; from pathlib import Path; from vggbench.weights.files import write_tensors;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); import signal;"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "from vggbench.errors import WeightsError\n"
-        "try: write_tensors(Path(sys.argv[1]), {'a': torch.zeros(1000)}, {})\n"
-        "except WeightsError as error: print(error)"
-    )
+def test_a_full_disk_gets_a_sentence(tmp_path: Path, forked: Callable[..., Child]) -> None:
     path = tmp_path / "x.safetensors"
-    told = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
-    assert f"{path} cannot be written" in told.stdout
+
+    def write() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with pytest.raises(WeightsError, match=f"{path} cannot be written"):
+            write_tensors(path, {"a": torch.zeros(1000)}, {})
+
+    child = forked(write)
+    assert child.wait() == 0, child.err
     assert not path.exists()
 
 

@@ -5,7 +5,7 @@ import sys
 
 import vggbench.cli.commands  # noqa: F401 - each registers itself
 from vggbench.cli.app import app
-from vggbench.cli.signals import EXIT_STATUS, INTERRUPTED, heed_signals
+from vggbench.cli.signals import EXIT_STATUS, INTERRUPTED, HeededSignals
 from vggbench.cli.terminal import degrade, find_a_home, keep_libraries_quiet, put
 from vggbench.errors import VggbenchError
 
@@ -20,12 +20,16 @@ ONNX Runtime would send events home, and warn where it cannot write to the user'
 
 def main() -> None:
     """Run the command line; errors for the user become one sentence and an exit status."""
-    heed_signals()
-    degrade()
-    find_a_home()
-    keep_libraries_quiet()
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    with HeededSignals():
+        degrade()
+        find_a_home()
+        keep_libraries_quiet()
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except VggbenchError as error:

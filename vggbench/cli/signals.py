@@ -27,6 +27,19 @@ def forget_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+class HeededSignals:
+    """Answers both inside a `with`; whoever runs it in a process of theirs has their own handlers back afterwards."""
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.getsignal(number) for number in _ENDING}
+        heed_signals()
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            if handler is not None:  # another language's, which Python cannot put back
+                signal.signal(number, handler)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if _is_importing(frame):  # libraries swallow an exception there, or turn it into another
         os.write(2, f"{INTERRUPTED}\n".encode())
