@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, titled
@@ -27,6 +27,7 @@ _CELL = (0.62, 0.32)
 _OF_CELLS = "Rows: classes, most wrong first. Columns: what they are taken for, in % of the row's images."
 _FULL = 50.0
 """Percent from which such a cell may be of full colour."""
+_TICKS = FontProperties(family=STYLE["font.family"], size=7.5)
 _FRONT, _LEGEND = "nothing cheaper is better", 32
 """The line of the front, and characters of a line of the legend."""
 
@@ -158,7 +159,8 @@ def _cells(rows: Sequence[str], columns: Sequence[str], title: str) -> tuple[Fig
 
 def _wide(name: str) -> float:
     """Inches of a tick's name."""
-    return TextPath((0, 0), name, size=7.5, prop=FontProperties(STYLE["font.family"])).get_extents().width / 72 + 0.08
+    width, _, _ = text_to_path.get_text_width_height_descent(name, _TICKS, ismath=False)
+    return float(width) / 72 + 0.08
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:

@@ -48,15 +48,17 @@ def titled(figure: Figure, text: str) -> int:
     return title.get_text().count("\n") + 1
 
 
-def as_svg(figure: Figure, *, dark: bool = False) -> bytes:
-    """The same bytes for the same figure; `dark` for a dark page."""
+def as_svg(figure: Figure) -> str:
+    """The same text for the same figure."""
     file = io.BytesIO()
-    with _drawing():
+    with _drawing(figure):
         figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue().decode()
-    if dark:
-        text = re.sub("#[0-9a-f]{6}", lambda found: _DARK.get(found[0], found[0]), text)
-    return text.encode()
+    return file.getvalue().decode()
+
+
+def on_dark(svg: str) -> str:
+    """The same picture for a dark page."""
+    return re.sub("#[0-9a-f]{6}", lambda found: _DARK.get(found[0], found[0]), svg)
 
 
 def require_picture(path: Path) -> None:
@@ -70,12 +72,17 @@ def save(figure: Figure, path: Path) -> None:
     require_picture(path)
     ending = path.suffix.lower()
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
-    with written_whole(path) as partial, _drawing():
+    with written_whole(path) as partial, _drawing(figure):
         figure.savefig(partial, format=ending[1:], dpi=150, metadata=metadata)
 
 
 @contextlib.contextmanager
-def _drawing() -> Iterator[None]:
+def _drawing(figure: Figure) -> Iterator[None]:
+    """Lay the figure out, once: left to savefig, that costs a drawing of its own each time."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that the font lacks: drawn as boxes
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         yield

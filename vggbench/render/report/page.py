@@ -44,7 +44,7 @@ def render(
         title=title,
         warning=warning,
         tables=[(table, columns, shown_notes(table, columns)) for table, columns in shown],
-        plots=[Plot(name, *(_drawn(figure, dark=dark) for dark in (False, True))) for name, figure in plots.items()],
+        plots=[_drawn(name, figure) for name, figure in plots.items()],
         galleries=galleries,
         style=style,
         script=script,
@@ -68,10 +68,11 @@ def _jpeg(content: bytes) -> str:
     return _data_uri("image/jpeg", content)
 
 
-def _drawn(figure: "Figure", *, dark: bool) -> str:
-    from vggbench.render.plots.figure import as_svg
+def _drawn(name: str, figure: "Figure") -> Plot:
+    from vggbench.render.plots.figure import as_svg, on_dark
 
-    return _data_uri("image/svg+xml", as_svg(figure, dark=dark))
+    light = as_svg(figure)
+    return Plot(name, *(_data_uri("image/svg+xml", svg.encode()) for svg in (light, on_dark(light))))
 
 
 def _data_uri(kind: str, content: bytes) -> str:
