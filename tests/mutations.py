@@ -72,7 +72,7 @@ def _by_name(folder: Path) -> dict[str, Any]:
         exported = Path(place, "x.csv").read_text()
     return {
         "listed": listed, "facts": facts, "hash": posteriors_sha256([run]), "exported": exported,
-        "row": error_record(found.rows([line])[0], Circumstances(found.data, found.settings, found.provenance)),
+        "row": error_record(found.measured([line])[0], Circumstances(found.data, found.settings, found.provenance)),
     }  # fmt: skip
 
 

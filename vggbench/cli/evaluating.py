@@ -16,7 +16,6 @@ from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.plan import Plan
 from vggbench.evaluation.request import Manner, Request
 from vggbench.render.tables.cells import duration
-from vggbench.results.circumstances import Circumstances
 from vggbench.results.evaluated import Evaluated, evaluated
 from vggbench.weights.load import Model
 
@@ -109,11 +108,6 @@ def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:
     protocols = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
     values = {item.name: getattr(options, item.name) for item in fields(kind) if hasattr(options, item.name)}
     return kind(**values | {"protocols": protocols or ("dense",), "scales": options.scales or ()} | others)
-
-
-def circumstances(found: Evaluated) -> Circumstances:
-    """What the notes under its tables say."""
-    return Circumstances(found.data, found.settings, found.provenance)
 
 
 def _say_how(plan: Plan) -> None:

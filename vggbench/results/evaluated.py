@@ -1,26 +1,34 @@
-"""A finished session judged by its ground truths: the rows of its tables."""
+"""Complete runs judged by ground truths: the rows of their table, each by itself, side by side, or fused."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.paper.protocols import TrainScale, resolve_scales
-from vggbench.paper.published import RESULTS, Member
+from vggbench.paper.published import RESULTS, Member, Result
+from vggbench.results.circumstances import Circumstances
+from vggbench.results.correction import corrected
+from vggbench.results.fusions import require_members, require_shares
 from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, require_val
-from vggbench.results.lines import Line, Paired, Ranking, model_lines, most_complete, paired
+from vggbench.results.lines import Line, Paired, Ranking, fused_line, model_lines, most_complete, paired
+from vggbench.results.records import error_record
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
+from vggbench.store.classes import require_same_classes
 from vggbench.store.identity import Identity
-from vggbench.store.per_image import PerImage, per_image
+from vggbench.store.per_image import PerImage, frame_of, per_image
+from vggbench.store.posteriors import fuse as mean_of
 from vggbench.store.runs import Run
 from vggbench.weights.released import released
 from vggbench.weights.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from vggbench.evaluation.listening import Listener
     from vggbench.evaluation.models import Entry
     from vggbench.evaluation.request import Request
@@ -28,6 +36,11 @@ if TYPE_CHECKING:
     from vggbench.weights.load import Model
 
 _SIZES_LOOKED_AT = 1000
+
+
+def each(found: "Evaluated") -> list[Row]:
+    """All rows of each model: its protocols at each Q, over all Qs, and combined."""
+    return [row for model in found.models for row in found.measured(found.lines(model))]
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,48 @@ class Evaluated:
     truths: tuple[GroundTruth, ...] = (ORIGINAL,)
     session: "Session | None" = None
     """What computed them; None of runs that were taken from the store by name."""
+    how: "Callable[[Evaluated], list[Row]]" = each
+    """What `rows` are: of `each` model, `compared`, or `fused`."""
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows of its table; raises UsageError where runs do not combine as they would have to."""
+        return self.how(self)
+
+    def to_pandas(self) -> "DataFrame":
+        """A row each, with the keys that JSON has."""
+        from pandas import DataFrame
+
+        return DataFrame([error_record(found, self.about) for found in self.rows])
+
+    def compare(self, *others: Self, against: Literal["first", "best"] = "first", every: bool = False) -> Self:
+        """These beside others of the same images: a row a model, or `every` row, each tested against one model's.
+
+        Raises UsageError for other classes and ground truths, StoreError for other images.
+        """
+        return replace(self.joined(*others), how=partial(compared, every=every, against=against))
+
+    def fuse(self, *others: Self, shares: Sequence[float] | None = None) -> Self:
+        """The mean of these and others, by shares or alike (paper, section 4.4); raises as `compare`."""
+        return replace(self.joined(*others), how=partial(fused, shares=shares))
+
+    def per_image(self, model: str | None = None) -> "DataFrame":
+        """A row an image, by one model's most complete row: `store.per_image.frame_of`; raises UsageError."""
+        named = [own for own in self.models if model in (None, own.name)]
+        if len(named) != 1:
+            names = ", ".join(own.name for own in self.models)
+            raise UsageError(f"per_image of {model or 'no model'}: expected the name of one of {names}.")
+        return frame_of(self.of_each_image(self.whole_line(named[0])), named[0].names_of_classes)
+
+    def joined(self, *others: Self) -> Self:
+        """These and others in one; raises as `compare`."""
+        several = [self, *others]
+        if any([truth.name for truth in one.truths] != [truth.name for truth in self.truths] for one in others):
+            raise UsageError("They go by different ground truths: expected the same labels for all.")
+        require_same_classes([model for one in several for model in one.models])
+        runs = {run.folder: run for one in several for run in one.runs}
+        mean_of(*runs.values())  # refuses different images by name
+        return replace(self, runs=list(runs.values()), session=None if others else self.session)
 
     @cached_property
     def models(self) -> list[Identity]:
@@ -50,6 +105,11 @@ class Evaluated:
     def entries(self) -> "Sequence[Entry]":
         """What was asked for, in that order, with or without weights."""
         return self.session.entries if self.session else ()
+
+    @property
+    def about(self) -> Circumstances:
+        """What the notes under its table say."""
+        return Circumstances(self.data, self.settings, self.provenance)
 
     @property
     def provenance(self) -> list[dict[str, Any]]:
@@ -81,7 +141,7 @@ class Evaluated:
             return None
         return paired(baseline, lines[-1], self.ranking, self.truths[0])
 
-    def rows(self, lines: Sequence[Line], baseline: Sequence[Line] = ()) -> list[Row]:
+    def measured(self, lines: Sequence[Line], baseline: Sequence[Line] = ()) -> list[Row]:
         """Measure rows of the same images by each ground truth, each beside that of `baseline` which it compares to."""
         for truth in self.truths if lines else ():
             self.ranking.of([*lines, *baseline], truth)  # all at once, so that each run is read once
@@ -123,7 +183,7 @@ class Evaluated:
 
         return self.runs[0].sizes() if self.runs else sizes(self.data, min(len(self.data), _SIZES_LOOKED_AT))
 
-    def per_image(self, line: Line) -> PerImage:
+    def of_each_image(self, line: Line) -> PerImage:
         """What a row says of each image, by the labels that the data has now."""
         (model, *_), data = line.models, self.data
         labels = data.labels(model.class_names, model.classes)
@@ -131,6 +191,46 @@ class Evaluated:
             place = {image.id: index for index, image in enumerate(data.images)}
             labels = labels[[place[image] for image in line.posteriors.images]]
         return per_image(line.posteriors, labels)
+
+
+def compared(found: Evaluated, *, every: bool = False, against: str = "first", order: str = "given") -> list[Row]:
+    """One row a net, or `every` row; each net beside the first or the best one on the same images."""
+    chosen = {model.key: found.lines(model) if every else most_complete(found.lines(model)) for model in found.models}
+    baseline = _baseline(found, list(chosen.values()), against)
+    rows: list[Row] = []
+    for entry in found.entries:
+        own = chosen[entry.model.identity.key] if entry.model else None
+        rows += found.measured(own, baseline) if own else [found.row_without_weights(entry)]
+    return corrected(_ordered(rows, order))
+
+
+def _baseline(found: Evaluated, lines: Sequence[list[Line]], against: str) -> list[Line]:
+    """The rows of the net that the others are compared with."""
+    if len(lines) < 2 or against == "first":
+        return lines[0] if lines else []
+    wrong = [found.measured(own[-1:])[0] for own in lines]
+    return min(zip(wrong, lines, strict=True), key=lambda pair: _top1(pair[0]))[1]
+
+
+def _ordered(rows: Sequence[Row], order: str) -> list[Row]:
+    """Rows without weights come last where errors or costs decide."""
+    if order == "error":
+        return sorted(rows, key=_top1)
+    if order == "cost":
+        return sorted(rows, key=lambda row: (row.errors is None, row.macs or float("inf")))
+    return list(rows)
+
+
+def _top1(row: Row) -> float:
+    return row.errors.top1.percent if row.errors else float("inf")
+
+
+def fused(found: Evaluated, shares: Sequence[float] | None = None, paper: Result | None = None) -> list[Row]:
+    """The rows of all models together, one a ground truth, each model by its most complete row; raises UsageError."""
+    require_members(found.models, paper)
+    require_shares(shares, len(found.models))
+    lines = [found.whole_line(model) for model in found.models]
+    return found.measured([fused_line(lines, shares)])
 
 
 def evaluated(

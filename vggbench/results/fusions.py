@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from vggbench.errors import UsageError
 from vggbench.paper.published import FUSIONS, Result
-from vggbench.results.lines import fused_line
-from vggbench.results.rows import Row
 from vggbench.store.identity import Identity
 from vggbench.store.runs import is_run_name
 from vggbench.weights.load import Model
 
 if TYPE_CHECKING:
     from vggbench.evaluation.request import Manner
-    from vggbench.results.evaluated import Evaluated
 
 
 def split_name(words: Sequence[str]) -> tuple[Result | None, list[str]]:
@@ -31,14 +28,6 @@ def are_runs(root: Path, texts: Sequence[str]) -> bool:
             "one kind."
         )
     return any(stored)
-
-
-def fused(found: "Evaluated", shares: Sequence[float] | None = None, paper: Result | None = None) -> list[Row]:
-    """The rows of all models together, one a ground truth, each model by its most complete row; raises UsageError."""
-    require_members(found.models, paper)
-    require_shares(shares, len(found.models))
-    lines = [found.whole_line(model) for model in found.models]
-    return found.rows([fused_line(lines, shares)])
 
 
 def require_fusible(texts: Sequence[str], manner: "Manner", shares: Sequence[float] | None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from vggbench.files import written_whole
 from vggbench.metrics import ranks
 from vggbench.store.posteriors import Posteriors, batches_together
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOP = 5
 
@@ -66,11 +70,9 @@ def _most_probable(batch: NDArray[np.floating]) -> NDArray[np.int64]:
     return chosen
 
 
-def write_per_image(found: PerImage, class_names: Sequence[str], path: Path) -> None:
-    """A .parquet or .csv, whole or not at all, with one row an image; raises VggbenchError.
-
-    Columns: image, label, top1 to top5 (classes), p1 to p5 (their probabilities), rank (1 where the truth is the most
-    probable class), loss.
+def frame_of(found: PerImage, class_names: Sequence[str]) -> "pd.DataFrame":
+    """One row an image: image, label, top1 to top5 (classes), p1 to p5 (their probabilities), rank (1 where the truth
+    is the most probable class), loss.
     """
     import pandas as pd
 
@@ -79,7 +81,12 @@ def write_per_image(found: PerImage, class_names: Sequence[str], path: Path) -> 
     count = found.classes.shape[1]
     columns |= {f"top{place + 1}": names[found.classes[:, place]] for place in range(count)}
     columns |= {f"p{place + 1}": found.probabilities[:, place] for place in range(count)}
-    frame = pd.DataFrame(columns | {"rank": found.ranks + 1, "loss": found.losses})
+    return pd.DataFrame(columns | {"rank": found.ranks + 1, "loss": found.losses})
+
+
+def write_per_image(found: PerImage, class_names: Sequence[str], path: Path) -> None:
+    """A .parquet or .csv of `frame_of`, whole or not at all; raises VggbenchError."""
+    frame = frame_of(found, class_names)
     with written_whole(path) as partial:
         if path.suffix == ".parquet":
             frame.to_parquet(partial, index=False)

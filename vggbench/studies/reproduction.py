@@ -138,7 +138,7 @@ def is_member(model: Identity, member: Member) -> bool:
 def reproduced(found: Evaluated, results: Sequence[Result]) -> list[Measured]:
     """Each row with what is measured for it, from a finished evaluation."""
     lines = [(result, *_line(result, found)) for result in results]
-    rows = iter(found.rows([line for _, line, _ in lines if line]))
+    rows = iter(found.measured([line for _, line, _ in lines if line]))
     return [Measured(result, next(rows) if line else None, lacking) for result, line, lacking in lines]
 
 
@@ -226,4 +226,4 @@ def _check(found: Evaluated, published: Released, figure: Published) -> Row | No
         return None
     line = Line.find(found.lines(model), str(figure.protocol), figure.scales)
     assert line, "its jobs were planned"
-    return found.rows([line])[0]
+    return found.measured([line])[0]

@@ -32,16 +32,16 @@ def compare(
     require_output(options.format, options.output, dry=options.dry_run)
     if plot:
         require_folder(plot, "--plot")
-    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.errors import nets_table
-    from vggbench.results.comparison import compared
+    from vggbench.results.evaluated import compared
 
     found = evaluation(models, options, keep_going=True)
     if found is None:
         return
     rows = compared(found, every=all, against=against, order=sort)
-    put(nets_table(rows, circumstances(found)), options.format, options.output)
+    put(nets_table(rows, found.about), options.format, options.output)
     if plot and found.models:
         from vggbench.cli.drawing import draw
         from vggbench.render.plots.evaluated import figures

@@ -19,18 +19,14 @@ def evaluate(
     require_output(options.format, options.output, dry=options.dry_run)
     if plot:
         require_folder(plot, "--plot")
-    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.cli.evaluating import evaluation
     from vggbench.render.tables.errors import eval_table
 
     found = evaluation([model], options)
     if found is None:
         return
     (loaded,) = found.models
-    put(
-        eval_table(found.rows(found.lines(loaded)), circumstances(found), found.gain(loaded)),
-        options.format,
-        options.output,
-    )
+    put(eval_table(found.rows, found.about, found.gain(loaded)), options.format, options.output)
     if plot:
         from vggbench.cli.drawing import draw
         from vggbench.render.plots.evaluated import figures

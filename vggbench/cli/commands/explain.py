@@ -29,7 +29,7 @@ def explain(
     Example: vggbench explain D@oxford --data imagenet
     """
     require_output(options.format, options.output, dry=options.dry_run)
-    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.cli.evaluating import evaluation
     from vggbench.render.tables.explanation import explanation_table
     from vggbench.studies.explanation import explained, jobs_of
 
@@ -42,4 +42,4 @@ def explain(
     found = evaluation([model], options.for_evaluation(), jobs_of=jobs)
     if found and found.session:
         told = explained(found.session.plan, rows)
-        put(explanation_table(told, circumstances(found), recipes=recipes), options.format, options.output)
+        put(explanation_table(told, found.about, recipes=recipes), options.format, options.output)

@@ -43,16 +43,16 @@ def fuse(
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
     require_output(options.format, options.output, dry=options.dry_run)
-    from vggbench.results.fusions import are_runs, fused, split_name
+    from vggbench.results.evaluated import fused
+    from vggbench.results.fusions import are_runs, split_name
 
     paper, texts = split_name(models)
     work = _of_runs if are_runs(options.runs, texts) else _of_models
     found = work(texts, options, shares or None, paper)
     if found:
-        from vggbench.cli.evaluating import circumstances
         from vggbench.render.tables.errors import nets_table
 
-        put(nets_table(fused(found, shares or None, paper), circumstances(found)), options.format, options.output)
+        put(nets_table(fused(found, shares or None, paper), found.about), options.format, options.output)
 
 
 def _of_runs(

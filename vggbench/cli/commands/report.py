@@ -20,12 +20,12 @@ def report(models: Models, options: EvalOptions) -> None:
         named = f"--format {options.format}" if options.format else path
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
-    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.cli.evaluating import evaluation
     from vggbench.files import write_whole
     from vggbench.render.report.evaluated import page
 
     found = evaluation(models, options)
     if found:
-        text = page(found, circumstances(found))
+        text = page(found)
         write_whole(path, text)
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")

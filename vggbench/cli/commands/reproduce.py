@@ -60,7 +60,7 @@ def _tables(
     numbers: Sequence[int], named: Sequence[str], options: ReproduceOptions, show: Callable[[list["Table"]], None]
 ) -> None:
     """The paper's, with what is measured; none after a plan."""
-    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.paper import published_table
     from vggbench.studies.reproduction import jobs_for, nets_for, remedies, reproduced, results_of
@@ -79,7 +79,7 @@ def _tables(
     for entry in found.entries:
         if entry.note:
             say(f"Note: {entry.note}")
-    about, lacking = circumstances(found), remedies(rows, str(options.data or "sample"))
+    about, lacking = found.about, remedies(rows, str(options.data or "sample"))
     show([_table(number, rows, about, lacking) for number in numbers])
     require_loaded(found.entries)
 
@@ -105,7 +105,7 @@ def _say_plan(results: "Sequence[Result]", models: "Sequence[Model]") -> None:
 
 def _checks(source: str, options: ReproduceOptions, show: Callable[[list["Table"]], None]) -> None:
     """A source's own figures, with what is measured; none after a plan."""
-    from vggbench.cli.evaluating import circumstances, evaluation
+    from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.paper import checks_table
     from vggbench.studies.reproduction import check_jobs, checked, checks_of
@@ -116,7 +116,7 @@ def _checks(source: str, options: ReproduceOptions, show: Callable[[list["Table"
         jobs_of=partial(check_jobs, checks=checks), check=partial(_say_checks, checks) if options.dry_run else None,
     )  # fmt: skip
     if found:
-        show([checks_table(source, checked(found, checks), circumstances(found))])
+        show([checks_table(source, checked(found, checks), found.about)])
         require_loaded(found.entries)
 
 

@@ -117,7 +117,6 @@ def _delete(root: Path, names: list[str]) -> None:
 
 def _export(root: Path, names: list[str], output: Path | None) -> None:
     """Write what one model's runs say of each image, or their result to hand in."""
-    from vggbench.cli.evaluating import circumstances
     from vggbench.files import write_whole
     from vggbench.results.contribution import result_record
     from vggbench.results.stored import stored
@@ -139,7 +138,7 @@ def _export(root: Path, names: list[str], output: Path | None) -> None:
         )
     line = found.whole_line(found.models[0])
     if output.suffix == ".json":
-        record = result_record(found.rows([line])[0], circumstances(found), runs)
+        record = result_record(found.measured([line])[0], found.about, runs)
         write_whole(output, json.dumps(record, indent=1) + "\n")
     else:
         write_per_image(per_image(line.posteriors, runs[0].labels()), found.models[0].names_of_classes, output)

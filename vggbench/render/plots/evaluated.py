@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def figures(found: "Evaluated") -> dict[str, Figure]:
     """Errors against Q and cost over all nets, and for each its classes and what they are taken for."""
     models = found.models
-    rows = [row for model in models for row in found.rows(found.lines(model))[:: len(found.truths)]]
+    rows = [row for model in models for row in found.measured(found.lines(model))[:: len(found.truths)]]
     what = data_title(found.data, rows[0])
     drawn: dict[str, Figure | None] = {
         "error-q": error_against_scale(rows, what),
@@ -23,7 +23,7 @@ def figures(found: "Evaluated") -> dict[str, Figure]:
     }
     for model in models:
         line = found.lines(model)[-1]
-        images, names = found.per_image(line), in_words(model.class_names, model.classes)
+        images, names = found.of_each_image(line), in_words(model.class_names, model.classes)
         title = f"{model.name}, {line.title} | {what}"
         stem = "".join(c if c.isalnum() or c in "-." else "-" for c in model.name)
         drawn[f"classes-{stem}"] = error_by_class(images, names, title)

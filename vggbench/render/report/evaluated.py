@@ -7,7 +7,7 @@ from vggbench.render.plots.evaluated import figures
 from vggbench.render.report.page import render
 from vggbench.render.tables.errors import eval_table, nets_table
 from vggbench.render.tables.table import Table
-from vggbench.results.circumstances import Circumstances, data_title
+from vggbench.results.circumstances import data_title
 from vggbench.results.correction import corrected
 from vggbench.results.gallery import gallery
 
@@ -19,21 +19,21 @@ _SAMPLE = (
 )
 
 
-def page(found: "Evaluated", about: Circumstances) -> str:
+def page(found: "Evaluated") -> str:
     """The HTML."""
     data, models = found.data, found.models
     baseline = found.lines(models[0])
     tables: list[Table] = []
     if len(models) > 1:
-        rows = [row for model in models for row in found.rows(found.lines(model)[-1:], baseline[-1:])]
-        tables.append(nets_table(corrected(rows), about))
-    tables += [eval_table(found.rows(found.lines(model)), about, found.gain(model)) for model in models]
+        rows = [row for model in models for row in found.measured(found.lines(model)[-1:], baseline[-1:])]
+        tables.append(nets_table(corrected(rows), found.about))
+    tables += [eval_table(found.measured(found.lines(model)), found.about, found.gain(model)) for model in models]
     galleries = []
     for model in models:
         line = found.lines(model)[-1]
         names = in_words(model.class_names, model.classes)
-        galleries.append(gallery(f"{model.name}, {line.title}", found.per_image(line), names, data.images))
-    what = data_title(data, found.rows(baseline[:1])[0])
+        galleries.append(gallery(f"{model.name}, {line.title}", found.of_each_image(line), names, data.images))
+    what = data_title(data, found.measured(baseline[:1])[0])
     return render(
         f"{', '.join(model.name for model in models)} on {what}", warning=_SAMPLE if data.is_sample else None,
         tables=tables, plots=figures(found), galleries=galleries,
