@@ -26,6 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: pr
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Folders of tests are spread over the cores, where pytest-xdist is there and nobody said otherwise."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # for one of the processes that are started here, which would start others
     folders = any(Path(argument).is_dir() for argument in config.args)
     if folders and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses, config.option.maxprocesses, config.option.dist = "logical", 8, "worksteal"

@@ -255,7 +255,7 @@ def test_an_interrupt_says_how_to_go_on(
     number: int, many_pictures: Path, tmp_path: Path, forked: Callable[..., Child]
 ) -> None:
     child = forked(command_line(
-        "eval", "D@random", "--width", 1 / 64, "--multicrop", "--scales", 256, "--data", many_pictures,
+        "eval", "A@random", "--width", 1 / 64, "--tencrop", "--scales", 256, "--data", many_pictures,
         "--runs", tmp_path / "runs", "--workers", 1,
     ))  # fmt: skip
     wait_until(lambda: list(tmp_path.glob("runs/*/posteriors/*")))

@@ -32,7 +32,7 @@ def test_a_packed_list_gives_back_its_items(items: list[object]) -> None:
 
 @pytest.mark.parametrize("command", ["eval", "train"])
 def test_a_signal_to_the_whole_group_ends_in_one_sentence(command: str, many_pictures: Path, tmp_path: Path) -> None:
-    common = ["--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "2", "--width", "0.25"]
+    common = ["--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "2", "--width", "0.0625"]
     arguments = {
         "eval": ["eval", "D@random", "--multicrop", "--scales", "256", *common],
         "train": ["train", "D", "--output", str(tmp_path / "d.safetensors"), "--batch-size", "8", *common],

@@ -377,9 +377,9 @@ def test_a_label_that_is_no_class_is_a_sentence(vggbench: CLI, store: Path, monk
     assert "has labels from 99 to 99: expected those of its 12 classes" in refused.err
 
 
-def test_an_altered_run_stays_altered_in_the_store(vggbench: CLI, few_drawn: Path, tmp_path: Path) -> None:
-    assert vggbench("explain", "A", "--data", "sample").code == 0
-    altered = {run.identity.name for run in stored_runs(tmp_path / "runs")[0] if run.identity.altered}
+def test_an_altered_run_stays_altered_in_the_store(few_drawn: Path, stored: Callable[..., Path]) -> None:
+    store = stored(("explain", "A", "--data", "sample"))
+    altered = {run.identity.name for run in stored_runs(store)[0] if run.identity.altered is not None}
     assert altered == {
         "A@sample (channels swapped)", "A@sample (mean reversed)", "A@sample (scale of 255)", "A@sample (ceil)"
     }  # fmt: skip
