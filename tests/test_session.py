@@ -74,7 +74,7 @@ def ask(pictures: Path, tmp_path: Path) -> Callable[..., Request]:
     """A request that is quick, with some fields otherwise."""
 
     def request(**changes: object) -> Request:
-        usual = {"models": [COLOURS], "data": pictures, "protocols": "center", "scales": 224, "device": "cpu"}
+        usual = {"models": COLOURS, "data": pictures, "protocols": "center", "scales": 224, "device": "cpu"}
         return Request(**usual | {"workers": 0, "runs": tmp_path / "runs"} | changes)  # type: ignore[arg-type]
 
     return request
@@ -88,7 +88,7 @@ def test_words_and_values_ask_for_the_same(
     ask: Callable[..., Request], pictures: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = {"protocols": ["center", "dense"], "scales": ["224", "232"]}
-    by_words = conduct(ask(models=["a@sample"], data=str(pictures), **words))
+    by_words = conduct(ask(models="a@sample", data=str(pictures), **words))
     data = open_data(pictures)
     model = load_model(ModelSpec.parse("A@sample"), LoadOptions(), data.class_names)
     values = {"protocols": (Protocol("center"), Protocol("dense")), "scales": (224, 232)}

@@ -34,7 +34,6 @@ def evaluate(
         options.output,
     )
     if plot:
-        from vggbench.cli.drawing import draw
-        from vggbench.render.plots.evaluated import figures
+        from vggbench.cli.drawing import draw_evaluation
 
-        draw(figures(found), plot)
+        draw_evaluation(found, plot)
