@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from vggbench.evaluation.jobs import Job, Watch
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.models import require_loaded
 from vggbench.evaluation.plan import Plan
+from vggbench.evaluation.processes import World
 from vggbench.evaluation.request import Manner, Request
 from vggbench.evaluation.session import Hooks, Session, conduct
 from vggbench.paper.protocols import TrainScale
@@ -74,7 +75,7 @@ def ask(pictures: Path, tmp_path: Path) -> Callable[..., Request]:
     """A request that is quick, with some fields otherwise."""
 
     def request(**changes: object) -> Request:
-        usual = {"models": [COLOURS], "data": pictures, "protocols": "center", "scales": 224, "device": "cpu"}
+        usual = {"models": COLOURS, "data": pictures, "protocols": "center", "scales": 224, "device": "cpu"}
         return Request(**usual | {"workers": 0, "runs": tmp_path / "runs"} | changes)  # type: ignore[arg-type]
 
     return request
@@ -88,7 +89,7 @@ def test_words_and_values_ask_for_the_same(
     ask: Callable[..., Request], pictures: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = {"protocols": ["center", "dense"], "scales": ["224", "232"]}
-    by_words = conduct(ask(models=["a@sample"], data=str(pictures), **words))
+    by_words = conduct(ask(models="a@sample", data=str(pictures), **words))
     data = open_data(pictures)
     model = load_model(ModelSpec.parse("A@sample"), LoadOptions(), data.class_names)
     values = {"protocols": (Protocol("center"), Protocol("dense")), "scales": (224, 232)}
@@ -147,6 +148,29 @@ def test_shares_of_one_evaluation(ask: Callable[..., Request], many_pictures: Pa
     assert one.all[-1] == "--share 1/2 is done; the last process to finish its share prints the table."
     assert (first.plan.images_read, two.all[-1]) == (38, "read 32"), "blocks 0 and 2 of three, and block 1"
     assert np.array_equal(posteriors(last.plan.runs[0]), posteriors(whole.plan.runs[0]))
+
+
+class _Alone(World):
+    """One of two processes, which waits for nobody."""
+
+    def wait(self) -> None:
+        pass
+
+
+def test_of_several_processes_the_first_alone_speaks(
+    ask: Callable[..., Request], many_pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, told = [], [Heard(), Heard()]
+    for rank in (1, 0):
+        monkeypatch.setattr(
+            "vggbench.evaluation.session.joined", lambda device, rank=rank: nullcontext(_Alone(rank, 2))
+        )
+        found.append(conduct(ask(data=many_pictures), told[rank]))
+    assert [session.speaks for session in found] == [False, True]
+    assert found[0].plan.images_read == 32, "every other block"
+    assert told[1].all == [], "the others are silent"
+    assert told[0].all == ["opening", "planned 1 of 38", "evaluating", "read 38"]
+    assert len(found[1].plan.runs[0].images) == 70, "one table of all"
 
 
 def test_a_model_without_weights_keeps_its_entry(ask: Callable[..., Request], tmp_path: Path) -> None:

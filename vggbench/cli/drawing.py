@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -9,6 +10,9 @@ from vggbench.cli.terminal import say
 from vggbench.errors import counted
 from vggbench.progress import shows_bars
 from vggbench.render.plots.figure import save
+
+if TYPE_CHECKING:
+    from vggbench.results.evaluated import Evaluated
 
 
 def draw(drawn: Mapping[str, Figure], folder: Path) -> None:
@@ -23,3 +27,10 @@ def draw(drawn: Mapping[str, Figure], folder: Path) -> None:
         save(figure, path)
     replaced = f" {counted(old, 'older file')} replaced." if old else ""
     say(f"{folder}/: {counted(len(drawn), 'plot')}, each as PNG and SVG: {', '.join(drawn)}.{replaced}")
+
+
+def draw_evaluation(found: "Evaluated", folder: Path) -> None:
+    """All that there is data for; raises VggbenchError."""
+    from vggbench.render.plots.evaluated import figures
+
+    draw(figures(found), folder)

@@ -38,7 +38,7 @@ def require_sources(request: Request) -> None:
 
     Of a request that keeps going, a file that lacks becomes an entry without weights.
     """
-    for text in request.models:
+    for text in request.each_model:
         if isinstance(text, Model):
             continue
         spec = ModelSpec.parse(text)
@@ -87,7 +87,7 @@ def require_loaded(entries: Sequence[Entry]) -> None:
 def _wanted(request: Request, data: DataSet, listener: Listener) -> dict[ModelSpec | Model, bool]:
     """What is to be loaded, each once, and whether its weights are named."""
     wanted: dict[ModelSpec | Model, bool] = {}
-    for text in request.models:
+    for text in request.each_model:
         one = text if isinstance(text, Model) else _with_default(ModelSpec.parse(text), request.weights, data)
         if one in wanted:
             name = one.identity.name if isinstance(one, Model) else one.name

@@ -117,8 +117,8 @@ class Manner:
 class Request(Manner):
     """An evaluation: which models, on which images, how, and where the posteriors are kept."""
 
-    models: Sequence[str | Model]
-    """MODEL strings such as `D@oxford`, or models that are loaded already."""
+    models: str | Model | Sequence[str | Model]
+    """MODEL strings such as `D@oxford`, or models that are loaded already; one, or several."""
     data: str | Path | DataSet | None = None
     """A path, `sample`, or images that are open already; None is refused."""
     ground_truth: str | None = None
@@ -133,6 +133,11 @@ class Request(Manner):
     """Whether a model without weights becomes an entry without, rather than raise."""
     dry_run: bool = False
     """Whether to stop after the plan, with a forecast."""
+
+    @property
+    def each_model(self) -> Sequence[str | Model]:
+        """The models as they were asked for."""
+        return [self.models] if isinstance(self.models, str | Model) else self.models
 
 
 def require_choice(option: str, value: str | None, allowed: Sequence[str | None]) -> None:

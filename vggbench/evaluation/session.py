@@ -131,8 +131,8 @@ def _opened(request: Request) -> DataSet:
     """The images asked for; raises UsageError and DataError."""
     found = request.data
     if found is None:
-        given = f"--weights {request.weights}" if request.weights else _name(request.models[0])
-        named = next((name for name in map(_name, request.models) if "@" in name), given)
+        given = f"--weights {request.weights}" if request.weights else _name(request.each_model[0])
+        named = next((name for name in map(_name, request.each_model) if "@" in name), given)
         raise UsageError(
             f"No images for {named}: expected --data PATH, or the path in $VGGBENCH_DATA; or --data sample. "
             f"PATH is {EXPECTED}."

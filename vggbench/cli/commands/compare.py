@@ -43,8 +43,7 @@ def compare(
     rows = compared(found, every=all, against=against, order=sort)
     put(nets_table(rows, found.about), options.format, options.output)
     if plot and found.models:
-        from vggbench.cli.drawing import draw
-        from vggbench.render.plots.evaluated import figures
+        from vggbench.cli.drawing import draw_evaluation
 
-        draw(figures(found), plot)
+        draw_evaluation(found, plot)
     require_loaded(found.entries)

@@ -28,7 +28,6 @@ def evaluate(
     (loaded,) = found.models
     put(eval_table(found.rows, found.about, found.gain(loaded)), options.format, options.output)
     if plot:
-        from vggbench.cli.drawing import draw
-        from vggbench.render.plots.evaluated import figures
+        from vggbench.cli.drawing import draw_evaluation
 
-        draw(figures(found), plot)
+        draw_evaluation(found, plot)
