@@ -61,7 +61,7 @@ class Nets:
     @classmethod
     def of(cls, rows: Sequence[Row], data: DataSet) -> "Nets":
         """The nets of these rows, each once."""
-        models = tuple({id(model): model for row in rows for model in row.models}.values())
+        models = tuple(dict.fromkeys(model for row in rows for model in row.models))
         return cls(
             models=models,
             by_input=_grouped([(input_of(model), model.name) for model in models]),

@@ -12,7 +12,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, titled
+from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, boxes_for_glyphs, titled
 from vggbench.results.by_class import confused, errors_by_class, pareto
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
@@ -159,7 +159,8 @@ def _cells(rows: Sequence[str], columns: Sequence[str], title: str) -> tuple[Fig
 
 def _wide(name: str) -> float:
     """Inches of a tick's name."""
-    width, _, _ = text_to_path.get_text_width_height_descent(name, _TICKS, ismath=False)
+    with boxes_for_glyphs():
+        width, _, _ = text_to_path.get_text_width_height_descent(name, _TICKS, ismath=False)
     return float(width) / 72 + 0.08
 
 
