@@ -1,18 +1,21 @@
 """What a data set is made of, counted."""
 
 from dataclasses import replace
+from typing import Any
 
 from test_tables import pets
 
+from vggbench.images.headers import Header
 from vggbench.images.inspection import Inspection, Looked
-from vggbench.images.pixels import Header
 from vggbench.results.census import census
 
 SIDES = (63, 64, 224, 225, 3000)
 
 
 def inspected() -> Inspection:
-    headers = [Header(side, 5000, "RGB" if side < 1000 else "L", "JPEG", oriented=side == 64) for side in SIDES]
+    headers: list[Any] = [
+        Header(side, 5000, "RGB" if side < 1000 else "L", "JPEG", oriented=side == 64) for side in SIDES
+    ]
     looked = [Looked(place, header) for place, header in enumerate(headers)] + [Looked(5, None, "is no image")]
     return Inspection(pets(7), tuple(looked), verified=True)
 
