@@ -23,16 +23,6 @@ WIDTH = 1 / 16
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: processes share the cores, not threads
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Folders of tests are spread over the cores, where pytest-xdist is there and nobody said otherwise."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return  # for one of the processes that are started here, which would start others
-    folders = any(Path(argument).is_dir() for argument in config.args)
-    if folders and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
-        config.option.numprocesses, config.option.maxprocesses, config.option.dist = "logical", 8, "worksteal"
-
-
 def pytest_collection_finish() -> None:
     """What is imported stays: nobody need look through it for garbage again, as statsmodels does in every call."""
     gc.collect()

@@ -27,9 +27,12 @@ from test_tables import circumstances, full, measured, model, pets
 
 from vggbench.cli.main import app, main
 from vggbench.errors import printable
+from vggbench.evaluation.jobs import Job
 from vggbench.metrics import ErrorRate, Errors
+from vggbench.paper.protocols import Protocol
 from vggbench.paper.published import RESULTS
 from vggbench.render.tables.errors import eval_table, nets_table
+from vggbench.render.tables.explanation import explanation_table
 from vggbench.render.tables.notes import NO_TOP5
 from vggbench.render.tables.paper import checks_table, measured_others_table, measured_table
 from vggbench.render.tables.table import Table, layout, render, shown_notes
@@ -38,6 +41,7 @@ from vggbench.render.tables.wrapping import wrapped
 from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
 from vggbench.sample.pictures import SPLITS
+from vggbench.studies.explanation import Explained
 from vggbench.studies.reproduction import Check, Measured, checks_of, remedies
 
 NAMES = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -221,6 +225,35 @@ def test_words_are_broken_beside_numbers_alone() -> None:
     assert wrapped("Q224,256,288,320", 10) == ["Q224,256,", "288,320"]
     assert "".join(wrapped("9363e1f6d65f" * 6, 20)) == "9363e1f6d65f" * 6
     assert wrapped("", 5) == [""]
+
+
+def test_an_interval_in_brackets_is_broken_only_where_it_fits_no_line() -> None:
+    assert wrapped("25.0 [17.4, 34.5] wrong", 13) == ["25.0", "[17.4, 34.5]", "wrong"]
+    assert wrapped("25.0 [17.4, 34.5]", 8) == ["25.0", "[17.4,", "34.5]"], "a space is no less a space"
+    assert wrapped("+8.3 [-7.9, 26.3] 0.5", 12) == ["+8.3", "[-7.9, 26.3]", "0.5"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_error_interval_and_reference_stand_at_80_columns(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    against = Paired("A@oxford", "D@oxford", 80, 1, 7, 96)
+    rows = corrected([
+        measured("multicrop", (256, 384, 512), (96, 12), 96, against=against, network=f"{config}@oxford")
+        for config in ("A-LRN", "E")
+    ])  # fmt: skip
+    explained = [
+        Explained(name, "how", Job(model(), Protocol("dense"), 384), row)
+        for name, row in (("paper's recipe", replace(rows[0], against=None)), ("channels swapped", rows[1]))
+    ]
+    about = circumstances(pets())
+    for table in (eval_table(rows, about), nets_table(rows, about), explanation_table(explained, about, recipes=False)):
+        text = render(table, "table")
+        assert layout(table, width).widths, "a table, not records"
+        assert "100.0 [96.2, 100.0]" in text
+    assert "[-88.3, -71.7]" in text
+    assert "-82.3*" in text
+    assert "17.4-34.5" not in text
+    assert "100.0 96.2-100.0 |" in render(table, "md"), "Markdown is as it was"
 
 
 @given(st.text().map(printable), st.integers(2, 30))

@@ -12,7 +12,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, titled
+from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, boxes_for_glyphs, titled
 from vggbench.results.by_class import confused, errors_by_class, pareto
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
@@ -24,6 +24,8 @@ _FEW = 30
 """Classes of which each has a bar."""
 _CELL = (0.62, 0.32)
 """Inches of a cell of the confusion."""
+_LEFT, _BOTTOM, _MARGIN = 0.62, 0.5, 0.12
+"""Inches beside and below a panel, for its ticks and names, and to the border."""
 _OF_CELLS = "Rows: classes, most wrong first. Columns: what they are taken for, in % of the row's images."
 _FULL = 50.0
 """Percent from which such a cell may be of full colour."""
@@ -101,15 +103,14 @@ def error_by_class(found: PerImage, names: Sequence[str], title: str) -> Figure:
     percent, places = errors.percent, np.arange(1, len(errors.classes) + 1)
     worst = len(places) if len(places) <= _FEW else _WORST
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, max(3.2, 0.22 * worst + 1.2)), layout="constrained")
-        curve, bars = figure.subplots(1, 2, width_ratios=(1, 1.4))
-        titled(figure, title)
+        shown = [_short(names[place]) for place in errors.classes[:worst]]
+        figure, curve, bars = _two_panels(max(3.2, 0.22 * worst + 1.2), max(map(_wide, shown)), title)
         curve.plot(places, percent, color=COLOURS[0], linewidth=1.6)
         curve.fill_between(places, percent, color=COLOURS[0], alpha=0.15)
         curve.set(xlabel="classes, the worst first", ylabel="top-1 error, %", ylim=0)
         curve.xaxis.set_major_locator(MaxNLocator(integer=True))
         bars.barh(range(worst), percent[:worst], color=COLOURS[1], height=0.7)
-        bars.set_yticks(range(worst), [_short(names[place]) for place in errors.classes[:worst]], fontsize=7.5)
+        bars.set_yticks(range(worst), shown, fontsize=7.5)
         for row in range(worst):
             text = f" {errors.wrong[row]} of {errors.images[row]}"
             bars.text(percent[row], row, text, va="center", fontsize=7, color=FAINT)
@@ -159,14 +160,36 @@ def _cells(rows: Sequence[str], columns: Sequence[str], title: str) -> tuple[Fig
 
 def _wide(name: str) -> float:
     """Inches of a tick's name."""
-    width, _, _ = text_to_path.get_text_width_height_descent(name, _TICKS, ismath=False)
+    with boxes_for_glyphs():
+        width, _, _ = text_to_path.get_text_width_height_descent(name, _TICKS, ismath=False)
     return float(width) / 72 + 0.08
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    titled(figure, title)
-    return figure, figure.subplots()
+    """One panel, and room for the title and the names of the axes; `_legend` makes its own."""
+    figure = Figure(figsize=(7, 4.2))
+    top = _below(titled(figure, title))
+    return figure, _panel(figure, (_LEFT, _BOTTOM, 7 - _MARGIN, 4.2 - top))
+
+
+def _two_panels(height: float, names: float, title: str) -> tuple[Figure, Axes, Axes]:
+    """Side by side, with room for names of so many inches before the second."""
+    figure = Figure(figsize=(8, height))
+    top = height - _below(titled(figure, title))
+    middle = _LEFT + (8 - _LEFT - 3 * _MARGIN - names) / 2.4
+    one = _panel(figure, (_LEFT, _BOTTOM, middle, top))
+    return figure, one, _panel(figure, (middle + 2 * _MARGIN + names, _BOTTOM, 8 - _MARGIN, top))
+
+
+def _below(lines: int) -> float:
+    """Inches from the top to what stands under a title."""
+    return 0.2 + 0.17 * lines
+
+
+def _panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
+    """Axes from left to right and from bottom to top, in inches."""
+    (wide, high), (left, bottom, right, top) = figure.get_size_inches(), box
+    return figure.add_axes((left / wide, bottom / high, (right - left) / wide, (top - bottom) / high))
 
 
 def _signs(names: Sequence[str]) -> dict[str, int]:
@@ -178,10 +201,14 @@ def _legend(axes: Axes) -> None:
     drawn, names = axes.get_legend_handles_labels()
     front = names.index(_FRONT) if _FRONT in names else len(names)
     order = sorted(range(len(names)), key=lambda place: place == front)
-    axes.legend(
+    legend = axes.legend(
         [drawn[place] for place in order], [fill(names[place], _LEGEND) for place in order], loc="center left",
         bbox_to_anchor=(1, 0.5), fontsize=8,
     )  # fmt: skip
+    own, whole = axes.get_position(), axes.get_figure(root=True)
+    assert whole
+    share = (legend.get_window_extent().width + 0.1 * whole.dpi) / whole.bbox.width
+    axes.set_position((own.x0, own.y0, own.width - share, own.height))
 
 
 def _keys(axes: Axes, colour: dict[str, int], marker: dict[str, int]) -> None:

@@ -79,10 +79,17 @@ def save(figure: Figure, path: Path) -> None:
 @contextlib.contextmanager
 def _drawing(figure: Figure) -> Iterator[None]:
     """Lay the figure out, once: left to savefig, that costs a drawing of its own each time."""
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that the font lacks: drawn as boxes
+    with mpl.rc_context(STYLE), boxes_for_glyphs():
         engine = figure.get_layout_engine()
         if engine is not None:
             engine.execute(figure)
             figure.set_layout_engine(None)
+        yield
+
+
+@contextlib.contextmanager
+def boxes_for_glyphs() -> Iterator[None]:
+    """Of a script that the font lacks, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         yield
