@@ -15,6 +15,8 @@ from vggbench import INPUTS, Job, Model, Protocol, Settings, open_data
 from vggbench.cli import progress as shown
 from vggbench.cli.progress import Progress, VerifyProgress
 from vggbench.cli.terminal import put, say, speak, warn
+from vggbench.evaluation.jobs import Watch
+from vggbench.evaluation.loop import execute
 from vggbench.evaluation.plan import Plan, prepare
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS
@@ -136,6 +138,26 @@ def test_the_bar_has_its_speed_its_end_and_its_run(
     assert any(re.search(r"^ *\d+% [━╸╺]+ 2\.0 images/s +[\d:-]+ left run 1 of 3", line) for line in lines)
     assert any("0.25 images/s" in line and "left run 2 of 3, top" in line for line in lines), "of the run under way"
     assert columns < 80 or any("run 2 of 3, top-1 0.0 " in line for line in lines)
+
+
+def test_an_evaluation_tells_whose_work_is_done(plan: Plan) -> None:
+    """Images/s and k of n go by it."""
+
+    class Told(Watch):
+        def __init__(self) -> None:
+            self.work: list[tuple[Job, float]] = []
+
+        def turn(self, job: Job) -> None:
+            self.work.append((job, 0.0))
+
+        def advance(self, work: float) -> None:
+            job, before = self.work.pop()
+            self.work.append((job, before + work))
+
+    watch = Told()
+    execute(plan, watch)
+    assert [job for job, _ in watch.work] == plan.jobs
+    assert [work for _, work in watch.work] == pytest.approx([4 * work for work in plan.work_per_image])
 
 
 def test_a_pipe_has_a_line_now_and_then(

@@ -19,7 +19,7 @@ from vggbench.render.tables import table
 from vggbench.train.recipe import Init, Layers, Normalise, Pixels, Recipe
 
 PANELS = (
-    "What is measured", "Recipe (defaults: the paper's, section 3.1)", "Start", "Data and weights", "Running", "Output",
+    "What is measured", "Recipe (defaults: the paper's, section 3.1)", "Start", "Data and weights", "Running", "Output"
 )  # fmt: skip
 """In the order in which every command's help shows them."""
 WHAT, RECIPE, START, DATA, RUNNING, OUTPUT = PANELS
@@ -28,7 +28,7 @@ INPUT_WORDS = "torchvision, caffe or matconvnet; RGB or BGR of one that says all
 
 
 def option(text: str, panel: str, *names: str, **more: Any) -> Any:
-    """An option of a panel; with a name of its own a switch has no --no- form."""
+    """An option of a panel, with more names than its own."""
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
@@ -42,56 +42,41 @@ def word(text: str, panel: str, **more: Any) -> Any:
     return option(text, panel, metavar="NAME", **more)
 
 
-def _read_by(read: Callable[[str], object]) -> Callable[[str | None], str | None]:
-    """Let `read` refuse a value, by a UsageError, before anything heavy is imported."""
+def _read_by(read: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """Let `read` refuse a value, or any of several, by a UsageError, before anything heavy is imported."""
 
-    def check(value: str | None) -> str | None:
-        if value is not None:
-            read(value)
+    def check(value: Any) -> Any:
+        for item in value if isinstance(value, list | tuple) else () if value is None else [value]:
+            read(item)
         return value
 
     return check
 
 
-def _each(name: str, expected: str, is_right: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """The same of every value of the option `name`."""
+def _right(name: str, expected: str, is_right: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """The same of values that `is_right` tells from others."""
 
-    def check(values: Any) -> Any:
-        for value in [values] if isinstance(values, str | float) else values or ():
-            if not is_right(value):
-                raise UsageError(f"{name} {value}: expected {expected}.")
-        return values
+    def read(value: object) -> None:
+        if not is_right(value):
+            raise UsageError(f"{name} {value}: expected {expected}.")
 
-    return check
+    return _read_by(read)
 
 
 def _one_of(name: str, kind: Any) -> Callable[[Any], Any]:
     """Typer takes no list of a Literal."""
-    return _each(name, f"one of {', '.join(get_args(kind))}", get_args(kind).__contains__)
+    return _right(name, f"one of {', '.join(get_args(kind))}", get_args(kind).__contains__)
 
 
-def _possible_scales(values: list[str] | None) -> list[str] | None:
-    resolve_scales(values or (), ANY_SCALE)
-    return values
-
-
-_is_width = _each(
-    "--width",
-    f"a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's",
-    lambda width: 0 < float(width) <= MAX_WIDTH,
-)
-_is_device = _each(
-    "--device", "auto, cpu, cuda, cuda:0 or mps", lambda name: re.fullmatch(choices.DEVICE, name) is not None
-)
-_are_labels = _each(
-    "--labels", "original, or real=FILE with ReaL's real.json",
-    lambda text: text == "original" or (text.startswith("real=") and len(text) > len("real=")),
-)  # fmt: skip
+def scales_option(text: str) -> Any:
+    """The option --scales."""
+    return option(text, WHAT, metavar="Q...", callback=_read_by(lambda word: resolve_scales([word], ANY_SCALE)))
 
 
 def width_option(text: str, panel: str) -> Any:
     """The option --width."""
-    return option(text, panel, metavar="N", callback=_is_width)
+    expected = f"a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's"
+    return option(text, panel, metavar="N", callback=_right("--width", expected, lambda width: 0 < width <= MAX_WIDTH))
 
 
 def train_scale_option(text: str, panel: str) -> Any:
@@ -102,13 +87,7 @@ def train_scale_option(text: str, panel: str) -> Any:
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
 Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
 Scales = Annotated[
-    list[str] | None,
-    option(
-        "Q: single, multi, numbers such as 256 384 512, or a sweep 224:512:32.",
-        WHAT,
-        metavar="Q...",
-        callback=_possible_scales,
-    ),
+    list[str] | None, scales_option("Q: single, multi, numbers such as 256 384 512, or a sweep 224:512:32.")
 ]
 GroundTruthFile = Annotated[
     str | None,
@@ -119,17 +98,23 @@ GroundTruthFile = Annotated[
     ),
 ]
 InputName = Annotated[images.InputName | None, word(f"What files that do not say it expect: {INPUT_WORDS}", DATA)]
-Ema = Annotated[bool, option("Of checkpoints that hold both: the averaged weights (EMA).", DATA, "--ema")]
+Ema = Annotated[bool, option("Of checkpoints that hold both: the averaged weights (EMA).", DATA)]
 StatedTrainScale = Annotated[
     str | None, train_scale_option("S of files that do not say it: 256, 384 or 256-512.", DATA)
 ]
-Device = Annotated[str, word("auto, cpu, cuda, cuda:1 or mps.", RUNNING, callback=_is_device)]
+Device = Annotated[
+    str,
+    word(
+        "auto, cpu, cuda, cuda:1 or mps.", RUNNING,
+        callback=_right("--device", "auto, cpu, cuda, cuda:0 or mps", re.compile(choices.DEVICE).fullmatch),
+    ),
+]  # fmt: skip
 Precision = Annotated[choices.Precision, word("fp32, tf32, bf16 or fp16.", RUNNING)]
 Workers = Annotated[int | None, number("Processes that read images.", RUNNING, 0)]
 Runs = Annotated[Path, option("The store of posteriors.", RUNNING, envvar="VGGBENCH_RUNS")]
-DryRun = Annotated[bool, option("Print the forecast (views, GMACs, time, disk) and stop.", RUNNING, "--dry-run")]
+DryRun = Annotated[bool, option("Print the forecast (views, GMACs, time, disk) and stop.", RUNNING)]
 Quiet = Annotated[bool, option("Say nothing but warnings and errors.", RUNNING, "--quiet", "-q")]
-NoProgress = Annotated[bool, option("Show no progress.", RUNNING, "--no-progress")]
+NoProgress = Annotated[bool, option("Show no progress.", RUNNING)]
 Format = Annotated[
     table.Format | None, word("table, md, csv or json. Default: table on a terminal, md in a pipe.", OUTPUT)
 ]
@@ -162,12 +147,12 @@ class _Run:
 @dataclass(frozen=True)
 class _Protocols:
     scales: Scales = None
-    center: Annotated[bool, option("One central 224 crop (Q=256 unless --scales).", WHAT, "--center")] = False
-    tencrop: Annotated[bool, option("4 corners, centre, and their mirrors.", WHAT, "--tencrop")] = False
+    center: Annotated[bool, option("One central 224 crop (Q=256 unless --scales).", WHAT)] = False
+    tencrop: Annotated[bool, option("4 corners, centre, and their mirrors.", WHAT)] = False
     dense: Annotated[
-        bool, option("The whole image and its mirror (paper, section 3.2); without a protocol, this.", WHAT, "--dense")
+        bool, option("The whole image and its mirror (paper, section 3.2); without a protocol, this.", WHAT)
     ] = False
-    multicrop: Annotated[bool, option("5 x 5 crops and their mirrors: 50 views.", WHAT, "--multicrop")] = False
+    multicrop: Annotated[bool, option("5 x 5 crops and their mirrors: 50 views.", WHAT)] = False
     grid: Annotated[
         Literal[1, 8], option("Pixels that multicrop's offsets are multiples of: 1 or 8.", WHAT, metavar="N")
     ] = 1
@@ -183,7 +168,7 @@ class _Files:
 @dataclass(frozen=True)
 class _Rescaled:
     filter: Annotated[images.Filter, word("Rescaling: bilinear or bicubic.", DATA)] = "bilinear"
-    no_antialias: Annotated[bool, option("Rescale without antialias.", DATA, "--no-antialias")] = False
+    no_antialias: Annotated[bool, option("Rescale without antialias.", DATA)] = False
 
     @property
     def antialias(self) -> bool:
@@ -206,9 +191,7 @@ class _Evaluated(_Printed, _Run):
     ] = None
     ground_truth: GroundTruthFile = None
     limit: Annotated[int | None, number("Take every (total/N)-th image only; the row says subset.", DATA, 1)] = None
-    skip_bad_images: Annotated[
-        bool, option("Leave out unreadable images; every table counts them.", DATA, "--skip-bad-images")
-    ] = False
+    skip_bad_images: Annotated[bool, option("Leave out unreadable images; every table counts them.", DATA)] = False
     share: Annotated[
         str | None,
         option(
@@ -232,7 +215,9 @@ class EvalOptions(_Rescaled, _Files, _Evaluated, _Protocols):
             "What is right: original, real=FILE (ReaL's real.json), or both; no new forward pass.",
             DATA,
             metavar="LABELS...",
-            callback=_are_labels,
+            callback=_right(
+                "--labels", "original, or real=FILE with ReaL's real.json", re.compile("original|real=.+").fullmatch
+            ),
         ),
     ] = None
     blacklist: Annotated[
@@ -241,9 +226,7 @@ class EvalOptions(_Rescaled, _Files, _Evaluated, _Protocols):
     weights: Annotated[str | None, option("Source of all models that name none, such as random.", DATA)] = None
     width: Annotated[float, width_option("Width of random nets; 1.0 is the paper's.", DATA)] = 1.0
     precision: Precision = "fp32"
-    compile: Annotated[bool, option("Compile for PyTorch; not for dense, whose sizes vary.", RUNNING, "--compile")] = (
-        False
-    )
+    compile: Annotated[bool, option("Compile for PyTorch; not for dense, whose sizes vary.", RUNNING)] = False
     dry_run: DryRun = False
 
 
@@ -285,17 +268,10 @@ class SpeedOptions(_Printed):
         ),
     ] = None
     batch_size: Annotated[
-        list[int] | None,
-        option("Images of a forward pass; default: 1 32.", WHAT, metavar="N...", min=1, max=65_536),
+        list[int] | None, option("Images of a forward pass; default: 1 32.", WHAT, metavar="N...", min=1, max=65_536)
     ] = None
     scales: Annotated[
-        list[str] | None,
-        option(
-            "Sides of square inputs, default 224; Qs with --data-only, default 256.",
-            WHAT,
-            metavar="Q...",
-            callback=_possible_scales,
-        ),
+        list[str] | None, scales_option("Sides of square inputs, default 224; Qs with --data-only, default 256.")
     ] = None
     precision: Annotated[
         list[str] | None,
@@ -307,7 +283,7 @@ class SpeedOptions(_Printed):
         ),
     ] = None
     width: Annotated[float, width_option("Width of nets that name no weights.", WHAT)] = 1.0
-    data_only: Annotated[bool, option("How fast images are read instead.", WHAT, "--data-only")] = False
+    data_only: Annotated[bool, option("How fast images are read instead.", WHAT)] = False
     data: Annotated[str, option("What --data-only reads.", DATA, envvar="VGGBENCH_DATA")] = "sample"
     workers: Annotated[int | None, number("Processes that read; default: 0, 1, and one a core.", DATA, 0)] = None
     device: Device = "auto"
@@ -356,24 +332,18 @@ class TrainOptions:
     input: Annotated[
         images.InputName | None, word(f"What a --from file that does not say it expects: {INPUT_WORDS}", START)
     ] = None
-    ema: Annotated[
-        bool, option("Of a --from checkpoint that holds both: the averaged weights (EMA).", START, "--ema")
-    ] = False
+    ema: Annotated[bool, option("Of a --from checkpoint that holds both: the averaged weights (EMA).", START)] = False
     width: Annotated[float, width_option("Channels relative to the paper's.", START)] = 1.0
     data: Annotated[
         str | None, option("Folder with train/ and val/, or of classes, or sample.", DATA, envvar="VGGBENCH_DATA")
     ] = None
     plan: Annotated[
         bool,
-        option(
-            "Print the commands that lead to the paper's rows for this net, with their time, and stop.",
-            RUNNING,
-            "--plan",
-        ),
+        option("Print the commands that lead to the paper's rows for this net, with their time, and stop.", RUNNING),
     ] = False
     accumulate: Annotated[int, number("Parts that a batch is computed in, to save memory.", RUNNING, 1)] = 1
     precision: Precision = "fp32"
-    compile: Annotated[bool, option("Compile the network first (torch.compile).", RUNNING, "--compile")] = False
+    compile: Annotated[bool, option("Compile the network first (torch.compile).", RUNNING)] = False
     checkpoint_minutes: Annotated[
         float, number("Between checkpoints inside an epoch; one ends each epoch.", RUNNING, 0)
     ] = 5.0
@@ -383,7 +353,7 @@ class TrainOptions:
         "runs"
     )
     output: Annotated[Path | None, option("Where the trained net goes: a .safetensors.", OUTPUT)] = None
-    half: Annotated[bool, option("Store the weights as float16.", OUTPUT, "--half")] = False
+    half: Annotated[bool, option("Store the weights as float16.", OUTPUT)] = False
 
     def recipe(self) -> Recipe:
         """How the net is trained; raises UsageError."""

@@ -42,7 +42,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Arguments, then options in the one order of panels."""
-        params = _without_types(super().get_params(ctx))
+        params = _with_plain_switches(super().get_params(ctx))
         for param in params:
             if param.name == "help":
                 param.rich_help_panel = OUTPUT
@@ -80,7 +80,7 @@ class Commands(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options before the command."""
-        return _without_types(super().get_params(ctx))
+        return _with_plain_switches(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raise UsageError for an unknown option; without any word Typer shows the help."""
@@ -99,11 +99,11 @@ class Commands(TyperGroup):
             raise UsageError(_refusal(error, "vggbench")) from error
 
 
-def _without_types(params: list[Any]) -> list[Any]:
-    """A switch has no value whose type could be shown."""
+def _with_plain_switches(params: list[Any]) -> list[Any]:
+    """A switch has no --no- form, and no value whose type could be shown."""
     for param in params:
         if getattr(param, "is_flag", False):
-            param.metavar = ""
+            param.metavar, param.secondary_opts = "", []
     return params
 
 

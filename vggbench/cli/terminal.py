@@ -83,9 +83,10 @@ def _columns() -> int | None:
     """Of the terminal, if stderr is one."""
     if not sys.stderr.isatty():
         return None
+    said = os.environ.get("COLUMNS", "")
     try:
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
-    except (OSError, ValueError):
+        return int(said) if said.isdecimal() else os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
         return None
 
 

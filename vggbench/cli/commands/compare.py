@@ -12,7 +12,7 @@ from vggbench.files import require_folder
 def compare(
     models: Models,
     options: EvalOptions,
-    all: Annotated[bool, option("Every protocol and Q, not the most complete alone.", OUTPUT, "--all")] = False,
+    all: Annotated[bool, option("Every protocol and Q, not the most complete alone.", OUTPUT)] = False,
     against: Annotated[
         Literal["first", "best"], word("The net that the others are tested against: first or best.", OUTPUT)
     ] = "first",

@@ -15,8 +15,8 @@ def data(
     path: Annotated[
         str, typer.Argument(metavar="[PATH]", help="As --data; default: sample.", envvar="VGGBENCH_DATA")
     ] = "sample",
-    verify: Annotated[bool, option("Decode every image, in parallel.", WHAT, "--verify")] = False,
-    classes: Annotated[bool, option("Images of each class.", WHAT, "--classes")] = False,
+    verify: Annotated[bool, option("Decode every image, in parallel.", WHAT)] = False,
+    classes: Annotated[bool, option("Images of each class.", WHAT)] = False,
     ground_truth: GroundTruthFile = None,
     workers: Workers = None,
     format: Format = None,

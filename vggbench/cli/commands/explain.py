@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 def explain(
     model: ModelName,
     options: ExplainOptions,
-    recipes: Annotated[
-        bool, option("What torchvision, timm, Keras, MatConvNet and Caffe do instead.", WHAT, "--recipes")
-    ] = False,
-    multicrop: Annotated[
-        bool, option("Also 50 views an image, which cost more than all other rows.", WHAT, "--multicrop")
-    ] = False,
+    recipes: Annotated[bool, option("What torchvision, timm, Keras, MatConvNet and Caffe do instead.", WHAT)] = False,
+    multicrop: Annotated[bool, option("Also 50 views an image, which cost more than all other rows.", WHAT)] = False,
 ) -> None:
     """The same weights under single changes from the paper's recipe: protocol, Q, mirror, filter, input, pooling.
 

@@ -24,11 +24,11 @@ def params(
         typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E, or D-BN and so on; none: the paper's six."),
     ] = None,
     scales: Scales = None,
-    layers: Annotated[bool, option("Layer by layer, for each config.", WHAT, "--layers")] = False,
+    layers: Annotated[bool, option("Layer by layer, for each config.", WHAT)] = False,
     cost: Annotated[
-        bool, option("Views and GMACs per image by protocol and Q; default: the paper's Qs.", WHAT, "--cost")
+        bool, option("Views and GMACs per image by protocol and Q; default: the paper's Qs.", WHAT)
     ] = False,
-    check: Annotated[bool, option("Recount with fvcore; fail on any difference.", WHAT, "--check")] = False,
+    check: Annotated[bool, option("Recount with fvcore; fail on any difference.", WHAT)] = False,
     width: Annotated[float, width_option("Channels relative to the paper's.", WHAT)] = 1.0,
     classes: Annotated[int, number("Outputs of the last layer.", WHAT, 1, 1_000_000)] = 1000,
     plot: Plot = None,

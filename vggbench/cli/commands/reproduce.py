@@ -32,7 +32,7 @@ def reproduce(
         list[str] | None,
         option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL..."),
     ] = None,
-    published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT, "--published")] = False,
+    published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
 ) -> None:
     """The paper's Tables 1 to 7 with what is measured here, or a source's own published figures as a first check.
 
