@@ -105,6 +105,12 @@ def test_rescale_is_torchvisions(height: int, width: int, scale: int) -> None:
     assert torch.equal(rescale(image, scale, Rescale()), v2.Resize(scale)(image))
 
 
+def test_a_rescaled_image_lies_as_the_decoded_does() -> None:
+    """Pixel by pixel, which takes less than half the time of another order."""
+    image = decode(encoded(noise()))
+    assert all(found.permute(1, 2, 0).is_contiguous() for found in (image, rescale(image, 224, Rescale())))
+
+
 def test_filter_and_antialias_change_pixels() -> None:
     image = decode(encoded(noise(size=(600, 500))))
     found = [rescale(image, 256, how) for how in (Rescale(), Rescale("bicubic"), Rescale(antialias=False))]

@@ -1,1 +1,1 @@
-"""Pixels: decode, rescale, crop, mirror, normalise; the processes that read images; what is wrong with a file."""
+"""Images: what their bytes say before decoding, pixels, the processes that read them, what is wrong with a file."""

@@ -1,7 +1,7 @@
 """What a data set holds, before a network sees it: modes, sizes, and which files would be refused."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -92,19 +92,18 @@ def inspect(
     """
     count = len(data) if verify else min(LOOKED_AT, len(data))
     positions = [index * len(data) // count for index in range(count)]
-    found = _verified(data, positions, workers) if verify else (_look(data.images[place], place) for place in positions)
+    if verify:
+        from vggbench.images.reading import Packed, cores, from_workers
+
+        found = from_workers(_Files(Packed(data.images)), positions, cores() if workers is None else workers)
+    else:
+        found = (_look(data.images[position], position) for position in positions)
     looked = []
     for image in found:
         looked.append(image)
         if tell:
             tell(len(looked))
     return Inspection(data, tuple(looked), verify)
-
-
-def _verified(data: DataSet, positions: Sequence[int], workers: int | None) -> Iterator[Looked]:
-    from vggbench.images.reading import Packed, cores, from_workers
-
-    return from_workers(_Files(Packed(data.images)), positions, cores() if workers is None else workers)
 
 
 def _look(image: ImageFile, position: int, *, verify: bool = False) -> Looked:

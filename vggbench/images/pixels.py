@@ -66,7 +66,8 @@ def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
     height, width = how.size(image.shape[1], image.shape[2], scale)
     if (height, width) == image.shape[1:]:
         return image
-    pixelwise = image.permute(1, 2, 0)  # as decoders give them; a batch of one must say so by its strides
+    # Decoders give images pixel by pixel: where a batch of one says so by its strides, PyTorch needs no copy of them.
+    pixelwise = image.permute(1, 2, 0)
     batch = pixelwise[None].permute(0, 3, 1, 2) if pixelwise.is_contiguous() else image[None]
     native, nearest = _resizes_uint8_natively(how.filter), how.filter == "nearest"
     rescaled = interpolate(

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
@@ -50,7 +49,7 @@ class Batch(NamedTuple):
         return self.crops.to(device, non_blocking=True).float() + 255 * shifts[:, :, None, None]
 
 
-class Crops(Dataset[Batch]):
+class Crops:
     """One random crop of each image; what is drawn depends on the seed, the epoch and the image alone."""
 
     def __init__(

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages
@@ -74,7 +73,7 @@ class _Sums(NamedTuple):
     problem: str = ""
 
 
-class _PerImage(Dataset[_Sums]):
+class _PerImage:
     def __init__(self, data: DataSet) -> None:
         self._name, self._images = data.name, Packed(data.images)
 
