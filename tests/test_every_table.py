@@ -43,6 +43,7 @@ from vggbench.results.lines import Paired
 from vggbench.sample.pictures import SPLITS
 from vggbench.studies.explanation import Explained
 from vggbench.studies.reproduction import Check, Measured, checks_of, remedies
+from vggbench.weights.load import Model
 
 NAMES = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 LONG = 17
@@ -242,7 +243,7 @@ def test_error_interval_and_reference_stand_at_80_columns(width: int, monkeypatc
         for config in ("A-LRN", "E")
     ])  # fmt: skip
     explained = [
-        Explained(name, "how", Job(model(), Protocol("dense"), 384), row)
+        Explained(name, "how", Job(Model(model(), lambda images: images), Protocol("dense"), 384), row)
         for name, row in (("paper's recipe", replace(rows[0], against=None)), ("channels swapped", rows[1]))
     ]
     about = circumstances(pets())
