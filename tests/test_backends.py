@@ -14,8 +14,9 @@ from conftest import Result
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
+from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
 from vggbench.errors import NumericsError, UsageError
+from vggbench.evaluation.loop import evaluate
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import _compile, choose
 from vggbench.inference.choice import start as start_backend

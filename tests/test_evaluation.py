@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vggbench import INPUTS, Job, Model, Protocol, Rescale, Run, Settings, error_rates, evaluate, open_data, posteriors
+from vggbench import INPUTS, Job, Model, Protocol, Rescale, Run, Settings, error_rates, open_data, posteriors
 from vggbench.data import DataSet
 from vggbench.errors import NumericsError, UnreadableImages, UsageError
 from vggbench.evaluation import loop
 from vggbench.evaluation.jobs import Watch
+from vggbench.evaluation.loop import evaluate
 from vggbench.evaluation.plan import prepare, signature
 from vggbench.images import pixels
 from vggbench.store.recording import Store

@@ -41,7 +41,7 @@ from vggbench.render.tables.wrapping import wrapped
 from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
 from vggbench.sample.pictures import SPLITS
-from vggbench.studies.explanation import Explained
+from vggbench.studies.explanation import Explained, Explanation
 from vggbench.studies.reproduction import Check, Measured, checks_of, remedies
 from vggbench.weights.load import Model
 
@@ -247,7 +247,8 @@ def test_error_interval_and_reference_stand_at_80_columns(width: int, monkeypatc
         for name, row in (("paper's recipe", replace(rows[0], against=None)), ("channels swapped", rows[1]))
     ]
     about = circumstances(pets())
-    for table in (eval_table(rows, about), nets_table(rows, about), explanation_table(explained, about, recipes=False)):
+    told = explanation_table(Explanation(explained, about), recipes=False)
+    for table in (eval_table(rows, about), nets_table(rows, about), told):
         text = render(table, "table")
         assert layout(table, width).widths, "a table, not records"
         assert "100.0 [96.2, 100.0]" in text

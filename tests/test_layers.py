@@ -15,7 +15,7 @@ FREE = ("errors", "files", "cache", "metrics", "progress")
 """Single files that every room may import, and that import but one another."""
 ROOMS = (
     *FREE, "paper", "nets", "sample", "data", "images", "store", "weights", "inference", "evaluation", "results",
-    "train", "studies", "render", "cli", "__main__", "__init__",
+    "train", "studies", "render", "front", "cli", "__main__", "__init__",
 )  # fmt: skip
 """From the top down, as CONTRIBUTING.md lists them."""
 FREE_NAMES = {"__version__"}

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from vggbench import Job, LoadOptions, Model, ModelSpec, Protocol, Settings, evaluate, load_model, open_data, posteriors
+from vggbench import Job, LoadOptions, Model, ModelSpec, Protocol, Settings, load_model, open_data, posteriors
 from vggbench.data import open_training_data
 from vggbench.data.imagenet import wnids
 from vggbench.data.layouts import LAYOUTS
 from vggbench.errors import DataError
+from vggbench.evaluation.loop import evaluate
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from vggbench import INPUTS, Job, LoadOptions, Model, ModelSpec, Protocol, evaluate, load_model, open_data, posteriors
+from vggbench import INPUTS, Job, LoadOptions, Model, ModelSpec, Protocol, load_model, open_data, posteriors
 from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.loop import evaluate
 from vggbench.paper.configs import CONFIGS, PAPER
 
 PROTOCOLS = ("center", "tencrop", "dense", "multicrop", "multicrop8")

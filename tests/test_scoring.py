@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vggbench import INPUTS, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
+from vggbench import INPUTS, Job, Model, Protocol, Settings, open_data, posteriors
+from vggbench.evaluation.loop import evaluate
 from vggbench.evaluation.plan import prepare
 from vggbench.inference.scorer import is_out_of_memory
 from vggbench.store.recording import Store

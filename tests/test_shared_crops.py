@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, evaluate, open_data, posteriors
+from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
+from vggbench.evaluation.loop import evaluate
 from vggbench.inference.shared_crops import Stage, crop_maps, in_stages, is_grid
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise

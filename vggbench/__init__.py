@@ -1,9 +1,10 @@
 """vggbench: the evaluation of VGG networks by the paper's own protocols.
 
-    from vggbench import INPUTS, Job, Model, Protocol, error_rates, evaluate, fuse, open_data
+    net = vggbench.load("D@oxford")
+    found = vggbench.evaluate(net, "imagenet/", protocols=["dense", "multicrop"], scales=[256, 384, 512])
+    found.to_pandas()
 
-The README shows a whole evaluation in eight lines. Importing this package is cheap:
-PyTorch is imported with the first name that needs it.
+`vggbench.front` holds what is called so. Importing this package is cheap: PyTorch is imported by what needs it.
 """
 
 from importlib import import_module
@@ -13,11 +14,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vggbench.data import DataSet as DataSet
-    from vggbench.data import open_data as open_data
     from vggbench.errors import VggbenchError as VggbenchError
     from vggbench.evaluation.jobs import Job as Job
     from vggbench.evaluation.jobs import Settings as Settings
-    from vggbench.evaluation.loop import evaluate as evaluate
+    from vggbench.front import ILSVRC_CLASSES as ILSVRC_CLASSES
+    from vggbench.front import compare as compare
+    from vggbench.front import evaluate as evaluate
+    from vggbench.front import explain as explain
+    from vggbench.front import fuse as fuse
+    from vggbench.front import load as load
+    from vggbench.front import open_data as open_data
+    from vggbench.front import params as params
     from vggbench.images.preprocessing import INPUTS as INPUTS
     from vggbench.images.preprocessing import Input as Input
     from vggbench.images.preprocessing import Rescale as Rescale
@@ -27,9 +34,10 @@ if TYPE_CHECKING:
     from vggbench.paper.protocols import Protocol as Protocol
     from vggbench.paper.protocols import TrainScale as TrainScale
     from vggbench.paper.protocols import View as View
+    from vggbench.results.evaluated import Evaluated as Evaluated
     from vggbench.results.rows import error_rates as error_rates
+    from vggbench.store.identity import Identity as Identity
     from vggbench.store.posteriors import Fusion as Fusion
-    from vggbench.store.posteriors import fuse as fuse
     from vggbench.store.posteriors import posteriors as posteriors
     from vggbench.store.runs import Run as Run
     from vggbench.weights.load import LoadOptions as LoadOptions
@@ -39,6 +47,16 @@ if TYPE_CHECKING:
     from vggbench.weights.spec import ModelSpec as ModelSpec
 
 _HOMES = {
+    "compare": "front",
+    "evaluate": "front",
+    "explain": "front",
+    "fuse": "front",
+    "load": "front",
+    "open_data": "front",
+    "params": "front",
+    "ILSVRC_CLASSES": "front",
+    "Evaluated": "results.evaluated",
+    "Identity": "store.identity",
     "CONFIGS": "paper.configs",
     "DataSet": "data",
     "ErrorRate": "metrics",
@@ -58,10 +76,7 @@ _HOMES = {
     "VggbenchError": "errors",
     "View": "paper.protocols",
     "error_rates": "results.rows",
-    "evaluate": "evaluation.loop",
-    "fuse": "store.posteriors",
     "load_model": "weights.load",
-    "open_data": "data",
     "posteriors": "store.posteriors",
     "save_model": "weights.load",
 }

@@ -25,7 +25,7 @@ class Manner:
 
     protocols: Sequence[str | Protocol] = ("dense",)
     """`center`, `tencrop`, `dense`, `multicrop`, or values."""
-    scales: Sequence[str | int] = ()
+    scales: str | int | Sequence[str | int] = ()
     """Q: numbers, a sweep `224:512:32`, `single` or `multi`; none: by each model's S."""
     grid: int = 1
     """Pixels that multicrop's offsets are multiples of: 1 or 8."""

@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -240,12 +241,26 @@ def _reading(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
         end()
 
 
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Let processes that are spawned not begin with the user's script, which would start an evaluation in each."""
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        del main.__spec__
+        vars(main).update(kept)
+
+
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     heeded = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
         try:
-            stream = iter(loader)
+            with _without_script():
+                stream = iter(loader)
         except (OSError, RuntimeError) as error:
             raise _died(first_line(error)) from error
     if heeded is not None and threading.current_thread() is threading.main_thread():

@@ -198,9 +198,12 @@ def compared(found: Evaluated, *, every: bool = False, against: str = "first", o
     chosen = {model.key: found.lines(model) if every else most_complete(found.lines(model)) for model in found.models}
     baseline = _baseline(found, list(chosen.values()), against)
     rows: list[Row] = []
-    for entry in found.entries:
-        own = chosen[entry.model.identity.key] if entry.model else None
-        rows += found.measured(own, baseline) if own else [found.row_without_weights(entry)]
+    if found.session:
+        for entry in found.entries:
+            own = chosen[entry.model.identity.key] if entry.model else None
+            rows += found.measured(own, baseline) if own else [found.row_without_weights(entry)]
+    else:
+        rows = [row for own in chosen.values() for row in found.measured(own, baseline)]
     return corrected(_ordered(rows, order))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -12,13 +12,19 @@ from vggbench.images.preprocessing import Input, Rescale
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import MODERN_SCALE, Protocol, resolve_scales
+from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
+from vggbench.results.evaluated import Evaluated
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.lines import Line, Ranking, paired
+from vggbench.results.records import error_record
 from vggbench.results.rows import Row, row
 from vggbench.weights.fit import frozen
 from vggbench.weights.load import Model
 from vggbench.weights.released import RELEASED, Published, by_name
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 DENSE = Protocol("dense")
 TEST_SCALE = "test scale"
@@ -59,6 +65,31 @@ class Explained:
     def is_told_by_name(self) -> bool:
         """Whether `what` adds nothing to `name`."""
         return self.what == TEST_SCALE
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The rows of one net, the paper's recipe first, and how they were made."""
+
+    rows: list[Explained]
+    about: Circumstances
+
+    def to_pandas(self) -> "DataFrame":
+        """A row each, with the keys that JSON has."""
+        from pandas import DataFrame
+
+        return DataFrame([record_of(row, self.about) for row in self.rows])
+
+
+def record_of(row: Explained, about: Circumstances) -> dict[str, Any]:
+    """One row for JSON and CSV; keys may be added, never renamed."""
+    return error_record(row.row, about) | {
+        "change": row.name,
+        "what": row.what,
+        "against": "paper's recipe" if row.row.against else None,
+        "published_top1": row.published[0].top1 if row.published else None,
+        "published_top5": row.published[0].top5 if row.published else None,
+    }
 
 
 def _at(scale: int) -> Callable[[Job], Job | None]:
@@ -167,6 +198,18 @@ def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> lis
         if job is not None and all(job != other for _, _, other in found):
             found.append((change.name, change.what, job))
     return found
+
+
+def changed_jobs(model: Model, *, recipes: bool = False, costly: bool = False) -> list[Job]:
+    """The jobs of `jobs_of` alone."""
+    return [job for _, _, job in jobs_of(model, recipes=recipes, costly=costly)]
+
+
+def explained_by(found: Evaluated, *, recipes: bool = False, costly: bool = False) -> Explanation:
+    """The rows of a finished evaluation of their jobs."""
+    assert found.session
+    (model,) = found.session.models
+    return Explanation(explained(found.session.plan, jobs_of(model, recipes=recipes, costly=costly)), found.about)
 
 
 def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]]) -> list[Explained]:

@@ -1,14 +1,11 @@
 """`explain`: why one net scores differently from tool to tool."""
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 from vggbench.cli.app import command
 from vggbench.cli.options import WHAT, ExplainOptions, ModelName, option
 from vggbench.cli.output import put, require_output
-
-if TYPE_CHECKING:
-    from vggbench.evaluation.jobs import Job
-    from vggbench.weights.load import Model
 
 
 @command()
@@ -27,15 +24,10 @@ def explain(
     require_output(options.format, options.output, dry=options.dry_run)
     from vggbench.cli.evaluating import evaluation
     from vggbench.render.tables.explanation import explanation_table
-    from vggbench.studies.explanation import explained, jobs_of
+    from vggbench.studies.explanation import changed_jobs, explained_by
 
-    rows: list[tuple[str, str, Job]] = []
-
-    def jobs(loaded: "Model") -> "list[Job]":
-        rows.extend(jobs_of(loaded, recipes=recipes, costly=multicrop))
-        return [job for _, _, job in rows]
-
+    jobs = partial(changed_jobs, recipes=recipes, costly=multicrop)
     found = evaluation([model], options.for_evaluation(), jobs_of=jobs)
-    if found and found.session:
-        told = explained(found.session.plan, rows)
-        put(explanation_table(told, found.about, recipes=recipes), options.format, options.output)
+    if found:
+        told = explained_by(found, recipes=recipes, costly=multicrop)
+        put(explanation_table(told, recipes=recipes), options.format, options.output)

@@ -1,7 +1,7 @@
 """The table of `explain`: each change, its error, and the difference on the same images."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vggbench.metrics import ErrorRate
 from vggbench.render.tables.cells import (
@@ -18,21 +18,23 @@ from vggbench.render.tables.notes import made_notes
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.circumstances import Circumstances, data_title
 from vggbench.results.lines import Paired
-from vggbench.results.records import error_record
 
 if TYPE_CHECKING:
-    from vggbench.studies.explanation import Explained
+    from vggbench.studies.explanation import Explained, Explanation
 
 
-def explanation_table(rows: "Sequence[Explained]", about: Circumstances, *, recipes: bool) -> Table:
+def explanation_table(found: "Explanation", *, recipes: bool) -> Table:
     """The first row is the paper's recipe; the others depart from it, or are `recipes` of toolkits."""
+    from vggbench.studies.explanation import record_of
+
+    rows, about = found.rows, found.about
     model, heading = rows[0].job.identity, "Recipe" if recipes else "Change"
     return Table(
         title=f"{model.name}, S={model.train_scale or 'unknown'} | {data_title(about.data, rows[0].row)} | error, %",
         rows=rows,
         terminal=_columns(heading, error_cell, paired_interval),
         markdown=_columns(heading, error_in_markdown, paired_bounds),
-        record=lambda row: _record(row, about),
+        record=lambda row: record_of(row, about),
         notes=_notes(rows, about),
     )
 
@@ -67,13 +69,3 @@ def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[str]:
 
 def _published(row: "Explained") -> str:
     return f"{row.published[0].top1} / {row.published[0].top5}" if row.published else NONE
-
-
-def _record(row: "Explained", about: Circumstances) -> dict[str, Any]:
-    return error_record(row.row, about) | {
-        "change": row.name,
-        "what": row.what,
-        "against": "paper's recipe" if row.row.against else None,
-        "published_top1": row.published[0].top1 if row.published else None,
-        "published_top5": row.published[0].top5 if row.published else None,
-    }
