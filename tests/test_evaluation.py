@@ -273,3 +273,33 @@ def test_a_container_without_shared_memory_is_noticed_beforehand(
     else:
         assert asked.workers == 2
     assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=0)).workers == 0
+
+
+def test_a_part_is_answered_from_a_run_of_the_whole(many_pictures: Path, tmp_path: Path, decoded: list[int]) -> None:
+    """To the same posteriors, without an image being read, and with what is on record of them."""
+    data = open_data(many_pictures)
+    whole = _run(data, tmp_path / "a")
+    part = data.subset(9)
+    computed = _run(part, tmp_path / "b")
+    decoded.clear()
+    taken = _run(part, tmp_path / "a")
+    assert decoded == []
+    assert (taken.title, taken.images, taken.sizes()) == (computed.title, computed.images, computed.sizes())
+    np.testing.assert_array_equal(posteriors(taken), posteriors(computed))
+    np.testing.assert_array_equal(taken.labels(), computed.labels())
+    (made,), (before,) = taken.provenance, whole.provenance
+    assert made["seconds"] == pytest.approx(before["seconds"] * 9 / len(data))
+    _run(replace(part, whole="another"), tmp_path / "c")
+    assert len(decoded) == 9, "a run of another set is none of the whole"
+
+
+def test_what_the_whole_could_not_read_the_part_cannot_either(pictures: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(pictures, tmp_path / "pictures")
+    broken = sorted(place.rglob("*.JPEG"))[1]
+    broken.write_bytes(b"no image")
+    data = open_data(place)
+    whole = _run(data, tmp_path / "a", skip_unreadable=True)
+    part = replace(data.subset(2), images=data.images[:2])
+    taken = _run(part, tmp_path / "a", skip_unreadable=True)
+    assert list(taken.unreadable) == [image for image in whole.unreadable if image in {i.id for i in part.images}]
+    assert len(taken.images) + len(taken.unreadable) == 2

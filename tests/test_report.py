@@ -68,7 +68,7 @@ def hostile_page(folder: Path) -> str:
     rows = [(HOSTILE, "9.5"), ("b", "10.25"), (QUOTED, "-")]
     table = Table(HOSTILE, rows, columns, columns, lambda r: {}, [QUOTED])
     figures = {HOSTILE: parameters_and_macs(by_layer([Architecture(CONFIGS["A"])], [224]))}
-    shown = gallery(HOSTILE, found, [HOSTILE, QUOTED], images)
+    shown = gallery(HOSTILE, found, [HOSTILE, QUOTED], {image.id: image for image in images})
     return render(HOSTILE, warning=QUOTED, tables=[table], plots=figures, galleries=[shown])
 
 

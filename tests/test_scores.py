@@ -42,7 +42,7 @@ def _write(run: Recording, number: int, values: NDArray[np.float32], bad: tuple[
         number,
         Block(
             tuple(run.expected[i] for i in places), np.zeros(count, np.int32), sizes, sizes, values[places], here,
-            provenance={"device": "cpu", "seconds": 1.0},
+            provenance=[{"device": "cpu", "seconds": 1.0}],
         ),
     )  # fmt: skip
 

@@ -73,6 +73,8 @@ class DataSet:
     """What says which class each image is of."""
     place: str = ""
     """What opens it again: a path, or the name of a split of the sample."""
+    whole: str | None = None
+    """The fingerprint of the set that this is a part of."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -149,7 +151,12 @@ class DataSet:
             return self
         by_class = sorted(self.images, key=lambda image: (image.class_name, image.id))
         chosen = [by_class[i * len(by_class) // limit] for i in range(limit)]
-        return replace(self, images=tuple(sorted(chosen, key=lambda image: image.id)), of_classes=self.class_names)
+        return replace(
+            self,
+            images=tuple(sorted(chosen, key=lambda image: image.id)),
+            of_classes=self.class_names,
+            whole=self.fingerprint,
+        )
 
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:

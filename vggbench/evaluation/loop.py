@@ -163,7 +163,7 @@ def _block(
         posteriors=computed,
         unreadable={plan.data.images[image.position].id: image.problem for image in images if image.problem},
         doubtful={plan.data.images[image.position].id: image.doubt for image in images if image.doubt},
-        provenance=provenance,
+        provenance=[provenance],
     )
 
 

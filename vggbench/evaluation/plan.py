@@ -100,7 +100,7 @@ class Plan:
 
 
 def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings | None = None) -> Plan:
-    """Find what is stored of these jobs, without any forward pass.
+    """Find what is stored of these jobs, of a part of a data set also in runs of the whole, without any forward pass.
 
     Raises DataError where a model lacks a class of the data, and StoreError.
     """
@@ -113,7 +113,18 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
     distinct = [job for job, _ in planned.values()]
     classes = [(job.identity.class_names, job.identity.classes) for job in distinct]
     labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
-    return Plan(data, distinct, [run for _, run in planned.values()], [labels[key] for key in classes], settings)
+    plan = Plan(data, distinct, [run for _, run in planned.values()], [labels[key] for key in classes], settings)
+    if data.whole:
+        _take_from_wholes(plan, store)
+    return plan
+
+
+def _take_from_wholes(plan: Plan, store: Store) -> None:
+    """Of runs of a part of a data set, store what finished runs of the whole have already."""
+    for run, labels in zip(plan.runs, plan.labels, strict=True):
+        whole = store.stored(run.signature | {"data": plan.data.whole}) if run.missing() else None
+        if whole:
+            run.take_from(whole, labels)
 
 
 def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Complete runs judged by ground truths: the rows of their table, each by itself, side by side, or fused."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from vggbench.data import DataSet
-from vggbench.errors import UsageError
+from vggbench.data import DataSet, ImageFile, open_data
+from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.paper.protocols import TrainScale, resolve_scales
 from vggbench.paper.published import RESULTS, Member, Result
@@ -105,6 +106,15 @@ class Evaluated:
     def entries(self) -> "Sequence[Entry]":
         """What was asked for, in that order, with or without weights."""
         return self.session.entries if self.session else ()
+
+    @cached_property
+    def pictures(self) -> dict[str, ImageFile]:
+        """The image files by their ids; of stored runs those at the place on record, as far as they are there."""
+        known = {image.id: image for image in self.data.images}
+        place = None if self.session else self.runs[0].about.get("place")
+        with contextlib.suppress(VggbenchError):
+            known |= {image.id: image for image in open_data(str(place)).images if image.id in known} if place else {}
+        return known
 
     @property
     def about(self) -> Circumstances:

@@ -1,6 +1,6 @@
 """The worst errors of a net: which images, what they are, and what it took them for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vggbench.data import ImageFile
@@ -44,12 +44,11 @@ class Gallery:
     images: int
 
 
-def gallery(title: str, found: PerImage, names: Sequence[str], images: Sequence[ImageFile]) -> Gallery:
-    """The wrong images of highest loss, the worst first."""
+def gallery(title: str, found: PerImage, names: Sequence[str], images: Mapping[str, ImageFile]) -> Gallery:
+    """The wrong images of highest loss, the worst first; `images` by their ids."""
     wrong = [place for place in range(len(found.images)) if found.ranks[place] > 0]
     worst = sorted(wrong, key=lambda place: (-found.losses[place], place))[:WORST]
-    by_id = {image.id: image for image in images}
-    mistakes = tuple(_mistake(found, place, names, by_id[found.images[place]]) for place in worst)
+    mistakes = tuple(_mistake(found, place, names, images[found.images[place]]) for place in worst)
     return Gallery(title, mistakes, len(wrong), len(found.images))
 
 

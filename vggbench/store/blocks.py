@@ -40,7 +40,7 @@ class Block:
     """Images that gave no posterior, by id, and why."""
     doubtful: dict[str, str] = field(default_factory=dict)
     """Images that were decoded although libjpeg complained, and of what."""
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -208,14 +208,14 @@ def _table(block: Block) -> pa.Table:
             "height": pa.array(block.heights, pa.int32()),
             "posterior": pa.FixedSizeListArray.from_arrays(values, classes),
         },
-        metadata=_metadata(block.unreadable, block.doubtful, [block.provenance]),
+        metadata=_metadata(block.unreadable, block.doubtful, block.provenance),
     )
 
 
 def _metadata(
-    unreadable: dict[str, str], doubtful: dict[str, str], provenance: list[dict[str, Any]]
+    unreadable: dict[str, str], doubtful: dict[str, str], provenance: Sequence[dict[str, Any]]
 ) -> dict[bytes, bytes]:
-    notes = json.dumps({"unreadable": unreadable, "doubtful": doubtful, "provenance": provenance}).encode()
+    notes = json.dumps({"unreadable": unreadable, "doubtful": doubtful, "provenance": list(provenance)}).encode()
     return {_METADATA: notes, _METADATA_SHA256: hashlib.sha256(notes).hexdigest().encode()}
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vggbench.errors import StoreError
-from vggbench.files import LEFTOVERS, Refusal, sealed, written_whole
+from vggbench.files import LEFTOVERS, Refusal, digest, sealed, written_whole
 from vggbench.store.blocks import Block, BlockFile, block_path, join_blocks, write_block
 from vggbench.store.runs import Run, read_record, short_hash
 
@@ -52,6 +55,30 @@ class Recording(Run):
         write_block(path, block)
         self._files[positions[0]] = BlockFile.open(path, self.expected)
 
+    def take_from(self, whole: Run, labels: NDArray[np.int32]) -> None:
+        """Store what a run of the whole set has of these images, where it has all; `labels` (N,) are theirs.
+
+        What it took is on record as a part of what the whole took. Raises StoreError.
+        """
+        places, unreadable = {image: place for place, image in enumerate(whole.images)}, whole.unreadable
+        if not all(image in places or image in unreadable for image in self.expected):
+            return
+        found = _picked(whole, [places[image] for image in self.expected if image in places])
+        sizes, doubtful = whole.sizes(), whole.doubtful
+        for number in self.missing():
+            own = [place for place in self.block_range(number) if self.expected[place] in places]
+            ids, lost = [self.expected[place] for place in own], len(self.block_range(number)) - len(own)
+            heights, widths = np.array([sizes[places[image]] for image in ids], np.int32).reshape(-1, 2).T
+            part = (len(own) + lost) / whole.total
+            self.write(number, Block(
+                tuple(ids), labels[own], widths, heights,
+                np.array([found[places[image]] for image in ids], np.float32).reshape(len(ids), -1),
+                {self.expected[place]: unreadable[self.expected[place]] for place in self.block_range(number)
+                 if self.expected[place] in unreadable},
+                {image: doubtful[image] for image in ids if image in doubtful},
+                [entry | {"seconds": entry["seconds"] * part} for entry in whole.provenance],
+            ))  # fmt: skip
+
     def compact(self) -> None:
         """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
         if len(self._files) < 2:
@@ -87,6 +114,15 @@ class Recording(Run):
         return BlockFile.open(path, self.expected)
 
 
+def _picked(whole: Run, places: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+    """The posteriors (K,) at these places, read a batch at a time."""
+    found, wanted, start = dict[int, NDArray[np.float32]](), set(places), 0
+    for batch in whole.batches():
+        found |= {place: batch[place - start].copy() for place in range(start, start + len(batch)) if place in wanted}
+        start += len(batch)
+    return found
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder of runs."""
@@ -101,3 +137,11 @@ class Store:
         if (folder / "run.json").exists():
             read_record(folder)
         return Recording.open(folder, signature, expected, about)
+
+    def stored(self, signature: dict[str, Any]) -> Run | None:
+        """The finished run of this signature, by whatever name; None where there is none. Raises StoreError."""
+        for record in sorted(self.root.glob(f"*-{short_hash(signature)}/run.json")):
+            found = Run.read(record.parent)
+            if digest(found.signature) == digest(signature) and found.is_finished and not found.damaged:
+                return found
+        return None

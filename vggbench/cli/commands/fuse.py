@@ -1,6 +1,6 @@
 """`fuse`: ConvNet fusion."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,16 +10,11 @@ from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import WHAT, EvalOptions, option
 from vggbench.cli.output import put, require_output
-from vggbench.errors import UsageError
+from vggbench.cli.stored import of_runs
 
 if TYPE_CHECKING:
     from vggbench.paper.published import Result
     from vggbench.results.evaluated import Evaluated
-
-_OF_STORED_RUNS = {
-    "runs", "data", "labels", "blacklist", "device", "workers", "batch_size", "verbose", "format", "output",
-}  # fmt: skip
-"""Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
 
 
 @command()
@@ -47,26 +42,12 @@ def fuse(
     from vggbench.results.fusions import are_runs, split_name
 
     paper, texts = split_name(models)
-    work = _of_runs if are_runs(options.runs, texts) else _of_models
-    found = work(texts, options, shares or None, paper)
+    is_stored = are_runs(options.runs, texts)
+    found = of_runs(texts, options, 2) if is_stored else _of_models(texts, options, shares or None, paper)
     if found:
         from vggbench.render.tables.errors import nets_table
 
         put(nets_table(fused(found, shares or None, paper), found.about), options.format, options.output)
-
-
-def _of_runs(
-    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: "Result | None"
-) -> "Evaluated | None":
-    from vggbench.results.judging import ground_truths
-    from vggbench.results.stored import stored
-    from vggbench.store.runs import named_runs
-
-    _refuse_unused(options)
-    runs = named_runs(options.runs, texts)
-    if len(runs) < 2:
-        raise UsageError(f"{' '.join(texts)}: expected two or more different runs.")
-    return stored(runs, ground_truths(options.labels or (), options.blacklist))
 
 
 def _of_models(
@@ -87,13 +68,3 @@ def _as_in(paper: "Result", options: EvalOptions) -> EvalOptions:
     if not (options.center or options.tencrop or options.dense or options.multicrop):
         options = replace(options, dense="dense" in paper.protocol, multicrop="multicrop" in paper.protocol)
     return options if options.scales else replace(options, scales=["multi"])
-
-
-def _refuse_unused(options: EvalOptions) -> None:
-    """Raise UsageError for an option that says what is evaluated, since stored runs are what they are."""
-    for item in fields(options):
-        if item.name not in _OF_STORED_RUNS and getattr(options, item.name) != item.default:
-            raise UsageError(
-                f"--{item.name.replace('_', '-')} is for models, and these are stored runs, which keep their own: "
-                "expected it to be left out, or models in their place."
-            )

@@ -1,16 +1,32 @@
 """`report`: one HTML file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import EvalOptions, Models
+from vggbench.cli.completion import models_and_runs
+from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_file
+from vggbench.cli.stored import of_runs
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
 
+if TYPE_CHECKING:
+    from vggbench.results.evaluated import Evaluated
+
 
 @command()
-def report(models: Models, options: EvalOptions) -> None:
+def report(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL|RUN...", help="Models, or runs of the store by name.", autocompletion=models_and_runs
+        ),
+    ],
+    options: EvalOptions,
+) -> None:
     """Tables that sort, plots and the worst errors with pictures, in one HTML file that needs no network.
 
     Example: vggbench report D@oxford E@oxford --data imagenet --scales 256 384 512 --dense --output report.html
@@ -20,12 +36,18 @@ def report(models: Models, options: EvalOptions) -> None:
         named = f"--format {options.format}" if options.format else path
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
-    from vggbench.cli.evaluating import evaluation
     from vggbench.files import write_whole
     from vggbench.render.report.evaluated import page
+    from vggbench.results.fusions import are_runs
 
-    found = evaluation(models, options)
+    found = of_runs(models, options) if are_runs(options.runs, models) else _of_models(models, options)
     if found:
         text = page(found)
         write_whole(path, text)
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")
+
+
+def _of_models(models: list[str], options: EvalOptions) -> "Evaluated | None":
+    from vggbench.cli.evaluating import evaluation
+
+    return evaluation(models, options)

@@ -32,7 +32,7 @@ def page(found: "Evaluated") -> str:
     for model in models:
         line = found.lines(model)[-1]
         names = in_words(model.class_names, model.classes)
-        galleries.append(gallery(f"{model.name}, {line.title}", found.of_each_image(line), names, data.images))
+        galleries.append(gallery(f"{model.name}, {line.title}", found.of_each_image(line), names, found.pictures))
     what = data_title(data, found.measured(baseline[:1])[0])
     return render(
         f"{', '.join(model.name for model in models)} on {what}", warning=_SAMPLE if data.is_sample else None,
