@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from vggbench.cli.terminal import say, say_progress, warn
 from vggbench.errors import counted
 from vggbench.evaluation.jobs import Job, Watch
-from vggbench.evaluation.plan import Plan
 from vggbench.metrics import at_chance, top5_error, top_k_error
 from vggbench.progress import bar, rate, shows_bars
 from vggbench.render.tables.cells import duration
-from vggbench.train.loop import TrainWatch
 from vggbench.train.recipe import Epoch, Recipe
+from vggbench.train.watch import TrainWatch
 from vggbench.weights.download import DownloadWatch
+
+if TYPE_CHECKING:
+    from vggbench.evaluation.plan import Plan
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal."""
@@ -78,7 +80,7 @@ class _Pace:
 class Progress(_WithBar, Watch):
     """A bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: "Plan") -> None:
         self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
         self._runs = [place for place, blocks in enumerate(plan.missing) if blocks]
         self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()

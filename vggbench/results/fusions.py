@@ -8,10 +8,10 @@ from vggbench.errors import UsageError
 from vggbench.paper.published import FUSIONS, Result
 from vggbench.store.identity import Identity
 from vggbench.store.runs import is_run_name
-from vggbench.weights.load import Model
 
 if TYPE_CHECKING:
     from vggbench.evaluation.request import Manner
+    from vggbench.weights.load import Model
 
 
 def split_name(words: Sequence[str]) -> tuple[Result | None, list[str]]:
@@ -40,7 +40,7 @@ def require_fusible(texts: Sequence[str], manner: "Manner", shares: Sequence[flo
 
 
 def require_nets(
-    models: Sequence[Model], texts: Sequence[str], shares: Sequence[float] | None, paper: Result | None
+    models: "Sequence[Model]", texts: Sequence[str], shares: Sequence[float] | None, paper: Result | None
 ) -> None:
     """Raise UsageError unless what was loaded is several nets, as many as shares, and those of the paper's fusion."""
     require_several(texts, len(models))

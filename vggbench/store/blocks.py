@@ -234,11 +234,10 @@ def _notes(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _array(column: pa.Array) -> NDArray[Any]:
+    """Its values, by no way that imports pandas as `to_numpy` does."""
     if pa.types.is_fixed_size_list(column.type):
-        values: NDArray[Any] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        return values
-    plain: NDArray[Any] = column.to_numpy()
-    return plain
+        return np.from_dlpack(column.flatten()).reshape(-1, column.type.list_size)
+    return np.from_dlpack(column)
 
 
 def _grouped(files: Iterable[BlockFile]) -> Iterator[pa.Table]:

@@ -1,7 +1,6 @@
 """The training loop: epochs of steps, validated by the project's own evaluation, resumable at any step."""
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,9 @@ from vggbench.train.recipe import Epoch, Recipe
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure
 from vggbench.train.step import Running, Stepper
+from vggbench.train.watch import TrainWatch
 from vggbench.weights.files import tensors_hash
 from vggbench.weights.load import Model
-
-
-class TrainWatch:
-    """What a training tells while it goes on; this one listens to nothing."""
-
-    def measured(self, images: int, of: int) -> None:
-        """So many images of the training set have been measured for its mean and colour components."""
-
-    def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
-        """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
-
-    def doubted(self, image: str) -> None:
-        """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""
-
-    def step(self, images: int, loss: float) -> None:
-        """One step more."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """An epoch is over, and validated."""
 
 
 @dataclass(frozen=True)

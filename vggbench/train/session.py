@@ -15,10 +15,11 @@ from vggbench.files import require_folder
 from vggbench.images.reading import no_room
 from vggbench.inference.choices import Precision
 from vggbench.paper.configs import MAX_WIDTH, PAPER, Config
-from vggbench.train.loop import Trained, TrainWatch, train, training_workers
+from vggbench.train.loop import Trained, train, training_workers
 from vggbench.train.recipe import Recipe
 from vggbench.train.start import convolutions_alone
 from vggbench.train.step import Running
+from vggbench.train.watch import TrainWatch
 from vggbench.weights.description import ASKED
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.parts import PartOfNetError

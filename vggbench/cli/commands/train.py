@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from vggbench.data import DataSet
     from vggbench.evaluation.processes import World
     from vggbench.paper.configs import Config
-    from vggbench.train.loop import Trained, TrainWatch
+    from vggbench.train.loop import Trained
     from vggbench.train.recipe import Recipe
     from vggbench.train.session import TrainListener, TrainRequest
+    from vggbench.train.watch import TrainWatch
 
 
 @command()
