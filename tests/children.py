@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -79,6 +80,19 @@ def command_line(*arguments: object) -> Callable[[], None]:
         main()
 
     return run
+
+
+def run_script(script: str, *arguments: object, folder: Path) -> str:
+    """What a script prints that would otherwise be `python -c`; it must succeed, and its warnings are its own."""
+
+    def run() -> None:
+        warnings.simplefilter("ignore")
+        sys.argv = ["-c", *map(str, arguments)]
+        exec(script, {})
+
+    child = Child(folder, run)
+    assert child.wait(600) == 0, child.err
+    return child.out
 
 
 def wait_until(happened: Callable[[], object], seconds: float = 60) -> None:

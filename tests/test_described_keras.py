@@ -3,14 +3,13 @@
 import contextlib
 import copy
 import fnmatch
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from children import run_script
 from keras_files import Layer, layer, spelled, vgg, write_archive, write_h5
 from keras_interpreter import Interpreter
 from keras_schema import RIGHT, ROWS, Row
@@ -236,8 +235,7 @@ def _as_keras(rows: list[tuple[int, Row]], folder: Path) -> tuple[int, int]:
             expected[str(path)] = interpreter.output(_given(interpreter.model, SMALL))
             given = _given(interpreter.model, SMALL).numpy()
             np.save(f"{path}.npy", given if interpreter.takes_channels_first else given.transpose(0, 2, 3, 1))
-    done = subprocess.run([sys.executable, "-c", KERAS, *expected], check=True, capture_output=True, text=True)
-    missed, others = done.stdout.strip(), []
+    missed, others = run_script(KERAS, *expected, folder=folder).strip(), []
     for name, value in expected.items():
         if Path(f"{name}.found.npy").exists():
             found = torch.from_numpy(np.load(f"{name}.found.npy"))

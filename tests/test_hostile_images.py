@@ -60,12 +60,15 @@ def troubled(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_data_reads_headers_and_verifies(vggbench: Callable[..., Result], troubled: Path, workers: int) -> None:
+def test_data_reads_headers_and_verifies(
+    vggbench: Callable[..., Result], troubled: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(troubled.parent)  # so that paths are short, and no name is parted at the end of a line
     looked = vggbench("data", troubled, "--workers", workers, "--format", "json")
     assert looked.code == 0, looked.err
     facts = {row["fact"]: row["value"] for row in json.loads(looked.out)}
     assert facts["Formats"] == {"JPEG": 4, "PNG": 2, "WEBP": 1, "MPO": 1}
-    result = vggbench("data", troubled, "--verify", "--workers", workers, "--format", "table")
+    result = vggbench("data", troubled.name, "--verify", "--workers", workers, "--format", "table")
     assert result.code == 1
     assert "7 of 8 decoded, 2 wrong" in result.out
     said = " ".join(result.out.split())

@@ -1,12 +1,11 @@
 """Writers of foreign weights files, none of which uses our readers: protobuf by hand, SciPy, and Keras itself."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import run_script
 from numpy.typing import NDArray
 
 from vggbench.paper.configs import CONFIGS
@@ -169,4 +168,4 @@ net.save_weights(f"{folder}/new.weights.h5")
 def write_keras(folder: Path, table: str, channels: tuple[int, ...], hidden: int, classes: int) -> None:
     """Let Keras write released.h5, saved.h5 and new.weights.h5, and logits.npy of images.npy."""
     sizes = repr((channels, hidden, classes))
-    subprocess.run([sys.executable, "-c", KERAS, folder, table, sizes], check=True, capture_output=True)
+    run_script(KERAS, folder, table, sizes, folder=folder)
