@@ -100,10 +100,10 @@ def test_every_image_once(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vggbench.store.runs.BLOCK", block)
         for number, after, torn in kills:
-            patch.setattr("vggbench.store.runs.write_block", _killing(after, torn))
+            patch.setattr("vggbench.store.recording.write_block", _killing(after, torn))
             with contextlib.suppress(_KilledError):
                 process(number % processes)
-        patch.setattr("vggbench.store.runs.write_block", write_block)
+        patch.setattr("vggbench.store.recording.write_block", write_block)
         numbers = list(range(processes))
         order.shuffle(numbers)
         for number in numbers:

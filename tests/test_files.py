@@ -164,7 +164,7 @@ def test_what_was_downloaded_takes_its_place(tmp_path: Path) -> None:
 
 ALLOWED = {
     ("weights/download.py", "partial.open('ab')"): "the next call carries on with it",
-    ("cli/predict.py", "path.write_bytes(encoded)"): "in a temporary folder, for what comes by standard input",
+    ("data/single.py", "path.write_bytes(encoded)"): "in a temporary folder, for what comes by standard input",
     ("studies/speed.py", "Path('/proc/self/clear_refs').write_text('5')"): "a switch of the kernel",
     ("images/libjpeg.py", "os.open(os.devnull, os.O_WRONLY)"): "keeps nothing",
     (

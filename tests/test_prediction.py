@@ -124,10 +124,10 @@ def test_the_picture_shows_the_map() -> None:
 
 
 def test_classes_of_ilsvrc_have_names() -> None:
-    model = SimpleNamespace(class_names=("n01440764", "boat"))
+    model = SimpleNamespace(identity=SimpleNamespace(class_names=("n01440764", "boat")))
     assert name_of(model, 0) == ("n01440764", "tench")  # type: ignore[arg-type]
     assert name_of(model, 1) == ("boat", "boat")  # type: ignore[arg-type]
-    assert name_of(SimpleNamespace(class_names=None), 7) == ("7", "7")  # type: ignore[arg-type]
+    assert name_of(SimpleNamespace(identity=SimpleNamespace(class_names=None)), 7) == ("7", "7")  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- the command

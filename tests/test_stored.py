@@ -18,6 +18,7 @@ from vggbench.errors import StoreError, UsageError
 from vggbench.files import sealed, unsealed
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.stored import stored
+from vggbench.store.blocks import BlockFile
 from vggbench.store.posteriors import posteriors_sha256
 from vggbench.store.recording import Recording
 from vggbench.store.runs import Run, is_run_name, named_runs, stored_runs
@@ -371,7 +372,9 @@ def test_unreadable_records_are_errors_when_named(store: Path) -> None:
 
 def test_a_label_that_is_no_class_is_a_sentence(vggbench: CLI, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a file that somebody made up could have it."""
-    monkeypatch.setattr(Run, "labels", lambda run: np.full(12, 99, np.int32))
+    column = BlockFile.column
+    wrong = np.full(12, 99, np.int32)
+    monkeypatch.setattr(BlockFile, "column", lambda file, name: [wrong] if name == "label" else column(file, name))
     refused = vggbench("fuse", *(names(store)[f"{net}-sample-dense-Q256"] for net in "AD"))
     assert refused.code == 1
     assert "has labels from 99 to 99: expected those of its 12 classes" in refused.err

@@ -1,13 +1,16 @@
 """`data`: what a data set is."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.options import WHAT, Format, GroundTruthFile, Output, Workers, option
 from vggbench.cli.output import put, require_output
-from vggbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from vggbench.data import DataSet
+    from vggbench.images.inspection import Inspection
 
 
 @command()
@@ -27,17 +30,21 @@ def data(
     Example: vggbench data ILSVRC2012_img_val.tar --verify
     """
     require_output(format, output)
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers}: expected 0 or more.")
-    from vggbench.cli.progress import VerifyProgress
     from vggbench.data import open_data
     from vggbench.images.inspection import inspect, require_fit
     from vggbench.render.tables.data import classes_table, data_table
     from vggbench.results.census import census
 
     opened = open_data(path, ground_truth)
-    with VerifyProgress(len(opened) if verify else 0) as progress:
-        found = inspect(opened, verify=verify, workers=workers, tell=progress.update)
+    found = _verified(opened, workers) if verify else inspect(opened)
     own = census(found)
     put(classes_table(own) if classes else data_table(own), format, output)
     require_fit(found)
+
+
+def _verified(opened: "DataSet", workers: int | None) -> "Inspection":
+    from vggbench.cli.progress import VerifyProgress
+    from vggbench.images.inspection import inspect
+
+    with VerifyProgress(len(opened)) as progress:
+        return inspect(opened, verify=True, workers=workers, tell=progress.update)

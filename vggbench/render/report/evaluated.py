@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from vggbench.data.imagenet import in_words
-from vggbench.render.plots.evaluated import figures
 from vggbench.render.report.page import render
 from vggbench.render.tables.errors import eval_table, nets_table
 from vggbench.render.tables.table import Table
@@ -21,6 +20,8 @@ _SAMPLE = (
 
 def page(found: "Evaluated") -> str:
     """The HTML."""
+    from vggbench.render.plots.evaluated import figures
+
     data, models = found.data, found.models
     baseline = found.lines(models[0])
     tables: list[Table] = []

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from vggbench import check as checking
 from vggbench.errors import NumericsError
+from vggbench.nets import recount as checking
 from vggbench.nets.cost import Architecture, Cost, cost
 from vggbench.paper.configs import CONFIGS
 
