@@ -59,8 +59,8 @@ def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
 
     `ground_truth` is a devkit or a file of labels that must agree, a column of shards, or `none`.
 
-        >>> vggbench.open_data("sample").total
-        480
+        >>> vggbench.open_data("sample").name
+        'sample'
     """
     return opened(path, ground_truth)
 
@@ -185,7 +185,7 @@ def explain(
 
     `how` is as for `evaluate`, but for what the rows change.
 
-        >>> told = vggbench.explain("D@sample", "sample", limit=12)
+        >>> told = vggbench.explain("D@sample", "sample", limit=2)
         >>> told.rows[0].name
         "paper's recipe"
     """
