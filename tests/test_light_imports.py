@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,51 @@ def test_a_light_export_stays_light(name: str) -> None:
         ("params", "--format", "csv"),
         ("params", "--format", "table"),
         ("params", "C", "--layers"),
+        ("cite",),
+        ("weights",),
     ],
     ids=" ".join,
 )
 def test_a_quick_command_is_light(arguments: tuple[str, ...]) -> None:
     assert heavy_after_command(*arguments) == set()
+
+
+OF_STORED_RUNS = {
+    "runs": {"pyarrow"},
+    "runs {A}": {"pyarrow"},
+    "fuse {A} {D}": {"pyarrow"},
+    "fuse {A} {D} --format json": {"pyarrow"},
+    "runs export {A} --output x.json": {"pyarrow"},
+    "runs export {A} --output x.csv": {"pyarrow", "pandas"},
+    "report {A} {D} --output x.html": {"pyarrow", "matplotlib"},
+    "reproduce --published": {"pyarrow"},
+}
+"""What a command on stored runs may take: PyTorch is in none, Matplotlib only where it draws."""
+
+
+@pytest.mark.parametrize("words", OF_STORED_RUNS)
+def test_stored_runs_need_no_pytorch(
+    words: str, stored: Callable[..., Path], few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = stored(*(("eval", net, "--data", "sample", "--center") for net in "AD"))
+    monkeypatch.chdir(own.parent)
+    names = {net: next(own.glob(f"{net}-*")).name for net in "AD"}
+    assert heavy_after_command(*words.format(**names).split()) <= OF_STORED_RUNS[words]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "eval D --grid 4",
+        "eval D --precision fp8",
+        "compare A D --sort size",
+        "train A --init he2",
+        "eval D --scales 1x",
+    ],
+)
+def test_a_mistyped_value_answers_before_anything_is_imported(words: str) -> None:
+    code = f"sys.argv = {['vggbench', *words.split()]}\nfrom vggbench.cli.main import main\ntry:\n    main()\n"
+    assert heavy_after(f"{code}except SystemExit as stop:\n    assert stop.code == 2") == set()
 
 
 def test_looking_at_a_data_set_is_light(pictures: Path) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vggbench.data import DataSet, is_sample
 from vggbench.errors import UsageError
@@ -14,9 +15,10 @@ from vggbench.results.evaluated import Evaluated
 from vggbench.results.lines import Line, fused_line
 from vggbench.results.rows import Row
 from vggbench.store.identity import Identity
-from vggbench.train.plan import chain
-from vggbench.weights.load import Model
 from vggbench.weights.released import RELEASED, Published, Released, released
+
+if TYPE_CHECKING:
+    from vggbench.weights.load import Model
 
 ERROR_TABLES = (3, 4, 5, 6)
 TABLES = (1, 2, *ERROR_TABLES, 7)
@@ -117,7 +119,7 @@ def nets_for(named: Sequence[str], data: str | None) -> list[str]:
     return [*named, *(name for name in usual if name not in given)]
 
 
-def jobs_for(model: Model, results: Sequence[Result]) -> list[Job]:
+def jobs_for(model: "Model", results: Sequence[Result]) -> list[Job]:
     """All that the rows take of one net of its config and S; rows may take the same."""
     return [
         Job(model, Protocol.parse(protocol), scale)
@@ -181,6 +183,8 @@ def _released_name(member: Member) -> str | None:
 
 def training_command(member: Member, data: str) -> str:
     """What trains a net that nobody has released, the last of the chain that `train --plan` prints."""
+    from vggbench.train.plan import chain
+
     stages = [stage for stage in chain(CONFIGS[member.config]) if str(stage.recipe.train_scale) == member.train_scale]
     own = [stage for stage in stages if stage.config.name == member.config]
     return own[0].command(data, 1.0) if own else shlex.join(["vggbench", "train", "--plan", member.config])
@@ -201,7 +205,7 @@ def checks_of(source: str) -> list[tuple[Released, Published]]:
     return found
 
 
-def check_jobs(model: Model, checks: Sequence[tuple[Released, Published]]) -> list[Job]:
+def check_jobs(model: "Model", checks: Sequence[tuple[Released, Published]]) -> list[Job]:
     """The publisher's own protocols at their Qs."""
     return [
         Job(model, Protocol.parse(str(figure.protocol)), scale)
