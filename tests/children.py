@@ -62,7 +62,6 @@ class Child:
         with suppress(ProcessLookupError):
             self.signal(signal.SIGKILL, group=True)
         self._process.join()
-        self._process.close()
 
     def wait(self, seconds: float = 60) -> int | None:
         """Its exit status."""
