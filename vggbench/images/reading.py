@@ -31,6 +31,7 @@ PREFETCH = 16
 BATCHES_AHEAD = 2
 """Whole batches that each worker is ahead, where it makes those."""
 _SHARED_MEMORY = Path("/dev/shm")
+_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 _Item = TypeVar("_Item")
 
 
@@ -254,12 +255,25 @@ def _without_script() -> Iterator[None]:
         vars(main).update(kept)
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let no signal of the whole group reach a process before it ignores them, as `_begin` does."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     heeded = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
         try:
-            with _without_script():
+            with _without_script(), _held_back():
                 stream = iter(loader)
         except (OSError, RuntimeError) as error:
             raise _died(first_line(error)) from error
@@ -284,5 +298,7 @@ def _as_it_is(item: _Item) -> _Item:
 def _begin(worker: int) -> None:
     """Ctrl-C and SIGTERM reach the whole group: the main process answers them, and ends its workers."""
     hold_memory_flat(varied_sizes=False)  # decoding and rescaling take a tenth less where freed memory is kept
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _OF_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_GROUP)
