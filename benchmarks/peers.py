@@ -34,7 +34,8 @@ from vggbench.images.pixels import take
 from vggbench.inference.choice import start
 from vggbench.inference.choices import Asked, BackendName
 from vggbench.nets.vgg import VGG
-from vggbench.paper.protocols import CROP, Protocol
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import Protocol
 from vggbench.weights.export import export_onnx
 from vggbench.weights.load import Model
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,7 @@ from vggbench.evaluation.plan import Plan, prepare
 from vggbench.paper.protocols import Protocol
 from vggbench.render.tables.errors import eval_table
 from vggbench.render.tables.table import render
-from vggbench.results.circumstances import Circumstances
-from vggbench.results.judging import ORIGINAL
-from vggbench.results.lines import model_lines, paired, rank_together
-from vggbench.results.rows import row
+from vggbench.results.evaluated import Evaluated
 from vggbench.store.blocks import Block, block_path, write_block
 from vggbench.store.recording import Store
 from vggbench.weights.load import LoadOptions, load_model
@@ -43,7 +39,7 @@ def plan(store: Path, nets: int = 1) -> Plan:
     model = load_model(ModelSpec.parse("D@random"), LoadOptions(width=1 / 64), names)
     jobs = [Job(model, Protocol(name), scale) for name in PROTOCOLS for scale in SCALES]  # type: ignore[arg-type]
     if nets > 1:
-        several = [replace(model, name=f"D@{i}", weights_hash=str(i)) for i in range(nets)]
+        several = [model.with_identity(name=f"D@{i}", weights_hash=str(i)) for i in range(nets)]
         jobs = [Job(one, Protocol("dense"), 384) for one in several]
     return prepare(DataSet("val", images, VAL_IMAGES), jobs, Store(store), Settings(device="cpu", backend="pytorch"))
 
@@ -60,7 +56,7 @@ def fill(made: Plan) -> None:
         run.create()
         entry = {"backend": "PyTorch", "backend_version": "0", "device": "cpu", "threads": 1, "batch_size": 1,
                  "shared_stages": None, "seconds": 1.0}  # fmt: skip
-        block = Block(run.expected, labels, size, size, posteriors, provenance=entry)
+        block = Block(run.expected, labels, size, size, posteriors, provenance=[entry])
         write_block(block_path(run.folder / "posteriors", 0, VAL_IMAGES - 1), block)
 
 
@@ -69,13 +65,9 @@ def tabulate(store: Path) -> None:
     started = time.perf_counter()
     made = plan(store)
     assert not any(made.missing)
-    lines = model_lines(made, made.jobs[0].model)
-    rank_together(lines, made.data, ORIGINAL)
-    rows = [row(line, made.data, made.settings) for line in lines]
-    gain = paired(lines[1], lines[-1], made.data)
-    about = Circumstances(made.data, made.settings, [entry for run in made.runs for entry in run.provenance])
-    print(render(eval_table(rows, about, gain), "md"))
-    print(f"{len(rows)} rows in {time.perf_counter() - started:.1f} s after importing")
+    found = Evaluated(made.data, made.runs, made.settings)
+    print(render(eval_table(found.rows, found.about, found.gain(found.models[0])), "md"))
+    print(f"{len(found.rows)} rows in {time.perf_counter() - started:.1f} s after importing")
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     print(f"peak memory of the process {int(peak.split()[1]) * 1024 / 1e9:.2f} GB")
 
