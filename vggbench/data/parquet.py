@@ -12,14 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vggbench.data.dataset import ImageFile
-from vggbench.data.identity import with_unique_ids
+from vggbench.data.dataset import ImageFile, with_unique_ids
 from vggbench.data.imagenet import image_id
 from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import require_text
 from vggbench.data.numbers import class_of_number
-from vggbench.data.shards import other_shards, require_all, require_split, shards
+from vggbench.data.shards import all_shards, shards_at
 from vggbench.errors import DataError, first_line
 
 _ENDING = ".parquet"
@@ -64,20 +63,12 @@ def _group(path: Path, column: str, group: int) -> Any:
         return parquet.read_row_group(group, columns=[f"{column}.bytes"]).column(column).combine_chunks().field("bytes")
 
 
-def _shards(place: Place) -> list[Path]:
-    if place.path.is_file():
-        return [place.path] if place.path.suffix == _ENDING else []
-    return shards(place.path, _ENDING, place.split)
-
-
 def _recognises(place: Place) -> bool:
     """Shards of images, of whatever split; other Parquet, such as features beside class folders, is left alone."""
-    found = _shards(place) or _others(place)
-    if (
-        not found
-        or place.path.is_file()
-        or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir())
-    ):
+    if place.path.is_file():
+        return place.path.suffix == _ENDING
+    found = [path for paths in shards_at(place, _ENDING) for path in paths]
+    if not found or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir()):
         return bool(found)
     with contextlib.suppress(DataError), _opened(found[0]) as parquet:
         schema = parquet.schema_arrow
@@ -86,16 +77,11 @@ def _recognises(place: Place) -> bool:
     return False
 
 
-def _others(place: Place) -> list[Path]:
-    return [] if place.path.is_file() else other_shards(place.path, _ENDING, place.split)
-
-
 def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
-    require_split(_others(place), place.split, place.path)
     first = None
     met: set[str] = set()
-    for shard in require_all(_shards(place), place.path):
+    for shard in all_shards(place, _ENDING):
         columns = _columns(shard, place.label_column)
         first = first or (shard, columns)
         if columns.class_names != first[1].class_names:
@@ -270,7 +256,7 @@ def _class_names(schema: Any, label: str, shard: Path) -> list[str] | None:
 
 def _own_names(place: Place) -> tuple[str, ...] | None:
     """The classes in the order of their numbers, unless they are ILSVRC's."""
-    names = _columns(_shards(place)[0], place.label_column).class_names
+    names = _columns(shards_at(place, _ENDING)[0][0], place.label_column).class_names
     used = {image.class_name for image in _images(place)} if names else set()
     return tuple(names) if names and used <= set(names) else None
 

@@ -19,8 +19,7 @@ from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, requi
 from vggbench.results.lines import Line, Paired, Ranking, fused_line, model_lines, most_complete, paired
 from vggbench.results.records import error_record
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
-from vggbench.store.classes import require_same_classes
-from vggbench.store.identity import Identity
+from vggbench.store.identity import Identity, require_same_classes
 from vggbench.store.per_image import PerImage, frame_of, per_image
 from vggbench.store.posteriors import fuse as mean_of
 from vggbench.store.runs import Run

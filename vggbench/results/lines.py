@@ -11,8 +11,7 @@ from vggbench.data import DataSet
 from vggbench.metrics import SIGNIFICANT, mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
-from vggbench.store.classes import require_same_classes
-from vggbench.store.identity import Identity
+from vggbench.store.identity import Identity, require_same_classes
 from vggbench.store.posteriors import Posteriors, fuse
 from vggbench.store.runs import Run
 
