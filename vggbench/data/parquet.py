@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,7 @@ def _images(place: Place) -> list[ImageFile]:
                 f"{shard} and {first[0].name} name different classes: expected the same in all files of a set. Take "
                 "away those of the other set."
             )
-        kind = f"parquet {columns.image} {columns.label}"
-        rows = indexed(
-            shard,
-            kind,
-            6,
-            lambda shard=shard, columns=columns: _found(shard, columns),  # type: ignore[misc]
-        )
+        rows = indexed(shard, f"parquet {columns.image} {columns.label}", 6, partial(_found, shard, columns))
         _require_new(shard, [content for *_, content in rows if content], met)
         for name, number, length, group, row, content in rows:
             where = f"{name or f'Row {row} of row group {group}'} in {shard}"
@@ -203,19 +197,15 @@ def _label_column(schema: Any, shard: Path, asked: str | None, image: str) -> st
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema if field.name != image}
-    label = _asked_for(asked, types, shard) if asked else _told(schema, types, shard)
+    if asked and asked not in types:
+        raise DataError(
+            f"There is no file {asked} and no such column in {shard}: expected a ground truth, or a column of labels: "
+            f"{', '.join(types) or 'none'}."
+        )
+    label = asked or _told(schema, types, shard)
     if not pa.types.is_integer(types[label]):
         raise DataError(
             f"{shard} has a {label} of type {types[label]}: expected whole numbers, the places of the classes."
-        )
-    return label
-
-
-def _asked_for(label: str, types: dict[str, Any], shard: Path) -> str:
-    if label not in types:
-        raise DataError(
-            f"There is no file {label} and no such column in {shard}: expected a ground truth, or a column of labels: "
-            f"{', '.join(types) or 'none'}."
         )
     return label
 

@@ -131,12 +131,8 @@ def _names(line: Line) -> str:
 
 
 def model_lines(runs: Sequence[Run], model: Identity) -> list[Line]:
-    """The rows of one model in an evaluation of several."""
-    return lines_of([run for run in runs if run.identity.key == model.key])
-
-
-def lines_of(runs: Sequence[Run]) -> list[Line]:
-    """The rows of one model's runs: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
+    """The rows of one of several models: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
+    runs = [run for run in runs if run.identity.key == model.key]
     lines: list[Line] = []
     over_scales: dict[str, Line] = {}
     for protocol in dict.fromkeys(run.protocol for run in runs):

@@ -70,10 +70,8 @@ def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
         colour, marker = _signs([name for name, _ in lines]), _signs([protocol for _, protocol in lines])
         for place, ((name, protocol), own) in enumerate(lines.items()):
             aside = _APART * (place - (len(lines) - 1) / 2)
-            scales, errors = (
-                [row.scales[0] + aside for row in own],
-                [row.errors.top1.percent for row in own if row.errors],
-            )
+            scales = [row.scales[0] + aside for row in own]
+            errors = [row.errors.top1.percent for row in own if row.errors]
             bounds = np.abs(np.array([row.errors.top1.interval for row in own if row.errors]).T - errors)
             axes.errorbar(
                 scales, errors, bounds, color=COLOURS[colour[name]], marker=MARKERS[marker[protocol]], markersize=5,
