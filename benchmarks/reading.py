@@ -22,9 +22,8 @@ from torchvision import transforms as v1
 from turns import ratio, take_turns
 
 from vggbench.data import DataSet, open_data
-from vggbench.images.memory import hold_memory_flat
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import Images, Request
+from vggbench.images.reading import Images, Request, hold_memory_flat
 
 ROUNDS = 15
 SCALES = (256, 384, 512)

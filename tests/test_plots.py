@@ -19,7 +19,7 @@ from vggbench.errors import UsageError, VggbenchError
 from vggbench.metrics import ErrorRate, Errors
 from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CONFIGS
-from vggbench.render.plots.cost import gmacs_by_protocol
+from vggbench.render.plots.cost import gmacs_by_protocol, parameters_and_macs
 from vggbench.render.plots.evaluation import (
     confusion,
     error_against_cost,
@@ -27,7 +27,6 @@ from vggbench.render.plots.evaluation import (
     error_by_class,
 )
 from vggbench.render.plots.figure import as_svg, on_dark, save
-from vggbench.render.plots.layers import parameters_and_macs
 from vggbench.render.plots.score_map import score_map
 from vggbench.results.by_class import counts_by_class, pareto
 from vggbench.results.rows import Row

@@ -20,7 +20,7 @@ from vggbench.data import ImageFile, open_data
 from vggbench.images.thumbnails import thumbnail
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
-from vggbench.render.plots.layers import parameters_and_macs
+from vggbench.render.plots.cost import parameters_and_macs
 from vggbench.render.report.page import number, render
 from vggbench.render.tables.table import Column, Table
 from vggbench.results.gallery import WORST, Gallery, Mistake, Said, gallery

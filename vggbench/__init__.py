@@ -47,39 +47,28 @@ if TYPE_CHECKING:
     from vggbench.weights.spec import ModelSpec as ModelSpec
 
 _HOMES = {
-    "compare": "front",
-    "evaluate": "front",
-    "explain": "front",
-    "fuse": "front",
-    "load": "front",
-    "open_data": "front",
-    "params": "front",
-    "ILSVRC_CLASSES": "front",
-    "Evaluated": "results.evaluated",
-    "Identity": "store.identity",
-    "CONFIGS": "paper.configs",
-    "DataSet": "data",
-    "ErrorRate": "metrics",
-    "Fusion": "store.posteriors",
-    "INPUTS": "images.preprocessing",
-    "Input": "images.preprocessing",
-    "Job": "evaluation.jobs",
-    "LoadOptions": "weights.load",
-    "Model": "weights.load",
-    "ModelSpec": "weights.spec",
-    "Protocol": "paper.protocols",
-    "Rescale": "images.preprocessing",
-    "Run": "store.runs",
-    "Settings": "evaluation.jobs",
-    "TrainScale": "paper.protocols",
-    "VGG": "nets.vgg",
-    "VggbenchError": "errors",
-    "View": "paper.protocols",
-    "error_rates": "results.rows",
-    "load_model": "weights.load",
-    "posteriors": "store.posteriors",
-    "save_model": "weights.load",
+    name: home
+    for home, names in {
+        "data": "DataSet",
+        "errors": "VggbenchError",
+        "evaluation.jobs": "Job Settings",
+        "front": "ILSVRC_CLASSES compare evaluate explain fuse load open_data params",
+        "images.preprocessing": "INPUTS Input Rescale",
+        "metrics": "ErrorRate",
+        "nets.vgg": "VGG",
+        "paper.configs": "CONFIGS",
+        "paper.protocols": "Protocol TrainScale View",
+        "results.evaluated": "Evaluated",
+        "results.rows": "error_rates",
+        "store.identity": "Identity",
+        "store.posteriors": "Fusion posteriors",
+        "store.runs": "Run",
+        "weights.load": "LoadOptions Model load_model save_model",
+        "weights.spec": "ModelSpec",
+    }.items()
+    for name in names.split()
 }
+"""Where each public name is."""
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
 

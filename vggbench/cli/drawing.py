@@ -31,6 +31,6 @@ def draw(drawn: Mapping[str, Figure], folder: Path) -> None:
 
 def draw_evaluation(found: "Evaluated", folder: Path) -> None:
     """All that there is data for; raises VggbenchError."""
-    from vggbench.render.plots.evaluated import figures
+    from vggbench.render.plots.evaluation import figures
 
     draw(figures(found), folder)

@@ -8,8 +8,7 @@ from typing import TypeVar
 from vggbench.data.dataset import DataSet, ImageFile
 from vggbench.data.labelling import NO_FILE
 from vggbench.data.layout import EXPECTED
-from vggbench.data.opening import open_evaluation
-from vggbench.data.training import open_training
+from vggbench.data.opening import open_evaluation, open_training
 from vggbench.errors import DataError, first_line
 from vggbench.sample.pictures import SAMPLE, sample_folder, sample_split
 

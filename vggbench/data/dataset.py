@@ -3,6 +3,7 @@
 import errno
 import hashlib
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -168,3 +169,28 @@ def sorted_classes(names: set[str]) -> tuple[str, ...]:
 def _some(names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{len(names)} class{'es' if len(names) > 1 else ''} ({shown})"
+
+
+def with_unique_ids(named: Sequence[tuple[str, ImageFile]]) -> list[ImageFile]:
+    """The images, given with their whole names; those that share an id get that name instead.
+
+    Raises DataError where even the names are the same, and for a validation image of ILSVRC that stands twice.
+    """
+    ids = Counter(image.id for _, image in named)
+    if len(ids) < len(named):
+        _refuse_twice((image.id, name, image) for name, image in named if val_number(image.id))
+        named = [(name, replace(image, id=name) if ids[image.id] > 1 else image) for name, image in named]
+        _refuse_twice((image.id, name, image) for name, image in named)
+    return [image for _, image in named]
+
+
+def _refuse_twice(images: Iterable[tuple[str, str, ImageFile]]) -> None:
+    seen: dict[str, str] = {}
+    for image_id, name, image in images:
+        place = str(image.path) if image.path.as_posix().endswith(name) else f"{name} in {image.path}"
+        if image_id in seen:
+            raise DataError(
+                f"The same image, {image_id}, stands twice, as {seen[image_id]} and {place}: expected each once. "
+                "Remove the wrong one."
+            )
+        seen[image_id] = place

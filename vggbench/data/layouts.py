@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from vggbench.data.flat import FLAT
-from vggbench.data.folders import CLASS_FOLDERS
-from vggbench.data.kaggle import KAGGLE
+from vggbench.data.folders import CLASS_FOLDERS, FLAT, KAGGLE, NUMBERED
 from vggbench.data.layout import Layout, Place, require_split_of
-from vggbench.data.numbered import NUMBERED
 from vggbench.data.parquet import PARQUET
 from vggbench.data.shards import shards, split_of
 from vggbench.data.splits import Spot, look_into_folder, spot_of

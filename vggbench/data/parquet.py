@@ -8,18 +8,17 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from vggbench.data.dataset import ImageFile
-from vggbench.data.identity import with_unique_ids
+from vggbench.data.dataset import ImageFile, with_unique_ids
 from vggbench.data.imagenet import image_id
 from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import require_text
 from vggbench.data.numbers import class_of_number
-from vggbench.data.shards import other_shards, require_all, require_split, shards
+from vggbench.data.shards import all_shards, shards_at
 from vggbench.errors import DataError, first_line
 
 _ENDING = ".parquet"
@@ -64,20 +63,12 @@ def _group(path: Path, column: str, group: int) -> Any:
         return parquet.read_row_group(group, columns=[f"{column}.bytes"]).column(column).combine_chunks().field("bytes")
 
 
-def _shards(place: Place) -> list[Path]:
-    if place.path.is_file():
-        return [place.path] if place.path.suffix == _ENDING else []
-    return shards(place.path, _ENDING, place.split)
-
-
 def _recognises(place: Place) -> bool:
     """Shards of images, of whatever split; other Parquet, such as features beside class folders, is left alone."""
-    found = _shards(place) or _others(place)
-    if (
-        not found
-        or place.path.is_file()
-        or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir())
-    ):
+    if place.path.is_file():
+        return place.path.suffix == _ENDING
+    found = [path for paths in shards_at(place, _ENDING) for path in paths]
+    if not found or not any(path.is_dir() and path.name != "data" for path in place.path.iterdir()):
         return bool(found)
     with contextlib.suppress(DataError), _opened(found[0]) as parquet:
         schema = parquet.schema_arrow
@@ -86,16 +77,11 @@ def _recognises(place: Place) -> bool:
     return False
 
 
-def _others(place: Place) -> list[Path]:
-    return [] if place.path.is_file() else other_shards(place.path, _ENDING, place.split)
-
-
 def _images(place: Place) -> list[ImageFile]:
     images: list[tuple[str, ImageFile]] = []
-    require_split(_others(place), place.split, place.path)
     first = None
     met: set[str] = set()
-    for shard in require_all(_shards(place), place.path):
+    for shard in all_shards(place, _ENDING):
         columns = _columns(shard, place.label_column)
         first = first or (shard, columns)
         if columns.class_names != first[1].class_names:
@@ -103,13 +89,7 @@ def _images(place: Place) -> list[ImageFile]:
                 f"{shard} and {first[0].name} name different classes: expected the same in all files of a set. Take "
                 "away those of the other set."
             )
-        kind = f"parquet {columns.image} {columns.label}"
-        rows = indexed(
-            shard,
-            kind,
-            6,
-            lambda shard=shard, columns=columns: _found(shard, columns),  # type: ignore[misc]
-        )
+        rows = indexed(shard, f"parquet {columns.image} {columns.label}", 6, partial(_found, shard, columns))
         _require_new(shard, [content for *_, content in rows if content], met)
         for name, number, length, group, row, content in rows:
             where = f"{name or f'Row {row} of row group {group}'} in {shard}"
@@ -217,19 +197,15 @@ def _label_column(schema: Any, shard: Path, asked: str | None, image: str) -> st
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema if field.name != image}
-    label = _asked_for(asked, types, shard) if asked else _told(schema, types, shard)
+    if asked and asked not in types:
+        raise DataError(
+            f"There is no file {asked} and no such column in {shard}: expected a ground truth, or a column of labels: "
+            f"{', '.join(types) or 'none'}."
+        )
+    label = asked or _told(schema, types, shard)
     if not pa.types.is_integer(types[label]):
         raise DataError(
             f"{shard} has a {label} of type {types[label]}: expected whole numbers, the places of the classes."
-        )
-    return label
-
-
-def _asked_for(label: str, types: dict[str, Any], shard: Path) -> str:
-    if label not in types:
-        raise DataError(
-            f"There is no file {label} and no such column in {shard}: expected a ground truth, or a column of labels: "
-            f"{', '.join(types) or 'none'}."
         )
     return label
 
@@ -270,7 +246,7 @@ def _class_names(schema: Any, label: str, shard: Path) -> list[str] | None:
 
 def _own_names(place: Place) -> tuple[str, ...] | None:
     """The classes in the order of their numbers, unless they are ILSVRC's."""
-    names = _columns(_shards(place)[0], place.label_column).class_names
+    names = _columns(shards_at(place, _ENDING)[0][0], place.label_column).class_names
     used = {image.class_name for image in _images(place)} if names else set()
     return tuple(names) if names and used <= set(names) else None
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from vggbench.data.layout import Place
 from vggbench.data.listing import is_litter
 from vggbench.data.splits import WORDS, split_of_folder
 from vggbench.errors import DataError
@@ -11,6 +12,21 @@ _OF = re.compile(r"(\d+)[-_.]of[-_.](\d+)")
 """Such as 00003-of-00014, whatever comes after it."""
 _LAST = re.compile(r"(\d+)(?:-[0-9a-f]{16}|-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-c\d+)?)?(?:\.[a-z]+)?$")
 """A number at the end, or before the hash that some writers append."""
+
+
+def shards_at(place: Place, ending: str) -> tuple[list[Path], list[Path]]:
+    """The files of its split, and those of others where there is nothing else to take; a file is taken as it is."""
+    if place.path.is_file():
+        return [place.path], []
+    found = shards(place.path, ending, place.split)
+    return found, [] if found else _other_shards(place.path, ending)
+
+
+def all_shards(place: Place, ending: str) -> list[Path]:
+    """The files of its split; raises DataError where there are others alone, or one of a numbered series lacks."""
+    found, others = shards_at(place, ending)
+    require_split(others, place)
+    return _require_all(found, place.path)
 
 
 def shards(folder: Path, ending: str, split: str) -> list[Path]:
@@ -25,11 +41,9 @@ def shards(folder: Path, ending: str, split: str) -> list[Path]:
     return [path for path, own in splits.items() if own and own == wanted]
 
 
-def other_shards(folder: Path, ending: str, split: str) -> list[Path]:
-    """The files of other splits, where there is nothing else to take; raises OSError."""
-    if shards(folder, ending, split) or any(
-        path.is_dir() and path.name != "data" and not is_litter(path.name) for path in folder.iterdir()
-    ):
+def _other_shards(folder: Path, ending: str) -> list[Path]:
+    """The files that name a split, where there is no folder to look into; raises OSError."""
+    if any(path.is_dir() and path.name != "data" and not is_litter(path.name) for path in folder.iterdir()):
         return []
     return [path for path, own in _splits(folder, ending).items() if own]
 
@@ -40,7 +54,7 @@ def split_of(name: str) -> str | None:
     return next((split for split, names in WORDS.items() if words & set(names)), None)
 
 
-def require_all(found: list[Path], place: Path) -> list[Path]:
+def _require_all(found: list[Path], place: Path) -> list[Path]:
     """The files found in the folder `place`; raises DataError where one of a numbered series is missing or twice.
 
     A series is `-00003-of-00014`, or `-03` from 0 or 1 up to the highest. A file that was named alone is taken alone.
@@ -69,14 +83,14 @@ def require_all(found: list[Path], place: Path) -> list[Path]:
     return found
 
 
-def require_split(others: list[Path], split: str, place: Path) -> None:
+def require_split(others: list[Path], place: Place) -> None:
     """Raise DataError where there are files of other splits alone."""
     if others:
         counted = {own: sum(split_of(path.name) == own for path in others) for own in WORDS}
         told = " and ".join(f"{own} ({count:,})" for own, count in counted.items() if count)
         raise DataError(
-            f"{place} has files of the split {told} and none of {split}: expected names such as "
-            f"{_EXAMPLE[split]}-00000-of-00014{others[0].suffix}. Fetch that split, or pass a file or a folder "
+            f"{place.path} has files of the split {told} and none of {place.split}: expected names such as "
+            f"{_EXAMPLE[place.split]}-00000-of-00014{others[0].suffix}. Fetch that split, or pass a file or a folder "
             "called as its split as --data."
         )
 

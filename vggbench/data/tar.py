@@ -43,7 +43,9 @@ def is_tar(path: Path) -> bool:
 
 def list_tar(path: Path) -> Listing:
     """The members of a tar, without the folders that all of them lie in; raises DataError and OSError."""
-    rows = indexed(path, "tar", 3, lambda: [list(row) for row in told_if_large(path, _members(path), _reached)])
+    rows = indexed(
+        path, "tar", 3, lambda: [list(row) for row in told_if_large(path, _members(path), lambda row: row[2] or 0)]
+    )
     files = sorted(Entry(name, path, length, offset) for name, length, offset in rows if offset is not None)
     for one, other in itertools.pairwise(files):
         if one.name == other.name:
@@ -70,10 +72,6 @@ def _members(path: Path) -> Iterator[tuple[str, int, int | None]]:
     """As `members`, and folders with no offset."""
     with path.open("rb") as file:
         yield from _of(_Window(file, 0, path.stat().st_size), path, "")
-
-
-def _reached(row: tuple[str, int, int | None]) -> int:
-    return row[2] or 0
 
 
 def _of(window: "_Window", path: Path, prefix: str) -> Iterator[tuple[str, int, int | None]]:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vggbench.data.dataset import ImageFile
-from vggbench.data.identity import with_unique_ids
+from vggbench.data.dataset import ImageFile, with_unique_ids
 from vggbench.data.imagenet import image_id
 from vggbench.data.index import indexed, told_if_large
 from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, require_text
 from vggbench.data.numbers import class_of_number
-from vggbench.data.shards import other_shards, require_all, require_split, shards, split_of
+from vggbench.data.shards import all_shards, shards_at, split_of
 from vggbench.data.tar import is_tar, members
 from vggbench.errors import DataError
 
@@ -24,16 +23,8 @@ _LOOKED_AT = 20
 """Members of a tar by which it is recognised."""
 
 
-def _shards(place: Place) -> list[Path]:
-    return [place.path] if place.path.is_file() else shards(place.path, ".tar", place.split)
-
-
-def _others(place: Place) -> list[Path]:
-    return [] if place.path.is_file() else other_shards(place.path, ".tar", place.split)
-
-
 def _recognises(place: Place) -> bool:
-    found = _shards(place) or _others(place)
+    found = [path for paths in shards_at(place, ".tar") for path in paths]
     try:
         if not found or not is_tar(found[0]):
             return False
@@ -50,8 +41,7 @@ def _images(place: Place) -> list[ImageFile]:
         raise DataError(
             f"There is no file {place.label_column}, and shards have no such labels: expected a ground truth, or cls."
         )
-    require_split(_others(place), place.split, place.path)
-    found = require_all(_shards(place), place.path)
+    found = all_shards(place, ".tar")
     for shard in found:
         rows = indexed(shard, "webdataset", 4, lambda shard=shard: list(_samples(shard)))  # type: ignore[misc]
         for name, number, length, offset in rows:

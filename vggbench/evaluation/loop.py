@@ -15,8 +15,7 @@ from vggbench.data import DataSet
 from vggbench.errors import DataError, StoreError, UnreadableImages, counted
 from vggbench.evaluation.jobs import Job, Settings, Watch
 from vggbench.evaluation.plan import Plan, prepare
-from vggbench.images.memory import hold_memory_flat
-from vggbench.images.reading import Images, Loaded, Request, from_workers
+from vggbench.images.reading import Images, Loaded, Request, from_workers, hold_memory_flat
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.devices import device_name

@@ -7,7 +7,7 @@ from vggbench.data import DataSet
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.request import Request
-from vggbench.store.classes import require_same_classes
+from vggbench.store.identity import require_same_classes
 from vggbench.weights.load import Model, load_model
 from vggbench.weights.released import Released, default_source
 from vggbench.weights.spec import SAMPLE_NETS, ModelSpec

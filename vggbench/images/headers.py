@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from vggbench.data.dataset import CANNOT_BE_READ, ImageFile
@@ -154,6 +155,13 @@ def _is_turned(data: bytes) -> bool:
         # Pillow's own method of a PNG decodes all of it first.
         return bool(Image.Image.getexif(Image.open(io.BytesIO(data))).get(_ORIENTATION, 1) != 1)
     return False
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def jpegs_inside(header: Image.Image, data: bytes) -> Iterator[bytes]:

@@ -21,7 +21,8 @@ def complaints() -> Iterator[list[str]]:
     """A list that holds, after the block, what the two complained of in it; anything else goes on to stderr."""
     found: list[str] = []
     with tempfile.TemporaryFile() as log:
-        _flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         stderr = _copy_of_stderr()
         os.dup2(log.fileno(), 2)
         try:
@@ -36,11 +37,6 @@ def complaints() -> Iterator[list[str]]:
                 elif not _OF_TAGS.match(text):
                     os.write(stderr, line)
             os.close(stderr)
-
-
-def _flush() -> None:
-    if sys.stderr is not None:
-        sys.stderr.flush()
 
 
 def _copy_of_stderr() -> int:

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vggbench.errors import DataError, VggbenchError, first_line
-from vggbench.images.headers import JPEGS, jpegs_inside, opened, reasons
+from vggbench.images.headers import JPEGS, eight_bits, jpegs_inside, opened, reasons
 from vggbench.images.libjpeg import complaints
 from vggbench.images.preprocessing import Rescale
 from vggbench.paper.protocols import View
@@ -49,7 +48,7 @@ def decode(data: bytes) -> Tensor:
         with contextlib.suppress(Exception):  # what can be decoded is libtiff's to say
             for jpeg in jpegs_inside(header, data):
                 _decode_jpeg(jpeg, _UNCHANGED)  # since libtiff keeps libjpeg's complaints to itself
-        return torch.from_numpy(np.array(_eight_bits(header).convert("RGB"))).permute(2, 0, 1)
+        return torch.from_numpy(np.array(eight_bits(header).convert("RGB"))).permute(2, 0, 1)
 
 
 def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
@@ -98,13 +97,6 @@ def take(image: Tensor, view: View) -> Tensor:
     if window.shape[1:] != (view.height, view.width):
         raise DataError(f"View {view} does not fit an image of {image.shape[1]} x {image.shape[2]}.")
     return window.flip(2) if view.mirror else window
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _decode_jpeg(data: bytes, mode: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import math
 import os
@@ -22,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from vggbench.data import ImageFile
 from vggbench.errors import DataError, counted, first_line
 from vggbench.images.headers import NotAnImage, read_whole
-from vggbench.images.memory import hold_memory_flat
 from vggbench.images.pixels import decode_listening, jpeg_decoder, rescale
 from vggbench.images.preprocessing import Rescale, Wanted
 
@@ -32,6 +32,8 @@ BATCHES_AHEAD = 2
 """Whole batches that each worker is ahead, where it makes those."""
 _SHARED_MEMORY = Path("/dev/shm")
 _OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
+_SMALL, _LARGE = 100_000, 2**25
 _Item = TypeVar("_Item")
 
 
@@ -129,6 +131,18 @@ def no_room(asked: str, room: float) -> str:
         f"Podman), or with an emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in "
         "the main process."
     )
+
+
+def hold_memory_flat(varied_sizes: bool) -> None:
+    """Make glibc give memory back at once while image sizes vary (`dense`); elsewhere it may keep it, which is faster.
+
+    Without this, tensors of hundreds of sizes fragment the heap and memory grows with the number of images.
+    """
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if libc is not None and hasattr(libc, "mallopt"):
+        threshold = _SMALL if varied_sizes else _LARGE
+        libc.mallopt(_MMAP_THRESHOLD, threshold)
+        libc.mallopt(_TRIM_THRESHOLD, threshold)
 
 
 class Packed(Generic[_Item]):

@@ -2,11 +2,8 @@
 
 import io
 
-import numpy as np
-from PIL import Image
-
 from vggbench.data import ImageFile
-from vggbench.images.headers import JPEGS, NotAnImage, opened, read_whole, reasons
+from vggbench.images.headers import JPEGS, NotAnImage, eight_bits, opened, read_whole, reasons
 from vggbench.images.libjpeg import complaints
 
 _QUALITY = 80
@@ -20,9 +17,7 @@ def thumbnail(image: ImageFile, side: int) -> bytes | None:
         with complaints(), reasons("cannot be decoded"):
             if picture.format in JPEGS:
                 picture.draft("RGB", (2 * side, 2 * side))
-            if picture.mode.startswith("I;16"):
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            picture = picture.convert("RGB")
+            picture = eight_bits(picture).convert("RGB")
             picture.thumbnail((side, side))
             picture.save(file, "JPEG", quality=_QUALITY)
     except NotAnImage:

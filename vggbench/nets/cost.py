@@ -7,6 +7,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from vggbench.paper.configs import CROP, FC6_KERNEL, FC_SIZE, Config, scaled
 from vggbench.paper.protocols import Protocol, rescaled_size
@@ -89,25 +90,12 @@ def _fc_layers(net: Architecture, last: LayerCost) -> list[LayerCost]:
     height, width = last.height - FC6_KERNEL + 1, last.width - FC6_KERNEL + 1
     field = last.receptive_field + (FC6_KERNEL - 1) * last.stride
     hidden = scaled(FC_SIZE, net.width)
-    sizes = [
-        ("fc6", last.channels * FC6_KERNEL**2, hidden),
-        ("fc7", hidden, hidden),
-        ("fc8", hidden, net.classes),
-    ]
-    return [
-        LayerCost(
-            name,
-            "fc",
-            outputs,
-            height,
-            width,
-            field,
-            last.stride,
-            inputs * outputs + outputs,
-            inputs * outputs * height * width,
-        )
-        for name, inputs, outputs in sizes
-    ]
+    sizes = (last.channels * FC6_KERNEL**2, hidden, hidden, net.classes)
+    rows = []
+    for name, (inputs, outputs) in zip(("fc6", "fc7", "fc8"), pairwise(sizes), strict=True):
+        macs = inputs * outputs * height * width
+        rows.append(LayerCost(name, "fc", outputs, height, width, field, last.stride, (inputs + 1) * outputs, macs))
+    return rows
 
 
 def _pooled(side: int, ceil: bool) -> int:

@@ -22,14 +22,10 @@ class Operator(NamedTuple):
 
 _OPERATORS: dict[type[nn.Module], Callable[[Any], Operator]] = {
     nn.Conv2d: lambda layer: Operator(
-        "Conv",
-        {"kernel_shape": layer.kernel_size, "pads": 2 * layer.padding},
-        (layer.weight, layer.bias),
+        "Conv", {"kernel_shape": layer.kernel_size, "pads": 2 * layer.padding}, (layer.weight, layer.bias)
     ),
     nn.BatchNorm2d: lambda layer: Operator(
-        "BatchNormalization",
-        {"epsilon": layer.eps},
-        (layer.weight, layer.bias, layer.running_mean, layer.running_var),
+        "BatchNormalization", {"epsilon": layer.eps}, (layer.weight, layer.bias, layer.running_mean, layer.running_var)
     ),
     nn.ReLU: lambda layer: Operator("Relu", {}),
     CrossChannelNorm: lambda layer: Operator("LRN", {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0}),

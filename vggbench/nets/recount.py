@@ -18,7 +18,9 @@ def recount(net: Architecture, height: int = CROP, width: int = CROP) -> tuple[i
         warnings.simplefilter("ignore", DeprecationWarning)
         from fvcore.nn import FlopCountAnalysis
 
-        network = _uninitialised(net)
+        with torch.device("meta"):
+            network = VGG(net.config, net.classes, net.width, ceil_pool=net.ceil_pool)
+        network = network.to_empty(device="cpu").eval()
         logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
         analysis = FlopCountAnalysis(network, torch.empty(1, 3, height, width))
         by_operator = analysis.unsupported_ops_warnings(False).by_operator()
@@ -35,9 +37,3 @@ def check(net: Architecture, height: int = CROP, width: int = CROP) -> None:
             f"{net.config.name} at {height} x {width}: fvcore counts {parameters} parameters and {macs} MACs, "
             f"the closed form {ours.parameters} and {ours.macs}. Please report this."
         )
-
-
-def _uninitialised(net: Architecture) -> VGG:
-    with torch.device("meta"):
-        network = VGG(net.config, net.classes, net.width, ceil_pool=net.ceil_pool)
-    return network.to_empty(device="cpu").eval()

@@ -4,14 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vggbench.data import DataSet
-
-if TYPE_CHECKING:
-    from vggbench.images.inspection import Inspection
+from vggbench.images.inspection import Inspection
 
 _EDGES = (0, 64, 128, 224, 256, 320, 384, 448, 512, 768, 1024, 2048)
 """Of the bins of the shorter side, in pixels: Q, and what lies around it."""
@@ -61,7 +58,7 @@ class Census:
     """None where no header could be read."""
 
 
-def census(found: "Inspection") -> Census:
+def census(found: Inspection) -> Census:
     """Count what was found."""
     return Census(
         data=found.data,
@@ -81,7 +78,7 @@ def _per_class(counts: Mapping[str, int]) -> PerClass:
     return PerClass(len(counts), (counts[fewest], fewest), (counts[most], most), median(counts.values()))
 
 
-def _pixels(found: "Inspection") -> Pixels:
+def _pixels(found: Inspection) -> Pixels:
     sides = found.shorter_sides
     return Pixels(
         modes=Counter(header.mode for header in found.headers),

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vggbench.data import DataSet
+from vggbench.evaluation.jobs import Settings
 from vggbench.results.rows import Row
-
-if TYPE_CHECKING:
-    from vggbench.evaluation.jobs import Settings
 
 
 @dataclass(frozen=True)
@@ -16,7 +14,7 @@ class Circumstances:
     """The data, how the networks were run, and the record of each part of the work."""
 
     data: DataSet
-    settings: "Settings"
+    settings: Settings
     provenance: Sequence[Mapping[str, Any]]
 
     @property

@@ -15,12 +15,11 @@ from vggbench.paper.published import RESULTS, Member, Result
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
 from vggbench.results.fusions import require_members, require_shares
-from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, require_val
+from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, own_labels, require_val
 from vggbench.results.lines import Line, Paired, Ranking, fused_line, model_lines, most_complete, paired
 from vggbench.results.records import error_record
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
-from vggbench.store.classes import require_same_classes
-from vggbench.store.identity import Identity
+from vggbench.store.identity import Identity, require_same_classes
 from vggbench.store.per_image import PerImage, frame_of, per_image
 from vggbench.store.posteriors import fuse as mean_of
 from vggbench.store.runs import Run
@@ -195,12 +194,7 @@ class Evaluated:
 
     def of_each_image(self, line: Line) -> PerImage:
         """What a row says of each image, by the labels that the data has now."""
-        (model, *_), data = line.models, self.data
-        labels = data.labels(model.class_names, model.classes)
-        if len(line.posteriors.images) != len(labels):
-            place = {image.id: index for index, image in enumerate(data.images)}
-            labels = labels[[place[image] for image in line.posteriors.images]]
-        return per_image(line.posteriors, labels)
+        return per_image(line.posteriors, own_labels(line.posteriors, self.data, line.models[0]))
 
 
 def compared(found: Evaluated, *, every: bool = False, against: str = "first", order: str = "given") -> list[Row]:

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from vggbench.data import DataSet
 from vggbench.metrics import LEAST_SIGNIFICANT
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.records import input_of
 from vggbench.results.rows import Row
+from vggbench.store.identity import Identity
 from vggbench.weights.released import origin_of
-
-if TYPE_CHECKING:
-    from vggbench.store.identity import Identity
 
 Seen = Literal["learned from", "chosen by"]
 """What a net was by images: their pupil, or that of the epoch that erred least on them."""
@@ -45,7 +43,7 @@ class Grain:
 class Nets:
     """What holds of the nets of a table."""
 
-    models: "tuple[Identity, ...]"
+    models: tuple[Identity, ...]
     by_input: Mapping[str, tuple[str, ...]]
     """Names by what they expect."""
     unnamed: tuple[str, ...]
@@ -143,19 +141,19 @@ def without_top5(rows: Sequence[Row]) -> bool:
     return bool(measured) and all(errors.top5 is None for errors in measured)
 
 
-def _seen(model: "Identity", data: DataSet) -> Seen | None:
+def _seen(model: Identity, data: DataSet) -> Seen | None:
     if data.fingerprint == model.trained_ids:
         return "learned from"
     return "chosen by" if data.fingerprint == model.validation_ids else None
 
 
-def _differences(one: "Identity", other: "Identity") -> tuple[tuple[str, str], ...] | None:
+def _differences(one: Identity, other: Identity) -> tuple[tuple[str, str], ...] | None:
     if not one.architecture or not other.architecture or one.architecture.config != other.architecture.config:
         return None
     return tuple((a, b) for a, b in zip(_needs(one), _needs(other), strict=True) if a != b)
 
 
-def _needs(model: "Identity") -> tuple[str, ...]:
+def _needs(model: Identity) -> tuple[str, ...]:
     assert model.architecture
     return (
         model.input.channels,

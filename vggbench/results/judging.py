@@ -39,7 +39,7 @@ class GroundTruth:
         does not know, or if none counts.
         """
         posteriors = several[0]
-        own = _own_labels(posteriors, data, model)
+        own = own_labels(posteriors, data, model)
         labels, counts = own[:, None], np.ones(len(own), bool)
         if self.classes is not None:
             labels, counts = self._several(posteriors, model)
@@ -83,7 +83,7 @@ def ground_truths(texts: Sequence[str], blacklist: Path | None = None) -> tuple[
     return tuple(found)
 
 
-def _own_labels(posteriors: Posteriors, data: DataSet, model: Identity) -> NDArray[np.int32]:
+def own_labels(posteriors: Posteriors, data: DataSet, model: Identity) -> NDArray[np.int32]:
     """One label for each image of `posteriors`, found by its id."""
     labels = data.labels(model.class_names, model.classes)
     if len(posteriors.images) == len(data):

@@ -11,8 +11,7 @@ from vggbench.data import DataSet
 from vggbench.metrics import SIGNIFICANT, mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
-from vggbench.store.classes import require_same_classes
-from vggbench.store.identity import Identity
+from vggbench.store.identity import Identity, require_same_classes
 from vggbench.store.posteriors import Posteriors, fuse
 from vggbench.store.runs import Run
 
@@ -132,12 +131,8 @@ def _names(line: Line) -> str:
 
 
 def model_lines(runs: Sequence[Run], model: Identity) -> list[Line]:
-    """The rows of one model in an evaluation of several."""
-    return lines_of([run for run in runs if run.identity.key == model.key])
-
-
-def lines_of(runs: Sequence[Run]) -> list[Line]:
-    """The rows of one model's runs: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
+    """The rows of one of several models: each protocol at each Q, over all Qs, and dense with multicrop over all Qs."""
+    runs = [run for run in runs if run.identity.key == model.key]
     lines: list[Line] = []
     over_scales: dict[str, Line] = {}
     for protocol in dict.fromkeys(run.protocol for run in runs):

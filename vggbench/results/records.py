@@ -1,15 +1,12 @@
 """A row for JSON and CSV, and the signature that tells what its figures depend on."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vggbench import __version__
 from vggbench.results.circumstances import Circumstances
-from vggbench.results.lines import Paired
 from vggbench.results.rows import Row
-
-if TYPE_CHECKING:
-    from vggbench.store.identity import Identity
+from vggbench.store.identity import Identity
 
 
 def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
@@ -53,29 +50,22 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
         "rescale": row.rescale or str(about.settings.rescale),
         "signature": long_signature(row, about) if row.models else None,
         "images_per_second": row.images_per_second,
-        **_comparison(row.against),
+        "against": row.against and row.against.first,
+        "against_points": row.against and row.against.points,
+        "against_interval": row.against and list(row.against.interval),
+        "against_p": row.against and row.against.p,
+        "against_p_holm": row.against and row.against.p_holm,
+        "significant": row.against and row.against.is_significant,
         "note": row.note,
     }
 
 
-def _weights(model: "Identity") -> str:
+def _weights(model: Identity) -> str:
     """Where they are from, and how they are run otherwise."""
     return (model.source or "") + (f" ({model.altered})" if model.altered else "")
 
 
-def _comparison(against: Paired | None) -> dict[str, Any]:
-    """None throughout where nothing is compared."""
-    return {
-        "against": against.first if against else None,
-        "against_points": against.points if against else None,
-        "against_interval": list(against.interval) if against else None,
-        "against_p": against.p if against else None,
-        "against_p_holm": against.p_holm if against else None,
-        "significant": against.is_significant if against else None,
-    }
-
-
-def input_of(model: "Identity") -> str:
+def input_of(model: Identity) -> str:
     """What a model expects, where it departs from the paper's width, and whether its file tells its layers apart."""
     net = model.architecture
     pooling = f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""
@@ -110,6 +100,6 @@ def _start(row: Row, about: Circumstances) -> str:
     return f"vggbench {__version__} | {nets} | S{row.train_scale or '-'} | {about.data.name}:{images}"
 
 
-def hashed_name(model: "Identity") -> str:
+def hashed_name(model: Identity) -> str:
     """The model's name with the beginning of its weights' hash."""
     return f"{model.name}:{model.weights_hash[:8]}"

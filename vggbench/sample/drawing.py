@@ -171,10 +171,7 @@ def _leaf(rng: np.random.Generator) -> list[Polygon]:
 
 def _mushroom(rng: np.random.Generator) -> list[Polygon]:
     cap = [(0.95 * cos(pi + pi * i / 30), 0.05 + 0.85 * sin(pi + pi * i / 30)) for i in range(31)]
-    return [
-        ([(-0.25, 0), (0.25, 0), (0.36, 0.95), (-0.36, 0.95)], "light"),
-        ([*cap, (0.6, 0.2), (-0.6, 0.2)], "main"),
-    ]
+    return [([(-0.25, 0), (0.25, 0), (0.36, 0.95), (-0.36, 0.95)], "light"), ([*cap, (0.6, 0.2), (-0.6, 0.2)], "main")]
 
 
 def _star(rng: np.random.Generator) -> list[Polygon]:

@@ -1,10 +1,11 @@
 """What a model is, as a value that JSON holds: all that its figures depend on, without anything that could run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from vggbench.data.imagenet import wnids
+from vggbench.errors import UsageError
 from vggbench.images.preprocessing import Input
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS, config_named
@@ -113,6 +114,16 @@ class Identity:
             said=tuple(str(sentence) for sentence in about.get("said", ())),
             averaged=bool(about.get("averaged", False)),
         )
+
+
+def require_same_classes(models: Sequence[Identity]) -> None:
+    """Raise UsageError where models have different classes, or the same in another order."""
+    for other in models[1:]:
+        if (other.class_names, other.classes) != (models[0].class_names, models[0].classes):
+            raise UsageError(
+                f"{models[0].name} and {other.name} have different classes or order: expected the same list. "
+                "Compare and fuse nets that were trained on the same classes."
+            )
 
 
 def _text(about: Mapping[str, Any], name: str) -> str | None:

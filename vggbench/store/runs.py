@@ -136,13 +136,9 @@ class Run:
         """Images that were decoded although libjpeg complained, and of what."""
         return {image: why for file in self._ordered for image, why in file.doubtful.items()}
 
-    @property
+    @cached_property
     def images(self) -> tuple[str, ...]:
         """Ids of the images that have a posterior; raises StoreError for one that stands there twice."""
-        return self._ids
-
-    @cached_property
-    def _ids(self) -> tuple[str, ...]:
         found = tuple(image for file in self._ordered for image in file.images)
         if len(set(found)) < len(found):
             twice = next(image for image, count in Counter(found).items() if count > 1)

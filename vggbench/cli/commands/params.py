@@ -42,8 +42,7 @@ def params(
     from vggbench.nets.cost import Architecture
     from vggbench.paper.configs import CROP, PAPER, config_named
     from vggbench.paper.protocols import resolve_scales
-    from vggbench.render.tables.cost import cost_table
-    from vggbench.render.tables.parameters import layers_table, parameters_table
+    from vggbench.render.tables.parameters import cost_table, layers_table, parameters_table
     from vggbench.studies.counts import SCALES, by_layer, by_net, by_protocol
 
     if layers and cost:
@@ -71,14 +70,11 @@ def params(
 
 def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
     """What the table is of: costs in one picture, or each size's layers."""
+    from vggbench.render.plots.cost import gmacs_by_protocol, parameters_and_macs
     from vggbench.studies.counts import by_layer, by_protocol
 
     if cost:
-        from vggbench.render.plots.cost import gmacs_by_protocol
-
         return {"cost": gmacs_by_protocol(by_protocol(nets, sizes))}
-    from vggbench.render.plots.layers import parameters_and_macs
-
     say(f"Drawing {counted(len(sizes), 'plot')} of layers.")
     return {f"layers-{size}": parameters_and_macs(by_layer(nets, [size])) for size in sizes}
 

@@ -37,7 +37,7 @@ def report(
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
     from vggbench.files import write_whole
-    from vggbench.render.report.evaluated import page
+    from vggbench.render.report.page import page
     from vggbench.results.fusions import are_runs
 
     found = of_runs(models, options) if are_runs(options.runs, models) else _of_models(models, options)

@@ -12,8 +12,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from vggbench.data.imagenet import in_words
 from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, boxes_for_glyphs, titled
 from vggbench.results.by_class import confused, errors_by_class, pareto
+from vggbench.results.circumstances import data_title
+from vggbench.results.evaluated import Evaluated
 from vggbench.results.rows import Row
 from vggbench.store.per_image import PerImage
 
@@ -34,6 +37,25 @@ _FRONT, _LEGEND = "nothing cheaper is better", 32
 """The line of the front, and characters of a line of the legend."""
 
 
+def figures(found: Evaluated) -> dict[str, Figure]:
+    """Errors against Q and cost over all nets, and for each its classes and what they are taken for."""
+    models = found.models
+    rows = [row for model in models for row in found.measured(found.lines(model))[:: len(found.truths)]]
+    what = data_title(found.data, rows[0])
+    drawn: dict[str, Figure | None] = {
+        "error-q": error_against_scale(rows, what),
+        "error-gmacs": error_against_cost(rows, what),
+    }
+    for model in models:
+        line = found.lines(model)[-1]
+        images, names = found.of_each_image(line), in_words(model.class_names, model.classes)
+        title = f"{model.name}, {line.title} | {what}"
+        stem = "".join(c if c.isalnum() or c in "-." else "-" for c in model.name)
+        drawn[f"classes-{stem}"] = error_by_class(images, names, title)
+        drawn[f"confusion-{stem}"] = confusion(images, names, title)
+    return {name: figure for name, figure in drawn.items() if figure}
+
+
 def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
     """Top-1 error of each net and protocol at each Q, with 95% intervals; None where nothing has two Qs."""
     lines: dict[tuple[str, str], list[Row]] = {}
@@ -48,10 +70,8 @@ def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
         colour, marker = _signs([name for name, _ in lines]), _signs([protocol for _, protocol in lines])
         for place, ((name, protocol), own) in enumerate(lines.items()):
             aside = _APART * (place - (len(lines) - 1) / 2)
-            scales, errors = (
-                [row.scales[0] + aside for row in own],
-                [row.errors.top1.percent for row in own if row.errors],
-            )
+            scales = [row.scales[0] + aside for row in own]
+            errors = [row.errors.top1.percent for row in own if row.errors]
             bounds = np.abs(np.array([row.errors.top1.interval for row in own if row.errors]).T - errors)
             axes.errorbar(
                 scales, errors, bounds, color=COLOURS[colour[name]], marker=MARKERS[marker[protocol]], markersize=5,

@@ -49,6 +49,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
 def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
     """Several models, or fusions of models: one row each, with parameters and cost."""
     measured = [row for row in rows if row.errors]
+    baseline = next((row.against.first for row in rows if row.against), None)
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     one_q = len({row.scales for row in rows}) == 1
     at = f", Q={scales(rows[0])}" if one_q else ", Q by each net's S"
@@ -60,7 +61,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("Q", scales, folds=True),
         Column("Views", lambda r: str(r.views), right=True, from_width=100),
         *_error_columns(rows),
-        *_against_columns(rows),
+        *([Column(f"vs {baseline}", lambda r: points(r.against), optional=True, spare=True)] if baseline else []),
         Column("Params", params, right=True, spare=True),
         Column("GMACs", gmacs, right=True, spare=True),
         Column("Images/s", speed, right=True, from_width=100, spare=True),
@@ -69,7 +70,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         title=f"{data_title(about.data, measured[0] if measured else rows[0])} | {what} | error, %",
         rows=rows,
         terminal=columns,
-        markdown=[*_markdown_columns(rows), *_against_in_full(rows)],
+        markdown=[*_markdown_columns(rows), *(_against_in_full(baseline) if baseline else [])],
         record=lambda row: error_record(row, about),
         notes=notes(rows, about),
     )
@@ -86,20 +87,8 @@ def _error_columns(rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def _baseline(rows: Sequence[Row]) -> str | None:
-    return next((row.against.first for row in rows if row.against), None)
-
-
-def _against_columns(rows: Sequence[Row]) -> list[Column]:
+def _against_in_full(baseline: str) -> list[Column]:
     """The difference to the row that the table compares with."""
-    baseline = _baseline(rows)
-    return [Column(f"vs {baseline}", lambda r: points(r.against), optional=True, spare=True)] if baseline else []
-
-
-def _against_in_full(rows: Sequence[Row]) -> list[Column]:
-    baseline = _baseline(rows)
-    if baseline is None:
-        return []
     return [
         Column(f"Top-1 vs {baseline} (points)", lambda r: points(r.against)),
         Column("Paired 95% CI", lambda r: paired_bounds(r.against)),

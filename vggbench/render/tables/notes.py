@@ -24,30 +24,28 @@ _SEEN = {
 def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> list[str | Note]:
     """All that a table of errors says under it; `gain` compares two of its rows."""
     facts, measured = facts_of(rows, about.data), [row for row in rows if row.errors]
-    found: list[str | Note] = []
-    found += _interval_notes(facts, about)
-    found += [NO_TOP5] if facts.lacks_top5 else []
-    found += _counted_notes(facts)
-    found += _grain_note(facts.grain)
-    if gain:
-        found.append(_gain_note(gain, rows[0].labels))
-    found += _against_note(facts)
-    if measured and not about.data.is_full_ilsvrc_val:
-        found.append("No reference column: published figures are for the whole ILSVRC-2012 val.")
-    found.append(GMACS_NOTE)
-    if facts.has_speed:
-        found.append(Note("Images/s: forward passes alone.", ("Images/s",), same_line=True))
-    found += _inputs_notes(facts.nets)
-    if measured:
-        found += _made_notes(facts, about)
-    if facts.nets.unnamed:
-        names = ", ".join(facts.nets.unnamed)
-        found.append(f"{names} names no classes: its outputs are taken as the folders in sorted order.")
-    found += _taken_notes(facts.nets)
-    found += _differences_note(facts.nets)
-    found += _origins_note(facts.nets)
-    found += _warnings(facts.nets)
-    return [*found, *facts.remarks, *signatures(measured, about)]
+    has_others = measured and not about.data.is_full_ilsvrc_val
+    unnamed = ", ".join(facts.nets.unnamed)
+    return [
+        *_interval_notes(facts, about),
+        *([NO_TOP5] if facts.lacks_top5 else []),
+        *_counted_notes(facts),
+        *_grain_note(facts.grain),
+        *([_gain_note(gain, rows[0].labels)] if gain else []),
+        *_against_note(facts),
+        *(["No reference column: published figures are for the whole ILSVRC-2012 val."] if has_others else []),
+        GMACS_NOTE,
+        *([Note("Images/s: forward passes alone.", ("Images/s",), same_line=True)] if facts.has_speed else []),
+        *_inputs_notes(facts.nets),
+        *(_made_notes(facts, about) if measured else []),
+        *([f"{unnamed} names no classes: its outputs are taken as the folders in sorted order."] if unnamed else []),
+        *_taken_notes(facts.nets),
+        *_differences_note(facts.nets),
+        *_origins_note(facts.nets),
+        *_warnings(facts.nets),
+        *facts.remarks,
+        *signatures(measured, about),
+    ]
 
 
 def made_notes(rows: Sequence[Row], about: Circumstances) -> list[str]:

@@ -1,7 +1,8 @@
 """The paper's Tables 1 to 7: as printed, or with what is measured here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from vggbench.metrics import ErrorRate
@@ -36,11 +37,6 @@ _FROM = {"A": None, "A-LRN": "A", "B": "A", "C": "B", "D": "C", "E": "D"}
 """What each net of Table 1 is told apart from."""
 
 
-@dataclass(frozen=True)
-class _Cells:
-    cells: dict[str, str]
-
-
 def configurations_table() -> Table:
     """Table 1: one column a net; * marks what it has and the net before has not."""
     stages = {name: _stages(name) for name in PAPER}
@@ -48,16 +44,16 @@ def configurations_table() -> Table:
     for stage in range(5):
         depth = max(len(stages[name][stage]) for name in PAPER)
         for place in range(depth):
-            rows.append(_Cells({name: _cell(stages, name, stage, place) for name in PAPER}))
-        rows.append(_Cells(dict.fromkeys(PAPER, "maxpool")))
-    rows += [_Cells(dict.fromkeys(PAPER, text)) for text in ("FC-4096", "FC-4096", "FC-1000", "softmax")]
-    columns = [Column(name, _cell_of(name)) for name in PAPER]
+            rows.append({name: _cell(stages, name, stage, place) for name in PAPER})
+        rows.append(dict.fromkeys(PAPER, "maxpool"))
+    rows += [dict.fromkeys(PAPER, text) for text in ("FC-4096", "FC-4096", "FC-1000", "softmax")]
+    columns = [Column(name, itemgetter(name)) for name in PAPER]
     return Table(
         title=_TITLES[1],
-        rows=[_Cells({name: f"{len(CONFIGS[name].convs) + 3} layers" for name in PAPER}), *rows],
+        rows=[{name: f"{len(CONFIGS[name].convs) + 3} layers" for name in PAPER}, *rows],
         terminal=columns,
         markdown=columns,
-        record=lambda row: {"table": 1} | row.cells,
+        record=lambda row: {"table": 1} | row,
         notes=[
             "convK-C: C filters of K x K; LRN after the first ReLU. * what the net to the left has not (B: A).",
             _SOURCE,
@@ -81,10 +77,6 @@ def _cell(stages: dict[str, list[list[str]]], name: str, stage: int, place: int)
         return ""
     known = stages[before][stage] if before else own
     return own[place] + ("" if place < len(known) and known[place] == own[place] else "*")
-
-
-def _cell_of(name: str) -> Callable[[Any], str]:
-    return lambda row: str(row.cells[name])
 
 
 def published_table(number: int) -> Table:
@@ -223,7 +215,7 @@ def _others_columns(own: "Mapping[OtherResult, Measured]", about: Circumstances)
     ]
 
 
-def _what(rows: "Sequence[Measured]", about: Circumstances) -> str:
+def _what(rows: "Sequence[Measured | Check]", about: Circumstances) -> str:
     measured = [found.row for found in rows if found.row]
     return data_title(about.data, measured[0]) if measured else data_name(about.data)
 
@@ -294,7 +286,6 @@ def _measured_notes(number: int, rows: "Sequence[Measured]", about: Circumstance
 def checks_table(source: str, rows: "Sequence[Check]", about: Circumstances) -> Table:
     """A publisher's nets by its own protocol, and whether that gives its own figures."""
     measured = [check.row for check in rows if check.row]
-    what = data_title(about.data, measured[0]) if measured else data_name(about.data)
     full = about.data.is_full_ilsvrc_val
 
     def columns(cell: Cell) -> list[Column]:
@@ -312,7 +303,7 @@ def checks_table(source: str, rows: "Sequence[Check]", about: Circumstances) -> 
     )
     notes += [check.note for check in rows if check.note]
     return Table(
-        title=f"{source}'s own protocol | {what} | error, %",
+        title=f"{source}'s own protocol | {_what(rows, about)} | error, %",
         rows=rows,
         terminal=columns(error_cell),
         markdown=columns(error_in_markdown),

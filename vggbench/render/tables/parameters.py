@@ -1,11 +1,11 @@
-"""`vggbench params`: parameters, MACs and activations, per net and per layer."""
+"""`vggbench params`: parameters, MACs and activations, per net and layer, and what each protocol costs at each Q."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from vggbench.nets.cost import Architecture
 from vggbench.render.tables.table import NONE, Column, Note, Table
-from vggbench.studies.counts import FC_LAYERS, LayerCount, NetCount
+from vggbench.studies.counts import FC_LAYERS, HEIGHT, WIDTH, LayerCount, NetCount, ProtocolCount
 
 _COUNTING = "Bias, ReLU, pooling, LRN not counted."
 
@@ -84,15 +84,14 @@ def _notes(nets: Sequence[Architecture]) -> list[str | Note]:
 
 
 def _columns(*, several: bool) -> list[Column]:
-    millions = 1e6
     columns = [
         Column("Net", lambda r: r.architecture.config.name),
         Column("Known as", lambda r: r.architecture.config.known_as or NONE, spare=True),
         Column("Layers", _layer_counts, right=True),
-        Column("Params M", lambda r: f"{r.cost.parameters / millions:.2f}", right=True),
+        Column("Params M", lambda r: f"{r.cost.parameters / 1e6:.2f}", right=True),
         Column("Paper", _paper, right=True, optional=True),
-        Column("Conv M", lambda r: f"{r.cost.conv_parameters / millions:.2f}", right=True, spare=True),
-        Column("FC M", lambda r: f"{r.cost.fc_parameters / millions:.2f}", right=True, spare=True),
+        Column("Conv M", lambda r: f"{r.cost.conv_parameters / 1e6:.2f}", right=True, spare=True),
+        Column("FC M", lambda r: f"{r.cost.fc_parameters / 1e6:.2f}", right=True, spare=True),
         Column("MiB", lambda r: f"{r.cost.mib:.1f}", right=True, spare=True),
         Column("GMACs", lambda r: f"{r.cost.macs / 1e9:.2f}", right=True),
         Column("GFLOPs", lambda r: f"{2 * r.cost.macs / 1e9:.2f}", right=True),
@@ -147,22 +146,17 @@ def _record(row: NetCount) -> dict[str, Any]:
 
 
 def _layer_columns(*, several: bool) -> list[Column]:
+    wide = 100 if several else 0
     which = [Column("Net", lambda r: r.architecture.config.name), Column("Q", lambda r: str(r.scale), right=True)]
     return [
         *(which if several else []),
         Column("Layer", lambda r: r.layer.name),
         Column("Output", lambda r: f"{r.layer.channels}x{r.layer.height}x{r.layer.width}", right=True),
         Column("Field", lambda r: str(r.layer.receptive_field), right=True),
-        Column("Stride", lambda r: str(r.layer.stride), right=True, from_width=100 if several else 0, spare=True),
+        Column("Stride", lambda r: str(r.layer.stride), right=True, from_width=wide, spare=True),
         Column("Parameters", lambda r: str(r.layer.parameters or NONE), right=True),
         Column("MACs", lambda r: str(r.layer.macs or NONE), right=True),
-        Column(
-            "Activations",
-            lambda r: str(r.layer.activations or NONE),
-            right=True,
-            from_width=100 if several else 0,
-            spare=True,
-        ),
+        Column("Activations", lambda r: str(r.layer.activations or NONE), right=True, from_width=wide, spare=True),
     ]
 
 
@@ -182,3 +176,33 @@ def _layer_record(row: LayerCount) -> dict[str, Any]:
         "macs": layer.macs,
         "activations": layer.activations,
     }
+
+
+def cost_table(rows: Sequence[ProtocolCount], classes: int) -> Table:
+    """One row per protocol at each Q, and over several Qs, of nets of so many classes."""
+    columns = [
+        Column("Protocol", lambda r: r.protocol),
+        Column("Q", lambda r: ",".join(map(str, r.scales))),
+        Column("Views", lambda r: str(r.views), right=True),
+        *(Column(name, _gmacs_of(name), right=True) for name in rows[0].macs),
+    ]
+    return Table(
+        title=f"GMACs per image | an image of {WIDTH} x {HEIGHT}, {classes} {'class' if classes == 1 else 'classes'}",
+        rows=rows,
+        terminal=columns,
+        markdown=columns,
+        record=_cost_record,
+        notes=[
+            "All views, counted plainly: crops that share convolutions cost less time and are counted alike.",
+            f"1 MAC = 2 FLOPs. Crops cost the same at every Q. {WIDTH} x {HEIGHT} is ILSVRC's commonest size.",
+        ],
+    )
+
+
+def _gmacs_of(name: str) -> Any:
+    return lambda row: f"{row.macs[name] / 1e9:,.1f}"
+
+
+def _cost_record(row: ProtocolCount) -> dict[str, Any]:
+    macs = {f"gmacs_{name}": value / 1e9 for name, value in row.macs.items()}
+    return {"protocol": row.protocol, "test_scales": list(row.scales), "views": row.views} | macs

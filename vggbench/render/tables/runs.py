@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vggbench.metrics import ErrorRate
 from vggbench.render.tables.cells import duration, percent
 from vggbench.render.tables.notes import NO_TOP5
 from vggbench.render.tables.table import NONE, Column, Table
-
-if TYPE_CHECKING:
-    from vggbench.store.runs import Run
+from vggbench.store.runs import Run
 
 _KEYS = (
     "run", "model", "data", "protocol", "scale", "images", "images_total", "unreadable", "complete", "top1_error",
@@ -22,7 +20,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class _Row:
-    run: "Run"
+    run: Run
     top1: ErrorRate | None
     top5: ErrorRate | None
 
@@ -35,7 +33,7 @@ class _Fact:
     """Where it is written otherwise."""
 
 
-def runs_table(root: Path, runs: "Sequence[Run]", now: float) -> Table:
+def runs_table(root: Path, runs: Sequence[Run], now: float) -> Table:
     """One row a run, the newest last; errors are by the labels at the time of the run, of the images so far."""
     rows = []
     for run in sorted(runs, key=lambda run: (run.changed, run.title)):
@@ -44,7 +42,7 @@ def runs_table(root: Path, runs: "Sequence[Run]", now: float) -> Table:
     size = sum(run.size for run in runs)
     since = partial(_age, now=now)
     columns = [
-        Column("Run", lambda r: _hash(r.run)),
+        Column("Run", lambda r: r.run.short_hash),
         Column("Model", lambda r: r.run.identity.name, folds=True),
         Column("Data", lambda r: _data(r.run), folds=True, spare=True),
         Column("Protocol", lambda r: str(r.run.protocol)),
@@ -66,7 +64,7 @@ def runs_table(root: Path, runs: "Sequence[Run]", now: float) -> Table:
     )
 
 
-def run_table(run: "Run") -> Table:
+def run_table(run: Run) -> Table:
     """All that a run's record says."""
     return Table(
         title=run.title,
@@ -78,7 +76,7 @@ def run_table(run: "Run") -> Table:
     )
 
 
-def _facts(run: "Run") -> list[_Fact]:
+def _facts(run: Run) -> list[_Fact]:
     signature, errors, model = run.signature, run.errors, run.identity
     facts = [
         _Fact("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
@@ -125,25 +123,21 @@ def _record(row: _Row) -> dict[str, Any]:
         "top5_error": row.top5.percent if row.top5 else None,
         "changed": run.changed,
         "bytes": run.size,
-        "signature": run.title.rpartition("-")[2],
+        "signature": run.short_hash,
     }
 
 
-def _hash(run: "Run") -> str:
-    return run.title.rpartition("-")[2]
-
-
-def _data(run: "Run") -> str:
+def _data(run: Run) -> str:
     name = str(run.about.get("data", NONE))
     return name.replace("sample", "SAMPLE", 1) if run.about.get("is_sample") else name
 
 
-def _images(run: "Run") -> str:
+def _images(run: Run) -> str:
     read = run.done - len(run.unreadable)
     return f"{read:,}" if read == run.total else f"{read:,}/{run.total:,}"
 
 
-def _left(run: "Run") -> str:
+def _left(run: Run) -> str:
     unreadable = f", {len(run.unreadable)} unreadable" if run.unreadable else ""
     return unreadable + ("" if run.is_finished else f", {run.total - run.done:,} to compute")
 
@@ -164,7 +158,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _age(run: "Run", now: float) -> str:
+def _age(run: Run, now: float) -> str:
     seconds = max(0.0, now - run.changed)
     days = seconds / 86_400
     return f"{days:.0f} days" if days >= 2 else duration(seconds)

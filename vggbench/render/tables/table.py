@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from vggbench.errors import UsageError, printable
 from vggbench.files import write_whole
@@ -69,18 +69,12 @@ class Layout:
     widths: list[int] | None
 
 
-def formats() -> tuple[str, ...]:
-    """All formats, by name."""
-    return get_args(Format)
-
-
 def choose_format(asked: str | None, output: Path | None, is_terminal: bool) -> Format:
     """The format asked for; else by the output's ending; else a table on a terminal and Markdown in a pipe."""
+    if asked in get_args(Format):
+        return cast(Format, asked)
     if asked is not None:
-        for name in get_args(Format):
-            if asked == name:
-                return name  # type: ignore[no-any-return]
-        raise UsageError(f"--format {asked}: expected one of {', '.join(formats())}.")
+        raise UsageError(f"--format {asked}: expected one of {', '.join(get_args(Format))}.")
     if output is None:
         return "table" if is_terminal else "md"
     if output.suffix and output.suffix.lower() not in _SUFFIXES:

@@ -91,16 +91,12 @@ def _notes(rows: Sequence[Listed]) -> list[str]:
     released = [row.released for row in rows]
     return [
         "Published: top-1 / top-5 error in percent, by the publisher's own protocol:",
-        *dict.fromkeys(f"{row.source}: {_protocols(row)}" for row in released if row.published),
+        *dict.fromkeys(f"{row.source}: {'; '.join(p.how for p in row.published)}" for row in released if row.published),
         "Input: the preprocessing that --input names; caffe is BGR, matconvnet RGB, both 0-255 minus mean.",
         "C and A-LRN: nobody has released any; vggbench train --plan C prints how to make them.",
         f"A missing file is downloaded when a MODEL names it, or put by hand, such as {rows[0].place}.",
         *(f"{row.name} is refused: {row.refused}." for row in released if row.refused),
     ]
-
-
-def _protocols(row: Released) -> str:
-    return "; ".join(figure.how for figure in row.published)
 
 
 def _size(row: Released) -> str:
