@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 from vggbench.errors import WeightsError
 from vggbench.weights.archives import Archive
-from vggbench.weights.held import Held, Odd
+from vggbench.weights.held import Held, Odd, State
 from vggbench.weights.modules import is_module, of_module
 from vggbench.weights.rebuilt import mapping_of, tensor_of
-from vggbench.weights.state import State
 from vggbench.weights.unpickling import Inert
 
 # Under which names checkpoints keep a network: (name, whether it is an average over steps).

@@ -11,9 +11,8 @@ from vggbench.errors import WeightsError
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import Config
 from vggbench.weights.archives import Archive
-from vggbench.weights.held import Held, Odd
+from vggbench.weights.held import Held, Odd, State
 from vggbench.weights.rebuilt import mapping_of, tensor_of
-from vggbench.weights.state import State
 from vggbench.weights.unpickling import Inert, shown
 
 _MOST_MODULES = 10_000

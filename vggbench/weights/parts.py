@@ -63,6 +63,10 @@ def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part |
     return Part(config, width, departs, _sentence(config, rest, at, departs, expected))
 
 
+FC_PLACES = ("classifier.0", "classifier.3", "classifier.6")
+"""torchvision's names of fc6, fc7 and fc8."""
+
+
 def convolution_places(config: Config) -> list[str]:
     """torchvision's names of a config's convolutions, `features.0` and on."""
     places, index = [], 0
@@ -73,6 +77,12 @@ def convolution_places(config: Config) -> list[str]:
         elif layer.kind == "pool":
             index += 1
     return places
+
+
+def norm_place(place: str) -> str:
+    """torchvision's name of the batch normalisation after a convolution."""
+    stem, _, index = place.rpartition(".")
+    return f"{stem}.{int(index) + 1}"
 
 
 _FC = ("fc6", "fc7", "fc8")
