@@ -10,14 +10,12 @@ from vggbench.weights.modules import is_module, of_module
 from vggbench.weights.rebuilt import mapping_of, tensor_of
 from vggbench.weights.unpickling import Inert
 
-# Under which names checkpoints keep a network: (name, whether it is an average over steps).
 _HOLDERS = (
-    ("state_dict", False), ("model_state_dict", False), ("model", False), ("net", False), ("network", False),
-    ("net_state_dict", False), ("model_state", False), ("network_state_dict", False), ("weights", False),
-    ("params", False), ("module", False), ("checkpoint", False),
-    ("state_dict_ema", True), ("model_ema", True), ("ema_state_dict", True), ("model_ema_state_dict", True),
-    ("ema", True), ("ema_model", True), ("params_ema", True),
+    "state_dict", "model_state_dict", "model", "net", "network", "net_state_dict", "model_state", "network_state_dict",
+    "weights", "params", "module", "checkpoint",
+    "state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema", "ema_model", "params_ema",
 )  # fmt: skip
+"""Under which names checkpoints keep a network; with `ema` in it, an average over steps."""
 _KINDS = ("weight", "bias", "running_mean", "running_var", "W", "b", "kernel")
 """How names of what must be a tensor end."""
 _DEEPEST = 2
@@ -65,10 +63,10 @@ def _found(value: object, archive: Archive, depth: int, known: _Known) -> list[_
     if mapping is None or depth > _DEEPEST:
         return []
     found = []
-    for name, averaged in _HOLDERS:
+    for name in _HOLDERS:
         for inner in _candidates(mapping.get(name), archive, depth + 1, known):
             path = f"{name}.{inner.name}" if inner.name else name
-            found.append(_Candidate(path, averaged or inner.averaged, inner.value))
+            found.append(_Candidate(path, "ema" in name or inner.averaged, inner.value))
     if not found and any(_is_weight(tensor_of(item, archive)) for item in mapping.values()):
         found = [_Candidate("", False, value)]
     if _MMENGINE in mapping and "ema_state_dict" in mapping:

@@ -80,7 +80,8 @@ def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str,
         tensors[f"{place}.weight"] = layer.weight.flatten(1) if flat else layer.weight
         tensors[f"{place}.bias"] = layer.bias.flatten()
         if layer.norm:
-            _require_positive(layer, path)
+            if not bool((layer.norm.var + EPSILON > 0).all()):
+                raise WeightsError(f"{path} normalises {layer.name} by a variance that is not positive: expected one.")
             keys = ("weight", "bias", "running_mean", "running_var")
             tensors |= {f"{norm_place(place)}.{key}": t for key, t in zip(keys, layer.norm, strict=True)}
     return tensors
@@ -98,11 +99,6 @@ def _refuse_part(net: Foreign, path: Path) -> None:
     for place, layer in zip(convolution_places(part.config), net.layers, strict=False):
         convolutions |= {f"{place}.weight": layer.weight, f"{place}.bias": layer.bias.flatten()}
     raise PartOfNetError(path, part, convolutions)
-
-
-def _require_positive(layer: Weighted, path: Path) -> None:
-    if layer.norm and not bool((layer.norm.var + EPSILON > 0).all()):
-        raise WeightsError(f"{path} normalises {layer.name} by a variance that is not positive: expected one.")
 
 
 def for_our_epsilon(var: Tensor, epsilon: float) -> Tensor:

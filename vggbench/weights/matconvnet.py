@@ -186,12 +186,11 @@ class _Net:
         weight = filters.reshape((*filters.shape, 1, 1, 1, 1)[:4]).permute(3, 2, 0, 1).contiguous()
         bias = layer.tensor(found[1]).flatten() if len(found) == 2 and found[1].size else torch.zeros(len(weight))
         self.layers.append(Weighted(layer.name, weight, bias))
+        later = layer.pair("dilation", (1, 1))
         facts = {
             "kernel": tuple(weight.shape[2:]), "stride": layer.pair("stride", (1, 1)), "padding": layer.padding(),
-            "dilation": layer.pair("dilate", (1, 1)),
+            "dilation": layer.pair("dilate", (1, 1)) if later == (1, 1) else later,
         }  # fmt: skip
-        if layer.pair("dilation", (1, 1)) != (1, 1):
-            facts["dilation"] = layer.pair("dilation", (1, 1))
         self.described.append(Described("conv", layer.name, facts))
 
     def bnorm(self, layer: _Layer) -> None:

@@ -35,9 +35,7 @@ class _Row(NamedTuple):
 # fmt: off
 _ROWS = (
     _Row("torchvision",           r"features\.(\d+)",                      "features.{0}"),
-    _Row("torchvision",           r"classifier\.0",                        "classifier.0"),
-    _Row("torchvision",           r"classifier\.3",                        "classifier.3"),
-    _Row("torchvision",           r"classifier\.6",                        "classifier.6"),
+    _Row("torchvision",           r"classifier\.([036])",                  "classifier.{0}"),
     _Row("torchvision until 0.1", r"classifier\.1",                        "classifier.0"),
     _Row("torchvision until 0.1", r"classifier\.4",                        "classifier.3"),
     _Row("timm",                  r"pre_logits\.fc1",                      "classifier.0"),

@@ -24,13 +24,9 @@ class Shapes:
         """The sizes of a tensor of the chain, which Shape may ask for at any place."""
         self._dims[name] = dims
 
-    def constant(self, name: str) -> NDArray[Any] | None:
-        """A small tensor, or None where it is not known."""
-        return self._array(name)
-
     def numbers(self, name: str) -> list[Any] | None:
         """The values of a small tensor, or None where they are not known."""
-        found = self._array(name)
+        found = self.constant(name)
         return None if found is None else list(found.ravel().tolist())
 
     def work_out(self, node: Any) -> None:
@@ -43,7 +39,7 @@ class Shapes:
             found = self._dims[node.input[0]][asked.get("start", 0) : asked.get("end")]
             self._known[node.output[0]] = np.array(found, dtype=np.int64)
             return
-        feeds = {name: self._array(name) for name in node.input if name}
+        feeds = {name: self.constant(name) for name in node.input if name}
         if any(value is None for value in feeds.values()):
             return
         empty = [helper.make_empty_tensor_value_info(name) for name in feeds]
@@ -64,7 +60,8 @@ class Shapes:
         total = int(np.prod(dims))
         return tuple(total // rest if size == -1 and rest else size for size in sizes)
 
-    def _array(self, name: str) -> NDArray[Any] | None:
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """A small tensor, or None where it is not known."""
         from onnx import numpy_helper
 
         if name not in self._known and name in self._values:
