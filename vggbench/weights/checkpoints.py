@@ -131,16 +131,17 @@ def _kind(value: object, tensor: Held | Odd | None) -> str:
         return f"a {tensor.kind}"
     if tensor:
         return "a tensor without a name"
+    return _made(value)
+
+
+def _made(value: object) -> str:
     return f"what {value.kind} would make" if isinstance(value, Inert) else type(value).__name__
 
 
 def _nothing(content: object, path: Path) -> str:
     mapping = mapping_of(content)
-    if mapping is not None:
-        keys = ", ".join(repr(str(key)[:40]) for key in list(mapping)[:5]) or "nothing"
-        held = f"a dict of {keys}"
-    else:
-        held = f"what {content.kind} would make" if isinstance(content, Inert) else type(content).__name__
+    keys = ", ".join(repr(str(key)[:40]) for key in list(mapping or ())[:5]) or "nothing"
+    held = _made(content) if mapping is None else f"a dict of {keys}"
     return (
         f"{path} holds no state dict, but {held}, which is never executed here: expected tensors by name. Save them by "
         "torch.save(net.state_dict(), PATH)."

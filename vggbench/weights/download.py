@@ -87,15 +87,13 @@ def _fetched(row: Released, watch: DownloadWatch) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         watch.begin(f"Waiting for another process that downloads {row.file}.")
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         if find(row) is None:
             _download(row, path, watch)
-    finally:
-        lock.release()
     return path
 
 

@@ -152,15 +152,15 @@ def require_places(kinds: dict[str, str], config: Config, path: Path) -> None:
     if before is None:
         return
     with torch.device("meta"):
-        network = VGG(config, 1, 1 / 64)
+        features = VGG(config, 1, 1 / 64).features.named_children()
+    places = {f"features.{name}": type(module).__name__ for name, module in features}
     own = {name.removeprefix(before): kind for name, kind in kinds.items()}
-    for name, module in network.features.named_children():
-        expected, found = type(module).__name__, own.get(f"features.{name}")
+    for place, expected in places.items():
+        found = own.get(place)
         if found != expected and (found, expected) != ("SyncBatchNorm", "BatchNorm2d"):
             raise WeightsError(
-                f"{path} does not fit config {config.name}: expected {expected} at features.{name}, found {found}."
+                f"{path} does not fit config {config.name}: expected {expected} at {place}, found {found}."
             )
-    places = {f"features.{name}" for name, _ in network.features.named_children()}
     more = next((name for name in own if re.fullmatch(r"features\.\d+", name) and name not in places), None)
     if more and own[more] not in _PASSING:
         raise WeightsError(f"{path} does not fit config {config.name}: expected nothing at {more}, found {own[more]}.")

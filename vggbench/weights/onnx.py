@@ -15,7 +15,7 @@ from vggbench.weights import onnx_nodes as nodes
 from vggbench.weights.description import Described, StatedInput, with_fc
 from vggbench.weights.files import METADATA_KEY
 from vggbench.weights.layers import EPSILON, Foreign, Norm, Weighted, channels_first, for_our_epsilon, whole
-from vggbench.weights.onnx_shapes import Dims, Shapes
+from vggbench.weights.onnx_nodes import Dims, Shapes
 
 _ENDING = {"GlobalAveragePool", "ReduceMean", "Softmax"}
 """Operators that may follow the last layer."""
