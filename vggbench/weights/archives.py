@@ -7,6 +7,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from vggbench.errors import WeightsError
 from vggbench.weights.layers import whole
 from vggbench.weights.unpickling import Inert, Named, Window, shown, unpickled
@@ -20,10 +22,7 @@ _STORED_TYPES = {
     "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128", "QInt8Storage": "qint8",
     "QUInt8Storage": "quint8", "QInt32Storage": "qint32",
 }  # fmt: skip
-ITEMSIZES = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
-    "bool": 1, "complex64": 8, "complex128": 16, "qint8": 1, "quint8": 1, "qint32": 4,
-}  # fmt: skip
+ITEMSIZES: dict[str, int] = {name: getattr(torch, name).itemsize for name in _STORED_TYPES.values()}
 
 
 class Storage(NamedTuple):

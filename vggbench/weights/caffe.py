@@ -157,8 +157,13 @@ class _Net:
         said, blobs = layer.says("batch_norm_param"), layer.blobs()
         if len(blobs) != 3 or blobs[2].numel() != 1 or not self._follows("conv"):
             raise self._odd(layer)
-        if said is not None and said.HasField("use_global_stats") and not said.use_global_stats:
-            self._require_training(layer)
+        by_batch = said is not None and said.HasField("use_global_stats") and not said.use_global_stats
+        if by_batch and not layer.is_of_training:
+            raise WeightsError(
+                f"{self._path} says that {layer.name!r} normalises by the batch at hand (use_global_stats: false): "
+                "expected its stored mean and variance, as a net has them when it is evaluated. Save the net of "
+                "deploy.prototxt."
+            )
         factor = 1 / blobs[2].flatten() if blobs[2].item() else torch.zeros(1)
         mean, var = (blob.flatten() * factor for blob in blobs[:2])
         var = for_our_epsilon(var, said.eps if said is not None and said.HasField("eps") else _EPS)
@@ -271,14 +276,6 @@ class _Net:
             raise WeightsError(
                 f"{self._path} says that {layer.name!r} has {said.num_output} outputs (num_output) and holds weights "
                 f"of {len(weight)}: damaged."
-            )
-
-    def _require_training(self, layer: CaffeLayer) -> None:
-        if not layer.is_of_training:
-            raise WeightsError(
-                f"{self._path} says that {layer.name!r} normalises by the batch at hand (use_global_stats: false): "
-                "expected its stored mean and variance, as a net has them when it is evaluated. Save the net of "
-                "deploy.prototxt."
             )
 
     def _require_axis(self, layer: CaffeLayer, said: Any, axes: tuple[int, ...]) -> None:

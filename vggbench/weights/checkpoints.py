@@ -5,20 +5,17 @@ from typing import Any, NamedTuple
 
 from vggbench.errors import WeightsError
 from vggbench.weights.archives import Archive
-from vggbench.weights.held import Held, Odd
+from vggbench.weights.held import Held, Odd, State
 from vggbench.weights.modules import is_module, of_module
 from vggbench.weights.rebuilt import mapping_of, tensor_of
-from vggbench.weights.state import State
 from vggbench.weights.unpickling import Inert
 
-# Under which names checkpoints keep a network: (name, whether it is an average over steps).
 _HOLDERS = (
-    ("state_dict", False), ("model_state_dict", False), ("model", False), ("net", False), ("network", False),
-    ("net_state_dict", False), ("model_state", False), ("network_state_dict", False), ("weights", False),
-    ("params", False), ("module", False), ("checkpoint", False),
-    ("state_dict_ema", True), ("model_ema", True), ("ema_state_dict", True), ("model_ema_state_dict", True),
-    ("ema", True), ("ema_model", True), ("params_ema", True),
+    "state_dict", "model_state_dict", "model", "net", "network", "net_state_dict", "model_state", "network_state_dict",
+    "weights", "params", "module", "checkpoint",
+    "state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema", "ema_model", "params_ema",
 )  # fmt: skip
+"""Under which names checkpoints keep a network; with `ema` in it, an average over steps."""
 _KINDS = ("weight", "bias", "running_mean", "running_var", "W", "b", "kernel")
 """How names of what must be a tensor end."""
 _DEEPEST = 2
@@ -66,10 +63,10 @@ def _found(value: object, archive: Archive, depth: int, known: _Known) -> list[_
     if mapping is None or depth > _DEEPEST:
         return []
     found = []
-    for name, averaged in _HOLDERS:
+    for name in _HOLDERS:
         for inner in _candidates(mapping.get(name), archive, depth + 1, known):
             path = f"{name}.{inner.name}" if inner.name else name
-            found.append(_Candidate(path, averaged or inner.averaged, inner.value))
+            found.append(_Candidate(path, "ema" in name or inner.averaged, inner.value))
     if not found and any(_is_weight(tensor_of(item, archive)) for item in mapping.values()):
         found = [_Candidate("", False, value)]
     if _MMENGINE in mapping and "ema_state_dict" in mapping:
@@ -134,16 +131,17 @@ def _kind(value: object, tensor: Held | Odd | None) -> str:
         return f"a {tensor.kind}"
     if tensor:
         return "a tensor without a name"
+    return _made(value)
+
+
+def _made(value: object) -> str:
     return f"what {value.kind} would make" if isinstance(value, Inert) else type(value).__name__
 
 
 def _nothing(content: object, path: Path) -> str:
     mapping = mapping_of(content)
-    if mapping is not None:
-        keys = ", ".join(repr(str(key)[:40]) for key in list(mapping)[:5]) or "nothing"
-        held = f"a dict of {keys}"
-    else:
-        held = f"what {content.kind} would make" if isinstance(content, Inert) else type(content).__name__
+    keys = ", ".join(repr(str(key)[:40]) for key in list(mapping or ())[:5]) or "nothing"
+    held = _made(content) if mapping is None else f"a dict of {keys}"
     return (
         f"{path} holds no state dict, but {held}, which is never executed here: expected tensors by name. Save them by "
         "torch.save(net.state_dict(), PATH)."

@@ -4,14 +4,15 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from vggbench.cache import at_home, cache_folder
 from vggbench.errors import WeightsError
 from vggbench.files import take_place
-from vggbench.weights.released import Released
+from vggbench.images.preprocessing import INPUTS
+from vggbench.weights.released import RELEASED, Released
 
 _TIMEOUT = 60.0
 """Seconds without a byte."""
@@ -58,7 +59,7 @@ def find(row: Released) -> Path | None:
                 f"{path} is not {row.name}'s {row.file}: {error} Remove it, and the same command downloads it."
             ) from error
         return path
-    for folder in _other_caches():
+    for folder in (torch_hub() / "checkpoints", at_home("~/.keras/models")):
         with contextlib.suppress(WeightsError, OSError):
             if row.digest and (folder / row.file).is_file():
                 _require_right(row, folder / row.file)
@@ -72,8 +73,10 @@ def fetch(row: Released, watch: DownloadWatch | None = None) -> Path:
     Raises WeightsError, which names the file, its address and its place, for anything but the right bytes.
     """
     watch = watch or DownloadWatch()
-    with _complaining(row):
+    try:
         return find(row) or _fetched(row, watch)
+    except OSError as error:
+        raise _not_downloaded(row, f"{error.strerror or error}; name another folder in $VGGBENCH_CACHE") from error
 
 
 def _fetched(row: Released, watch: DownloadWatch) -> Path:
@@ -84,15 +87,13 @@ def _fetched(row: Released, watch: DownloadWatch) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         watch.begin(f"Waiting for another process that downloads {row.file}.")
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         if find(row) is None:
             _download(row, path, watch)
-    finally:
-        lock.release()
     return path
 
 
@@ -200,14 +201,6 @@ def _require_room(row: Released, partial: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def _complaining(row: Released) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _not_downloaded(row, f"{error.strerror or error}; name another folder in $VGGBENCH_CACHE") from error
-
-
 def _not_downloaded(row: Released, reason: str) -> WeightsError:
     return WeightsError(
         f"{row.file} ({row.megabytes}) cannot be had from {row.url}: {reason}. Expected it at {place(row)}: put it "
@@ -229,13 +222,37 @@ def _reason(error: Any) -> str:
     return "no connection"
 
 
-def _other_caches() -> list[Path]:
-    return [torch_hub() / "checkpoints", at_home("~/.keras/models")]
-
-
 def torch_hub() -> Path:
     """torch.hub's folder: as it says itself where PyTorch is loaded, else by the rule of its documentation."""
     if "torch" in sys.modules:
         return Path(sys.modules["torch"].hub.get_dir())
     home = os.getenv("TORCH_HOME", str(Path(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")))
     return at_home(home) / "hub"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A released file."""
+
+    released: Released
+    input_name: str | None
+    """What `--input` calls its preprocessing."""
+    place: str
+    """Where it lies, or may be put by hand."""
+    here: Literal["yes", "wrong"] | None
+    """`wrong` for bytes that are not the released ones."""
+
+
+def listed() -> list[Listed]:
+    """All of them."""
+    names = {known: name for name, known in reversed(INPUTS.items())}
+    return [Listed(row, names.get(row.input), str(place(row)), _here(row)) for row in RELEASED]
+
+
+def _here(row: Released) -> Literal["yes", "wrong"] | None:
+    try:
+        return "yes" if find(row) else None
+    except WeightsError:
+        return "wrong"
+    except OSError:
+        return None

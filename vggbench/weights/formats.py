@@ -5,38 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from vggbench.errors import WeightsError
 from vggbench.paper.configs import Config
 from vggbench.weights.caffe import read_caffe
-from vggbench.weights.description import StatedInput, require_described
+from vggbench.weights.description import require_described
 from vggbench.weights.files import file_hash, magic_of, tensors_hash
+from vggbench.weights.held import Contents
 from vggbench.weights.keras import read_keras
 from vggbench.weights.layers import Foreign, by_torchvisions_names
 from vggbench.weights.matconvnet import read_matconvnet
 from vggbench.weights.onnx import read_description, read_onnx
 from vggbench.weights.recognition import is_keras_archive, is_other, refuse
 from vggbench.weights.states import LARGEST, form_name, is_of_tensors, read_state
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a file holds: tensors by torchvision's names, and all that it says of itself."""
-
-    tensors: dict[str, Tensor]
-    description: dict[str, Any]
-    """Of a file that this project wrote; {} of any other."""
-    sha256: str
-    """Of the file; of the tensors where other files hold some, or where its word changed them."""
-    input: StatedInput | None = None
-    ceil_pool: bool | None = None
-    """How the file itself says that pooled sizes are rounded."""
-    class_names: tuple[str, ...] | None = None
-    is_described: bool = False
-    """Whether it lists its layers: else they are taken in the order of its tensors."""
-    said: tuple[str, ...] = ()
-    """What was taken of several things, and by what convention."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +43,7 @@ def read_weights(path: Path, config: Config, *, ema: bool = False) -> Contents:
     """The weights of `config` in a file of any format; `ema` asks for averaged ones. Raises WeightsError."""
     form = _form(path)
     if form is None:
-        state = read_state(path, config, ema=ema)
-        return Contents(
-            state.tensors, state.description, state.sha256, ceil_pool=state.ceil_pool,
-            is_described=state.ceil_pool is not None, said=state.said,
-        )  # fmt: skip
+        return read_state(path, config, ema=ema)
     if ema:
         raise WeightsError(
             f"{path} holds no averaged weights (--ema): expected a PyTorch checkpoint, found {form.name}."

@@ -1,19 +1,17 @@
-"""A tensor in a file: its name, shape and type are known before any of its values is read."""
+"""Tensors in a file: their names, shapes and types are known before any of their values is read."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-DTYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (
-        torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8, torch.int8, torch.int16, torch.int32,
-        torch.int64, torch.bool,
-    )
-}  # fmt: skip
+from vggbench.weights.description import StatedInput
+
+_NAMES = "float16 bfloat16 float32 float64 uint8 int8 int16 int32 int64 bool"
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _NAMES.split()}
 """The types of tensors that are read, by their names."""
 
 
@@ -47,3 +45,34 @@ class Odd:
 def held(tensor: Tensor) -> Held:
     """A tensor that is in memory already."""
     return Held(tuple(tensor.shape), tensor.element_size(), lambda: tensor)
+
+
+class State(NamedTuple):
+    """Tensors by the file's own names, in its order, and what it says besides."""
+
+    tensors: dict[str, Held]
+    said: tuple[str, ...] = ()
+    """What was taken of several things, and by what convention: sentences without a full stop."""
+    description: dict[str, Any] = {}  # noqa: RUF012 - read alone
+    ceil_pool: bool | None = None
+    kinds: dict[str, str] = {}  # noqa: RUF012
+    """The class of each module, `Conv2d`, where a whole network was pickled."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: tensors by torchvision's names, and all that it says of itself."""
+
+    tensors: dict[str, Tensor]
+    description: dict[str, Any]
+    """Of a file that this project wrote; {} of any other."""
+    sha256: str
+    """Of the file; of the tensors where other files hold some, or where its word changed them."""
+    input: StatedInput | None = None
+    ceil_pool: bool | None = None
+    """How the file itself says that pooled sizes are rounded."""
+    class_names: tuple[str, ...] | None = None
+    is_described: bool = False
+    """Whether it lists its layers: else they are taken in the order of its tensors."""
+    said: tuple[str, ...] = ()
+    """What was taken of several things, and by what convention."""

@@ -155,14 +155,10 @@ def _inputs(layer: dict[str, Any], path: Path) -> list[str]:
 
 
 def _histories(value: Any) -> Iterator[list[Any]]:
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            yield value["config"]["keras_history"]
-        else:
-            for inner in value.values():
-                yield from _histories(inner)
-    elif isinstance(value, list):
-        for inner in value:
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        yield value["config"]["keras_history"]
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
             yield from _histories(inner)
 
 

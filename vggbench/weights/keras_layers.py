@@ -113,7 +113,7 @@ class KerasNet:
         if same not in ("same", "valid"):
             raise self._other(layer, "padding", same)
         self._described.append(Described("conv", layer.name, facts))
-        self._activated(layer)
+        self.activation(layer)
 
     def dense(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """Kernels (in, out); fc6's inputs in the order that the maps were flattened in."""
@@ -124,7 +124,7 @@ class KerasNet:
             weight = channels_first(kernel, len(before))
         self._layers.append(Weighted(layer.name, weight, bias))
         self._described.append(Described("fc" if self._order else "Dense on maps", layer.name))
-        self._activated(layer)
+        self.activation(layer)
 
     def pool(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """`same` pads below and at the right, as rounding up does."""
@@ -166,10 +166,6 @@ class KerasNet:
         if not isinstance(shape, list | tuple) or len(shape) != 1:
             raise self._other(layer, "target_shape", shape)
         self.flatten(KerasLayer("Flatten", layer.name, {}, layer.keys, layer.top), tensors)
-
-    def activation(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
-        """By name."""
-        self._activated(layer)
 
     def relu(self, layer: KerasLayer, tensors: list[Tensor]) -> None:
         """Leaky, capped or with a threshold where it says so."""
@@ -258,7 +254,8 @@ class KerasNet:
             raise self._other(layer, "data_format", f"{said} after {self._format}")
         self._format = self._format or said
 
-    def _activated(self, layer: KerasLayer) -> None:
+    def activation(self, layer: KerasLayer, tensors: list[Tensor] | None = None) -> None:
+        """By name, by a dict with one, or by a layer of its own; also that of a layer with weights."""
         said = layer.config.get("activation", "linear")
         inner = said.get("config") if isinstance(said, dict) else None
         if isinstance(said, dict):

@@ -4,18 +4,15 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vggbench.errors import WeightsError, first_line
-from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.weights.description import Described, StatedInput, require_convolutions
-from vggbench.weights.parts import LayerShape, PartOfNetError, convolution_places, part_of
+from vggbench.weights.parts import FC_PLACES, LayerShape, PartOfNetError, convolution_places, norm_place, part_of
 
 MAX_VALUES = 300_000_000
 """Most values of one file that are read: E at width 1 has 144 million."""
@@ -61,14 +58,15 @@ def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str,
 
     Raises WeightsError where they are another net's, and PartOfNetError for a part of a net.
     """
-    places, layers = _places(config), net.layers
+    places, layers = (*convolution_places(config), *FC_PLACES), net.layers
     _refuse_part(net, path)
-    normed = {layer.norm is not None for layer in layers[: -len(_FC)]}
+    convolutions = len(layers) - len(FC_PLACES)
+    normed = {layer.norm is not None for layer in layers[: -len(FC_PLACES)]}
     if len(layers) != len(places) or normed != {config.batch_norm}:
         fitting = [
             other.name
             for other in CONFIGS.values()
-            if len(_places(other)) == len(layers) and normed == {other.batch_norm} and other.name != "A-LRN"
+            if len(other.convs) == convolutions and normed == {other.batch_norm} and other.name != "A-LRN"
         ]
         hint = f" Their number fits {' and '.join(fitting)}." if fitting else ""
         norms = "with" if True in normed else "without"
@@ -78,14 +76,14 @@ def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str,
         )
     tensors: dict[str, Tensor] = {}
     for place, layer in zip(places, layers, strict=True):
-        is_fc = place in _FC
-        tensors[f"{place}.weight"] = layer.weight.flatten(1) if is_fc and layer.weight.ndim == 4 else layer.weight
+        flat = place in FC_PLACES and layer.weight.ndim == 4
+        tensors[f"{place}.weight"] = layer.weight.flatten(1) if flat else layer.weight
         tensors[f"{place}.bias"] = layer.bias.flatten()
         if layer.norm:
-            _require_positive(layer, path)
-            stem, _, index = place.rpartition(".")
+            if not bool((layer.norm.var + EPSILON > 0).all()):
+                raise WeightsError(f"{path} normalises {layer.name} by a variance that is not positive: expected one.")
             keys = ("weight", "bias", "running_mean", "running_var")
-            tensors |= {f"{stem}.{int(index) + 1}.{key}": t for key, t in zip(keys, layer.norm, strict=True)}
+            tensors |= {f"{norm_place(place)}.{key}": t for key, t in zip(keys, layer.norm, strict=True)}
     return tensors
 
 
@@ -101,11 +99,6 @@ def _refuse_part(net: Foreign, path: Path) -> None:
     for place, layer in zip(convolution_places(part.config), net.layers, strict=False):
         convolutions |= {f"{place}.weight": layer.weight, f"{place}.bias": layer.bias.flatten()}
     raise PartOfNetError(path, part, convolutions)
-
-
-def _require_positive(layer: Weighted, path: Path) -> None:
-    if layer.norm and not bool((layer.norm.var + EPSILON > 0).all()):
-        raise WeightsError(f"{path} normalises {layer.name} by a variance that is not positive: expected one.")
 
 
 def for_our_epsilon(var: Tensor, epsilon: float) -> Tensor:
@@ -140,13 +133,3 @@ def require_affordable(shape: tuple[int, ...], path: Path, name: str) -> None:
         raise WeightsError(
             f"{path} claims a tensor {name} of shape {shape}: expected at most {MAX_VALUES:,} values. Do not trust it."
         )
-
-
-_FC = ("classifier.0", "classifier.3", "classifier.6")
-
-
-@cache
-def _places(config: Config) -> tuple[str, ...]:
-    with torch.device("meta"):
-        network = VGG(config, 1, 1 / 64)
-    return tuple(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear))

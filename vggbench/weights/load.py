@@ -21,7 +21,8 @@ from vggbench.weights.description import StatedInput
 from vggbench.weights.download import DownloadWatch, fetch
 from vggbench.weights.files import tensors_hash, write_tensors
 from vggbench.weights.fit import fitted, frozen
-from vggbench.weights.formats import Contents, read_weights
+from vggbench.weights.formats import read_weights
+from vggbench.weights.held import Contents
 from vggbench.weights.released import SOURCES, Released, recognise, released, sources_of
 from vggbench.weights.spec import NAMED_SOURCES, RANDOM, SAMPLE_NETS, ModelSpec
 

@@ -90,7 +90,7 @@ class _Layer:
     """One struct of the cell array."""
 
     def __init__(self, struct: Struct, path: Path) -> None:
-        self._struct, self._path = struct, path
+        self._struct, self.path = struct, path
         self._fields = struct.dtype.names or ()
         self.type, self.name = self._text("type"), self._text("name") if "name" in self._fields else ""
         if self.type not in _KNOWN:
@@ -102,18 +102,13 @@ class _Layer:
                 )
             )
 
-    @property
-    def where(self) -> str:
-        """The layer, to begin a sentence."""
-        return f"Layer {self.name!r} ({self.type}) of {self._path}"
-
     def require_known(self) -> None:
         """Raise WeightsError where the layer says what is not read here and could change a value."""
         known = _KNOWN[self.type]
         strange = next((name for name in self._fields if name not in known | _INERT and self._says(name)), None)
         if strange:
             raise WeightsError(
-                f"{self._path} says {strange} of layer {self.name!r} ({self.type}), which is not known here: expected "
+                f"{self.path} says {strange} of layer {self.name!r} ({self.type}), which is not known here: expected "
                 f"{', '.join(sorted(known)) or 'nothing'}."
             )
 
@@ -157,7 +152,7 @@ class _Layer:
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         """Values as PyTorch's, in the shape they have."""
-        require_affordable(values.shape, self._path, self.name)
+        require_affordable(values.shape, self.path, self.name)
         if values.dtype.kind not in "fiu":
             raise self.odd()
         return torch.from_numpy(np.array(values, dtype=np.float32, order="F").copy())
@@ -165,7 +160,7 @@ class _Layer:
     def odd(self) -> WeightsError:
         """Weights where a VGG has none."""
         return WeightsError(
-            f"{self._path} has weights in layer {self.name!r} of type {self.type!r}: expected convolutions alone, with "
+            f"{self.path} has weights in layer {self.name!r} of type {self.type!r}: expected convolutions alone, with "
             "filters and biases, as Oxford's nets have them, or batch normalisation after one."
         )
 
@@ -186,12 +181,11 @@ class _Net:
         weight = filters.reshape((*filters.shape, 1, 1, 1, 1)[:4]).permute(3, 2, 0, 1).contiguous()
         bias = layer.tensor(found[1]).flatten() if len(found) == 2 and found[1].size else torch.zeros(len(weight))
         self.layers.append(Weighted(layer.name, weight, bias))
+        later = layer.pair("dilation", (1, 1))
         facts = {
             "kernel": tuple(weight.shape[2:]), "stride": layer.pair("stride", (1, 1)), "padding": layer.padding(),
-            "dilation": layer.pair("dilate", (1, 1)),
+            "dilation": layer.pair("dilate", (1, 1)) if later == (1, 1) else later,
         }  # fmt: skip
-        if layer.pair("dilation", (1, 1)) != (1, 1):
-            facts["dilation"] = layer.pair("dilation", (1, 1))
         self.described.append(Described("conv", layer.name, facts))
 
     def bnorm(self, layer: _Layer) -> None:
@@ -226,7 +220,10 @@ class _Net:
         """`param` is [N kappa alpha beta], alpha by the plain sum."""
         given = layer.numbers("param", ())
         if len(given) != 4:
-            raise WeightsError(f"{layer.where} has a param of {len(given)} numbers: expected N, kappa, alpha, beta.")
+            raise WeightsError(
+                f"Layer {layer.name!r} ({layer.type}) of {layer.path} has a param of {len(given)} numbers: expected N, "
+                "kappa, alpha, beta."
+            )
         size, k, alpha, beta = given
         self.described.append(Described("lrn", layer.name, {"size": size, "k": k, "alpha": alpha, "beta": beta}))
 

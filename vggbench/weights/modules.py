@@ -11,9 +11,8 @@ from vggbench.errors import WeightsError
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import Config
 from vggbench.weights.archives import Archive
-from vggbench.weights.held import Held, Odd
+from vggbench.weights.held import Held, Odd, State
 from vggbench.weights.rebuilt import mapping_of, tensor_of
-from vggbench.weights.state import State
 from vggbench.weights.unpickling import Inert, shown
 
 _MOST_MODULES = 10_000
@@ -35,6 +34,11 @@ _PAIRS = ("stride", "dilation", "kernel_size", "padding")
 """Attributes that one number stands for as well as two equal ones."""
 
 
+def _state(module: Inert) -> dict[Any, Any]:
+    assert isinstance(module.state, dict)
+    return module.state
+
+
 def is_module(value: object) -> bool:
     """Whether a value of a pickle would be a network."""
     return isinstance(value, Inert) and isinstance(value.state, dict) and "_modules" in value.state
@@ -51,8 +55,7 @@ def of_module(root: Inert, archive: Archive) -> State:
     for count, (name, module) in enumerate(_walked("", root, 0, archive)):
         if count > _MOST_MODULES:
             raise WeightsError(f"{archive.path} holds more than {_MOST_MODULES:,} modules: expected a VGG's.")
-        state = module.state
-        assert isinstance(state, dict)
+        state = _state(module)
         kinds[name] = module.kind.rpartition(".")[2]
         own = _own_tensors(name, module, archive)
         _require_usual(name, module, bool(own) or bool(mapping_of(state.get("_modules"))), archive)
@@ -68,8 +71,7 @@ def _walked(name: str, module: Inert, depth: int, archive: Archive) -> Iterator[
     if depth > _DEEPEST:
         raise WeightsError(f"{archive.path} holds modules within modules without end: expected a VGG's.")
     yield name, module
-    assert isinstance(module.state, dict)
-    for key, inner in (mapping_of(module.state.get("_modules")) or {}).items():
+    for key, inner in (mapping_of(_state(module).get("_modules")) or {}).items():
         path = f"{name}.{key}" if name else str(key)
         if is_module(inner):
             yield from _walked(path, inner, depth + 1, archive)
@@ -78,8 +80,7 @@ def _walked(name: str, module: Inert, depth: int, archive: Archive) -> Iterator[
 
 
 def _own_tensors(name: str, module: Inert, archive: Archive) -> dict[str, Held]:
-    state = module.state
-    assert isinstance(state, dict)
+    state = _state(module)
     beside = next((key for key, value in state.items() if isinstance(tensor_of(value, archive), Held)), None)
     passing = {key for key in _members(state.get("_non_persistent_buffers_set")) if isinstance(key, str)}
     found = {}
@@ -112,8 +113,7 @@ def _members(value: object) -> list[Any]:
 
 def _require_usual(name: str, module: Inert, holds: bool, archive: Archive) -> None:
     """Refuse what is known to compute something else, and layers of which nothing is known."""
-    kind, state = module.kind.rpartition(".")[2], module.state
-    assert isinstance(state, dict)
+    kind, state = module.kind.rpartition(".")[2], _state(module)
     of_torch = module.kind.startswith("torch.nn.")
     if (of_torch and kind not in _SAYS) or (not of_torch and not holds):
         raise WeightsError(
@@ -152,15 +152,15 @@ def require_places(kinds: dict[str, str], config: Config, path: Path) -> None:
     if before is None:
         return
     with torch.device("meta"):
-        network = VGG(config, 1, 1 / 64)
+        features = VGG(config, 1, 1 / 64).features.named_children()
+    places = {f"features.{name}": type(module).__name__ for name, module in features}
     own = {name.removeprefix(before): kind for name, kind in kinds.items()}
-    for name, module in network.features.named_children():
-        expected, found = type(module).__name__, own.get(f"features.{name}")
+    for place, expected in places.items():
+        found = own.get(place)
         if found != expected and (found, expected) != ("SyncBatchNorm", "BatchNorm2d"):
             raise WeightsError(
-                f"{path} does not fit config {config.name}: expected {expected} at features.{name}, found {found}."
+                f"{path} does not fit config {config.name}: expected {expected} at {place}, found {found}."
             )
-    places = {f"features.{name}" for name, _ in network.features.named_children()}
     more = next((name for name in own if re.fullmatch(r"features\.\d+", name) and name not in places), None)
     if more and own[more] not in _PASSING:
         raise WeightsError(f"{path} does not fit config {config.name}: expected nothing at {more}, found {own[more]}.")

@@ -14,14 +14,13 @@ from vggbench.errors import WeightsError
 from vggbench.paper.configs import CONFIGS, FC6_KERNEL, Config
 from vggbench.weights.held import Held, held
 from vggbench.weights.layers import channels_first
-from vggbench.weights.parts import LayerShape, PartOfNetError, convolution_places, part_of
+from vggbench.weights.parts import FC_PLACES, LayerShape, PartOfNetError, convolution_places, norm_place, part_of
 
 _WRAPPERS = frozenset({
     "module", "_orig_mod", "_fsdp_wrapped_module", "model", "backbone", "net", "network", "encoder", "vgg", "_model",
     "vgg11", "vgg13", "vgg16", "vgg19", "vgg_16", "vgg_19",
 })  # fmt: skip
 """Parts of a name that DataParallel, torch.compile and people's own classes put before or into it."""
-_FC = ("classifier.0", "classifier.3", "classifier.6")
 
 
 class _Row(NamedTuple):
@@ -36,9 +35,7 @@ class _Row(NamedTuple):
 # fmt: off
 _ROWS = (
     _Row("torchvision",           r"features\.(\d+)",                      "features.{0}"),
-    _Row("torchvision",           r"classifier\.0",                        "classifier.0"),
-    _Row("torchvision",           r"classifier\.3",                        "classifier.3"),
-    _Row("torchvision",           r"classifier\.6",                        "classifier.6"),
+    _Row("torchvision",           r"classifier\.([036])",                  "classifier.{0}"),
     _Row("torchvision until 0.1", r"classifier\.1",                        "classifier.0"),
     _Row("torchvision until 0.1", r"classifier\.4",                        "classifier.3"),
     _Row("timm",                  r"pre_logits\.fc1",                      "classifier.0"),
@@ -157,13 +154,8 @@ def _place(stem: str, config: Config) -> str | None:
         blocks = [layer for layer in config.layers if layer.kind != "lrn"]
         by_block = {str(i): next(places) for i, layer in enumerate(blocks) if layer.kind == "conv"}
         place = by_block.get(numbers[0])
-        return _after(place) if place and row.place == "norm by block" else place
+        return norm_place(place) if place and row.place == "norm by block" else place
     return row.place.format(*numbers)
-
-
-def _after(place: str) -> str:
-    stem, _, index = place.rpartition(".")
-    return f"{stem}.{int(index) + 1}"
 
 
 def _turned(tensors: dict[str, Held], config: Config, path: Path) -> tuple[dict[str, Held], tuple[str, ...]]:
@@ -179,10 +171,10 @@ def _turned(tensors: dict[str, Held], config: Config, path: Path) -> tuple[dict[
     for place in convolution_places(config) if outputs_last else ():
         if f"{place}.weight" in tensors:
             turned[f"{place}.weight"] = _permuted(tensors[f"{place}.weight"], (3, 2, 0, 1))
-    for place in _FC:
+    for place in FC_PLACES:
         weight = tensors.get(f"{place}.weight")
         if weight is not None:
-            if place == _FC[0] and outputs_last and len(weight.shape) == 2 and weight.transposed:
+            if place == FC_PLACES[0] and outputs_last and len(weight.shape) == 2 and weight.transposed:
                 raise _ambiguous(path)
             turned[f"{place}.weight"] = _fc(place, weight, convs[-1][3] if outputs_last else 0)
     said = ("axes in TensorFlow's order (row, column, input, output), so fc6's inputs by row, column, channel",)
@@ -218,7 +210,7 @@ def _fc(place: str, weight: Held, channels_last: int) -> Held:
     if len(shape) != 2:
         return weight
     inputs, outputs = shape
-    if place == _FC[0] and inputs == FC6_KERNEL**2 * channels_last:
+    if place == FC_PLACES[0] and inputs == FC6_KERNEL**2 * channels_last:
         return weight.turned((outputs, inputs), lambda tensor: channels_first(tensor, channels_last))
     return weight.turned((outputs, inputs), lambda tensor: tensor.T.contiguous())
 

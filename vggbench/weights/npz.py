@@ -10,10 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from vggbench.errors import WeightsError
-from vggbench.weights.held import Held
+from vggbench.weights.held import Held, State
 from vggbench.weights.layers import MAX_VALUES, require_affordable, whole
 from vggbench.weights.rebuilt import from_numpy
-from vggbench.weights.state import State
 
 _LONGEST_HEADER = 10_000
 _PLAIN = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"}

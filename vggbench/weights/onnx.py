@@ -11,23 +11,11 @@ from torch import Tensor
 
 from vggbench.errors import WeightsError
 from vggbench.paper.configs import CROP, FC6_KERNEL
+from vggbench.weights import onnx_nodes as nodes
 from vggbench.weights.description import Described, StatedInput, with_fc
 from vggbench.weights.files import METADATA_KEY
 from vggbench.weights.layers import EPSILON, Foreign, Norm, Weighted, channels_first, for_our_epsilon, whole
-from vggbench.weights.onnx_nodes import (
-    KINDS,
-    PASSING,
-    SHAPES,
-    model_of,
-    odd,
-    require_own,
-    require_padded,
-    require_usual,
-    rounds_up,
-    tensor,
-    value_of,
-)
-from vggbench.weights.onnx_shapes import Dims, Shapes
+from vggbench.weights.onnx_nodes import Dims, Shapes
 
 _ENDING = {"GlobalAveragePool", "ReduceMean", "Softmax"}
 """Operators that may follow the last layer."""
@@ -41,7 +29,7 @@ _FLOATS = (1, 10, 11, 16)
 def read_onnx(path: Path) -> Foreign:
     """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
     with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
-        net = _Chain(model_of(path), path).followed()
+        net = _Chain(nodes.model_of(path), path).followed()
     return net  # noqa: RET504 - a return inside would look to mypy as if it could be skipped
 
 
@@ -86,7 +74,7 @@ class _Chain:
     def followed(self) -> Foreign:
         """All layers."""
         for node in self._graph.node:
-            attributes = {attribute.name: value_of(attribute) for attribute in node.attribute}
+            attributes = {attribute.name: nodes.value_of(attribute) for attribute in node.attribute}
             takes = self._data in node.input and (node.input[0] == self._data or node.op_type in _AFFINE)
             if takes and node.op_type != "Shape":
                 self._take(node, attributes)
@@ -112,22 +100,23 @@ class _Chain:
 
     def _take(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node of the chain."""
-        if self._ended and node.op_type not in PASSING:
+        if self._ended and node.op_type not in nodes.PASSING:
             raise WeightsError(
                 f"{self._path} goes on with {node.op_type} after an average or softmax: expected no layer."
             )
         if node.op_type in _AFFINE:
-            require_own(node, _AFFINE, self._path)
+            nodes.require_own(node, _AFFINE, self._path)
             self._add_constant(node)
             return
-        require_usual(node, attributes, self._shapes.opset, self._path)
-        if node.op_type in PASSING:
+        nodes.require_usual(node, attributes, self._shapes.opset, self._path)
+        if node.op_type in nodes.PASSING:
             self._pass(node, attributes)
             return
-        kind = KINDS[node.op_type]
+        kind = nodes.KINDS[node.op_type]
         if self._channels_last and node.op_type not in ("Relu", "MatMul", "Gemm"):
             raise self._odd(node, f"{node.op_type} on maps with channels last")
-        facts = {"rounding": "ceil" if rounds_up(node, attributes, self._path) else "floor"} if kind == "pool" else {}
+        rounding = "ceil" if kind == "pool" and nodes.rounds_up(node, attributes, self._path) else "floor"
+        facts = {"rounding": rounding} if kind == "pool" else {}
         self._described.append(Described(kind, node.name or node.op_type, facts))
         if kind in ("conv", "fc"):
             self._weighted(node, attributes)
@@ -146,7 +135,7 @@ class _Chain:
         has_bias = len([name for name in node.input if name]) > 2  # an exporter leaves out one of zeros
         weight, *biases = self._parameters(node, 1 + has_bias)
         if is_conv:
-            require_padded(node, weight, attributes, self._path)
+            nodes.require_padded(node, weight, attributes, self._path)
         elif len(self._dims) != 2 or weight.ndim != 2:
             raise self._odd(node, f"{node.op_type} on maps")
         elif not attributes.get("transB", 0):
@@ -171,7 +160,7 @@ class _Chain:
         first = node.input[0] == self._data
         other = node.input[1] if first else node.input[0]
         if other in self._values:
-            constant = tensor(self._values[other], self._path).to(torch.float64)
+            constant = nodes.tensor(self._values[other], self._path).to(torch.float64)
         else:
             known = self._shapes.constant(other)  # of a node, as Constant with value_float is
             if known is None or known.dtype.kind != "f":
@@ -266,7 +255,7 @@ class _Chain:
 
     def _note(self, node: Any, attributes: dict[str, Any]) -> None:
         """A node beside the chain: constants and shapes."""
-        require_own(node, SHAPES, self._path)
+        nodes.require_own(node, nodes.SHAPES, self._path)
         if self._data in node.input and node.op_type != "Shape":
             raise self._odd(node, node.op_type)
         if node.op_type == "Constant" and "value" in attributes:
@@ -284,10 +273,10 @@ class _Chain:
                 f"{self._path} computes the weights of {node.op_type} {node.name}: expected {count} initialisers, "
                 f"found {len(known)}."
             )
-        return [tensor(self._values[name], self._path) for name in names]
+        return [nodes.tensor(self._values[name], self._path) for name in names]
 
     def _odd(self, node: Any, what: str) -> WeightsError:
-        return odd(node, what, self._path)
+        return nodes.odd(node, what, self._path)
 
 
 def _image_dims(value: Any, path: Path) -> tuple[Dims, bool]:

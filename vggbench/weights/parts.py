@@ -42,16 +42,11 @@ def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part |
     """What the layers, in the net's order, are a part of; None for whole nets, and for those without a VGG's start."""
     if not layers or len(layers[0].shape) != 4:
         return None
-    widths = {
-        config.name: _width(config, layers)
-        for config in CONFIGS.values()
-        if config.batch_norm == batch_norm and config.name != "A-LRN"
-    }
-    fitting = {name: width for name, width in widths.items() if width}
+    candidates = [own for own in CONFIGS.values() if own.batch_norm == batch_norm and own.name != "A-LRN"]
+    fitting = [(own, width) for own in candidates if (width := _width(own, layers))]
     if not fitting:
         return None
-    config = max((CONFIGS[name] for name in fitting), key=lambda config: len(config.convs))
-    width = fitting[config.name]
+    config, width = max(fitting, key=lambda found: len(found[0].convs))
     rest = layers[len(config.convs) :]
     expected = _head(config, width, rest[-1].shape[0] if len(rest) == len(_FC) else None)
     at = next(
@@ -61,6 +56,10 @@ def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part |
         return None
     departs = None if at is None else rest[at]
     return Part(config, width, departs, _sentence(config, rest, at, departs, expected))
+
+
+FC_PLACES = ("classifier.0", "classifier.3", "classifier.6")
+"""torchvision's names of fc6, fc7 and fc8."""
 
 
 def convolution_places(config: Config) -> list[str]:
@@ -73,6 +72,12 @@ def convolution_places(config: Config) -> list[str]:
         elif layer.kind == "pool":
             index += 1
     return places
+
+
+def norm_place(place: str) -> str:
+    """torchvision's name of the batch normalisation after a convolution."""
+    stem, _, index = place.rpartition(".")
+    return f"{stem}.{int(index) + 1}"
 
 
 _FC = ("fc6", "fc7", "fc8")

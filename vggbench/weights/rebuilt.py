@@ -86,16 +86,14 @@ def _view(
     if len(shape) > _MOST_AXES or min(shape, default=0) < 0:
         raise ValueError("a shape that no tensor has")
     last = first + sum((side - 1) * step for side, step in zip(shape, stride, strict=True))
-    if min((first, *stride), default=0) < 0 or (0 not in shape and (last + 1) * size > _size(storage)):
+    if min((first, *stride), default=0) < 0 or (
+        0 not in shape and (last + 1) * size > storage.elements * ITEMSIZES[storage.dtype]
+    ):
         raise WeightsError(
             f"{archive.path} has a tensor of shape {shape} that reaches beyond its storage: expected what torch.save "
             "writes. Do not trust it."
         )
     return Held(shape, size, partial(_read, archive, storage, DTYPES[dtype], first, shape, stride))
-
-
-def _size(storage: Storage) -> int:
-    return storage.elements * ITEMSIZES[storage.dtype]
 
 
 def _read(
@@ -166,13 +164,8 @@ def _numpy_type(value: object) -> np.dtype[Any] | None:
         return None
     code = _arguments(value)[0]
     order = value.state[1] if isinstance(value.state, tuple) else "="
-    if (
-        not isinstance(code, str)
-        or not re.fullmatch(r"f[248]|i[1248]|u1|b1", code)
-        or order not in ("<", ">", "|", "=")
-    ):
-        return None
-    return np.dtype(f"{order}{code}")
+    plain = isinstance(code, str) and re.fullmatch(r"f[248]|i[1248]|u1|b1", code) and order in ("<", ">", "|", "=")
+    return np.dtype(f"{order}{code}") if plain else None
 
 
 def from_numpy(array: Any) -> Tensor:

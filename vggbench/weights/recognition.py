@@ -134,8 +134,7 @@ def refuse_folder(path: Path) -> WeightsError:
     for patterns, name, advice in _FOLDERS:
         found = next((found for pattern in patterns for found in sorted(path.glob(pattern))), None)
         if found:
-            named = f"{name} ({found.name[:60]} in it)"
-            return _is(path, named, advice)
+            return _is(path, f"{name} ({found.name[:60]} in it)", advice)
     return _is(path, "a folder without weights", "Name a file of weights")
 
 

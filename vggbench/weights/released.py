@@ -31,15 +31,15 @@ class Released:
     config: Config
     file: str
     url: str
-    size: int | None
-    mib: float | None
     algorithm: str
     digest: str | None
     licence: str
-    train_scale: TrainScale | None
-    input: Input
-    ceil_pool: bool
     published: tuple[Published, ...]
+    size: int | None = None
+    mib: float | None = None
+    train_scale: TrainScale | None = None
+    input: Input = INPUTS["torchvision"]
+    ceil_pool: bool = False
     refused: str | None = None
     """Why no accuracy may be measured with it."""
 
@@ -88,60 +88,54 @@ def _oxford(config: str, layers: int, size: int, sha1: str, *top5: float) -> Rel
     )
     file = f"VGG_ILSVRC_{layers}_layers.caffemodel"
     return Released(
-        "oxford", CONFIGS[config], file, _OXFORD + file, size, None, "sha1", sha1, "CC BY 4.0", _JITTERED,
-        INPUTS["caffe"], True, published,
+        "oxford", CONFIGS[config], file, _OXFORD + file, "sha1", sha1, "CC BY 4.0", published, size,
+        train_scale=_JITTERED, input=INPUTS["caffe"], ceil_pool=True,
     )  # fmt: skip
 
 
 def _matconvnet(config: str, layers: int, size: int | None, md5: str, top1: float, top5: float) -> Released:
     file = f"imagenet-vgg-verydeep-{layers}.mat"
+    published = (Published(top1, top5, "one centre crop, MatConvNet"),)
     return Released(
-        "matconvnet", CONFIGS[config], file, _MATCONVNET + file, size, None, "md5", md5, "CC BY 4.0 (Oxford's)",
-        _JITTERED, INPUTS["matconvnet"], True, (Published(top1, top5, "one centre crop, MatConvNet"),),
+        "matconvnet", CONFIGS[config], file, _MATCONVNET + file, "md5", md5, "CC BY 4.0 (Oxford's)", published, size,
+        train_scale=_JITTERED, input=INPUTS["matconvnet"], ceil_pool=True,
     )  # fmt: skip
+
+
+def _centre(top1: float, top5: float, how: str) -> tuple[Published]:
+    """`top1` and `top5` as published: accuracies."""
+    return (Published(round(100 - top1, 3), round(100 - top5, 3), f"{how}, centre crop", "center", (256,), digits=3),)
 
 
 def _torchvision(config: str, stem: str, sha256: str, mib: float, top1: float, top5: float) -> Released:
-    """`top1` and `top5` as published: accuracies."""
-    file = f"{stem}-{sha256}.pth"
-    published = Published(
-        round(100 - top1, 3), round(100 - top5, 3), "resize 256, centre crop", "center", (256,), digits=3
-    )
+    file, published = f"{stem}-{sha256}.pth", _centre(top1, top5, "resize 256")
+    licence = "BSD-3-Clause (code)"
     return Released(
-        "torchvision", CONFIGS[config], file, _TORCHVISION + file, None, mib, "sha256", sha256, "BSD-3-Clause (code)",
-        None, INPUTS["torchvision"], False, (published,),
-    )  # fmt: skip
+        "torchvision", CONFIGS[config], file, _TORCHVISION + file, "sha256", sha256, licence, published, mib=mib
+    )
 
 
 def _timm(config: str, stem: str, top1: float, top5: float) -> Released:
-    """`top1` and `top5` as published: accuracies."""
     url = f"https://huggingface.co/timm/{stem}.tv_in1k/resolve/main/model.safetensors"
-    published = Published(
-        round(100 - top1, 3), round(100 - top5, 3), "crop_pct 0.875, centre crop", "center", (256,), digits=3
-    )
-    return Released(
-        "timm", CONFIGS[config], "model.safetensors", url, None, None, "sha256", None, "BSD-3-Clause", None,
-        INPUTS["torchvision"], False, (published,),
-    )  # fmt: skip
+    published = _centre(top1, top5, "crop_pct 0.875")
+    return Released("timm", CONFIGS[config], "model.safetensors", url, "sha256", None, "BSD-3-Clause", published)
 
 
 def _keras(config: str, stem: str, size: int, md5: str, top1: float, top5: float) -> Released:
     """Oxford's bytes, so their S and their pooling."""
     file = f"{stem}_weights_tf_dim_ordering_tf_kernels.h5"
+    published = (Published(top1, top5, "one crop, keras.io"),)
     return Released(
-        "keras", CONFIGS[config], file, f"{_KERAS}{stem}/{file}", size, None, "md5", md5, "CC BY 4.0 (Oxford's)",
-        _JITTERED, INPUTS["caffe"], True, (Published(top1, top5, "one crop, keras.io"),),
+        "keras", CONFIGS[config], file, f"{_KERAS}{stem}/{file}", "md5", md5, "CC BY 4.0 (Oxford's)", published, size,
+        train_scale=_JITTERED, input=INPUTS["caffe"], ceil_pool=True,
     )  # fmt: skip
 
 
 def _zoo(config: str, stem: str, size: int, top1: float | None, top5: float | None, sha256: str) -> Released:
     """Sizes and hashes as the zoo's ONNX_HUB_MANIFEST.json has them."""
     published = (Published(top1, top5, "one centre crop, MXNet Gluon"),) if top1 and top5 else ()
-    source = "onnx-12" if stem.endswith("-12") else "onnx"
-    return Released(
-        source, CONFIGS[config], f"{stem}.onnx", f"{_ZOO}{stem}.onnx", size, None,
-        "sha256", sha256, "Apache-2.0", None, INPUTS["torchvision"], False, published,
-    )  # fmt: skip
+    source, file = "onnx-12" if stem.endswith("-12") else "onnx", f"{stem}.onnx"
+    return Released(source, CONFIGS[config], file, _ZOO + file, "sha256", sha256, "Apache-2.0", published, size)
 
 
 # fmt: off
@@ -180,8 +174,8 @@ RELEASED: tuple[Released, ...] = (
          "722c42f53ca03a5480296bf8f9c85a151de3eed9ec982d7d2302ff6e2900c67b"),
     Released(
         "features", CONFIGS["D"], "vgg16_features-amdegroot-88682ab5.pth",
-        f"{_TORCHVISION}vgg16_features-amdegroot-88682ab5.pth", None, 527.802, "sha256", "88682ab5", "not stated", None,
-        Input("RGB", 1, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)), False, (),
+        f"{_TORCHVISION}vgg16_features-amdegroot-88682ab5.pth", "sha256", "88682ab5", "not stated", (), mib=527.802,
+        input=Input("RGB", 1, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
         refused="its classifier has no valid weights; torchvision released it (IMAGENET1K_FEATURES) for features alone",
     ),
 )
@@ -216,17 +210,11 @@ def recognise(path: Path) -> Released | None:
     """The released file that these bytes are, by size and hash, whatever the file is called. Raises OSError."""
     size = path.stat().st_size
     candidates = [row for row in RELEASED if row.digest and row.fits_size(size)]
-    found = _digests(path, {row.algorithm for row in candidates})
-    return next((row for row in candidates if row.is_digest(found[row.algorithm])), None)
-
-
-def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:
-    """One pass for each: there are two at most."""
     found = {}
-    for algorithm in algorithms:
+    for algorithm in {row.algorithm for row in candidates}:  # two at most
         with path.open("rb") as file:
             found[algorithm] = hashlib.file_digest(file, algorithm).hexdigest()
-    return found
+    return next((row for row in candidates if row.is_digest(found[row.algorithm])), None)
 
 
 def sources_of(config: Config) -> Sequence[str]:

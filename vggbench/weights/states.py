@@ -2,9 +2,6 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from torch import Tensor
 
 from vggbench.errors import WeightsError
 from vggbench.paper.configs import Config
@@ -12,28 +9,17 @@ from vggbench.weights.archives import read_archive
 from vggbench.weights.checkpoints import chosen
 from vggbench.weights.files import description_in, file_hash, held_in, is_safetensors, magic_of, tensors_hash
 from vggbench.weights.folders import FILES, INDEX, description_of, read_shards, weights_in
+from vggbench.weights.held import Contents, State
 from vggbench.weights.modules import require_places
 from vggbench.weights.naming import named
 from vggbench.weights.npz import read_npz
 from vggbench.weights.recognition import refuse, refuse_folder, refuse_zip
-from vggbench.weights.state import State
 
 LARGEST = 4_000_000_000
 """Bytes of a file that is read."""
 
 
-class Found(NamedTuple):
-    """The tensors of a config in a file, and what the file says of them."""
-
-    tensors: dict[str, Tensor]
-    description: dict[str, Any]
-    ceil_pool: bool | None
-    sha256: str
-    """Of the file; of the tensors where several files hold them, or a file holds others as well."""
-    said: tuple[str, ...]
-
-
-def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
+def read_state(path: Path, config: Config, *, ema: bool = False) -> Contents:
     """The tensors of `config` in a file, or in a folder as Hugging Face has it; `ema` asks for averaged ones.
 
     Raises WeightsError for what is no whole file, is ambiguous, or holds anything else, and
@@ -47,7 +33,9 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Found:
     description = state.description or (description_of(file.parent, tensors) if is_described else {})
     read = {name: tensor.read() for name, tensor in tensors.items()}
     digest = tensors_hash(read) if ema or file.name.endswith(INDEX) else file_hash(file)
-    return Found(read, description, state.ceil_pool, digest, (*chosen_file, *state.said, *said))
+    said = (*chosen_file, *state.said, *said)
+    ceil = state.ceil_pool
+    return Contents(read, description, digest, ceil_pool=ceil, is_described=ceil is not None, said=said)
 
 
 def is_of_tensors(path: Path) -> bool:

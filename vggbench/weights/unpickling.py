@@ -160,18 +160,9 @@ def _global(argument: str) -> Named:
     return _named(module, name)
 
 
-def _instance(machine: _Machine, made_by: object, arguments: list[Any]) -> None:
+def _object(machine: _Machine, taken: list[Any]) -> None:
+    made_by, *arguments = taken
     machine.stack.append(Inert(made_by, tuple(arguments)))
-
-
-def _object(machine: _Machine) -> None:
-    made_by, *arguments = machine.since_mark()
-    _instance(machine, made_by, arguments)
-
-
-def _with_keywords(machine: _Machine) -> None:
-    made_by, arguments, keywords = machine.take(3)
-    machine.stack.append(Inert(made_by, (arguments, keywords)))
 
 
 def _empty_set(machine: _Machine, items: list[Any]) -> None:
@@ -225,9 +216,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "ADDITEMS":     lambda m, _: m.extend(m.since_mark()),
     "SETITEM":      lambda m, _: m.update(m.take(2)),
     "SETITEMS":     lambda m, _: m.update(m.since_mark()),
-    "PUT":          _remember,
-    "BINPUT":       _remember,
-    "LONG_BINPUT":  _remember,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _remember),
     "MEMOIZE":      lambda m, _: _remember(m, len(m.memo)),
     "GET":          lambda m, place: m.stack.append(m.memo[place]),
     "BINGET":       lambda m, place: m.stack.append(m.memo[place]),
@@ -237,10 +226,10 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "EXT1":         lambda m, code: m.stack.append(Named("copyreg", f"extension {code}")),
     "EXT2":         lambda m, code: m.stack.append(Named("copyreg", f"extension {code}")),
     "EXT4":         lambda m, code: m.stack.append(Named("copyreg", f"extension {code}")),
-    "INST":         lambda m, text: _instance(m, _global(text), m.since_mark()),
-    "OBJ":          lambda m, _: _object(m),
+    "INST":         lambda m, text: _object(m, [_global(text), *m.since_mark()]),
+    "OBJ":          lambda m, _: _object(m, m.since_mark()),
     "NEWOBJ":       lambda m, _: m.make(),
-    "NEWOBJ_EX":    lambda m, _: _with_keywords(m),
+    "NEWOBJ_EX":    lambda m, _: _object(m, m.take(3)),
     "REDUCE":       lambda m, _: m.make(),
     "BUILD":        lambda m, _: m.build(),
     "PERSID":       lambda m, text: m.stack.append(m.persistent(text)),

@@ -30,7 +30,7 @@ def weights(
     require_output(format, output)
     if model is None:
         from vggbench.render.tables.weights import released_table
-        from vggbench.weights.listing import listed
+        from vggbench.weights.download import listed
 
         put(released_table(listed()), format, output)
     else:

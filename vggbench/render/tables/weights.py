@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from vggbench.errors import counted
 from vggbench.render.tables.table import NONE, Column, Table
-from vggbench.weights.listing import Listed
+from vggbench.weights.download import Listed
 from vggbench.weights.released import Published, Released
 
 if TYPE_CHECKING:
