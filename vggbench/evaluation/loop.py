@@ -147,11 +147,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
 
 
 def _block(
-    plan: Plan,
-    index: int,
-    images: list[Loaded],
-    computed: NDArray[np.float32],
-    provenance: dict[str, Any],
+    plan: Plan, index: int, images: list[Loaded], computed: NDArray[np.float32], provenance: dict[str, Any]
 ) -> Block:
     readable = [image for image in images if image.problem is None]
     positions = [image.position for image in readable]

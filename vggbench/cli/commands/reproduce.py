@@ -29,8 +29,7 @@ def reproduce(
         typer.Argument(metavar="TABLE...|SOURCE", help="1 to 7, none: all; or torchvision, oxford: its own figures."),
     ] = None,
     nets: Annotated[
-        list[str] | None,
-        option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL..."),
+        list[str] | None, option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL...")
     ] = None,
     published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
 ) -> None:

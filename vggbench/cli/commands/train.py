@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 @command()
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")],
-    options: TrainOptions,
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")], options: TrainOptions
 ) -> None:
     """Train one net by the paper's recipe, into a .safetensors that says how it was made.
 
