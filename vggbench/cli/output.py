@@ -12,11 +12,13 @@ from vggbench.files import require_folder
 from vggbench.render.tables.table import Table, choose_format, render, show, write
 
 
-def require_output(form: str | None, output: Path | None, *, dry: bool = False) -> None:
-    """Refuse a format or a file that cannot be; see `require_file`."""
+def require_output(form: str | None, output: Path | None, *, dry: bool = False, plot: Path | None = None) -> None:
+    """Refuse a format, a file or a folder of plots that cannot be; see `require_file`."""
     choose_format(form, output, is_terminal=False)
     if output is not None:
         require_file(output, "--output", dry=dry)
+    if plot is not None:
+        require_folder(plot, "--plot")
 
 
 def require_file(path: Path, option: str, *, dry: bool = False) -> None:

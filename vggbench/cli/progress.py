@@ -17,8 +17,7 @@ from vggbench.evaluation.jobs import Job, Watch
 from vggbench.metrics import at_chance, top5_error, top_k_error
 from vggbench.progress import bar, rate, shows_bars
 from vggbench.render.tables.cells import duration
-from vggbench.train.recipe import Epoch, Recipe
-from vggbench.train.watch import TrainWatch
+from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.weights.download import DownloadWatch
 
 if TYPE_CHECKING:

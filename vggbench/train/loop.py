@@ -23,11 +23,10 @@ from vggbench.results.rows import error_rates
 from vggbench.store.identity import Identity
 from vggbench.train.checkpoint import Checkpoint, State, identity
 from vggbench.train.crops import Crops, batches
-from vggbench.train.recipe import Epoch, Recipe
+from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure
 from vggbench.train.step import Running, Stepper
-from vggbench.train.watch import TrainWatch
 from vggbench.weights.files import tensors_hash
 from vggbench.weights.load import Model
 

@@ -1,4 +1,4 @@
-"""How a net is trained: the recipe as one value, and when its rate drops."""
+"""How a net is trained: the recipe as one value, and when its rate drops; and who is told of each epoch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -109,3 +109,22 @@ class Epoch:
     loss: float
     top1_error: float
     seconds: float
+
+
+class TrainWatch:
+    """What a training tells while it goes on; this one listens to nothing."""
+
+    def measured(self, images: int, of: int) -> None:
+        """So many images of the training set have been measured for its mean and colour components."""
+
+    def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
+        """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
+
+    def doubted(self, image: str) -> None:
+        """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""
+
+    def step(self, images: int, loss: float) -> None:
+        """One step more."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is over, and validated."""

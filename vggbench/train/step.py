@@ -14,6 +14,7 @@ from vggbench.errors import NumericsError, UsageError, VggbenchError
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.processes import World
 from vggbench.images.preprocessing import Input
+from vggbench.inference.choices import require_least
 from vggbench.inference.devices import AUTOCAST, allow_tf32
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
@@ -37,10 +38,8 @@ class Running:
         precision, device = self.settings.precision, self.settings.torch_device
         if precision in ("tf32", "fp16") and device.type != "cuda":
             raise UsageError(f"--precision {precision} trains on CUDA only, and the device is {device}: expected fp32.")
-        if not self.checkpoint_minutes >= 0:
-            raise UsageError(f"--checkpoint-minutes {self.checkpoint_minutes}: expected 0 or more.")
-        if self.accumulate < 1:
-            raise UsageError(f"--accumulate {self.accumulate}: expected 1 or more.")
+        require_least("--checkpoint-minutes", self.checkpoint_minutes, 0)
+        require_least("--accumulate", self.accumulate, 1)
 
 
 class Stepper:

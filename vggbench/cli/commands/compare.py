@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from vggbench.cli.app import command
 from vggbench.cli.options import OUTPUT, EvalOptions, Models, Plot, option, word
 from vggbench.cli.output import put, require_output
-from vggbench.files import require_folder
 
 
 @command()
@@ -29,9 +28,7 @@ def compare(
 
     Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
     """
-    require_output(options.format, options.output, dry=options.dry_run)
-    if plot:
-        require_folder(plot, "--plot")
+    require_output(options.format, options.output, dry=options.dry_run, plot=plot)
     from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.errors import nets_table

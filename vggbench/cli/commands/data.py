@@ -7,7 +7,6 @@ import typer
 from vggbench.cli.app import command
 from vggbench.cli.options import WHAT, Format, GroundTruthFile, Output, Workers, option
 from vggbench.cli.output import put, require_output
-from vggbench.errors import UsageError
 
 
 @command()
@@ -27,8 +26,6 @@ def data(
     Example: vggbench data ILSVRC2012_img_val.tar --verify
     """
     require_output(format, output)
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers}: expected 0 or more.")
     from vggbench.cli.progress import VerifyProgress
     from vggbench.data import open_data
     from vggbench.images.inspection import inspect, require_fit

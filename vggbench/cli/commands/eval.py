@@ -3,7 +3,6 @@
 from vggbench.cli.app import command
 from vggbench.cli.options import EvalOptions, ModelName, Plot
 from vggbench.cli.output import put, require_output
-from vggbench.files import require_folder
 
 
 @command("eval")
@@ -12,9 +11,7 @@ def evaluate(model: ModelName, options: EvalOptions, plot: Plot = None) -> None:
 
     Example: vggbench eval D@vgg16.pth --input caffe --train-scale 256-512 --data imagenet --scales 256 384 512 --dense
     """
-    require_output(options.format, options.output, dry=options.dry_run)
-    if plot:
-        require_folder(plot, "--plot")
+    require_output(options.format, options.output, dry=options.dry_run, plot=plot)
     from vggbench.cli.evaluating import evaluation
     from vggbench.render.tables.errors import eval_table
 

@@ -9,7 +9,6 @@ from vggbench.cli.options import WHAT, Format, Output, Plot, Scales, number, opt
 from vggbench.cli.output import put, require_output
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
-from vggbench.files import require_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,9 +47,7 @@ def params(
 
     if layers and cost:
         raise UsageError("--layers and --cost: expected one of the two.")
-    require_output(format, output)
-    if plot:
-        require_folder(plot, "--plot")
+    require_output(format, output, plot=plot)
     sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Architecture(config, classes, width) for config in chosen]

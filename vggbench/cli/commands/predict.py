@@ -43,8 +43,6 @@ def predict(
         require_file(map, "--map")
     elif of_class is not None:
         raise UsageError(f"--class {of_class} is for --map, which was not asked for: add it, or leave --class out.")
-    if top < 1:
-        raise UsageError(f"--top {top}: expected 1 or more classes.")
     from vggbench.cli.evaluating import asked
     from vggbench.data.single import single_images
     from vggbench.evaluation.request import Manner

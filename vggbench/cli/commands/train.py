@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from vggbench.evaluation.processes import World
     from vggbench.paper.configs import Config
     from vggbench.train.loop import Trained
-    from vggbench.train.recipe import Recipe
+    from vggbench.train.recipe import Recipe, TrainWatch
     from vggbench.train.session import TrainListener, TrainRequest
-    from vggbench.train.watch import TrainWatch
 
 
 @command()
@@ -51,15 +50,10 @@ def train(
 
 
 def _request(config: "Config", options: TrainOptions) -> "TrainRequest":
-    from vggbench.paper.protocols import TrainScale
-    from vggbench.train.recipe import Recipe
     from vggbench.train.session import TrainRequest
 
-    values = {item.name: getattr(options, item.name) for item in fields(options)}
-    recipe = {item.name: values[item.name] for item in fields(Recipe) if item.name in values}
-    shared = {item.name: values[item.name] for item in fields(TrainRequest) if item.name in values}
-    scale = TrainScale.parse(options.train_scale)
-    return TrainRequest(config=config, recipe=Recipe(**recipe | {"train_scale": scale}), **shared)
+    own = {item.name for item in fields(TrainRequest)} & {item.name for item in fields(options)}
+    return TrainRequest(config=config, recipe=options.recipe(), **{name: getattr(options, name) for name in own})
 
 
 def _output(path: Path | None) -> Path:
