@@ -69,9 +69,9 @@ def _matching(pattern: str, name: str, expected: str) -> Callable[[str], None]:
 scales_option = partial(read_by, lambda one: resolve_scales([one], ANY_SCALE), "Q...", panel=WHAT)
 width_option = partial(read_by, choices.require_width, "N")
 train_scale_option = partial(read_by, TrainScale.parse, "S")
+_RUNS = Path("runs")
 _DEVICE = _matching(choices.DEVICE, "--device", "auto, cpu, cuda, cuda:0 or mps")
 _LABELS = _matching("original|real=.+", "--labels", "original, or real=FILE with ReaL's real.json")
-
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
 Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
@@ -102,7 +102,6 @@ Format = Annotated[
     table.Format | None, word("table, md, csv or json. Default: table on a terminal, md in a pipe.", OUTPUT)
 ]
 Output = Annotated[Path | None, option("Write to this file instead of standard output.", OUTPUT)]
-_RUNS = Path("runs")
 Plot = Annotated[Path | None, option("Also draw what there is data for into this folder, as PNG and SVG.", OUTPUT)]
 
 

@@ -142,12 +142,8 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
 
 def _about(job: Job, data: DataSet) -> dict[str, Any]:
     """What leads from a run back to its model and images, and the words to print it with."""
-    return job.identity.about() | {
-        "data": data.name,
-        "place": data.place,
-        "images_total": data.total,
-        "is_sample": data.is_sample,
-    }
+    images = {"data": data.name, "place": data.place, "images_total": data.total, "is_sample": data.is_sample}
+    return job.identity.about() | images
 
 
 def _run_name(job: Job) -> str:

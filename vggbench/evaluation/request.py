@@ -85,16 +85,10 @@ class Manner:
     def settings(self) -> Settings:
         """How networks are run; raises UsageError."""
         self._require_choices()
+        same = {name: getattr(self, name) for name in ("precision", "backend", "compile", "batch_size", "workers")}
+        share, rescale = parse_share(self.share) if self.share else (0, 1), Rescale(self.filter, self.antialias)  # type: ignore[arg-type]
         settings = Settings(
-            device=own_device(self.device),
-            precision=self.precision,  # type: ignore[arg-type] # checked above
-            backend=self.backend,  # type: ignore[arg-type]
-            compile=self.compile,
-            share=parse_share(self.share) if self.share else (0, 1),
-            batch_size=self.batch_size,
-            workers=self.workers,
-            rescale=Rescale(self.filter, self.antialias),  # type: ignore[arg-type]
-            skip_unreadable=self.skip_bad_images,
+            **same, device=own_device(self.device), share=share, rescale=rescale, skip_unreadable=self.skip_bad_images
         )
         assert settings.torch_device  # refuses a device that is not there, before anything is loaded
         return settings

@@ -112,10 +112,8 @@ class State:
     def counts(self) -> dict[str, Any]:
         """All that is no tensor."""
         self.lap()
-        return {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")} | {
-            "log": [asdict(epoch) for epoch in self.log],
-            "scaler": self.scaler.state_dict(),
-        }
+        counted = {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")}
+        return counted | {"log": [asdict(epoch) for epoch in self.log], "scaler": self.scaler.state_dict()}
 
 
 def identity(

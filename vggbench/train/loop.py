@@ -134,16 +134,12 @@ def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
 
 def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statistics, start: Model | None) -> Model:
     """The net as a model; one that continues another keeps that one's input."""
-    own = Identity(
-        name=f"{network.config.name}@training",
-        input=start.identity.input if start else stats.input(standardised=recipe.standardised),
-        classes=len(names),
-        class_names=names,
-        weights_hash="",
-        train_scale=recipe.train_scale,
-        architecture=Architecture(network.config, len(names), network.width, network.ceil_pool),
+    name, net = (
+        f"{network.config.name}@training",
+        Architecture(network.config, len(names), network.width, network.ceil_pool),
     )
-    return Model(own, network)
+    given = start.identity.input if start else stats.input(standardised=recipe.standardised)
+    return Model(Identity(name, given, len(names), names, "", recipe.train_scale, net), network)
 
 
 def _rounds_up(start: Model | None) -> bool:

@@ -65,11 +65,7 @@ class TrainRequest:
         """How it is run; raises UsageError."""
         require_choice("--precision", self.precision, get_args(Precision))
         require_least("--workers", self.workers, 0)
-        settings = Settings(
-            device=own_device(self.device),
-            precision=self.precision,  # type: ignore[arg-type] # checked above
-            workers=self.workers,
-        )
+        settings = Settings(own_device(self.device), self.precision, workers=self.workers)  # type: ignore[arg-type]
         return Running(settings, self.accumulate, self.compile, self.checkpoint_minutes, world or World())
 
 

@@ -123,11 +123,6 @@ def _draw(predictor: "Predictor", path: Path, place: int | None, prediction: "Pr
     place = prediction.top(1)[0] if place is None else place
     image, found = predictor.map_of(prediction, place)
     words = name_of(model, place)[1]
-    what = f"{words}: {100 * found.dense:.1f} %"
-    save(
-        score_map(
-            image.permute(1, 2, 0).numpy(), found, what, f"{model.identity.name}, dense, Q={min(image.shape[1:])}"
-        ),
-        path,
-    )
+    what, how = f"{words}: {100 * found.dense:.1f} %", f"{model.identity.name}, dense, Q={min(image.shape[1:])}"
+    save(score_map(image.permute(1, 2, 0).numpy(), found, what, how), path)
     say(f"{path}: where {model.identity.name} sees {words}.")
