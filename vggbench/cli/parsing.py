@@ -162,22 +162,20 @@ def _too_many(command: TyperCommand, words: list[str], given: Mapping[str, Any])
 def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = FURTHER) -> list[str]:
     """Repeat the name of an option of several values before each further value."""
     expanded: list[str] = []
-    current: str | None = None
+    current, is_first = "", False
     for position, arg in enumerate(args):
         if arg == "--":
             return expanded + args[position:]
         if arg.startswith("-"):
             name, equals, _ = arg.partition("=")
-            current = name if name in several else None
-            expanded.append(arg)
-            fresh = current is not None and not equals
-            continue
-        if current and not fresh and several[current](arg):
+            current, is_first = name if name in several else "", not equals
+        elif is_first:
+            is_first = False
+        elif current and several[current](arg):
             expanded.append(current)
-        elif current and not fresh:
-            current = None
+        else:
+            current = ""
         expanded.append(arg)
-        fresh = False
     return expanded
 
 

@@ -86,7 +86,8 @@ class Manner:
         """How networks are run; raises UsageError."""
         self._require_choices()
         same = {name: getattr(self, name) for name in ("precision", "backend", "compile", "batch_size", "workers")}
-        share, rescale = parse_share(self.share) if self.share else (0, 1), Rescale(self.filter, self.antialias)  # type: ignore[arg-type]
+        share = parse_share(self.share) if self.share else (0, 1)
+        rescale = Rescale(self.filter, self.antialias)  # type: ignore[arg-type] # checked above
         settings = Settings(
             **same, device=own_device(self.device), share=share, rescale=rescale, skip_unreadable=self.skip_bad_images
         )

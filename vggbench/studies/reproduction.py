@@ -88,11 +88,8 @@ class Check:
     @property
     def agrees(self) -> bool | None:
         """Whether the errors that were published are those measured, to the digits published; None as `points`."""
-        found = [points for k in (1, 5) if (points := self.points(k)) is not None]
-        return all(map(self._agrees, found)) if found else None
-
-    def _agrees(self, points: float) -> bool:
-        return abs(points) <= 0.5 * 0.1**self.published.digits + _ROUNDING
+        found = [abs(points) for k in (1, 5) if (points := self.points(k)) is not None]
+        return max(found) <= 0.5 * 0.1**self.published.digits + _ROUNDING if found else None
 
 
 def results_of(numbers: Sequence[int]) -> list[Result]:

@@ -134,10 +134,8 @@ def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
 
 def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statistics, start: Model | None) -> Model:
     """The net as a model; one that continues another keeps that one's input."""
-    name, net = (
-        f"{network.config.name}@training",
-        Architecture(network.config, len(names), network.width, network.ceil_pool),
-    )
+    name = f"{network.config.name}@training"
+    net = Architecture(network.config, len(names), network.width, network.ceil_pool)
     given = start.identity.input if start else stats.input(standardised=recipe.standardised)
     return Model(Identity(name, given, len(names), names, "", recipe.train_scale, net), network)
 

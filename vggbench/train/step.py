@@ -101,7 +101,8 @@ class Stepper:
     def _seed(self) -> int:
         """What dropout draws depends on the seed, the step and the process, so that a training carries on exactly."""
         rank = self._running.world.rank
-        return seed_of(self._recipe.seed, len(self._state.log), self._state.steps, *([rank] if rank else []))
+        numbers = (self._recipe.seed, len(self._state.log), self._state.steps, *([rank] if rank else []))
+        return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
     def _quiet(self) -> Any:
         """Gradients stay in this process: the processes exchange them once a batch, with its last part."""
@@ -116,8 +117,3 @@ class Stepper:
             f"{rate:g} from --init {self._recipe.init}: expected a finite one.{literal} Lower --rate, or start "
             "otherwise (--init, --from, --normalise std)."
         )
-
-
-def seed_of(*numbers: int) -> int:
-    """One seed from several numbers, the same everywhere."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from vggbench.cli.app import command
 from vggbench.cli.options import OUTPUT, EvalOptions, Models, Plot, option, word
-from vggbench.cli.output import put, require_output
+from vggbench.cli.output import draw, put, require_output
 
 
 @command()
@@ -40,7 +40,7 @@ def compare(
     rows = compared(found, every=all, against=against, order=sort)
     put(nets_table(rows, found.about), options.format, options.output)
     if plot and found.models:
-        from vggbench.cli.drawing import draw_evaluation
+        from vggbench.render.plots.evaluated import figures
 
-        draw_evaluation(found, plot)
+        draw(figures(found), plot)
     require_loaded(found.entries)

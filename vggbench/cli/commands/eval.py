@@ -2,7 +2,7 @@
 
 from vggbench.cli.app import command
 from vggbench.cli.options import EvalOptions, ModelName, Plot
-from vggbench.cli.output import put, require_output
+from vggbench.cli.output import draw, put, require_output
 
 
 @command("eval")
@@ -21,6 +21,6 @@ def evaluate(model: ModelName, options: EvalOptions, plot: Plot = None) -> None:
     (loaded,) = found.models
     put(eval_table(found.rows, found.about, found.gain(loaded)), options.format, options.output)
     if plot:
-        from vggbench.cli.drawing import draw_evaluation
+        from vggbench.render.plots.evaluated import figures
 
-        draw_evaluation(found, plot)
+        draw(figures(found), plot)

@@ -6,7 +6,7 @@ import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.options import WHAT, Format, Output, Plot, Scales, number, option, width_option
-from vggbench.cli.output import put, require_output
+from vggbench.cli.output import draw, put, require_output
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 
@@ -61,8 +61,6 @@ def params(
         table = parameters_table(by_net(nets, sizes))
     put(table, format, output)
     if plot:
-        from vggbench.cli.drawing import draw
-
         draw(_drawn(nets, sizes, cost=cost), plot)
 
 
