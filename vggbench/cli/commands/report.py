@@ -9,9 +9,9 @@ from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_file
-from vggbench.cli.stored import of_runs
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
+from vggbench.files import write_whole
 
 
 @command()
@@ -33,7 +33,7 @@ def report(
         named = f"--format {options.format}" if options.format else path
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
-    from vggbench.files import write_whole
+    from vggbench.cli.stored import of_runs
     from vggbench.render.report.evaluated import page
     from vggbench.results.fusions import are_runs
 

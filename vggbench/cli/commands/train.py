@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,15 +14,13 @@ from vggbench.cli.options import TrainOptions
 from vggbench.cli.output import require_file
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
+from vggbench.paper.configs import Config, config_named
+from vggbench.train.recipe import Recipe, TrainWatch
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from vggbench.data import DataSet
     from vggbench.evaluation.processes import World
-    from vggbench.paper.configs import Config
     from vggbench.train.loop import Trained
-    from vggbench.train.recipe import Recipe, TrainWatch
     from vggbench.train.session import TrainListener, TrainRequest
 
 
@@ -34,7 +33,6 @@ def train(
     Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
     """
     options.recipe()  # refuses one that cannot be, before PyTorch is imported
-    from vggbench.paper.configs import config_named
     from vggbench.train.session import conduct, require_trainable
 
     net = config_named(config)
@@ -49,7 +47,7 @@ def train(
         _save(trained, output, request.recipe, val_data)
 
 
-def _request(config: "Config", options: TrainOptions) -> "TrainRequest":
+def _request(config: Config, options: TrainOptions) -> "TrainRequest":
     from vggbench.train.session import TrainRequest
 
     own = {item.name for item in fields(TrainRequest)} & {item.name for item in fields(options)}
@@ -75,7 +73,7 @@ def _teller(request: "TrainRequest") -> "TrainListener":
         def opened(self, train_data: "DataSet", val_data: "DataSet", world: "World") -> None:
             say(_announcement(request, train_data, val_data, world))
 
-        def training(self) -> "AbstractContextManager[TrainWatch]":
+        def training(self) -> AbstractContextManager[TrainWatch]:
             return stopping(TrainProgress(request.recipe))
 
     return TrainTeller()
@@ -93,7 +91,7 @@ def _announcement(request: "TrainRequest", train_data: "DataSet", val_data: "Dat
     )
 
 
-def _save(trained: "Trained", output: Path, recipe: "Recipe", val_data: "DataSet") -> None:
+def _save(trained: "Trained", output: Path, recipe: Recipe, val_data: "DataSet") -> None:
     from vggbench.render.tables.cells import duration
     from vggbench.train.loop import chosen_from
     from vggbench.weights.load import save_model
@@ -109,7 +107,7 @@ def _save(trained: "Trained", output: Path, recipe: "Recipe", val_data: "DataSet
     )
 
 
-def _print_plan(config: "Config", options: TrainOptions) -> None:
+def _print_plan(config: Config, options: TrainOptions) -> None:
     """The commands from nothing to the paper's rows, as a script: what each takes here, and what it gives."""
     from vggbench.data import is_sample
     from vggbench.inference.devices import device_name
