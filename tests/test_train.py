@@ -27,11 +27,10 @@ from vggbench.paper.protocols import TrainScale
 from vggbench.store.identity import Identity
 from vggbench.train.crops import Crops, batches
 from vggbench.train.loop import train
-from vggbench.train.recipe import Epoch, Recipe
+from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, measure
 from vggbench.train.step import Running
-from vggbench.train.watch import TrainWatch
 from vggbench.weights.files import read_tensors, write_tensors
 
 FC = {f"classifier.{index}.{kind}" for index in (0, 3, 6) for kind in ("weight", "bias")}
@@ -344,7 +343,7 @@ import torch
 from vggbench import Settings, open_data
 from vggbench.paper.configs import CONFIGS
 from vggbench.train.loop import train
-from vggbench.train.watch import TrainWatch
+from vggbench.train.recipe import TrainWatch
 from vggbench.train.recipe import Recipe
 from vggbench.train.step import Running
 from vggbench.evaluation.processes import joined

@@ -10,9 +10,8 @@ from vggbench.data import DataSet
 from vggbench.errors import UsageError, WeightsError
 from vggbench.evaluation.processes import World
 from vggbench.paper.configs import CONFIGS
-from vggbench.train.recipe import Epoch, Recipe
+from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.train.session import TrainListener, TrainRequest, conduct
-from vggbench.train.watch import TrainWatch
 
 RECIPE = Recipe(epochs=1, batch_size=4)
 

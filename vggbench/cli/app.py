@@ -30,9 +30,7 @@ def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable
 
 
 @app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """Options before the command."""
     if version:
         from vggbench import __version__

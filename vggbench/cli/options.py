@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -13,7 +14,6 @@ from vggbench.errors import UsageError
 from vggbench.evaluation.shares import parse_share
 from vggbench.images import choices as images
 from vggbench.inference import choices
-from vggbench.paper.configs import MAX_WIDTH
 from vggbench.paper.protocols import ANY_SCALE, TrainScale, resolve_scales
 from vggbench.render.tables import table
 from vggbench.train.recipe import Init, Layers, Normalise, Pixels, Recipe
@@ -42,47 +42,36 @@ def word(text: str, panel: str, **more: Any) -> Any:
     return option(text, panel, metavar="NAME", **more)
 
 
-def _read_by(read: Callable[[Any], object]) -> Callable[[Any], Any]:
-    """Let `read` refuse a value, or any of several, by a UsageError, before anything heavy is imported."""
+def read_by(read: Callable[[Any], object], metavar: str, text: str, panel: str) -> Any:
+    """An option whose value, or any of several, `read` refuses by a UsageError, before anything heavy is imported."""
 
     def check(value: Any) -> Any:
         for item in value if isinstance(value, list | tuple) else () if value is None else [value]:
             read(item)
         return value
 
-    return check
+    return option(text, panel, metavar=metavar, callback=check)
 
 
-def _right(name: str, expected: str, is_right: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """The same of values that `is_right` tells from others."""
+def words(name: str, kind: Any, text: str) -> Any:
+    """An option of several values, each one of a few words: Typer takes no list of a Literal."""
+    return read_by(lambda one: choices.require_choice(name, one, get_args(kind)), "NAME...", text, WHAT)
 
-    def read(value: object) -> None:
-        if not is_right(value):
+
+def _matching(pattern: str, name: str, expected: str) -> Callable[[str], None]:
+    def read(value: str) -> None:
+        if not re.fullmatch(pattern, value):
             raise UsageError(f"{name} {value}: expected {expected}.")
 
-    return _read_by(read)
+    return read
 
 
-def _one_of(name: str, kind: Any) -> Callable[[Any], Any]:
-    """Typer takes no list of a Literal."""
-    return _right(name, f"one of {', '.join(get_args(kind))}", get_args(kind).__contains__)
-
-
-def scales_option(text: str) -> Any:
-    """The option --scales."""
-    return option(text, WHAT, metavar="Q...", callback=_read_by(lambda word: resolve_scales([word], ANY_SCALE)))
-
-
-def width_option(text: str, panel: str) -> Any:
-    """The option --width."""
-    expected = f"a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's"
-    return option(text, panel, metavar="N", callback=_right("--width", expected, lambda width: 0 < width <= MAX_WIDTH))
-
-
-def train_scale_option(text: str, panel: str) -> Any:
-    """The option --train-scale."""
-    return option(text, panel, metavar="S", callback=_read_by(TrainScale.parse))
-
+scales_option = partial(read_by, lambda one: resolve_scales([one], ANY_SCALE), "Q...", panel=WHAT)
+width_option = partial(read_by, choices.require_width, "N")
+train_scale_option = partial(read_by, TrainScale.parse, "S")
+_RUNS = Path("runs")
+_DEVICE = _matching(choices.DEVICE, "--device", "auto, cpu, cuda, cuda:0 or mps")
+_LABELS = _matching("original|real=.+", "--labels", "original, or real=FILE with ReaL's real.json")
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
 Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
@@ -102,13 +91,7 @@ Ema = Annotated[bool, option("Of checkpoints that hold both: the averaged weight
 StatedTrainScale = Annotated[
     str | None, train_scale_option("S of files that do not say it: 256, 384 or 256-512.", DATA)
 ]
-Device = Annotated[
-    str,
-    word(
-        "auto, cpu, cuda, cuda:1 or mps.", RUNNING,
-        callback=_right("--device", "auto, cpu, cuda, cuda:0 or mps", re.compile(choices.DEVICE).fullmatch),
-    ),
-]  # fmt: skip
+Device = Annotated[str, read_by(_DEVICE, "NAME", "auto, cpu, cuda, cuda:1 or mps.", RUNNING)]
 Precision = Annotated[choices.Precision, word("fp32, tf32, bf16 or fp16.", RUNNING)]
 Workers = Annotated[int | None, number("Processes that read images.", RUNNING, 0)]
 Runs = Annotated[Path, option("The store of posteriors.", RUNNING, envvar="VGGBENCH_RUNS")]
@@ -194,15 +177,10 @@ class _Evaluated(_Printed, _Run):
     skip_bad_images: Annotated[bool, option("Leave out unreadable images; every table counts them.", DATA)] = False
     share: Annotated[
         str | None,
-        option(
-            "One of N processes that share the store; the last to finish prints.",
-            RUNNING,
-            metavar="I/N",
-            callback=_read_by(parse_share),
-        ),
+        read_by(parse_share, "I/N", "One of N processes that share the store; the last to finish prints.", RUNNING),
     ] = None
     verbose: Annotated[bool, option("Say which way each run was computed.", RUNNING, "--verbose", "-v")] = False
-    runs: Runs = Path("runs")
+    runs: Runs = _RUNS
 
 
 @dataclass(frozen=True)
@@ -211,13 +189,11 @@ class EvalOptions(_Rescaled, _Files, _Evaluated, _Protocols):
 
     labels: Annotated[
         list[str] | None,
-        option(
+        read_by(
+            _LABELS,
+            "LABELS...",
             "What is right: original, real=FILE (ReaL's real.json), or both; no new forward pass.",
             DATA,
-            metavar="LABELS...",
-            callback=_right(
-                "--labels", "original, or real=FILE with ReaL's real.json", re.compile("original|real=.+").fullmatch
-            ),
         ),
     ] = None
     blacklist: Annotated[
@@ -260,11 +236,8 @@ class SpeedOptions(_Printed):
 
     backend: Annotated[
         list[str] | None,
-        option(
-            "pytorch, pytorch+compile, onnxruntime; default: the first and the last.",
-            WHAT,
-            metavar="NAME...",
-            callback=_one_of("--backend", choices.BackendName),
+        words(
+            "--backend", choices.BackendName, "pytorch, pytorch+compile, onnxruntime; default: the first and the last."
         ),
     ] = None
     batch_size: Annotated[
@@ -274,13 +247,7 @@ class SpeedOptions(_Printed):
         list[str] | None, scales_option("Sides of square inputs, default 224; Qs with --data-only, default 256.")
     ] = None
     precision: Annotated[
-        list[str] | None,
-        option(
-            "fp32, tf32, bf16, fp16; default: fp32.",
-            WHAT,
-            metavar="NAME...",
-            callback=_one_of("--precision", choices.Precision),
-        ),
+        list[str] | None, words("--precision", choices.Precision, "fp32, tf32, bf16, fp16; default: fp32.")
     ] = None
     width: Annotated[float, width_option("Width of nets that name no weights.", WHAT)] = 1.0
     data_only: Annotated[bool, option("How fast images are read instead.", WHAT)] = False
@@ -349,9 +316,7 @@ class TrainOptions:
     ] = 5.0
     device: Device = "auto"
     workers: Workers = None
-    runs: Annotated[Path, option("Where checkpoints and the log are kept.", RUNNING, envvar="VGGBENCH_RUNS")] = Path(
-        "runs"
-    )
+    runs: Annotated[Path, option("Where checkpoints and the log are kept.", RUNNING, envvar="VGGBENCH_RUNS")] = _RUNS
     output: Annotated[Path | None, option("Where the trained net goes: a .safetensors.", OUTPUT)] = None
     half: Annotated[bool, option("Store the weights as float16.", OUTPUT)] = False
 

@@ -1,22 +1,29 @@
-"""Where a table goes, the terminal, a pipe or a file, and whether a file can be written before anything is computed."""
+"""Where tables and pictures go, to a terminal, a pipe or files, and whether files can be written, asked beforehand."""
 
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vggbench.cli.terminal import say
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, counted
 from vggbench.files import require_folder
+from vggbench.progress import shows_bars
 from vggbench.render.tables.table import Table, choose_format, render, show, write
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def require_output(form: str | None, output: Path | None, *, dry: bool = False) -> None:
-    """Refuse a format or a file that cannot be; see `require_file`."""
+
+def require_output(form: str | None, output: Path | None, *, dry: bool = False, plot: Path | None = None) -> None:
+    """Refuse a format, a file or a folder of plots that cannot be; see `require_file`."""
     choose_format(form, output, is_terminal=False)
     if output is not None:
         require_file(output, "--output", dry=dry)
+    if plot is not None:
+        require_folder(plot, "--plot")
 
 
 def require_file(path: Path, option: str, *, dry: bool = False) -> None:
@@ -51,3 +58,19 @@ def put_all(tables: Sequence[Table], form: str | None, output: Path | None) -> N
             show(table)
     else:
         print(render(tables, chosen), end="", flush=True)
+
+
+def draw(drawn: "Mapping[str, Figure]", folder: Path) -> None:
+    """Pictures, each as PNG and SVG; raises VggbenchError."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from vggbench.render.plots.figure import save
+
+    paths = {folder / f"{name}{ending}": figure for name, figure in drawn.items() for ending in (".png", ".svg")}
+    old = sum(path.exists() for path in paths)
+    shown = Console(stderr=True, soft_wrap=True)
+    for path, figure in track(paths.items(), "Drawing", console=shown, transient=True, disable=not shows_bars()):
+        save(figure, path)
+    replaced = f" {counted(old, 'older file')} replaced." if old else ""
+    say(f"{folder}/: {counted(len(drawn), 'plot')}, each as PNG and SVG: {', '.join(drawn)}.{replaced}")

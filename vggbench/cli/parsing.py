@@ -84,11 +84,11 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raise UsageError for an unknown option; without any word Typer shows the help."""
-        if not args:
-            return super().parse_args(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except _Refused as error:
+            if not args:
+                raise
             raise UsageError(_refusal(error, "vggbench")) from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -162,22 +162,20 @@ def _too_many(command: TyperCommand, words: list[str], given: Mapping[str, Any])
 def expand(args: list[str], several: Mapping[str, Callable[[str], bool]] = FURTHER) -> list[str]:
     """Repeat the name of an option of several values before each further value."""
     expanded: list[str] = []
-    current: str | None = None
+    current, is_first = "", False
     for position, arg in enumerate(args):
         if arg == "--":
             return expanded + args[position:]
         if arg.startswith("-"):
             name, equals, _ = arg.partition("=")
-            current = name if name in several else None
-            expanded.append(arg)
-            fresh = current is not None and not equals
-            continue
-        if current and not fresh and several[current](arg):
+            current, is_first = name if name in several else "", not equals
+        elif is_first:
+            is_first = False
+        elif current and several[current](arg):
             expanded.append(current)
-        elif current and not fresh:
-            current = None
+        else:
+            current = ""
         expanded.append(arg)
-        fresh = False
     return expanded
 
 
@@ -188,12 +186,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """
     hints = get_type_hints(command, include_extras=True)
     kind = hints.pop("options", None)
-    own = [item for item in inspect.signature(command).parameters.values() if item.name != "options"]
+    own = {name: item.default for name, item in inspect.signature(command).parameters.items() if name != "options"}
     shared = {item.name: item.default for item in fields(kind)} if kind else {}
-    hints = {item.name: hints[item.name] for item in own} | _SHARED
-    if kind:
-        hints |= {name: hint for name, hint in get_type_hints(kind, include_extras=True).items() if name in shared}
-    defaults = {item.name: item.default for item in own} | shared | dict.fromkeys(_SHARED, False)
+    hints |= _SHARED | (get_type_hints(kind, include_extras=True) if kind else {})
+    defaults = own | shared | dict.fromkeys(_SHARED, False)
 
     @functools.wraps(command)
     def expanded(*, quiet: bool, no_progress: bool, **values: Any) -> None:
@@ -202,11 +198,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             values["options"] = kind(**{name: values.pop(name) for name in shared})
         command(**values)
 
-    expanded.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
-            for name, default in defaults.items()
-        ]
-    )
+    parameter = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+    parameters = [parameter(name, default=value, annotation=hints[name]) for name, value in defaults.items()]
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     expanded.__annotations__ = {name: hints[name] for name in defaults}
     return expanded

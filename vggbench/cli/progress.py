@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,8 +17,7 @@ from vggbench.evaluation.jobs import Job, Watch
 from vggbench.metrics import at_chance, top5_error, top_k_error
 from vggbench.progress import bar, rate, shows_bars
 from vggbench.render.tables.cells import duration
-from vggbench.train.recipe import Epoch, Recipe
-from vggbench.train.watch import TrainWatch
+from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.weights.download import DownloadWatch
 
 if TYPE_CHECKING:
@@ -60,9 +59,7 @@ class _WithBar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop_bar()
 
 
@@ -246,11 +243,10 @@ class TrainProgress(_WithBar, TrainWatch):
     def epoch(self, epoch: Epoch) -> None:
         """One line."""
         left = (time.monotonic() - self._started) * (self._total - self._images) / max(self._measured, 1)
-        line = (
+        say(
             f"Epoch {epoch.number}/{self._recipe.epochs}  rate {epoch.rate:g}  loss {epoch.loss:.3f}  "
             f"top-1 error {epoch.top1_error:.1f}%  {duration(epoch.seconds)}{_time_left('at most', left)}"
         )
-        say(line)
 
 
 @contextlib.contextmanager

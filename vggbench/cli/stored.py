@@ -1,14 +1,14 @@
-"""Stored runs in place of models: which options they heed."""
+"""Stored runs in place of models: which options they heed. Imported once there are some: results are not light."""
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from vggbench.results.evaluated import Evaluated
+from vggbench.results.evaluated import Evaluated
+from vggbench.results.judging import ground_truths
+from vggbench.results.stored import stored
+from vggbench.store.runs import named_runs
 
 _HEEDED = {
     "runs", "data", "labels", "blacklist", "device", "workers", "batch_size", "verbose", "format", "output",
@@ -16,12 +16,8 @@ _HEEDED = {
 """Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
 
 
-def of_runs(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> "Evaluated":
+def of_runs(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Evaluated:
     """The runs that words name, by the ground truths asked for; raises UsageError and StoreError."""
-    from vggbench.results.judging import ground_truths
-    from vggbench.results.stored import stored
-    from vggbench.store.runs import named_runs
-
     for item in fields(options):
         if item.name not in _HEEDED and getattr(options, item.name) != item.default:
             raise UsageError(

@@ -51,16 +51,15 @@ def forecast(plan: Plan) -> Forecast:
     seconds = _seconds(plan, plan.jobs, rates)
     rate = max(rates.values(), default=0.0)
     on_grid = [replace(job, protocol=_GRID) if job.protocol == _WHOLE_PIXELS else job for job in plan.jobs]
+    each = list(zip(plan.jobs, plan.missing_images, plan.work_per_image, strict=True))
+    macs = sum(work for job, _, work in each if job.identity.architecture)
     return Forecast(
         views=sum(job.protocol.view_count for job in plan.jobs),
-        gmacs=sum(work for job, work in zip(plan.jobs, plan.work_per_image, strict=True) if job.identity.architecture)
-        / 1e9,
+        gmacs=macs / 1e9,
         images=sum(plan.missing_images),
         seconds=seconds,
         seconds_on_grid=_seconds(plan, on_grid, rates) if on_grid != plan.jobs and not plan.settings.compile else None,
-        disk_bytes=sum(
-            images * (job.identity.classes * 4 + 40) for job, images in zip(plan.jobs, plan.missing_images, strict=True)
-        ),
+        disk_bytes=sum(images * (job.identity.classes * 4 + 40) for job, images, _ in each),
         device=str(plan.settings.torch_device),
         threads=torch.get_num_threads(),
         rate=rate / 1e9,
@@ -72,10 +71,8 @@ def _seconds(plan: Plan, jobs: Sequence[Job], rates: dict[object, float]) -> flo
     seconds = 0.0
     for job, work in zip(jobs, plan.missing_work, strict=True):
         if work:
-            kind = (
-                job.identity.architecture.width if job.identity.architecture else id(job.model),
-                plan.settings.backend_for(job),
-            )
+            net = job.identity.architecture
+            kind = (net.width if net else id(job.model), plan.settings.backend_for(job))
             if kind not in rates:
                 rates[kind] = _rate(job, plan.settings)
             seconds += work * _share_of_work(job, plan) / rates[kind]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from vggbench.errors import UsageError
 from vggbench.images.preprocessing import Rescale, Wanted
@@ -73,13 +73,8 @@ class Settings:
     def of_run(cls, run: Run, others: Self | None = None) -> Self:
         """Those that a stored run's figures depend on, as its signature has them; else as `others` say."""
         asked, _, compiled = str(run.signature["backend"]).partition("+")
-        return replace(
-            others or cls(),
-            precision=run.signature["precision"],
-            backend=asked,  # type: ignore[arg-type] # as it was written
-            compile=bool(compiled),
-            rescale=run.rescale,
-        )
+        own: dict[str, Any] = {"precision": run.signature["precision"], "backend": asked, "rescale": run.rescale}
+        return replace(others or cls(), compile=bool(compiled), **own)
 
     @cached_property
     def torch_device(self) -> "torch.device":

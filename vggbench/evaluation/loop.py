@@ -25,6 +25,9 @@ from vggbench.store.blocks import Block
 from vggbench.store.recording import Store
 from vggbench.store.runs import Run
 
+_NAMED = 20
+"""Images that an error names at most."""
+
 
 def evaluate(
     data: DataSet,
@@ -146,11 +149,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
 
 
 def _block(
-    plan: Plan,
-    index: int,
-    images: list[Loaded],
-    computed: NDArray[np.float32],
-    provenance: dict[str, Any],
+    plan: Plan, index: int, images: list[Loaded], computed: NDArray[np.float32], provenance: dict[str, Any]
 ) -> Block:
     readable = [image for image in images if image.problem is None]
     positions = [image.position for image in readable]
@@ -199,8 +198,12 @@ def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str,
 
 
 def _named(data: DataSet, unreadable: dict[str, str]) -> str:
-    """How many images could not be read, the first of them by name."""
+    """What is said of these, by the places of their files."""
     places = {image.id: str(image) for image in data.images}
-    named = [f"{places[image]} {why}" for image, why in list(unreadable.items())[:20]]
-    more = f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
-    return f"{len(unreadable)} of {counted(len(data), 'image')} could not be read: {'; '.join(named)}{more}"
+    return unread([f"{places[image]} {why}" for image, why in unreadable.items()], len(data))
+
+
+def unread(named: Sequence[str], total: int) -> str:
+    """How many of `total` images could not be read, the first twenty as they are `named`, each with its reason."""
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"{len(named)} of {counted(total, 'image')} could not be read: {'; '.join(named[:_NAMED])}{more}"

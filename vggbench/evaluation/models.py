@@ -68,7 +68,12 @@ def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]
             if spec is None or not request.keep_going or (is_named and isinstance(error, UsageError)):
                 raise
             entries.append(Entry(spec, None, str(error), failed=not isinstance(error, UsageError)))
-    _note_unfetched(away, listener)
+    if away:
+        files = ", ".join(f"{row.name} ({row.megabytes})" for row in away)
+        listener.note(
+            f"The weights of {files} are not on this machine, and a plan fetches nothing: the forecast goes by "
+            "shapes, as if no result were stored."
+        )
     entries = _told_apart(entries)
     _require_different([entry.model for entry in entries if entry.model])
     return entries
@@ -113,15 +118,6 @@ def _loaded(spec: ModelSpec, request: Request, data: DataSet, listener: Listener
         return by_shape(row)
     with listener.downloading() as watch:
         return load_model(spec, request.load_options, data.class_names, watch)
-
-
-def _note_unfetched(away: Sequence[Released], listener: Listener) -> None:
-    if away:
-        files = ", ".join(f"{row.name} ({row.megabytes})" for row in away)
-        listener.note(
-            f"The weights of {files} are not on this machine, and a plan fetches nothing: the forecast goes by "
-            "shapes, as if no result were stored."
-        )
 
 
 def _told_apart(entries: list[Entry]) -> list[Entry]:

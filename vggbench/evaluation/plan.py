@@ -108,7 +108,8 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
     ids = [image.id for image in data.images]
     planned: dict[Path, tuple[Job, Recording]] = {}
     for job in jobs:
-        run = store.run(_run_name(job), signature(job, data, settings), ids, _about(job, data))
+        name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
+        run = store.run(name, signature(job, data, settings), ids, _about(job, data))
         planned.setdefault(run.folder, (job, run))
     distinct = [job for job, _ in planned.values()]
     classes = [(job.identity.class_names, job.identity.classes) for job in distinct]
@@ -142,16 +143,8 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
 
 def _about(job: Job, data: DataSet) -> dict[str, Any]:
     """What leads from a run back to its model and images, and the words to print it with."""
-    return job.identity.about() | {
-        "data": data.name,
-        "place": data.place,
-        "images_total": data.total,
-        "is_sample": data.is_sample,
-    }
-
-
-def _run_name(job: Job) -> str:
-    return f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
+    images = {"data": data.name, "place": data.place, "images_total": data.total, "is_sample": data.is_sample}
+    return job.identity.about() | images
 
 
 def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:

@@ -13,8 +13,7 @@ from vggbench.evaluation.processes import own_device
 from vggbench.evaluation.shares import parse_share
 from vggbench.images.choices import Filter, InputName
 from vggbench.images.preprocessing import Rescale
-from vggbench.inference.choices import Asked, Precision
-from vggbench.paper.configs import MAX_WIDTH
+from vggbench.inference.choices import Asked, Precision, require_choice, require_least, require_width
 from vggbench.paper.protocols import ANY_SCALE, MODERN_SCALE, Protocol, TrainScale, resolve_scales
 from vggbench.weights.load import LoadOptions, Model
 
@@ -86,16 +85,11 @@ class Manner:
     def settings(self) -> Settings:
         """How networks are run; raises UsageError."""
         self._require_choices()
+        same = {name: getattr(self, name) for name in ("precision", "backend", "compile", "batch_size", "workers")}
+        share = parse_share(self.share) if self.share else (0, 1)
+        rescale = Rescale(self.filter, self.antialias)  # type: ignore[arg-type] # checked above
         settings = Settings(
-            device=own_device(self.device),
-            precision=self.precision,  # type: ignore[arg-type] # checked above
-            backend=self.backend,  # type: ignore[arg-type]
-            compile=self.compile,
-            share=parse_share(self.share) if self.share else (0, 1),
-            batch_size=self.batch_size,
-            workers=self.workers,
-            rescale=Rescale(self.filter, self.antialias),  # type: ignore[arg-type]
-            skip_unreadable=self.skip_bad_images,
+            **same, device=own_device(self.device), share=share, rescale=rescale, skip_unreadable=self.skip_bad_images
         )
         assert settings.torch_device  # refuses a device that is not there, before anything is loaded
         return settings
@@ -107,10 +101,7 @@ class Manner:
         require_choice("--input", self.input, (None, *get_args(InputName)))
         require_least("--batch-size", self.batch_size, 1)
         require_least("--workers", self.workers, 0)
-        if not 0 < self.width <= MAX_WIDTH:
-            raise UsageError(
-                f"--width {self.width}: expected a number above 0 and up to {MAX_WIDTH:g}; 1 is the paper's."
-            )
+        require_width(self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +129,3 @@ class Request(Manner):
     def each_model(self) -> Sequence[str | Model]:
         """The models as they were asked for."""
         return [self.models] if isinstance(self.models, str | Model) else self.models
-
-
-def require_choice(option: str, value: str | None, allowed: Sequence[str | None]) -> None:
-    """Raise UsageError unless `value` is one of those."""
-    if value not in allowed:
-        raise UsageError(f"{option} {value}: expected one of {', '.join(choice for choice in allowed if choice)}.")
-
-
-def require_least(option: str, count: int | None, least: int) -> None:
-    """Raise UsageError for a number below `least`."""
-    if count is not None and count < least:
-        raise UsageError(f"{option} {count}: expected {least} or more.")

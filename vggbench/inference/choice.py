@@ -1,5 +1,6 @@
 """Which backend runs a model, and how it is started."""
 
+from functools import partial
 from importlib.util import find_spec
 
 import torch
@@ -62,10 +63,8 @@ def start(name: BackendName, model: Model, device: torch.device, precision: Prec
         model.module.to(memory_format=torch.channels_last)
     pytorch = Backend("PyTorch", torch.__version__, model, device, precision, _channels_last)
     if name == "onnxruntime":
-        version = _onnxruntime_version()
-        through = lambda layers: OnnxRuntimeLayers(layers, device)  # noqa: E731
-        own = Backend("ONNX Runtime", version, model, device, precision, through, checked_by=pytorch)
-        return own.load()
+        version, through = _onnxruntime_version(), partial(OnnxRuntimeLayers, device=device)
+        return Backend("ONNX Runtime", version, model, device, precision, through, checked_by=pytorch).load()
     if name == "pytorch+compile":
         return Backend("PyTorch compiled", torch.__version__, model, device, precision, _compile, checked_by=pytorch)
     return pytorch

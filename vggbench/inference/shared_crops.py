@@ -218,11 +218,8 @@ def _paste(part: Tensor, place: tuple[slice, slice], target: Tensor, window: tup
     """Write what `part`, which lies at `place`, has of `window` into `target`, which is that window."""
     common = [slice(max(p.start, w.start), min(p.stop, w.stop)) for p, w in zip(place, window, strict=True)]
     if all(inner.start < inner.stop for inner in common):
-        inside, of_part = (
-            [
-                slice(inner.start - outer.start, inner.stop - outer.start)
-                for inner, outer in zip(common, outers, strict=True)
-            ]
-            for outers in (window, place)
-        )
-        target[:, :, inside[0], inside[1]] = part[:, :, of_part[0], of_part[1]]
+        target[:, :, *map(_within, common, window)] = part[:, :, *map(_within, common, place)]
+
+
+def _within(inner: slice, outer: slice) -> slice:
+    return slice(inner.start - outer.start, inner.stop - outer.start)

@@ -63,14 +63,10 @@ def by_layer(nets: Sequence[Architecture], scales: Sequence[int]) -> list[LayerC
 
 def by_protocol(nets: Sequence[Architecture], scales: Sequence[int]) -> list[ProtocolCount]:
     """Each protocol at each Q, crops at the first alone, and over the paper's three Qs where these are among them."""
-    rows = [_protocol(nets, name, (scale,)) for name in _PROTOCOLS[:-1] for scale in _own(name, scales)]
+    own = {name: scales if name == "dense" else scales[:1] for name in _PROTOCOLS[:-1]}
+    rows = [_protocol(nets, name, (scale,)) for name, some in own.items() for scale in some]
     several = [three for three in ((224, 256, 288), (352, 384, 416), (256, 384, 512)) if set(three) <= set(scales)]
     return rows + [_protocol(nets, name, three) for three in several for name in _PROTOCOLS[2:]]
-
-
-def _own(protocol: str, scales: Sequence[int]) -> Sequence[int]:
-    """Crops are of one size whatever Q is."""
-    return scales if protocol == "dense" else scales[:1]
 
 
 def _protocol(nets: Sequence[Architecture], protocols: str, scales: tuple[int, ...]) -> ProtocolCount:

@@ -39,16 +39,8 @@ class Change:
     what: str
     apply: Callable[[Job], Job | None]
     costly: bool = False
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a toolkit takes one view; `source` names its released weights, whose published figure it stands beside."""
-
-    name: str
-    what: str
-    apply: Callable[[Job], Job]
-    source: str | None
+    source: str | None = None
+    """Of a toolkit: its released weights, whose published figure this stands beside."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +88,14 @@ def _at(scale: int) -> Callable[[Job], Job | None]:
     return lambda job: replace(job, scale=scale) if job.scale != scale else None
 
 
-def _by(name: Literal["center", "tencrop", "multicrop"], scale: int | None = None) -> Callable[[Job], Job | None]:
-    return lambda job: replace(job, protocol=Protocol(name), scale=scale or job.scale)
+def _by(
+    name: Literal["center", "tencrop", "multicrop"], scale: int | None = None, how: Rescale | None = None
+) -> Callable[[Job], Job | None]:
+    return lambda job: replace(job, protocol=Protocol(name), scale=scale or job.scale, rescale=how)
 
 
 def _rescaled(how: Rescale) -> Callable[[Job], Job | None]:
     return lambda job: replace(job, rescale=how)
-
-
-def _single_view(scale: int, how: Rescale | None = None) -> Callable[[Job], Job]:
-    return lambda job: replace(job, protocol=Protocol("center"), scale=scale, rescale=how)
 
 
 def _input(change: Callable[[Input], Input], name: str) -> Callable[[Job], Job | None]:
@@ -169,17 +159,17 @@ CHANGES: tuple[Change, ...] = (
     ),
 )  # fmt: skip
 
-RECIPES: tuple[Recipe, ...] = (
-    Recipe("torchvision", "shorter side 256, bilinear, centre 224", _single_view(256), "torchvision"),
-    Recipe("timm", "crop_pct 0.875: as torchvision, bilinear", _single_view(256), "timm"),
-    Recipe("MatConvNet", "shorter side 256, border 32, bilinear, centre 224", _single_view(256), "matconvnet"),
-    Recipe(
+RECIPES: tuple[Change, ...] = (
+    Change("torchvision", "shorter side 256, bilinear, centre 224", _by("center", 256), source="torchvision"),
+    Change("timm", "crop_pct 0.875: as torchvision, bilinear", _by("center", 256), source="timm"),
+    Change("MatConvNet", "shorter side 256, border 32, bilinear, centre 224", _by("center", 256), source="matconvnet"),
+    Change(
         "Keras", "warped to 224 x 224 by nearest neighbour, load_img's default",
-        _single_view(CROP, Rescale("nearest", square=True)), None,
+        _by("center", CROP, Rescale("nearest", square=True)),
     ),
-    Recipe(
+    Change(
         "Caffe", "warped to 256 x 256, centre 224",
-        _single_view(_CAFFES_RESIZE, Rescale(antialias=False, square=True)), None,
+        _by("center", _CAFFES_RESIZE, Rescale(antialias=False, square=True)),
     ),
 )  # fmt: skip
 """What each toolkit's code or documentation does with an image; how a published figure was made is not always said.
@@ -187,15 +177,13 @@ Keras states errors of a single centre crop, which is not what its `load_img` ma
 
 
 def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
-    """Name, explanation and job of each row, the paper's recipe first; a job stands there once."""
+    """Name, explanation and job of each row, the paper's recipe first; but for toolkits', a job stands there once."""
     (scale,) = resolve_scales((), model.identity.train_scale)
     base = Job(model, DENSE, scale)
     found: list[tuple[str, str, Job]] = [("paper's recipe", f"dense at Q={scale}, with the mirror", base)]
-    if recipes:
-        return found + [(recipe.name, recipe.what, recipe.apply(base)) for recipe in RECIPES]
-    for change in CHANGES:
+    for change in RECIPES if recipes else CHANGES:
         job = change.apply(base) if costly or not change.costly else None
-        if job is not None and all(job != other for _, _, other in found):
+        if job is not None and (recipes or all(job != other for _, _, other in found)):
             found.append((change.name, change.what, job))
     return found
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from vggbench.data import ImageFile
 from vggbench.data.imagenet import class_names
-from vggbench.errors import UnreadableImages, UsageError, counted
+from vggbench.errors import UnreadableImages, UsageError
 from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.loop import unread
 from vggbench.evaluation.request import Manner
 from vggbench.images.headers import NotAnImage, header_of, read_whole
 from vggbench.images.pixels import take
@@ -33,8 +34,6 @@ from vggbench.weights.unfetched import require_source
 STRIDE = 32
 """Pixels between two positions of the score map: five poolings."""
 _DENSE = Protocol("dense")
-_NAMED = 20
-"""Images that an error names at most."""
 _IMAGE_BYTES = 20_000_000
 """Of one image in worker processes, at most, as `Settings.workers_for` asks."""
 
@@ -215,13 +214,9 @@ def require_an_image(images: Sequence[ImageFile]) -> None:
 
 def complaint(wrong: Sequence[Prediction], total: int) -> UnreadableImages:
     """What to say of images without a posterior."""
-    named = "; ".join(f"{prediction.image.id} {prediction.problem}" for prediction in wrong[:_NAMED])
-    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    said = unread([f"{prediction.image.id} {prediction.problem}" for prediction in wrong], total)
     others = "; the others are in the table" if len(wrong) < total else ""
-    return UnreadableImages(
-        f"{len(wrong)} of {counted(total, 'image')} could not be read: {named}{more}. Expected images that "
-        f"decode{others}."
-    )
+    return UnreadableImages(f"{said}. Expected images that decode{others}.")
 
 
 def name_of(model: Model, place: int) -> tuple[str, str]:

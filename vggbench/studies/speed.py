@@ -14,16 +14,15 @@ import torch
 from vggbench.data import DataSet
 from vggbench.errors import UnreadableImages, UsageError, VggbenchError
 from vggbench.evaluation.listening import Listener
-from vggbench.evaluation.request import require_choice
 from vggbench.images.preprocessing import Rescale
 from vggbench.images.reading import Images, Loaded, Request, cores, from_workers
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import choose, start
-from vggbench.inference.choices import BackendName, Precision
+from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width
 from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, pick_device
 from vggbench.inference.scorer import is_out_of_memory
 from vggbench.nets.cost import Architecture, cost
-from vggbench.paper.configs import CROP, MAX_WIDTH
+from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.spec import RANDOM, ModelSpec
@@ -135,12 +134,10 @@ def setups_of(
     """Every combination, each once; by default both backends, fp32, one image and 32. Raises UsageError."""
     backends = backends or [name for name in get_args(BackendName) if "compile" not in name]
     kinds, batches = kinds or ["fp32"], batches or [1, 32]
-    for option, values, allowed in (
-        ("--backend", backends, get_args(BackendName)),
-        ("--precision", kinds, get_args(Precision)),
-    ):
-        for value in values:
-            require_choice(option, value, allowed)
+    for name in backends:
+        require_choice("--backend", name, get_args(BackendName))
+    for name in kinds:
+        require_choice("--precision", name, get_args(Precision))
     if not 1 <= min(batches) <= max(batches) <= _MOST_IMAGES:
         found = " ".join(map(str, batches))
         raise UsageError(f"--batch-size {found}: expected 1 to {_MOST_IMAGES:,} images each.")
@@ -161,11 +158,9 @@ def benchmark(
     Raises UsageError for what cannot be, and at the end what refused the last setup if none could be measured.
     """
     effort, listener = effort or Effort(), listener or Listener()
-    if not 0 < width <= MAX_WIDTH or effort.seconds < 0 or effort.iterations < 1:
-        raise UsageError(
-            f"--width {width} --seconds {effort.seconds} --iterations {effort.iterations}: expected a width "
-            f"up to {MAX_WIDTH:g}, 0 seconds or more, and 1 iteration or more."
-        )
+    require_width(width)
+    require_least("--seconds", effort.seconds, 0)
+    require_least("--iterations", effort.iterations, 1)
     on = pick_device(device)
     specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
     for spec in specs:
@@ -248,8 +243,7 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
 
 def worker_counts(workers: int | None = None) -> list[int]:
     """Those to read by: as many as are asked for, or none, one, and one a core. Raises UsageError."""
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers {workers}: expected 0 or more.")
+    require_least("--workers", workers, 0)
     return list(dict.fromkeys([0, 1, cores()] if workers is None else [workers]))
 
 

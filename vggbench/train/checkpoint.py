@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, WeightsError
-from vggbench.files import Refusal, refusing, write_whole
+from vggbench.files import Refusal, digest, refusing, write_whole
 from vggbench.nets.vgg import VGG
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.weights.files import REFUSAL, read_tensors, write_tensors
@@ -112,10 +112,8 @@ class State:
     def counts(self) -> dict[str, Any]:
         """All that is no tensor."""
         self.lap()
-        return {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")} | {
-            "log": [asdict(epoch) for epoch in self.log],
-            "scaler": self.scaler.state_dict(),
-        }
+        counted = {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")}
+        return counted | {"log": [asdict(epoch) for epoch in self.log], "scaler": self.scaler.state_dict()}
 
 
 def identity(
@@ -148,9 +146,8 @@ class Checkpoint:
     @classmethod
     def of(cls, runs: Path | None, writes: bool, identity: dict[str, Any]) -> Self:
         """The training with this identity in the store `runs`; one process of several `writes`."""
-        text = json.dumps(identity, sort_keys=True)
-        folder = f"train-{identity['config']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        return cls(runs / folder if runs else None, writes, json.loads(text))
+        folder = f"train-{identity['config']}-{digest(identity)[:8]}"
+        return cls(runs / folder if runs else None, writes, json.loads(json.dumps(identity)))
 
     @property
     def path(self) -> Path | None:

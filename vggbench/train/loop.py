@@ -23,11 +23,10 @@ from vggbench.results.rows import error_rates
 from vggbench.store.identity import Identity
 from vggbench.train.checkpoint import Checkpoint, State, identity
 from vggbench.train.crops import Crops, batches
-from vggbench.train.recipe import Epoch, Recipe
+from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure
 from vggbench.train.step import Running, Stepper
-from vggbench.train.watch import TrainWatch
 from vggbench.weights.files import tensors_hash
 from vggbench.weights.load import Model
 
@@ -135,16 +134,10 @@ def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
 
 def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statistics, start: Model | None) -> Model:
     """The net as a model; one that continues another keeps that one's input."""
-    own = Identity(
-        name=f"{network.config.name}@training",
-        input=start.identity.input if start else stats.input(standardised=recipe.standardised),
-        classes=len(names),
-        class_names=names,
-        weights_hash="",
-        train_scale=recipe.train_scale,
-        architecture=Architecture(network.config, len(names), network.width, network.ceil_pool),
-    )
-    return Model(own, network)
+    name = f"{network.config.name}@training"
+    net = Architecture(network.config, len(names), network.width, network.ceil_pool)
+    given = start.identity.input if start else stats.input(standardised=recipe.standardised)
+    return Model(Identity(name, given, len(names), names, "", recipe.train_scale, net), network)
 
 
 def _rounds_up(start: Model | None) -> bool:

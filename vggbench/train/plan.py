@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -109,10 +109,6 @@ def seconds_per_image(config: Config, width: float, running: Running, classes: i
 
 
 def _stage(config: Config, scale: str, start: Stage | None, why: str, *, fc: bool = False) -> Stage:
-    recipe = Recipe(
-        train_scale=TrainScale.parse(scale),
-        init="paper" if scale == "256" else "glorot",
-        rate=0.01 if scale == "256" else 0.001,
-        train_layers="fc" if fc else "all",
-    )
+    recipe = Recipe(TrainScale.parse(scale), train_layers="fc" if fc else "all")
+    recipe = replace(recipe, init="paper") if scale == "256" else replace(recipe, rate=0.001)
     return Stage(config, recipe, start.model if start else None, why)

@@ -1,10 +1,11 @@
-"""How a net is trained: the recipe as one value, and when its rate drops."""
+"""How a net is trained: the recipe as one value, and when its rate drops; and who is told of each epoch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from vggbench.errors import UsageError
+from vggbench.inference.choices import require_choice
 from vggbench.paper.protocols import TrainScale
 
 Init = Literal["glorot", "paper", "paper-literal", "he", "identity"]
@@ -48,14 +49,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raise UsageError for a field that cannot be."""
-        for name, low, high in _BOUNDS:
+        for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} to {high:g}.")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} {getattr(self, name)}: expected one of {', '.join(allowed)}.")
+        for name, kind in _CHOICES.items():
+            require_choice(f"--{name.replace('_', '-')}", getattr(self, name), get_args(kind))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -79,24 +78,12 @@ class Recipe:
         return float(self.rate / 10**drops)
 
 
-_CHOICES = {
-    "init": get_args(Init),
-    "normalise": get_args(Normalise),
-    "train_layers": get_args(Layers),
-    "statistics": get_args(Pixels),
-}
-_BOUNDS = (
-    ("batch_size", 1, 1_000_000),
-    ("rate", 1e-12, 1e3),
-    ("momentum", 0, 0.999),
-    ("weight_decay", 0, 1),
-    ("dropout", 0, 0.95),
-    ("epochs", 1, 1_000_000),
-    ("drops", 0, 10),
-    ("patience", 1, 1_000_000),
-    ("colour_std", 0, 10),
-    ("seed", 0, 2**31 - 1),
-)
+_CHOICES = {"init": Init, "normalise": Normalise, "train_layers": Layers, "statistics": Pixels}
+_BOUNDS = {
+    "batch_size": (1, 1_000_000), "rate": (1e-12, 1e3), "momentum": (0, 0.999), "weight_decay": (0, 1),
+    "dropout": (0, 0.95), "epochs": (1, 1_000_000), "drops": (0, 10), "patience": (1, 1_000_000),
+    "colour_std": (0, 10), "seed": (0, 2**31 - 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,3 +96,22 @@ class Epoch:
     loss: float
     top1_error: float
     seconds: float
+
+
+class TrainWatch:
+    """What a training tells while it goes on; this one listens to nothing."""
+
+    def measured(self, images: int, of: int) -> None:
+        """So many images of the training set have been measured for its mean and colour components."""
+
+    def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
+        """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
+
+    def doubted(self, image: str) -> None:
+        """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""
+
+    def step(self, images: int, loss: float) -> None:
+        """One step more."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is over, and validated."""

@@ -10,16 +10,14 @@ from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.processes import World, joined, own_device, share_threads
-from vggbench.evaluation.request import require_choice, require_least
 from vggbench.files import require_folder
 from vggbench.images.reading import no_room
-from vggbench.inference.choices import Precision
-from vggbench.paper.configs import MAX_WIDTH, PAPER, Config
+from vggbench.inference.choices import Precision, require_choice, require_least, require_width
+from vggbench.paper.configs import PAPER, Config
 from vggbench.train.loop import Trained, train, training_workers
-from vggbench.train.recipe import Recipe
+from vggbench.train.recipe import Recipe, TrainWatch
 from vggbench.train.start import convolutions_alone
 from vggbench.train.step import Running
-from vggbench.train.watch import TrainWatch
 from vggbench.weights.description import ASKED
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.parts import PartOfNetError
@@ -67,11 +65,7 @@ class TrainRequest:
         """How it is run; raises UsageError."""
         require_choice("--precision", self.precision, get_args(Precision))
         require_least("--workers", self.workers, 0)
-        settings = Settings(
-            device=own_device(self.device),
-            precision=self.precision,  # type: ignore[arg-type] # checked above
-            workers=self.workers,
-        )
+        settings = Settings(own_device(self.device), self.precision, workers=self.workers)  # type: ignore[arg-type]
         return Running(settings, self.accumulate, self.compile, self.checkpoint_minutes, world or World())
 
 
@@ -82,8 +76,7 @@ def require_trainable(config: Config, width: float) -> None:
             f"{config.name} has batch normalisation, which the paper's recipe has not: expected one of "
             f"{', '.join(PAPER)}."
         )
-    if not 0 < width <= MAX_WIDTH:
-        raise UsageError(f"--width {width}: expected a number above 0 and up to {MAX_WIDTH:g}.")
+    require_width(width)
 
 
 def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tuple[Trained, DataSet] | None:

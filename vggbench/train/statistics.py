@@ -119,9 +119,8 @@ class Kept:
         except (OSError, ValueError, TypeError, KeyError):
             return None
         figures = np.array([mean, std, *components])
-        return (
-            Statistics(mean, std, tuple(components)) if figures.shape == (5, 3) and np.isfinite(figures).all() else None
-        )
+        is_whole = figures.shape == (5, 3) and np.isfinite(figures).all()
+        return Statistics(mean, std, tuple(components)) if is_whole else None
 
     def write(self, statistics: Statistics) -> None:
         """Whole or not at all. Raises StoreError."""

@@ -14,6 +14,7 @@ from vggbench.errors import NumericsError, UsageError, VggbenchError
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.processes import World
 from vggbench.images.preprocessing import Input
+from vggbench.inference.choices import require_least
 from vggbench.inference.devices import AUTOCAST, allow_tf32
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
@@ -37,10 +38,8 @@ class Running:
         precision, device = self.settings.precision, self.settings.torch_device
         if precision in ("tf32", "fp16") and device.type != "cuda":
             raise UsageError(f"--precision {precision} trains on CUDA only, and the device is {device}: expected fp32.")
-        if not self.checkpoint_minutes >= 0:
-            raise UsageError(f"--checkpoint-minutes {self.checkpoint_minutes}: expected 0 or more.")
-        if self.accumulate < 1:
-            raise UsageError(f"--accumulate {self.accumulate}: expected 1 or more.")
+        require_least("--checkpoint-minutes", self.checkpoint_minutes, 0)
+        require_least("--accumulate", self.accumulate, 1)
 
 
 class Stepper:
@@ -102,7 +101,8 @@ class Stepper:
     def _seed(self) -> int:
         """What dropout draws depends on the seed, the step and the process, so that a training carries on exactly."""
         rank = self._running.world.rank
-        return seed_of(self._recipe.seed, len(self._state.log), self._state.steps, *([rank] if rank else []))
+        numbers = (self._recipe.seed, len(self._state.log), self._state.steps, *([rank] if rank else []))
+        return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
     def _quiet(self) -> Any:
         """Gradients stay in this process: the processes exchange them once a batch, with its last part."""
@@ -117,8 +117,3 @@ class Stepper:
             f"{rate:g} from --init {self._recipe.init}: expected a finite one.{literal} Lower --rate, or start "
             "otherwise (--init, --from, --normalise std)."
         )
-
-
-def seed_of(*numbers: int) -> int:
-    """One seed from several numbers, the same everywhere."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

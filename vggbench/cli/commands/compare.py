@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from vggbench.cli.app import command
 from vggbench.cli.options import OUTPUT, EvalOptions, Models, Plot, option, word
-from vggbench.cli.output import put, require_output
-from vggbench.files import require_folder
+from vggbench.cli.output import draw, put, require_output
 
 
 @command()
@@ -29,9 +28,7 @@ def compare(
 
     Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
     """
-    require_output(options.format, options.output, dry=options.dry_run)
-    if plot:
-        require_folder(plot, "--plot")
+    require_output(options.format, options.output, dry=options.dry_run, plot=plot)
     from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.errors import nets_table
@@ -43,7 +40,7 @@ def compare(
     rows = compared(found, every=all, against=against, order=sort)
     put(nets_table(rows, found.about), options.format, options.output)
     if plot and found.models:
-        from vggbench.cli.drawing import draw_evaluation
+        from vggbench.render.plots.evaluation import figures
 
-        draw_evaluation(found, plot)
+        draw(figures(found), plot)
     require_loaded(found.entries)

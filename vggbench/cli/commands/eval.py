@@ -2,23 +2,16 @@
 
 from vggbench.cli.app import command
 from vggbench.cli.options import EvalOptions, ModelName, Plot
-from vggbench.cli.output import put, require_output
-from vggbench.files import require_folder
+from vggbench.cli.output import draw, put, require_output
 
 
 @command("eval")
-def evaluate(
-    model: ModelName,
-    options: EvalOptions,
-    plot: Plot = None,
-) -> None:
+def evaluate(model: ModelName, options: EvalOptions, plot: Plot = None) -> None:
     """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.
 
     Example: vggbench eval D@vgg16.pth --input caffe --train-scale 256-512 --data imagenet --scales 256 384 512 --dense
     """
-    require_output(options.format, options.output, dry=options.dry_run)
-    if plot:
-        require_folder(plot, "--plot")
+    require_output(options.format, options.output, dry=options.dry_run, plot=plot)
     from vggbench.cli.evaluating import evaluation
     from vggbench.render.tables.errors import eval_table
 
@@ -28,6 +21,6 @@ def evaluate(
     (loaded,) = found.models
     put(eval_table(found.rows, found.about, found.gain(loaded)), options.format, options.output)
     if plot:
-        from vggbench.cli.drawing import draw_evaluation
+        from vggbench.render.plots.evaluation import figures
 
-        draw_evaluation(found, plot)
+        draw(figures(found), plot)

@@ -10,10 +10,9 @@ from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import WHAT, EvalOptions, option
 from vggbench.cli.output import put, require_output
-from vggbench.cli.stored import of_runs
+from vggbench.paper.published import Result
 
 if TYPE_CHECKING:
-    from vggbench.paper.published import Result
     from vggbench.results.evaluated import Evaluated
 
 
@@ -38,6 +37,8 @@ def fuse(
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
     require_output(options.format, options.output, dry=options.dry_run)
+    from vggbench.cli.stored import of_runs
+    from vggbench.render.tables.errors import nets_table
     from vggbench.results.evaluated import fused
     from vggbench.results.fusions import are_runs, split_name
 
@@ -45,13 +46,11 @@ def fuse(
     is_stored = are_runs(options.runs, texts)
     found = of_runs(texts, options, 2) if is_stored else _of_models(texts, options, shares or None, paper)
     if found:
-        from vggbench.render.tables.errors import nets_table
-
         put(nets_table(fused(found, shares or None, paper), found.about), options.format, options.output)
 
 
 def _of_models(
-    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: "Result | None"
+    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: Result | None
 ) -> "Evaluated | None":
     from vggbench.cli.evaluating import asked, evaluation
     from vggbench.evaluation.request import Manner
@@ -63,7 +62,7 @@ def _of_models(
     return evaluation(texts, options, check=partial(require_nets, texts=texts, shares=shares, paper=paper))
 
 
-def _as_in(paper: "Result", options: EvalOptions) -> EvalOptions:
+def _as_in(paper: Result, options: EvalOptions) -> EvalOptions:
     """The paper's protocols and Qs, unless the command line names others."""
     if not (options.center or options.tencrop or options.dense or options.multicrop):
         options = replace(options, dense="dense" in paper.protocol, multicrop="multicrop" in paper.protocol)

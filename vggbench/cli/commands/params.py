@@ -6,15 +6,15 @@ import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.options import WHAT, Format, Output, Plot, Scales, number, option, width_option
-from vggbench.cli.output import put, require_output
+from vggbench.cli.output import draw, put, require_output
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
-from vggbench.files import require_folder
+from vggbench.nets.cost import Architecture
+from vggbench.paper.configs import CROP, PAPER, config_named
+from vggbench.paper.protocols import resolve_scales
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from vggbench.nets.cost import Architecture
 
 
 @command()
@@ -39,17 +39,12 @@ def params(
 
     Example: vggbench params D E --scales 224 384 --check
     """
-    from vggbench.nets.cost import Architecture
-    from vggbench.paper.configs import CROP, PAPER, config_named
-    from vggbench.paper.protocols import resolve_scales
     from vggbench.render.tables.parameters import cost_table, layers_table, parameters_table
     from vggbench.studies.counts import SCALES, by_layer, by_net, by_protocol
 
     if layers and cost:
         raise UsageError("--layers and --cost: expected one of the two.")
-    require_output(format, output)
-    if plot:
-        require_folder(plot, "--plot")
+    require_output(format, output, plot=plot)
     sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Architecture(config, classes, width) for config in chosen]
@@ -63,12 +58,10 @@ def params(
         table = parameters_table(by_net(nets, sizes))
     put(table, format, output)
     if plot:
-        from vggbench.cli.drawing import draw
-
         draw(_drawn(nets, sizes, cost=cost), plot)
 
 
-def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
+def _drawn(nets: list[Architecture], sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
     """What the table is of: costs in one picture, or each size's layers."""
     from vggbench.render.plots.cost import gmacs_by_protocol, parameters_and_macs
     from vggbench.studies.counts import by_layer, by_protocol
@@ -79,7 +72,7 @@ def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) ->
     return {f"layers-{size}": parameters_and_macs(by_layer(nets, [size])) for size in sizes}
 
 
-def _check(nets: "list[Architecture]", sizes: tuple[int, ...]) -> None:
+def _check(nets: list[Architecture], sizes: tuple[int, ...]) -> None:
     from vggbench.nets.recount import check
 
     for net in nets:

@@ -43,8 +43,6 @@ def predict(
         require_file(map, "--map")
     elif of_class is not None:
         raise UsageError(f"--class {of_class} is for --map, which was not asked for: add it, or leave --class out.")
-    if top < 1:
-        raise UsageError(f"--top {top}: expected 1 or more classes.")
     from vggbench.cli.evaluating import asked
     from vggbench.data.single import single_images
     from vggbench.evaluation.request import Manner
@@ -125,11 +123,6 @@ def _draw(predictor: "Predictor", path: Path, place: int | None, prediction: "Pr
     place = prediction.top(1)[0] if place is None else place
     image, found = predictor.map_of(prediction, place)
     words = name_of(model, place)[1]
-    what = f"{words}: {100 * found.dense:.1f} %"
-    save(
-        score_map(
-            image.permute(1, 2, 0).numpy(), found, what, f"{model.identity.name}, dense, Q={min(image.shape[1:])}"
-        ),
-        path,
-    )
+    what, how = f"{words}: {100 * found.dense:.1f} %", f"{model.identity.name}, dense, Q={min(image.shape[1:])}"
+    save(score_map(image.permute(1, 2, 0).numpy(), found, what, how), path)
     say(f"{path}: where {model.identity.name} sees {words}.")

@@ -1,7 +1,7 @@
 """`report`: one HTML file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,12 +9,9 @@ from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_file
-from vggbench.cli.stored import of_runs
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from vggbench.results.evaluated import Evaluated
+from vggbench.files import write_whole
 
 
 @command()
@@ -36,18 +33,17 @@ def report(
         named = f"--format {options.format}" if options.format else path
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
-    from vggbench.files import write_whole
+    from vggbench.cli.stored import of_runs
     from vggbench.render.report.page import page
     from vggbench.results.fusions import are_runs
 
-    found = of_runs(models, options) if are_runs(options.runs, models) else _of_models(models, options)
+    if not are_runs(options.runs, models):
+        from vggbench.cli.evaluating import evaluation
+
+        found = evaluation(models, options)
+    else:
+        found = of_runs(models, options)
     if found:
         text = page(found)
         write_whole(path, text)
         say(f"{path}: {len(text) / 1e6:.1f} MB; it opens in any browser.")
-
-
-def _of_models(models: list[str], options: EvalOptions) -> "Evaluated | None":
-    from vggbench.cli.evaluating import evaluation
-
-    return evaluation(models, options)

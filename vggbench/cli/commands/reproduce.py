@@ -11,9 +11,9 @@ from vggbench.cli.options import DATA, WHAT, ReproduceOptions, option
 from vggbench.cli.output import put_all, require_output
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
+from vggbench.paper.published import Member, Result
 
 if TYPE_CHECKING:
-    from vggbench.paper.published import Member, Result
     from vggbench.render.tables.table import Table
     from vggbench.results.circumstances import Circumstances
     from vggbench.studies.reproduction import Measured, Remedy
@@ -29,8 +29,7 @@ def reproduce(
         typer.Argument(metavar="TABLE...|SOURCE", help="1 to 7, none: all; or torchvision, oxford: its own figures."),
     ] = None,
     nets: Annotated[
-        list[str] | None,
-        option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL..."),
+        list[str] | None, option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL...")
     ] = None,
     published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
 ) -> None:

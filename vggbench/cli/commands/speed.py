@@ -26,12 +26,12 @@ def speed(
     require_output(options.format, options.output)
     if options.data_only and models:
         raise UsageError(f"--data-only takes no model and found {models[0]}: expected --data PATH to say what is read.")
-    if not options.data_only and not models:
-        raise UsageError("No model: expected one or more, such as D; or --data-only.")
     if options.data_only:
         _reading(options)
+    elif models:
+        _speed(models, options)
     else:
-        _speed(models or (), options)
+        raise UsageError("No model: expected one or more, such as D; or --data-only.")
 
 
 def _reading(options: SpeedOptions) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,30 +14,25 @@ from vggbench.cli.options import TrainOptions
 from vggbench.cli.output import require_file
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
+from vggbench.paper.configs import Config, config_named
+from vggbench.train.recipe import Recipe, TrainWatch
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from vggbench.data import DataSet
     from vggbench.evaluation.processes import World
-    from vggbench.paper.configs import Config
     from vggbench.train.loop import Trained
-    from vggbench.train.recipe import Recipe
     from vggbench.train.session import TrainListener, TrainRequest
-    from vggbench.train.watch import TrainWatch
 
 
 @command()
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")],
-    options: TrainOptions,
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")], options: TrainOptions
 ) -> None:
     """Train one net by the paper's recipe, into a .safetensors that says how it was made.
 
     Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
     """
     options.recipe()  # refuses one that cannot be, before PyTorch is imported
-    from vggbench.paper.configs import config_named
     from vggbench.train.session import conduct, require_trainable
 
     net = config_named(config)
@@ -51,16 +47,11 @@ def train(
         _save(trained, output, request.recipe, val_data)
 
 
-def _request(config: "Config", options: TrainOptions) -> "TrainRequest":
-    from vggbench.paper.protocols import TrainScale
-    from vggbench.train.recipe import Recipe
+def _request(config: Config, options: TrainOptions) -> "TrainRequest":
     from vggbench.train.session import TrainRequest
 
-    values = {item.name: getattr(options, item.name) for item in fields(options)}
-    recipe = {item.name: values[item.name] for item in fields(Recipe) if item.name in values}
-    shared = {item.name: values[item.name] for item in fields(TrainRequest) if item.name in values}
-    scale = TrainScale.parse(options.train_scale)
-    return TrainRequest(config=config, recipe=Recipe(**recipe | {"train_scale": scale}), **shared)
+    own = {item.name for item in fields(TrainRequest)} & {item.name for item in fields(options)}
+    return TrainRequest(config=config, recipe=options.recipe(), **{name: getattr(options, name) for name in own})
 
 
 def _output(path: Path | None) -> Path:
@@ -82,7 +73,7 @@ def _teller(request: "TrainRequest") -> "TrainListener":
         def opened(self, train_data: "DataSet", val_data: "DataSet", world: "World") -> None:
             say(_announcement(request, train_data, val_data, world))
 
-        def training(self) -> "AbstractContextManager[TrainWatch]":
+        def training(self) -> AbstractContextManager[TrainWatch]:
             return stopping(TrainProgress(request.recipe))
 
     return TrainTeller()
@@ -100,7 +91,7 @@ def _announcement(request: "TrainRequest", train_data: "DataSet", val_data: "Dat
     )
 
 
-def _save(trained: "Trained", output: Path, recipe: "Recipe", val_data: "DataSet") -> None:
+def _save(trained: "Trained", output: Path, recipe: Recipe, val_data: "DataSet") -> None:
     from vggbench.render.tables.cells import duration
     from vggbench.train.loop import chosen_from
     from vggbench.weights.load import save_model
@@ -116,7 +107,7 @@ def _save(trained: "Trained", output: Path, recipe: "Recipe", val_data: "DataSet
     )
 
 
-def _print_plan(config: "Config", options: TrainOptions) -> None:
+def _print_plan(config: Config, options: TrainOptions) -> None:
     """The commands from nothing to the paper's rows, as a script: what each takes here, and what it gives."""
     from vggbench.data import is_sample
     from vggbench.inference.devices import device_name
