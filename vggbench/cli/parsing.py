@@ -84,11 +84,11 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raise UsageError for an unknown option; without any word Typer shows the help."""
+        if not args:
+            return super().parse_args(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except _Refused as error:
-            if not args:
-                raise
             raise UsageError(_refusal(error, "vggbench")) from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
