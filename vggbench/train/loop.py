@@ -86,10 +86,8 @@ def train(
     stepper = Stepper(state, draft.identity.input, recipe, running)
     workers = training_workers(recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
-        for batch in batches(
-            crops, len(state.log), skip=state.steps, workers=workers, rank=world.rank,
-            processes=world.size,
-        ):  # fmt: skip
+        place = {"rank": world.rank, "processes": world.size}
+        for batch in batches(crops, len(state.log), skip=state.steps, workers=workers, **place):
             for image in batch.doubt:
                 watch.doubted(image)
             loss = stepper.step(batch, rate)
