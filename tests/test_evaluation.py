@@ -303,3 +303,12 @@ def test_what_the_whole_could_not_read_the_part_cannot_either(pictures: Path, tm
     taken = _run(part, tmp_path / "a", skip_unreadable=True)
     assert list(taken.unreadable) == [image for image in whole.unreadable if image in {i.id for i in part.images}]
     assert len(taken.images) + len(taken.unreadable) == 2
+
+
+def test_a_plan_takes_nothing_over_and_a_damaged_whole_is_none(many_pictures: Path, tmp_path: Path) -> None:
+    data = open_data(many_pictures)
+    whole = _run(data, tmp_path)
+    part, job = data.subset(9), Job(MODEL, Protocol("center"), 224)
+    assert prepare(part, [job], Store(tmp_path), QUICK, reads_only=True).missing == [[0]]
+    (whole.folder / "run.json").write_text("{}")
+    assert prepare(part, [job], Store(tmp_path), QUICK).missing == [[0]]

@@ -134,7 +134,7 @@ def test_the_worst_come_first_and_are_few() -> None:
         tuple(f"i{i}" for i in range(count)), np.zeros(count, np.int32), np.ones((count, 1), np.int32),
         np.ones((count, 1), np.float32), (np.arange(count) != 39).astype(np.int32), losses,
     )  # fmt: skip
-    images: Any = [Image(name) for name in found.images]
+    images: Any = {name: Image(name) for name in found.images}
     shown: Gallery = gallery("net", found, ["a", "b"], images)
     assert (shown.wrong, shown.images, len(shown.mistakes)) == (39, 40, WORST)
     assert [mistake.image for mistake in shown.mistakes[:2]] == ["i38", "i37"]

@@ -67,7 +67,7 @@ def test_table_7_cell_by_cell(vggbench: CLI) -> None:
 
 def test_table_1_is_the_papers() -> None:
     """Written out by hand, as the paper prints it, with what it prints in bold."""
-    columns = {name: [row.cells[name] for row in configurations_table().rows] for name in ("A", "A-LRN", "C", "D", "E")}
+    columns = {name: [row[name] for row in configurations_table().rows] for name in ("A", "A-LRN", "C", "D", "E")}
     assert columns["A"][:4] == ["11 layers", "conv3-64", "", "maxpool"]
     assert columns["A-LRN"][2] == "LRN*"
     third = ["conv{0}-256", "conv{0}-512", "conv{0}-512"]

@@ -11,6 +11,11 @@
 Our own bugs are `assert`s and keep their tracebacks.
 """
 
+import functools
+import re
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 
 class VggbenchError(Exception):
     """A sentence for the user; `exit_code` is the process's."""
@@ -63,3 +68,26 @@ def printable(text: object) -> str:
 def counted(number: int, thing: str) -> str:
     """1 run, 2 runs, 2 classes."""
     return f"{number:,} {thing}{'' if number == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: (?=[-\d'\"A-Z./]|\S+:))?")
+"""An option, with the blank before its value if one is told."""
+
+
+def in_python(call: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+    """Let errors speak of parameters, `grid=4`, where the command line's speak of options, `--grid 4`."""
+
+    @functools.wraps(call)
+    def told(*given: _Given.args, **named: _Given.kwargs) -> _Found:
+        try:
+            return call(*given, **named)
+        except VggbenchError as error:
+            raise type(error)(_OPTION.sub(_parameter, str(error))) from error
+
+    return told
+
+
+def _parameter(found: "re.Match[str]") -> str:
+    return found[1].replace("-", "_") + ("=" if found[0].endswith(" ") else "")

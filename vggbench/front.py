@@ -10,15 +10,15 @@ Words, paths and values are accepted alike. What is wrong is told by the names o
 """
 
 import functools
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vggbench.data import DataSet
 from vggbench.data import open_data as opened
 from vggbench.data.imagenet import wnids
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import UsageError, in_python
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,30 +30,9 @@ if TYPE_CHECKING:
 
 ILSVRC_CLASSES = wnids()
 """The 1,000 wnids of ILSVRC-2012, in the order of the outputs of every network that was released for them."""
-_Given = ParamSpec("_Given")
-_Found = TypeVar("_Found")
-_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)( (?=[\d'\"A-Z./]|[a-z]+:)|)")
-"""An option, and the blank before its value if one is told."""
 
 
-def _in_python(call: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-    """Let errors speak of parameters, where the command line's speak of options."""
-
-    @functools.wraps(call)
-    def told(*given: _Given.args, **named: _Given.kwargs) -> _Found:
-        try:
-            return call(*given, **named)
-        except VggbenchError as error:
-            raise type(error)(_OPTION.sub(_parameter, str(error))) from error
-
-    return told
-
-
-def _parameter(found: "re.Match[str]") -> str:
-    return found[1].replace("-", "_") + ("=" if found[2] else "")
-
-
-@_in_python
+@in_python
 def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
     """The images at `path` in any layout, or the built-in `sample`; raises DataError.
 
@@ -65,7 +44,7 @@ def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
     return opened(path, ground_truth)
 
 
-@_in_python
+@in_python
 def load(
     model: str | Path,
     *,
@@ -82,26 +61,28 @@ def load(
         >>> vggbench.load("D@sample").identity.classes
         12
     """
+    from vggbench.inference.choices import require_width
     from vggbench.paper.protocols import TrainScale
     from vggbench.weights.load import LoadOptions, load_model
     from vggbench.weights.spec import ModelSpec
     from vggbench.weights.unfetched import require_source
 
+    require_width(width)
     spec = ModelSpec.parse(model if isinstance(model, str) else _described(model))
     require_source(spec)
     stated = TrainScale.parse(train_scale) if train_scale else None
     return load_model(spec, LoadOptions(stated, input, width, ema), tuple(classes))
 
 
-@_in_python
+@in_python
 def evaluate(
-    models: "str | Model | Sequence[str | Model]",
+    models: "str | Path | Model | Iterable[str | Path | Model]",
     data: str | Path | DataSet,
     *,
     protocols: str | Sequence[str] = "dense",
     scales: str | int | Sequence[str | int] = (),
-    labels: Sequence[str] = (),
-    blacklist: Path | None = None,
+    labels: str | Sequence[str] = (),
+    blacklist: str | Path | None = None,
     limit: int | None = None,
     runs: str | Path = "runs",
     device: str = "auto",
@@ -122,18 +103,29 @@ def evaluate(
     from vggbench.evaluation.request import Request
     from vggbench.results.evaluated import evaluated
 
-    unknown = next((name for name in others if name not in Request.__dataclass_fields__), None)
-    if unknown:
-        raise UsageError(f"evaluate(..., {unknown}=...): expected one of {', '.join(Request.__dataclass_fields__)}.")
+    _require_known("evaluate", others, Request.__dataclass_fields__)
+    for name, count in {"limit": limit, "batch_size": batch_size, "workers": workers}.items():
+        if count is not None and not isinstance(count, int):
+            raise UsageError(f"{name}={count!r}: expected a whole number.")
+    named = [models] if isinstance(models, str | Path) or not isinstance(models, Iterable) else list(models)
+    if not named:
+        raise UsageError("No models: expected one or more, such as 'D@oxford'.")
+    words = [_described(one) if isinstance(one, Path) else one for one in named]
     request = Request(
-        models=models, data=data, protocols=protocols, scales=scales, limit=limit, runs=Path(runs), device=device,
+        models=words, data=data, protocols=protocols, scales=scales, limit=limit, runs=Path(runs), device=device,
         precision=precision, batch_size=batch_size, workers=workers, **others,
     )  # fmt: skip
-    return evaluated(request, labels=labels, blacklist=blacklist)
+    return evaluated(
+        request,
+        labels=[labels] if isinstance(labels, str) else labels,
+        blacklist=None if blacklist is None else Path(blacklist),
+    )
 
 
-@_in_python
-def compare(*models: "str | Model | Evaluated", against: str = "first", every: bool = False, **how: Any) -> "Evaluated":
+@in_python
+def compare(
+    *models: "str | Model | Evaluated | Run", against: str = "first", every: bool = False, **how: Any
+) -> "Evaluated":
     """Models side by side on the same images, each tested against the first or the best; `how` as for `evaluate`.
 
     Of finished evaluations nothing is computed.
@@ -144,11 +136,11 @@ def compare(*models: "str | Model | Evaluated", against: str = "first", every: b
     """
     if against not in ("first", "best"):
         raise UsageError(f"--against {against}: expected one of first, best.")
-    first, *others = _several(models, how)
+    first, *others = _several(models, "runs", how)
     return first.compare(*others, against="best" if against == "best" else "first", every=every)
 
 
-@_in_python
+@in_python
 def fuse(
     *models: "str | Model | Evaluated | Run",
     shares: Sequence[float] | None = None,
@@ -163,21 +155,11 @@ def fuse(
         >>> pair.rows[0].network
         'A@sample + D@sample'
     """
-    from vggbench.results.fusions import are_runs
-    from vggbench.results.stored import stored
-    from vggbench.store.runs import Run, named_runs
-
-    words = [model for model in models if isinstance(model, str)]
-    if words and len(words) == len(models) and are_runs(Path(runs), words):
-        return stored(named_runs(Path(runs), words)).fuse(shares=shares)
-    of_runs = [model for model in models if isinstance(model, Run)]
-    if of_runs and len(of_runs) == len(models):
-        return stored(of_runs).fuse(shares=shares)
-    first, *others = _several([model for model in models if not isinstance(model, Run)], how | {"runs": runs})
+    first, *others = _several(models, runs, how)
     return first.fuse(*others, shares=shares)
 
 
-@_in_python
+@in_python
 def explain(
     model: "str | Model", data: str | Path | DataSet, *, recipes: bool = False, multicrop: bool = False, **how: Any
 ) -> "Explanation":
@@ -193,13 +175,15 @@ def explain(
     from vggbench.results.evaluated import evaluated
     from vggbench.studies.explanation import changed_jobs, explained_by
 
+    changed = ("models", "data", "protocols", "scales", "grid", "filter", "antialias")
+    _require_known("explain", how, [name for name in Request.__dataclass_fields__ if name not in changed])
     request = Request(models=(model,), data=data, **how | {"runs": Path(how.get("runs", "runs"))})
     jobs = functools.partial(changed_jobs, recipes=recipes, costly=multicrop)
     return explained_by(evaluated(request, jobs_of=jobs), recipes=recipes, costly=multicrop)
 
 
-@_in_python
-def params(*configs: str, scales: Sequence[int] = (224,), width: float = 1.0, classes: int = 1000) -> "DataFrame":
+@in_python
+def params(*configs: str, scales: int | Sequence[int] = 224, width: float = 1.0, classes: int = 1000) -> "DataFrame":
     """Parameters, MACs and FLOPs of configs, the paper's six without any, a row each with the keys that JSON has.
 
     >>> int(vggbench.params("D").parameters[0])
@@ -207,26 +191,61 @@ def params(*configs: str, scales: Sequence[int] = (224,), width: float = 1.0, cl
     """
     from pandas import DataFrame
 
+    from vggbench.inference.choices import require_least, require_width
     from vggbench.nets.cost import Architecture
     from vggbench.paper.configs import PAPER, config_named
     from vggbench.paper.protocols import resolve_scales
     from vggbench.render.tables.parameters import parameters_table
     from vggbench.studies.counts import by_net
 
+    require_width(width)
+    require_least("--classes", classes, 1)
     nets = [Architecture(config_named(name), classes, width) for name in configs or PAPER]
-    table = parameters_table(by_net(nets, resolve_scales([str(scale) for scale in scales], None)))
+    several = [scales] if isinstance(scales, int) else scales
+    table = parameters_table(by_net(nets, resolve_scales([str(scale) for scale in several], None)))
     return DataFrame([table.record(row) for row in table.rows])
 
 
-def _several(models: "Sequence[str | Model | Evaluated]", how: dict[str, Any]) -> "list[Evaluated]":
-    """The evaluations among `models`, and one of all others; none computes what another has."""
+def _several(
+    models: "Sequence[str | Model | Evaluated | Run]", runs: str | Path, how: dict[str, Any]
+) -> "list[Evaluated]":
+    """Each as an evaluation, in the order given: stored runs by name or value, and models, computed in one pass."""
     from vggbench.results.evaluated import Evaluated
+    from vggbench.results.stored import stored
+    from vggbench.store.runs import Run, is_run_name, named_runs
 
-    done = [model for model in models if isinstance(model, Evaluated)]
-    others = [model for model in models if not isinstance(model, Evaluated)]
+    store = Path(how.get("runs", runs))
+    found: list[Evaluated | None] = []
+    for model in models:
+        if isinstance(model, str) and is_run_name(store, model):
+            found.append(stored(named_runs(store, [model])))
+        else:
+            found.append(stored([model]) if isinstance(model, Run) else model if isinstance(model, Evaluated) else None)
+    computed = iter(_computed([model for model, own in zip(models, found, strict=True) if own is None], runs, how))
+    several = [own if own is not None else next(computed) for own in found]
+    if not several:
+        raise UsageError("No models: expected MODEL strings, models, evaluations or stored runs.")
+    return several
+
+
+def _computed(models: Sequence[Any], runs: str | Path, how: dict[str, Any]) -> "list[Evaluated]":
+    """An evaluation for each model, in one pass."""
     if not models:
-        raise UsageError("No models: expected MODEL strings, models, or evaluations.")
-    return [*done, *([evaluate(others, **how)] if others else [])]
+        if how:
+            raise UsageError(f"{next(iter(how))} is for models, and nothing is evaluated here: leave it out.")
+        return []
+    if "data" not in how:
+        raise UsageError("No data for the models: expected data=..., a path or 'sample'.")
+    done = evaluate(models, **{"runs": runs} | how)
+    if len(done.models) != len(models):
+        raise UsageError(f"{', '.join(map(str, models))}: expected different models, each once.")
+    return [replace(done, runs=[run for run in done.runs if run.identity.key == one.key]) for one in done.models]
+
+
+def _require_known(call: str, given: dict[str, Any], known: Iterable[str]) -> None:
+    unknown = next((name for name in given if name not in set(known)), None)
+    if unknown:
+        raise UsageError(f"{call}(..., {unknown}=...): expected one of {', '.join(known)}.")
 
 
 def _described(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What an evaluation has to compute: the runs of its jobs, and the blocks that the store lacks."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
+from vggbench.errors import StoreError
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.images.headers import NotAnImage, header_of, read_whole
 from vggbench.images.pixels import signature_of
@@ -99,10 +101,13 @@ class Plan:
         return [images * work for images, work in zip(self.missing_images, self.work_per_image, strict=True)]
 
 
-def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings | None = None) -> Plan:
+def prepare(
+    data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings | None = None, *, reads_only: bool = False
+) -> Plan:
     """Find what is stored of these jobs, of a part of a data set also in runs of the whole, without any forward pass.
 
-    Raises DataError where a model lacks a class of the data, and StoreError.
+    `reads_only`: nothing is taken over, as in a dry run. Raises DataError where a model lacks a class of the data, and
+    StoreError.
     """
     settings = settings or Settings()
     ids = [image.id for image in data.images]
@@ -115,7 +120,7 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
     classes = [(job.identity.class_names, job.identity.classes) for job in distinct]
     labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
     plan = Plan(data, distinct, [run for _, run in planned.values()], [labels[key] for key in classes], settings)
-    if data.whole:
+    if data.whole and not reads_only:
         _take_from_wholes(plan, store)
     return plan
 
@@ -123,9 +128,10 @@ def prepare(data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings
 def _take_from_wholes(plan: Plan, store: Store) -> None:
     """Of runs of a part of a data set, store what finished runs of the whole have already."""
     for run, labels in zip(plan.runs, plan.labels, strict=True):
-        whole = store.stored(run.signature | {"data": plan.data.whole}) if run.missing() else None
-        if whole:
-            run.take_from(whole, labels)
+        with contextlib.suppress(StoreError):  # a run of the whole that is damaged is none
+            whole = store.stored(run.signature | {"data": plan.data.whole}) if run.missing() else None
+            if whole:
+                run.take_from(whole, labels)
 
 
 def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _begun(request: Request, settings: Settings, listener: Listener, hooks: Hook
     if hooks.check_models:
         hooks.check_models(models)
     jobs = [job for model in models for job in (hooks.jobs_of(model) if hooks.jobs_of else _jobs(request, model))]
-    plan = prepare(data, jobs, Store(request.runs), settings)
+    plan = prepare(data, jobs, Store(request.runs), settings, reads_only=request.dry_run)
     expected = _announced(plan, listener, dry_run=request.dry_run, forecasts=forecasts)
     for entry in entries if request.dry_run else ():
         if entry.note:

@@ -8,20 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vggbench.data import DataSet, ImageFile, open_data
-from vggbench.errors import UsageError, VggbenchError
+from vggbench.errors import StoreError, UsageError, VggbenchError, in_python
 from vggbench.evaluation.jobs import Job, Settings
+from vggbench.files import digest
 from vggbench.paper.protocols import TrainScale, resolve_scales
 from vggbench.paper.published import RESULTS, Member, Result
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
-from vggbench.results.fusions import require_members, require_shares
+from vggbench.results.fusions import require_members, require_several, require_shares
 from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, own_labels, require_val
-from vggbench.results.lines import Line, Paired, Ranking, fused_line, model_lines, most_complete, paired
+from vggbench.results.lines import (
+    Line,
+    Paired,
+    Ranking,
+    fused_line,
+    model_lines,
+    most_complete,
+    paired,
+    require_comparable,
+)
 from vggbench.results.records import error_record
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
 from vggbench.store.identity import Identity, require_same_classes
 from vggbench.store.per_image import PerImage, frame_of, per_image
-from vggbench.store.posteriors import fuse as mean_of
 from vggbench.store.runs import Run
 from vggbench.weights.released import released
 from vggbench.weights.spec import ModelSpec
@@ -59,6 +68,7 @@ class Evaluated:
     @cached_property
     def rows(self) -> list[Row]:
         """The rows of its table; raises UsageError where runs do not combine as they would have to."""
+        self.complete_runs()
         return self.how(self)
 
     def to_pandas(self) -> "DataFrame":
@@ -67,6 +77,7 @@ class Evaluated:
 
         return DataFrame([error_record(found, self.about) for found in self.rows])
 
+    @in_python
     def compare(self, *others: Self, against: Literal["first", "best"] = "first", every: bool = False) -> Self:
         """These beside others of the same images: a row a model, or `every` row, each tested against one model's.
 
@@ -74,27 +85,46 @@ class Evaluated:
         """
         return replace(self.joined(*others), how=partial(compared, every=every, against=against))
 
+    @in_python
     def fuse(self, *others: Self, shares: Sequence[float] | None = None) -> Self:
         """The mean of these and others, by shares or alike (paper, section 4.4); raises as `compare`."""
-        return replace(self.joined(*others), how=partial(fused, shares=shares))
+        joined = self.joined(*others)
+        require_several([model.name for model in joined.models], len(joined.models))
+        kept = None if shares is None else [float(share) for share in shares]
+        require_shares(kept, len(joined.models))
+        return replace(joined, how=partial(fused, shares=kept))
 
+    @in_python
     def per_image(self, model: str | None = None) -> "DataFrame":
         """A row an image, by one model's most complete row: `store.per_image.frame_of`; raises UsageError."""
+        self.complete_runs()
         named = [own for own in self.models if model in (None, own.name)]
         if len(named) != 1:
             names = ", ".join(own.name for own in self.models)
-            raise UsageError(f"per_image of {model or 'no model'}: expected the name of one of {names}.")
+            raise UsageError(f"per_image({model!r}): expected the name of one model, of {names}.")
         return frame_of(self.of_each_image(self.whole_line(named[0])), named[0].names_of_classes)
 
     def joined(self, *others: Self) -> Self:
         """These and others in one; raises as `compare`."""
         several = [self, *others]
-        if any([truth.name for truth in one.truths] != [truth.name for truth in self.truths] for one in others):
-            raise UsageError("They go by different ground truths: expected the same labels for all.")
+        if any(getattr(one.how, "func", None) is fused for one in several):
+            raise UsageError("A fusion is one row and no model: expected evaluations, to compare or fuse all at once.")
         require_same_classes([model for one in several for model in one.models])
-        runs = {run.folder: run for one in several for run in one.runs}
-        mean_of(*runs.values())  # refuses different images by name
-        return replace(self, runs=list(runs.values()), session=None if others else self.session)
+        runs = list({digest(run.signature): run for one in several for run in one.complete_runs()}.values())
+        require_comparable(runs)
+        labels = [{image.id: image.class_name for image in one.data.images} for one in several]
+        if any(one.truths != self.truths for one in others) or any(own != labels[0] for own in labels):
+            raise UsageError("They go by different ground truths: expected the same labels for all.")
+        return replace(self, runs=runs, session=None if others else self.session)
+
+    def complete_runs(self) -> Sequence[Run]:
+        """The runs; raises StoreError for those of a dry run, and where other processes have a share still to do."""
+        if self.session and not self.session.speaks:
+            raise StoreError(
+                "This evaluation is not complete: expected one without dry_run, or the shares of all processes done. "
+                "Evaluate again then; nothing is computed twice."
+            )
+        return self.runs
 
     @cached_property
     def models(self) -> list[Identity]:

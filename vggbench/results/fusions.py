@@ -80,7 +80,7 @@ def require_members(models: Sequence[Identity], paper: Result | None) -> None:
 
 def require_shares(shares: Sequence[float] | None, count: int) -> None:
     """Raise UsageError unless there are as many shares as nets, and they can be weights of a mean."""
-    if shares and (len(shares) != count or min(shares) < 0 or not 0 < sum(shares) < float("inf")):
+    if shares is not None and (len(shares) != count or min(shares) < 0 or not 0 < sum(shares) < float("inf")):
         raise UsageError(
             f"--shares {' '.join(f'{share:g}' for share in shares)}: expected {count} numbers of 0 or more, one a net."
         )

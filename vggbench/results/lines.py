@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet
+from vggbench.errors import StoreError, UsageError
+from vggbench.files import digest
 from vggbench.metrics import SIGNIFICANT, mcnemar, paired_interval
 from vggbench.paper.protocols import Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
@@ -135,6 +137,7 @@ def model_lines(runs: Sequence[Run], model: Identity) -> list[Line]:
     runs = [run for run in runs if run.identity.key == model.key]
     lines: list[Line] = []
     over_scales: dict[str, Line] = {}
+    _require_different(runs)
     for protocol in dict.fromkeys(run.protocol for run in runs):
         own = tuple(sorted((run for run in runs if run.protocol == protocol), key=lambda run: run.scale))
         lines += [Line(str(protocol), (run,), run) for run in own]
@@ -147,6 +150,32 @@ def model_lines(runs: Sequence[Run], model: Identity) -> list[Line]:
         name = f"{dense.protocol}+{multicrop.protocol}"
         lines.append(Line(name, dense.runs + multicrop.runs, fuse(dense.posteriors, multicrop.posteriors)))
     return lines
+
+
+def _require_different(runs: Sequence[Run]) -> None:
+    """Refuse two runs that would be averaged as if they were of two Qs. Raises UsageError."""
+    known: dict[object, Run] = {}
+    for run in runs:
+        other = known.setdefault((run.protocol, run.scale), run)
+        if other is not run:
+            raise UsageError(
+                f"{other.title} and {run.title} are both {run.protocol} at Q={run.scale} of {run.identity.name}: "
+                "expected one of them."
+            )
+
+
+def require_comparable(runs: Sequence[Run]) -> None:
+    """Raise StoreError for runs of different images, UsageError for other rescaling or precision."""
+    fuse(*runs)  # refuses different images by name
+    for what, key, error in (("files", "data", StoreError), ("rescaling", "rescale", UsageError),
+                             ("precision", "precision", UsageError)):  # fmt: skip
+        for run in runs[1:]:
+            one, other = runs[0].signature[key], run.signature[key]
+            if digest(one) != digest(other):
+                raise error(
+                    f"{runs[0].title} and {run.title} differ in {what} ({one}; {other}): expected the same, since one "
+                    "note under the table tells it of all."
+                )
 
 
 def most_complete(lines: Sequence[Line]) -> list[Line]:

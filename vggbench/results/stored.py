@@ -1,15 +1,14 @@
 """Rows of stored runs, whose models and images are not at hand."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from vggbench.errors import StoreError, UsageError
+from vggbench.errors import StoreError
 from vggbench.evaluation.jobs import Settings
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.judging import ORIGINAL, GroundTruth, require_val
-from vggbench.store.posteriors import fuse
+from vggbench.results.lines import require_comparable
 from vggbench.store.runs import Run
 
 
@@ -24,9 +23,7 @@ def stored(runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,)) -
                 f"{run.title} holds no images{damaged}: expected one or more. Compute them by `vggbench runs --finish "
                 f"{run.title}`, or repeat the command that began it."
             )
-    fuse(*runs)  # refuses different images by name
-    _require_equal(runs, "rescaling", lambda run: run.signature["rescale"])
-    _require_equal(runs, "precision", lambda run: run.signature["precision"])
+    require_comparable(runs)
     labels = [run.labels() for run in runs]
     for run, own in zip(runs, labels, strict=True):
         differ = np.flatnonzero(own != labels[0])
@@ -37,12 +34,3 @@ def stored(runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,)) -
             )
     require_val(truths, runs[0].data)
     return Evaluated(runs[0].data, runs, Settings.of_run(runs[0]), truths)
-
-
-def _require_equal(runs: Sequence[Run], what: str, value: Callable[[Run], Any]) -> None:
-    for run in runs[1:]:
-        if value(run) != value(runs[0]):
-            raise UsageError(
-                f"{runs[0].title} and {run.title} differ in {what} ({value(runs[0])}; {value(run)}): expected the "
-                "same, since one note under the table tells it of all."
-            )
