@@ -77,7 +77,7 @@ def test_what_is_compared_is_of_the_same_images_and_labels(sample: Path) -> None
         found.compare(other)
     with pytest.raises(StoreError, match="cover different images"):
         vggbench.fuse(found, other)
-    with pytest.raises(UsageError, match=r"per_image of D@sample: expected the name of one of A@sample"):
+    with pytest.raises(UsageError, match=r"per_image\('D@sample'\): expected the name of one model, of A@sample"):
         found.per_image("D@sample")
 
 
