@@ -112,8 +112,8 @@ class Evaluated:
         require_same_classes([model for one in several for model in one.models])
         runs = list({digest(run.signature): run for one in several for run in one.complete_runs()}.values())
         require_comparable(runs)
-        labels = [{image.id: image.class_name for image in one.data.images} for one in several]
-        if any(one.truths != self.truths for one in others) or any(own != labels[0] for own in labels):
+        labels = [own_labels(one.runs[0], one.data, one.models[0]).tolist() for one in several]
+        if any(one.truths != self.truths or own != labels[0] for one, own in zip(several, labels, strict=True)):
             raise UsageError("They go by different ground truths: expected the same labels for all.")
         return replace(self, runs=runs, session=None if others else self.session)
 
