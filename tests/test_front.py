@@ -19,22 +19,30 @@ EXAMPLES = re.findall(r"```python\n(import.*?)```", README.read_text(), re.DOTAL
 FUNCTIONS = ("compare", "evaluate", "explain", "fuse", "load", "open_data", "params")
 
 
+@pytest.fixture(scope="session")
+def _place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("front")
+
+
 @pytest.fixture
-def sample(few_drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the test's own to work in, and a sample of twelve pictures."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def sample(few_drawn: Path, _place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, whose store these tests share, and a sample of twelve pictures."""
+    monkeypatch.chdir(_place)
+    return _place
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=["sample", "any network"])
-def test_the_readmes_examples_run_as_they_stand(example: str, method: str, sample: Path) -> None:
+def test_the_readmes_examples_run_as_they_stand(
+    example: str, method: str, few_drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for wnid in vggbench.ILSVRC_CLASSES[:2]:
-        (sample / "imagenet" / "val" / wnid).mkdir(parents=True)
-        Image.new("RGB", (260, 240), "teal").save(sample / "imagenet" / "val" / wnid / f"{wnid}.JPEG")
+        (tmp_path / "imagenet" / "val" / wnid).mkdir(parents=True)
+        Image.new("RGB", (260, 240), "teal").save(tmp_path / "imagenet" / "val" / wnid / f"{wnid}.JPEG")
     start = f"import multiprocessing\nmultiprocessing.set_start_method({method!r})\n"
     few = "import vggbench.sample.pictures as p\np.SPLITS = dict.fromkeys(p.SPLITS, 1)\n"
-    (sample / "script.py").write_text(start + few + example)
+    (tmp_path / "script.py").write_text(start + few + example)
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 1
@@ -181,7 +189,7 @@ def test_other_labels_of_the_same_images_are_not_mixed(sample: Path, pictures: P
 
 
 def test_what_is_not_complete_has_no_rows(sample: Path) -> None:
-    plan = vggbench.evaluate("A@sample", "sample", scales=256, limit=4, dry_run=True)
+    plan = vggbench.evaluate("A@sample", "sample", scales=240, limit=4, dry_run=True)
     for take in (lambda: plan.rows, plan.to_pandas, plan.per_image, lambda: plan.compare(plan)):
         with pytest.raises(StoreError, match="not complete: expected one without dry_run"):
             take()
