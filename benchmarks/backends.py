@@ -34,8 +34,7 @@ def main() -> None:
             job = Job(model, Protocol.parse(protocol), scale)
             some = images[scale][:count]
             works = {
-                name: partial(Scorer(job.protocol, backend, 32).posteriors, some, lambda views: None)
-                for name, backend in backends.items()
+                name: partial(Scorer(job.protocol, backend, 32).posteriors, some) for name, backend in backends.items()
             }
             found = [work() for work in works.values()]
             times = take_turns(works, 5)

@@ -68,7 +68,7 @@ def main() -> None:
             plain, shared = Scorer(job.protocol, own, BATCH), Scorer(job.protocol, own, BATCH)
             plain.shared = 0
             ways = {"plain": plain, "shared": shared}
-            works = {name: partial(way.posteriors, some, lambda views: None) for name, way in ways.items()}
+            works = {name: partial(way.posteriors, some) for name, way in ways.items()}
             said = ratio(take_turns(works, ROUNDS), "plain", "shared")
             print(f"{precision}, crops at Q={scale}: {said}, {shared.shared} stages shared")
 

@@ -22,8 +22,9 @@ from torchvision import transforms as v1
 from turns import ratio, take_turns
 
 from vggbench.data import DataSet, open_data
+from vggbench.images.packs import Images, Request
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import Images, Request, hold_memory_flat
+from vggbench.images.reading import hold_memory_flat
 
 ROUNDS = 15
 SCALES = (256, 384, 512)
@@ -73,7 +74,7 @@ def load_all(data: DataSet) -> None:
     """What an evaluation does with an image: read, decode, rescale to three Qs."""
     images = Images(data.images, Rescale())
     for position in range(len(data)):
-        assert images[Request.plain(position, SCALES)].problem is None
+        assert images.one(Request.plain(position, SCALES)).problem is None
 
 
 def main() -> None:

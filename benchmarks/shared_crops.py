@@ -32,7 +32,7 @@ def scorer(model: Model, protocol: Protocol, scale: int, shared: int | None) -> 
 
 def compute(scorers: Sequence[Scorer], images: Sequence[Tensor]) -> list[np.ndarray]:
     """Posteriors of the images by each."""
-    return [each.posteriors(images, lambda views: None) for each in scorers]
+    return [each.posteriors(images) for each in scorers]
 
 
 def main() -> None:

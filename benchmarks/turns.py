@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vggbench.data import open_data
 from vggbench.data.imagenet import wnids
+from vggbench.images.packs import Images, Request
 from vggbench.images.preprocessing import INPUTS, Rescale
-from vggbench.images.reading import Images, Request
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG, initialise
 from vggbench.paper.configs import config_named
@@ -57,5 +57,5 @@ def pictures(folder: Path, count: int, scales: Sequence[int]) -> dict[int, list[
     """Images spread over the folder, at each Q."""
     data = open_data(folder)
     images = Images(data.images, Rescale())
-    loaded = [images[Request.plain(i * len(data) // count, scales)] for i in range(count)]
+    loaded = [images.one(Request.plain(i * len(data) // count, scales)) for i in range(count)]
     return {scale: [image.at(scale) for image in loaded] for scale in scales}

@@ -18,7 +18,6 @@ from vggbench.evaluation.plan import Plan, prepare
 from vggbench.evaluation.turns import Turn
 from vggbench.evaluation.turns import turns as missing_turns
 from vggbench.evaluation.writer import Task, Writer
-from vggbench.images.packs import NO_PIXELS
 from vggbench.images.reading import hold_memory_flat
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
@@ -102,8 +101,8 @@ def _compute(plan: Plan, watch: Watch) -> None:
                 hold_memory_flat(varied_sizes=job.protocol.name == "dense")
                 begun, view_work = time.perf_counter(), plan.work_per_image[turn.job] / job.protocol.view_count
                 pixels = [image.at(job.wanted) for image in turn.images if image.problem is None]
-                fetch = scorer.posteriors(pixels, partial(_advance, watch, view_work))
-                images = [image._replace(pixels=NO_PIXELS) for image in turn.images]
+                fetch = scorer.begin(pixels, partial(_advance, watch, view_work))
+                images = [image._replace(pixels=None) for image in turn.images]
                 provenance = _provenance(plan.settings, scorer)
                 writer.put(Task(fetch, partial(_store, plan, turn._replace(images=images), provenance), begun))
                 _tell(watch, plan, writer.stored(), seen)

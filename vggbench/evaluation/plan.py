@@ -64,9 +64,10 @@ class Plan:
 
     @cached_property
     def work_per_image(self) -> list[float]:
-        """For each job the mean work of an image, estimated from the sizes of a hundred."""
-        some = self.some_sizes
-        return [sum(job.work(*size) for size in some) / len(some) for job in self.jobs]
+        """For each job the mean work of an image, estimated from the sizes of a hundred where they matter."""
+        sizes = {True: self.some_sizes} if any(job.protocol.name == "dense" for job in self.jobs) else {}
+        some = [sizes.get(job.protocol.name == "dense", [(CROP, CROP)]) for job in self.jobs]
+        return [sum(job.work(*size) for size in own) / len(own) for job, own in zip(self.jobs, some, strict=True)]
 
     @cached_property
     def workers(self) -> int:
@@ -84,10 +85,11 @@ class Plan:
     @cached_property
     def bytes_per_image(self) -> float:
         """Of its pixels at every Q, estimated as `work_per_image` is."""
-        some, usual = self.some_sizes, self.settings.rescale
         wanted = Request.of(0, (job.wanted for job in self.jobs)).wanted
-        whole = [(want.how or usual).size(*size, want.scale) for size in some for want in wanted if not want.central]
-        return 3 * (sum(map(math.prod, whole)) / len(some) + CROP**2 * sum(want.central for want in wanted))
+        whole, usual = [want for want in wanted if not want.central], self.settings.rescale
+        some = self.some_sizes if whole else [(CROP, CROP)]
+        pixels = [math.prod((want.how or usual).size(*size, want.scale)) for size in some for want in whole]
+        return 3 * (sum(pixels) / len(some) + CROP**2 * (len(wanted) - len(whole)))
 
     @property
     def stored_results(self) -> int:

@@ -13,7 +13,7 @@ from vggbench.images.pixels import decode_listening, rescale, take
 from vggbench.images.preprocessing import Rescale, Wanted
 from vggbench.paper.protocols import Protocol
 
-NO_PIXELS = torch.empty(0, dtype=torch.uint8)
+_NO_PIXELS = torch.empty(0, dtype=torch.uint8)
 _FEWEST, _MOST = 8, 32
 _MOST_BYTES = 2**24
 _CENTER = Protocol("center")
@@ -45,16 +45,17 @@ class Loaded(NamedTuple):
     width: int
     sizes: dict[Wanted, tuple[int, int]]
     """(height, width) of each."""
-    pixels: Tensor
-    """uint8, pixel by pixel as decoders give them, all Qs in a row."""
     problem: str | None = None
     doubt: str | None = None
     """What libjpeg complained of while it decoded on."""
+    pixels: Tensor | None = None
+    """uint8, pixel by pixel as decoders give them, all Qs in a row; None where they are elsewhere."""
 
     def at(self, wanted: Wanted | int) -> Tensor:
         """(3, H, W) uint8 at this Q; the whole image where it was read for others too and its centre is wanted."""
         wanted = Wanted(wanted) if isinstance(wanted, int) else wanted
         wanted = wanted if wanted in self.sizes else wanted.whole()
+        assert self.pixels is not None
         start = 0
         for other, (height, width) in self.sizes.items():
             if other == wanted:
@@ -93,7 +94,8 @@ class Images:
 
     def __getitem__(self, requests: Sequence[Request]) -> Pack:
         images = [self.one(request) for request in requests]
-        return Pack(tuple(image._replace(pixels=NO_PIXELS) for image in images), torch.cat([i.pixels for i in images]))
+        pixels = [image.pixels for image in images if image.pixels is not None]
+        return Pack(tuple(image._replace(pixels=None) for image in images), torch.cat([_NO_PIXELS, *pixels]))
 
     def one(self, request: Request) -> Loaded:
         """A single image, with its pixels."""
@@ -102,10 +104,10 @@ class Images:
             pixels, doubt = decode_listening(read_whole(image))
             found = {want: _seen(rescale(pixels, want.scale, want.how or self._how), want) for want in request.wanted}
         except NotAnImage as reason:
-            return Loaded(request.position, 0, 0, {}, NO_PIXELS, str(reason))
+            return Loaded(request.position, 0, 0, {}, str(reason))
         shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
         flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
-        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt=doubt)
+        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, doubt=doubt, pixels=flat)
 
 
 def images_of_pack(bytes_each: float, images: int, workers: int) -> int:

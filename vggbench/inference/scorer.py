@@ -10,14 +10,12 @@ from torch import Tensor
 from vggbench.errors import NumericsError, UsageError
 from vggbench.inference.backend import Backend
 from vggbench.inference.transfer import Fetch, Transfer, transfer_to
-from vggbench.inference.views import Batch, Views
+from vggbench.inference.views import Views
 from vggbench.paper.configs import CROP
-from vggbench.paper.protocols import Protocol, View
+from vggbench.paper.protocols import Protocol
 
-_MANY = 3
-"""Views of an image from which on it is normalised as a whole."""
-_Place = tuple[int, int]
-"""Of an image, and of a view among its views."""
+_Scored = tuple[Sequence[int], Tensor]
+"""Numbers of views, and their score maps (n, K, h, w)."""
 
 
 class Scorer:
@@ -38,12 +36,18 @@ class Scorer:
         self._transfer = transfer or transfer_to(backend.device)
         self._checked = False
 
-    def posteriors(self, images: Sequence[Tensor], advance: Callable[[int], None]) -> Fetch:
+    def posteriors(self, images: Sequence[Tensor]) -> NDArray[np.float32]:
         """The posteriors (n, K) of (3, H, W) uint8 images: the mean over views of softmax(mean over positions).
 
-        The device is asked for them, and what comes back waits for it. The images lie on the device, or are brought
-        there one by one. `advance` hears of every so many views. Raises UsageError for a network whose outputs are not
-        the model's classes; to wait raises NumericsError for a NaN.
+        Raises UsageError for a network whose outputs are not the model's classes, and NumericsError for a NaN.
+        """
+        return self.begin(images, lambda views: None)()
+
+    def begin(self, images: Sequence[Tensor], advance: Callable[[int], None]) -> Fetch:
+        """Ask the device for the posteriors; what comes back waits for them. `advance` hears of every so many views.
+
+        The images lie on the device, or are brought there one by one. Raises as `posteriors`, for a NaN where it is
+        waited for.
         """
         model, protocol, device = self.backend.model, self._protocol, self.backend.device
         with torch.inference_mode():
@@ -51,15 +55,16 @@ class Scorer:
             shape = (len(images), protocol.view_count, model.identity.classes)
             wide = torch.float32 if device.type == "mps" else torch.float64
             found = torch.empty(shape, dtype=wide, device=device)
-            for places, scores in self._scores(there):
+            views = Views(there, protocol, self.backend)
+            for numbers, scores in self._scores(views, len(there)):
                 if scores.shape[1] != model.identity.classes:
                     raise UsageError(
                         f"{model.identity.name} gives {scores.shape[1]} scores an image: expected "
                         f"{model.identity.classes}, one for each of its class names."
                     )
                 averaged = (scores.softmax(1) if protocol.softmax_first else scores).mean((2, 3)).to(wide)
-                _put(found, places, averaged if protocol.softmax_first else averaged.softmax(1))
-                advance(len(places))
+                _put(found.flatten(0, 1), numbers, averaged if protocol.softmax_first else averaged.softmax(1))
+                advance(len(numbers))
             total = found[:, 0].clone()
             for view in range(1, protocol.view_count):  # in their order, whatever the device: the same bits each time
                 total += found[:, view]
@@ -75,30 +80,21 @@ class Scorer:
             )
         return posteriors
 
-    def _scores(self, images: Sequence[Tensor]) -> Iterator[tuple[list[_Place], Tensor]]:
-        """Score maps (n, K, h, w), and whose each is."""
-        views = Views(images, self.backend, many=self._protocol.view_count >= _MANY)
-        each = [list(enumerate(self._protocol.views(image.shape[1], image.shape[2]))) for image in images]
+    def _scores(self, views: Views, images: int) -> Iterator[_Scored]:
         if self._protocol.grid == 8:
-            for index, own in enumerate(each):
-                yield from self._grid(index, own, views)
+            for index in range(images):
+                scores = self._shared_scores(views, index)
+                own = views.of_image(index)
+                yield from self._batched(own, views) if scores is None else [(own, scores)]
         else:
-            for places, batch in _batches(each):
-                yield from self._batched(places, batch, views)
+            for numbers in views.batches():
+                yield from self._batched(numbers, views)
 
-    def _grid(self, index: int, own: list[tuple[int, View]], views: Views) -> Iterator[tuple[list[_Place], Tensor]]:
-        """All crops of one image, which share what they can where that is quicker."""
-        places = [(index, place) for place, _ in own]
-        scores = self._shared_scores(index, [view for _, view in own], views)
-        if scores is None:
-            yield from self._batched(places, [(index, view) for _, view in own], views)
-        else:
-            yield places, scores
-
-    def _shared_scores(self, index: int, own: Sequence[View], views: Views) -> Tensor | None:
+    def _shared_scores(self, views: Views, index: int) -> Tensor | None:
         """Those of crops that share stages; None where plain crops are quicker, or memory suffices for them alone."""
         if self.shared == 0:
             return None
+        own = [views[number] for number in views.of_image(index)]
         try:
             pixels = views.whole(index)
             if self.shared is None:
@@ -114,20 +110,20 @@ class Scorer:
         self._checked = True
         return scores
 
-    def _batched(self, places: list[_Place], all_views: Batch, views: Views) -> Iterator[tuple[list[_Place], Tensor]]:
+    def _batched(self, numbers: Sequence[int], views: Views) -> Iterator[_Scored]:
         """Views of one size, as many at once as the batch size and memory allow."""
-        start, area = 0, all_views[0][1].height * all_views[0][1].width
-        while start < len(all_views):
-            batch = all_views[start : start + max(1, self.batch_size * CROP * CROP // area)]
+        start, area = 0, views[numbers[0]].height * views[numbers[0]].width
+        while start < len(numbers):
+            batch = numbers[start : start + max(1, self.batch_size * CROP * CROP // area)]
             try:
-                scores = self.backend.score(views.of(batch), check=not self._checked)
+                scores = self.backend.score(views.pixels(batch), check=not self._checked)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or len(batch) == 1:
                     raise
                 self.batch_size = max(1, min(self.batch_size, len(batch) * area // (CROP * CROP)) // 2)
                 continue
             self._checked = True
-            yield places[start : start + len(batch)], scores
+            yield batch, scores
             start += len(batch)
 
 
@@ -136,23 +132,10 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _batches(each: Sequence[list[tuple[int, View]]]) -> list[tuple[list[_Place], Batch]]:
-    """Views of equal size together, always in the same way for the same images."""
-    by_size: dict[tuple[int, int], tuple[list[_Place], Batch]] = {}
-    for index, own in enumerate(each):
-        for place, view in own:
-            places, batch = by_size.setdefault((view.height, view.width), ([], []))
-            places.append((index, place))
-            batch.append((index, view))
-    return list(by_size.values())
-
-
-def _put(found: Tensor, places: Sequence[_Place], values: Tensor) -> None:
-    """Write `values` (n, K) into `found` (images, views, K), as many at once as lie in a row there."""
-    rows, views = found.flatten(0, 1), found.shape[1]
-    flat = [image * views + view for image, view in places]
+def _put(rows: Tensor, places: Sequence[int], values: Tensor) -> None:
+    """Write `values` (n, K) to these rows, as many at once as follow one another."""
     start = 0
-    for end in range(1, len(flat) + 1):
-        if end == len(flat) or flat[end] != flat[end - 1] + 1:
-            rows[flat[start] : flat[start] + end - start] = values[start:end]
+    for end in range(1, len(places) + 1):
+        if end == len(places) or places[end] != places[end - 1] + 1:
+            rows[places[start] : places[start] + end - start] = values[start:end]
             start = end

@@ -120,7 +120,7 @@ class Predictor:
         by_protocol: dict[Protocol, list[NDArray[np.float64]]] = {}
         for job, scorer in zip(self.jobs, scorers, strict=True):
             pixels = [loaded.at(job.scale) for loaded in block]
-            found = scorer.posteriors(pixels, lambda views: None)().astype(np.float64)
+            found = scorer.posteriors(pixels).astype(np.float64)
             by_protocol.setdefault(job.protocol, []).append(found)
         means: list[NDArray[np.float64]] = [sum(found) / len(found) for found in by_protocol.values()]  # type: ignore[misc]
         mean: NDArray[np.float64] = sum(means) / len(means)  # type: ignore[assignment]
