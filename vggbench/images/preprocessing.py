@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from vggbench.paper.protocols import rescaled_size
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -22,12 +23,22 @@ class Input:
         std = "" if set(self.std) == {1.0} else ", over std"
         return f"{self.channels} 0-{self.range} minus mean{std}"
 
-    def normalise(self, images: "Tensor") -> "Tensor":
-        """Turn (N, 3, H, W) uint8 RGB into the network's (N, 3, H, W) float32, on the images' device."""
+    def statistics(self, device: "torch.device") -> tuple["Tensor", "Tensor"]:
+        """Mean and deviation, (1, 3, 1, 1) float32, on the device: made once, since a device waits for them."""
+        import torch
+
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return mean, std
+
+    def normalise(self, images: "Tensor", statistics: "tuple[Tensor, Tensor] | None" = None) -> "Tensor":
+        """Turn (N, 3, H, W) uint8 RGB into the network's (N, 3, H, W) float32, on the images' device.
+
+        `statistics` are those of this input there; they are made where none are given.
+        """
+        mean, std = statistics or self.statistics(images.device)
         if self.channels == "BGR":
             images = images.flip(1)
         pixels = images.float()
-        mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         if self.range == 1:
             pixels = pixels / 255
         return (pixels - mean) / std

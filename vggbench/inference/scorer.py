@@ -10,6 +10,7 @@ from torch import Tensor
 from vggbench.errors import NumericsError, UsageError
 from vggbench.images.pixels import take
 from vggbench.inference.backend import Backend
+from vggbench.inference.memory import is_out_of_memory, make_room
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol, View
 
@@ -92,9 +93,10 @@ class Scorer:
             if not self.shared:
                 return None
             scores = self.backend.grid(image, views, self.shared, check=not self._checked)
-        except RuntimeError as error:
+        except Exception as error:
             if not is_out_of_memory(error):
                 raise
+            make_room(error, self.backend.device)
             self.shared = 0
             return None
         self._checked = True
@@ -109,19 +111,15 @@ class Scorer:
             try:
                 pixels = torch.stack([take(images[index], view) for index, view in batch])
                 scores = self.backend(pixels, check=not self._checked)
-            except RuntimeError as error:
+            except Exception as error:
                 if not is_out_of_memory(error) or len(batch) == 1:
                     raise
+                make_room(error, self.backend.device)
                 self.batch_size = max(1, min(self.batch_size, len(batch) * area // (CROP * CROP)) // 2)
                 continue
             self._checked = True
             yield [index for index, _ in batch], scores
             start += len(batch)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device, or the machine, had no memory left: the only error after which a smaller batch is tried."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _batches(views: _Batch) -> list[_Batch]:
