@@ -113,9 +113,19 @@ def test_memory_that_runs_out_in_the_middle_of_a_step_leaves_nothing_of_it(monke
     state.accumulate = 4
     stepper.step(_batch(12, 1), RECIPE.rate)
     _room_for(3, monkeypatch, after=3)  # two parts of the first step, and one of the second
+    left = list[bool]()
+    zeroed = torch.optim.SGD.zero_grad
+
+    def zero(self: torch.optim.SGD, set_to_none: bool) -> None:
+        zeroed(self, set_to_none)
+        left.append(any(parameter.grad is not None for group in self.param_groups for parameter in group["params"]))
+
+    monkeypatch.setattr(torch.optim.SGD, "zero_grad", zero)
+    monkeypatch.setattr("vggbench.train.step.make_room", lambda error, device: left.append(True))
     found, told = _taken(replace(ALONE, accumulate=2), 2)
     assert found == tensors_hash(state.network.state_dict())
     assert told.divisions == [(6, 4)]
+    assert left == [False, False, False, True, False], "gradients go before room is made"
 
 
 def test_other_errors_stop_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +180,16 @@ def test_the_terminal_is_told_of_each_division(
         f"Note: memory does not suffice for {images} images" for images in (62, 31, 16)
     ]
     assert notes[-1].endswith("From here on gradients are added up over 8 parts, as with --accumulate 8.")
+
+
+def test_a_checkpoint_of_before_has_as_many_parts_as_are_asked_for() -> None:
+    (_, before), (stepper, state) = _stepper(), _stepper(replace(ALONE, accumulate=2))
+    counts = before.counts()
+    del counts["accumulate"]
+    state.restore(before.tensors(), counts)
+    assert stepper.accumulate == 2
+    with pytest.raises(ValueError, match="counts what cannot be"):
+        state.restore(before.tensors(), counts | {"accumulate": 0})
 
 
 # ---------------------------------------------------------------- several processes
@@ -360,7 +380,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(Tensor, "backward", backward)
     monkeypatch.setattr(Settings, "torch_device", torch.device("cuda"))
     with FakeTensorMode(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*CUDA is not available")
+        warnings.filterwarnings("ignore", ".*CUDA is not available")  # so says autocast
         yield events
 
 

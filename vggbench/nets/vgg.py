@@ -18,8 +18,7 @@ class CrossChannelNorm(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape and type."""
         wide = maps.to(torch.promote_types(maps.dtype, torch.float32))
-        with torch.autocast(maps.device.type, enabled=False):
-            return F.local_response_norm(wide, size=5, alpha=5e-4, beta=0.75, k=2.0).to(maps.dtype)
+        return F.local_response_norm(wide, size=5, alpha=5e-4, beta=0.75, k=2.0).to(maps.dtype)
 
 
 class VGG(nn.Module):

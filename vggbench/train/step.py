@@ -62,7 +62,7 @@ class _Taken(NamedTuple):
     """When the loss has come from CUDA; None where it lies on the device."""
 
     def mean(self) -> float:
-        """Over the images of all processes, once the device has computed it."""
+        """Over the images of all processes, once CUDA has computed it; MPS computes all that it has first."""
         if self.fetched:
             self.fetched.synchronize()
         return self.loss.item()
@@ -144,8 +144,6 @@ class Stepper:
                 assert loss is not None
                 self._exchange.total(loss)
                 return loss
-            loss = None
-            self._state.optimiser.zero_grad(set_to_none=True)
             if worst == _HOPELESS:
                 raise _no_room(self._device if found == _HOPELESS else "another process's device")
             images = -(-len(batch.labels) // self.accumulate)
