@@ -50,6 +50,24 @@ def test_lrn_is_krizhevskys() -> None:
     assert (wrong - krizhevsky(maps)).abs().max() > 1
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("size", [300, 5000])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_lrn_squares_in_float32_whatever_the_precision(dtype: torch.dtype, size: float, mixed: bool) -> None:
+    maps = (torch.rand(2, 9, 5, 4) * size).to(dtype).requires_grad_()
+    wide = maps.detach().double().requires_grad_()
+    with torch.autocast("cpu", dtype, enabled=mixed):
+        found = CrossChannelNorm()(maps)
+    expected = krizhevsky(wide)
+    assert found.dtype == dtype
+    assert CrossChannelNorm()(wide).dtype == torch.float64
+    (given,), (due,) = (torch.autograd.grad(out.sum(), maps) for out, maps in ((found, maps), (expected, wide)))
+    rounding = torch.finfo(dtype).eps / 2 * 1.01
+    for narrow, exact in ((found, expected), (given, due)):
+        least = float(exact.detach().abs().max()) * 1e-3 * rounding + 2**-25  # half of float16's smallest number
+        torch.testing.assert_close(narrow.double(), exact, rtol=rounding, atol=least)
+
+
 def test_a_and_a_lrn_share_keys_and_differ_in_output(peaked: Callable[..., dict[str, Tensor]]) -> None:
     weights, image = peaked("A"), torch.randn(1, 3, 224, 224)
     assert VGG(CONFIGS["A-LRN"]).state_dict().keys() == VGG(CONFIGS["A"]).state_dict().keys()

@@ -13,7 +13,6 @@ from torch import Tensor
 from vggbench import INPUTS, Job, Model, Protocol, Settings, open_data, posteriors
 from vggbench.evaluation.loop import evaluate
 from vggbench.evaluation.plan import prepare
-from vggbench.inference.scorer import is_out_of_memory
 from vggbench.store.recording import Store
 
 NAMES = ("apple", "boat", "fish", "house")
@@ -22,7 +21,7 @@ NO_MEMORY = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
                  "to allocate 987654321 bytes. Error code 12 (Cannot allocate memory)"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp] data. DefaultCPUAllocator: not enough memory: you tried to allocate"),
+    MemoryError("Unable to allocate 7.11 PiB for an array with shape (1000000000000000,) and data type float64"),
 )  # fmt: skip
 
 
@@ -82,11 +81,6 @@ def test_one_view_that_does_not_fit_is_an_error(pictures: Path, tmp_path: Path) 
     with pytest.raises(torch.OutOfMemoryError):
         evaluate(open_data(pictures), [Job(_model(0, NO_MEMORY[0], seen), Protocol("center"), 240)], tmp_path, QUICK)
     assert seen == [4, 2, 1]
-
-
-def test_which_errors_say_that_memory_ran_out() -> None:
-    assert all(isinstance(error, RuntimeError) and is_out_of_memory(error) for error in NO_MEMORY)
-    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_verbose_says_which_way_was_taken(vggbench: Callable[..., Any], few_drawn: Path) -> None:

@@ -308,7 +308,9 @@ class TrainOptions:
         bool,
         option("Print the commands that lead to the paper's rows for this net, with their time, and stop.", RUNNING),
     ] = False
-    accumulate: Annotated[int, number("Parts that a batch is computed in, to save memory.", RUNNING, 1)] = 1
+    accumulate: Annotated[
+        int, number("Parts that a batch is computed in, to save memory; more where it runs out.", RUNNING, 1)
+    ] = 1
     precision: Precision = "fp32"
     compile: Annotated[bool, option("Compile the network first (torch.compile).", RUNNING)] = False
     checkpoint_minutes: Annotated[

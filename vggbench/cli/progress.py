@@ -230,6 +230,13 @@ class TrainProgress(_WithBar, TrainWatch):
                 "vggbench data --verify lists all such images."
             )
 
+    def divided(self, images: int, parts: int) -> None:
+        """Say it, each time."""
+        say(
+            f"Note: memory does not suffice for {counted(images, 'image')} at once. From here on gradients are added "
+            f"up over {parts:,} parts, as with --accumulate {parts}."
+        )
+
     def step(self, images: int, loss: float) -> None:
         """Move the bar; raises KeyboardInterrupt if a signal came during the step."""
         self._images, self._measured = self._images + images, self._measured + images

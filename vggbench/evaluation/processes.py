@@ -8,13 +8,11 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from vggbench.errors import VggbenchError
 from vggbench.images.reading import cores
 
-_PATIENCE = timedelta(hours=2)
+PATIENCE = timedelta(hours=2)
 """How long a process waits for the others, who may be writing a checkpoint or validating."""
 
 
@@ -29,10 +27,6 @@ class World:
     def is_first(self) -> bool:
         """Whether this process speaks and writes for all."""
         return self.rank == 0
-
-    def wrapped(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over all processes."""
-        return DistributedDataParallel(network) if self.size > 1 else network
 
     def wait(self) -> None:
         """Until all have come so far."""
@@ -58,7 +52,7 @@ def joined(device: torch.device) -> Iterator[World]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), size)
     except RuntimeError as error:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vggbench.errors import UsageError
+from vggbench.inference.memory import is_out_of_memory
 from vggbench.nets.onnx_graph import leaves, onnx_graph
 
-_NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory", "Failed to allocate")
 _CUDA_OPTIONS = {
     "use_tf32": "0",  # its default is on
     "cudnn_conv_algo_search": "HEURISTIC",
@@ -43,7 +43,7 @@ class OnnxRuntimeLayers:
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # its own kinds derive from Exception alone
-            if any(words in str(error) for words in _NO_MEMORY):
+            if is_out_of_memory(error):
                 raise torch.OutOfMemoryError(f"ONNX Runtime: {error}") from error
             raise
         binding.synchronize_outputs()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vggbench.errors import NumericsError, UsageError
 from vggbench.inference.backend import Backend
+from vggbench.inference.memory import is_out_of_memory, make_room
 from vggbench.inference.transfer import Fetch, Transfer, transfer_to
 from vggbench.inference.views import Views
 from vggbench.paper.configs import CROP
@@ -102,9 +103,10 @@ class Scorer:
             if not self.shared:
                 return None
             scores = self.backend.grid(pixels, own, self.shared, check=not self._checked)
-        except RuntimeError as error:
+        except Exception as error:
             if not is_out_of_memory(error):
                 raise
+            make_room(error, self.backend.device)
             self.shared = 0
             return None
         self._checked = True
@@ -117,19 +119,15 @@ class Scorer:
             batch = numbers[start : start + max(1, self.batch_size * CROP * CROP // area)]
             try:
                 scores = self.backend.score(views.pixels(batch), check=not self._checked)
-            except RuntimeError as error:
+            except Exception as error:
                 if not is_out_of_memory(error) or len(batch) == 1:
                     raise
+                make_room(error, self.backend.device)
                 self.batch_size = max(1, min(self.batch_size, len(batch) * area // (CROP * CROP)) // 2)
                 continue
             self._checked = True
             yield batch, scores
             start += len(batch)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device, or the machine, had no memory left: the only error after which a smaller batch is tried."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _put(rows: Tensor, places: Sequence[int], values: Tensor) -> None:

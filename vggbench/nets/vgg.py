@@ -11,12 +11,14 @@ class CrossChannelNorm(nn.Module):
     """Krizhevsky's local response normalisation, b = a / (k + alpha * sum of a^2 over n channels)^beta.
 
     k=2, n=5, alpha=1e-4, beta=0.75 (paper, section 2.1, citing Krizhevsky et al. 2012). PyTorch
-    divides alpha by n, hence 5e-4.
+    divides alpha by n, hence 5e-4. The squares are of float32, whatever the maps are of: in float16 those of
+    activations beyond 255 are infinite, and what is divided by them would be 0.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
-        return F.local_response_norm(maps, size=5, alpha=5e-4, beta=0.75, k=2.0)
+        """(N, C, H, W) -> the same shape and type."""
+        wide = maps.to(torch.promote_types(maps.dtype, torch.float32))
+        return F.local_response_norm(wide, size=5, alpha=5e-4, beta=0.75, k=2.0).to(maps.dtype)
 
 
 class VGG(nn.Module):

@@ -21,7 +21,7 @@ from vggbench.inference.backend import Backend
 from vggbench.inference.choice import choose, start
 from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width
 from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, pick_device
-from vggbench.inference.scorer import is_out_of_memory
+from vggbench.inference.memory import is_out_of_memory, make_room
 from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
@@ -231,9 +231,10 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
         backend(images, check=True)
         _reset_peak(device)
         seconds = _timed(lambda: backend(images), device, effort)
-    except RuntimeError as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
+        make_room(error, device)
         seconds = ()
     peak = _peak_bytes(backend, device)
     rate = (before + _product_rate(device, setup.precision)) / 2

@@ -16,6 +16,7 @@ from torch import Tensor
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, WeightsError
 from vggbench.files import Refusal, digest, refusing, write_whole
+from vggbench.inference.devices import AUTOCAST
 from vggbench.nets.vgg import VGG
 from vggbench.train.recipe import Epoch, Recipe
 from vggbench.weights.files import REFUSAL, read_tensors, write_tensors
@@ -23,6 +24,8 @@ from vggbench.weights.load import Model
 
 TRAINER = 2
 """Raised whenever our code changes what a training gives, so that no old checkpoint is carried on."""
+_MIXED_LRN = 3
+"""The trainer of A-LRN in bf16 and fp16, since its normalisation squares in float32."""
 
 
 @dataclass
@@ -37,11 +40,15 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     """The weights of the epoch with the lowest validation error, the later of equals."""
     steps: int = 0
-    """Of the epoch under way; so are the next three."""
+    """Of the epoch under way; so are the next four."""
     images: int = 0
     loss: float = 0.0
     """Summed over the images."""
+    unheard: int = 0
+    """Steps whose loss is not known yet; there is no checkpoint before it is."""
     seconds: float = 0.0
+    accumulate: int = 1
+    """Parts that a process's share of a batch is split into at least, since memory ran out with fewer."""
     _resumed: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -51,9 +58,13 @@ class State:
         optimiser = torch.optim.SGD(trained, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         return cls(network, optimiser, torch.amp.GradScaler(trained[0].device.type, enabled=precision == "fp16"))
 
-    def add(self, loss: float, images: int) -> None:
+    def taken(self, images: int) -> None:
         """Count one step."""
-        self.steps, self.images, self.loss = self.steps + 1, self.images + images, self.loss + loss * images
+        self.steps, self.images, self.unheard = self.steps + 1, self.images + images, self.unheard + 1
+
+    def heard(self, loss: float, images: int) -> None:
+        """Add the mean loss of the first step that had none."""
+        self.loss, self.unheard = self.loss + loss * images, self.unheard - 1
 
     def lap(self) -> float:
         """Seconds of the epoch under way, over all sittings."""
@@ -104,15 +115,18 @@ class State:
                 raise ValueError("its best weights are of another network")
         self.steps, self.images = int(counts["steps"]), int(counts["images"])
         self.loss, self.seconds = float(counts["loss"]), float(counts["seconds"])
+        self.accumulate = int(counts.get("accumulate", 1))  # which checkpoints of before lack
         figures = [figure for epoch in counts["log"] for figure in epoch.values()]
-        if min(self.steps, self.images) < 0 or not all(map(math.isfinite, [*figures, self.loss, self.seconds])):
+        if min(self.steps, self.images, self.accumulate - 1) < 0 or not all(
+            map(math.isfinite, [*figures, self.loss, self.seconds])
+        ):
             raise ValueError("it counts what cannot be")
         self.scaler.load_state_dict(counts["scaler"])
 
     def counts(self) -> dict[str, Any]:
         """All that is no tensor."""
         self.lap()
-        counted = {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds")}
+        counted = {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds", "accumulate")}
         return counted | {"log": [asdict(epoch) for epoch in self.log], "scaler": self.scaler.state_dict()}
 
 
@@ -122,6 +136,7 @@ def identity(
     """Everything that decides what a training gives; `draft` is the net before its first step."""
     net = draft.identity.architecture
     assert net is not None
+    squares_wide = precision in AUTOCAST and any(layer.kind == "lrn" for layer in net.config.layers)
     return {
         "config": net.config.name,
         "width": net.width,
@@ -132,7 +147,7 @@ def identity(
         "from": start.identity.weights_hash if start else None,
         "recipe": recipe.as_dict(),
         "precision": precision,
-        "trainer": TRAINER,
+        "trainer": _MIXED_LRN if squares_wide else TRAINER,
     }
 
 
@@ -174,9 +189,14 @@ class Checkpoint:
                 "Remove it to train from the beginning."
             ) from error
 
-    def save(self, state: State, every: float = 0.0) -> None:
-        """Write the file, unless the last was written less than `every` seconds ago. Raises StoreError."""
-        if self.folder is None or not self._writes or time.monotonic() - self._saved < every:
+    def due(self, every: float) -> bool:
+        """Whether a file is kept here, and the last was written `every` seconds ago or more."""
+        return self.folder is not None and self._writes and time.monotonic() - self._saved >= every
+
+    def save(self, state: State) -> None:
+        """Write the file, if one is kept here. Raises StoreError."""
+        assert not state.unheard, "a loss that may be NaN"
+        if self.folder is None or not self._writes:
             return
         assert self.path is not None
         description = {"identity": self._identity, "counts": state.counts()}

@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, validated by the project's own evaluation, resumable at any step."""
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,20 +84,19 @@ def train(
     _require_one_checkpoint(state, world)
     watch.begun(state.log, state.images, len(train_data))
     crops = Crops(train_data, labels, np.array(stats.components), recipe)
-    stepper = Stepper(state, draft.identity.input, recipe, running)
+    stepper = Stepper(state, draft.identity.input, recipe, running, watch)
     workers = training_workers(recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
         place = {"rank": world.rank, "processes": world.size}
         for batch in batches(crops, len(state.log), skip=state.steps, workers=workers, **place):
             for image in batch.doubt:
                 watch.doubted(image)
-            loss = stepper.step(batch, rate)
-            try:
-                watch.step(batch.whole, loss)
-            except KeyboardInterrupt:
+            stepper.step(batch, rate)
+            _hear(stepper, state, checkpoint, but=1)
+            if checkpoint.due(60 * running.checkpoint_minutes):
+                _hear(stepper, state, checkpoint)
                 checkpoint.save(state)
-                raise
-            checkpoint.save(state, every=60 * running.checkpoint_minutes)
+        _hear(stepper, state, checkpoint)
         checkpoint.save(state)  # a validation that fails costs no step
         epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, running))
         checkpoint.save(state)
@@ -113,6 +113,17 @@ def training_workers(recipe: Recipe, running: Running) -> int:
     """Processes that make batches. Raises UsageError where there is no room for those that were asked for."""
     share = -(-recipe.batch_size // running.world.size)
     return running.settings.workers_for(share * 3 * CROP * CROP, held=AHEAD, ahead=AHEAD)
+
+
+def _hear(stepper: Stepper, state: State, checkpoint: Checkpoint, but: int = 0) -> None:
+    """Let the watch hear of all losses `but` the last; an interrupt meanwhile keeps every step that was taken."""
+    try:
+        stepper.hear(but)
+    except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):  # the watch repeats it
+            stepper.hear()
+        checkpoint.save(state)
+        raise
 
 
 def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:
@@ -198,6 +209,7 @@ def _finished(
         "from": f"{start.identity.name}:{start.identity.weights_hash}" if start else None,
         "trained_on": f"{train_data.name}, {counted(len(train_data), 'image')}",
         "epochs_run": len(state.log),
+        "accumulate": max(running.accumulate, state.accumulate),
         "seconds": round(sum(epoch.seconds for epoch in state.log)),
         "validation": f"{val_data.name}, {counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}",
         "trained_ids": train_data.fingerprint,

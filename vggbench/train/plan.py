@@ -102,9 +102,11 @@ def seconds_per_image(config: Config, width: float, running: Running, classes: i
     shifts, labels = torch.zeros(_PROBE_IMAGES, 3), torch.zeros(_PROBE_IMAGES, dtype=torch.int64)
     batch = Batch(crops, shifts, labels, own=_PROBE_IMAGES, whole=_PROBE_IMAGES)
     stepper.step(batch, 0.0)
+    stepper.hear()
     started = time.perf_counter()
     for _ in range(_PROBE_STEPS):
         stepper.step(batch, 0.0)
+    stepper.hear()
     return (time.perf_counter() - started) / (_PROBE_STEPS * _PROBE_IMAGES)
 
 

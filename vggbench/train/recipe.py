@@ -110,8 +110,11 @@ class TrainWatch:
     def doubted(self, image: str) -> None:
         """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""
 
+    def divided(self, images: int, parts: int) -> None:
+        """Memory ran out with so many images at once: a share of a batch is split into so many parts from here on."""
+
     def step(self, images: int, loss: float) -> None:
-        """One step more."""
+        """One step more; heard while the next one is computed."""
 
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is over, and validated."""
