@@ -151,10 +151,13 @@ def test_shares_of_one_evaluation(ask: Callable[..., Request], many_pictures: Pa
 
 
 class _Alone(World):
-    """One of two processes, which waits for nobody."""
+    """One of two processes, which waits for nobody, and of which the other says the same."""
 
     def wait(self) -> None:
         pass
+
+    def gather(self, own: object) -> list[object]:  # type: ignore[override]
+        return [own, own]
 
 
 def test_of_several_processes_the_first_alone_speaks(
