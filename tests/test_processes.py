@@ -170,8 +170,8 @@ def test_a_process_that_is_killed_ends_the_others(
     children[1].signal(signal.SIGKILL)
     (said,) = _said(children[:1])
     assert said == (
-        f"vggbench: Process 1 on {HOST} has given no sign of life for {silence:.0f} seconds: expected all processes of this run to "
-        "go on. Its own output says more; finished work is kept, and the same command carries on.\n"
+        f"vggbench: Process 1 on {HOST} has given no sign of life for {silence:.0f} seconds: expected all processes of "
+        "this run to go on. Its own output says more; finished work is kept, and the same command carries on.\n"
     )
 
 
