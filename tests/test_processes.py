@@ -154,9 +154,16 @@ def _wait_for_ever(*whatever: object) -> None:
 
 @pytest.mark.parametrize("is_reachable", [True, False])
 def test_a_process_that_is_killed_ends_the_others(
-    is_reachable: bool, launch: Launch, many_pictures: Path, tmp_path: Path, silence: float
+    is_reachable: bool,
+    launch: Launch,
+    many_pictures: Path,
+    tmp_path: Path,
+    silence: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the middle of a forward pass, and also where no signal reaches it, as inside a collective."""
+    if is_reachable:
+        monkeypatch.setattr(liveness, "_GRACE", 60.0)
 
     def network(images: Tensor) -> Tensor:
         if not is_reachable:
