@@ -220,7 +220,7 @@ class Commands:
     def trained(self, data: DataSet) -> set[str]:
         """The images that `train` would stop at; one step is taken with the others."""
         crops = self._crops(data)
-        bad = {image.id for place, image in enumerate(data.images) if crops[place].problem}
+        bad = {image.id for place, image in enumerate(data.images) if crops.one(place).problem}
         sound = DataSet(data.name, tuple(image for image in data.images if image.id not in bad), len(data))
         for batch in batches(self._crops(sound), 0) if len(sound) else ():
             self._stepper.step(batch, 1e-6)

@@ -82,7 +82,6 @@ def _leave_no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
-@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -95,11 +94,8 @@ def _leave_no_room() -> None:
     ],
     ids=["error", "unpicklable", "memory", "exit", "interrupt", "no room"],
 )
-def test_whatever_fails_in_a_reading_process_is_one_sentence(
-    what: Callable[[], object], said: str, batched: bool
-) -> None:
-    order = [[0, 1], [2, 3], [4, 5]] if batched else range(6)
-    stream = from_workers(_Failing(what), order, 2, batched=batched)
+def test_whatever_fails_in_a_reading_process_is_one_sentence(what: Callable[[], object], said: str) -> None:
+    stream = from_workers(_Failing(what), range(6), 2)
     with pytest.raises(DataError, match=rf"^A process that reads images died .*{said}.*--workers 0"):
         list(stream)
     assert multiprocessing.active_children() == []

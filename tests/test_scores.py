@@ -34,6 +34,7 @@ def _values(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def _write(run: Recording, number: int, values: NDArray[np.float32], bad: tuple[str, ...] = ()) -> None:
+    run.create()
     places = [i for i in run.block_range(number) if run.expected[i] not in bad]
     count = len(places)
     sizes = np.full(count, 300, dtype=np.int32)
@@ -84,7 +85,7 @@ def test_the_folder_reads_by_itself_and_opens_in_pandas_and_duckdb(tmp_path: Pat
     assert run.folder.name.startswith("D-x.pth-dense-Q384-")
     record = json.loads((run.folder / "run.json").read_text())
     assert len(record.pop("sha256")) == 64
-    assert record == {"signature": {"seed": 0}, "images": 70, "about": {}}
+    assert record == {"signature": {"seed": 0}, "images": 70, "block": 32, "about": {}}
     frame = pd.read_parquet(run.folder / "posteriors")
     assert frame["image"].tolist() == list(_ids(70))
     np.testing.assert_array_equal(np.stack(frame["posterior"].tolist()), _values(70))
@@ -202,6 +203,42 @@ def test_fusion_is_the_mean_and_nests(tmp_path: Path) -> None:
     np.testing.assert_allclose(posteriors(fuse(*runs)), expected, rtol=1e-15)
     nested = posteriors(fuse(fuse(runs[0], runs[1]), runs[2]))
     np.testing.assert_allclose(nested, (expected * 3 - _values(2100, 2)) / 4 + _values(2100, 2) / 2, rtol=1e-6)
+
+
+def test_shares_weigh_the_mean_which_stays_one_of_posteriors(tmp_path: Path) -> None:
+    one, other = (_filled(tmp_path, 40, seed=seed, name=f"r{seed}") for seed in (1, 2))
+    found = posteriors(fuse(one, other, shares=(3, 2)))
+    np.testing.assert_allclose(found, 0.6 * posteriors(one) + 0.4 * posteriors(other), rtol=1e-6)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
+
+
+def test_the_size_of_blocks_is_the_runs_own(tmp_path: Path) -> None:
+    """Chosen when it begins and kept, also where its record is lost and blocks of another size are there."""
+    ids, values = _ids(300), _values(300)
+    run = Store(tmp_path).run("r", {"classes": K, "n": 1}, ids, block=64)
+    assert (run.block_count, run.block_range(4)) == (5, range(256, 300))
+    for number in (0, 2):
+        _write(run, number, values)
+    again = Store(tmp_path).run("r", {"classes": K, "n": 1}, ids, block=256)
+    assert (again.block, again.missing()) == (64, [1, 3, 4])
+    (run.folder / "run.json").unlink()
+    assert Store(tmp_path).run("r", {"classes": K, "n": 1}, ids, block=128).missing() == [0, 1, 2]
+    lost = Store(tmp_path).run("r", {"classes": K, "n": 1}, ids, block=32)
+    assert lost.missing() == [2, 3, 6, 7, 8, 9]
+    for number in lost.missing():
+        _write(lost, number, values)
+    lost.compact()
+    np.testing.assert_array_equal(posteriors(lost), values)
+
+
+@pytest.mark.parametrize("block", [0, -32, 5000, 32.5, "32", True, None])
+def test_a_block_size_that_can_be_none_is_refused(block: object, tmp_path: Path) -> None:
+    run = _filled(tmp_path, 40)
+    record = run.folder / "run.json"
+    kept = {name: value for name, value in json.loads(record.read_text()).items() if name != "sha256"}
+    record.write_text(json.dumps(kept | {"block": block}))
+    with pytest.raises(StoreError, match="expected 1 to 4,096"):
+        Store(tmp_path).run("r", run.signature, run.expected)
 
 
 def test_fusing_blocks_with_a_compacted_run(tmp_path: Path) -> None:

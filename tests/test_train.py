@@ -196,7 +196,7 @@ def test_the_jitter_is_uniform_and_ends_at_both_ends(pictures: Path, monkeypatch
     recipe = Recipe(train_scale=TrainScale(256, 512))
     crops = Crops(DataSet("d", images, 4000), np.zeros(4000, np.int32), np.zeros((3, 3)), recipe)
     for index in range(4000):
-        crops[index]
+        crops.one(index)
     assert (min(drawn), max(drawn)) == (256, 512)
     assert abs(np.mean(drawn) - 384) < 5
     assert abs(np.std(drawn) - 257 / 12**0.5) < 2

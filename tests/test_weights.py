@@ -25,11 +25,24 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
 from vggbench.store.identity import Identity
-from vggbench.weights.files import read_tensors, write_tensors
+from vggbench.weights.files import read_tensors, tensors_hash, write_tensors
 from vggbench.weights.folders import description_of
 from vggbench.weights.formats import read_weights
 
 TORCHVISION = LoadOptions(input="torchvision")
+
+
+def test_the_hash_of_tensors_tells_names_types_shapes_and_each_value_apart() -> None:
+    given = {"a": torch.arange(12.0), "b": torch.zeros(3)}
+    others: list[dict[str, Tensor]] = [
+        given | {"a": given["a"] + (torch.arange(12) == 11) * 1e-6},
+        given | {"a": given["a"].view(3, 4)},
+        given | {"b": torch.zeros(3, dtype=torch.int32)},
+        {"a": given["a"], "c": given["b"]},
+    ]
+    hashes = [tensors_hash(tensors) for tensors in (given, *others)]
+    assert len(set(hashes)) == len(hashes)
+    assert tensors_hash(dict(reversed(given.items()))) == hashes[0]
 
 
 def test_a_full_disk_gets_a_sentence(tmp_path: Path, forked: Callable[..., Child]) -> None:

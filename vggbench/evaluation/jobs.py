@@ -10,7 +10,7 @@ from vggbench.inference.choices import Asked, BackendName, Precision
 from vggbench.nets.cost import image_macs
 from vggbench.paper.protocols import Protocol, rescaled_size
 from vggbench.store.identity import Identity
-from vggbench.store.runs import Run
+from vggbench.store.runs import BLOCK, Run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vggbench.weights.load import Model
+
+_MOST_IN_BLOCK = 256
+"""Images of a block on an accelerator."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Job:
     @property
     def wanted(self) -> Wanted:
         """The pixels that it takes of an image."""
-        return Wanted(self.scale, self.rescale)
+        return Wanted(self.scale, self.rescale, central=self.protocol.name == "center")
 
     @property
     def title(self) -> str:
@@ -97,6 +100,16 @@ class Settings:
         from vggbench.inference.devices import views_that_fit
 
         return self.batch_size or views_that_fit(self.torch_device)
+
+    def block_for(self, images: int) -> int:
+        """Images that are computed and stored together, in a run of so many that begins here.
+
+        Fewer than an accelerator likes best where several processes share them, so that each has some.
+        """
+        if self.torch_device.type == "cpu":
+            return BLOCK
+        each = images // self.share[1]
+        return _MOST_IN_BLOCK if self.share[1] == 1 else max(BLOCK, min(_MOST_IN_BLOCK, 2 ** (each.bit_length() - 1)))
 
     @property
     def loader_workers(self) -> int:

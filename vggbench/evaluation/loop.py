@@ -1,11 +1,11 @@
 """The evaluation loop: one pass over the images serves every job that still lacks a block."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +15,16 @@ from vggbench.data import DataSet
 from vggbench.errors import DataError, StoreError, UnreadableImages, counted
 from vggbench.evaluation.jobs import Job, Settings, Watch
 from vggbench.evaluation.plan import Plan, prepare
-from vggbench.images.reading import Images, Loaded, Request, from_workers, hold_memory_flat
+from vggbench.evaluation.turns import Turn
+from vggbench.evaluation.turns import turns as missing_turns
+from vggbench.evaluation.writer import Task, Writer
+from vggbench.images.packs import NO_PIXELS
+from vggbench.images.reading import hold_memory_flat
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.devices import device_name
 from vggbench.inference.scorer import Scorer
+from vggbench.inference.transfer import Transfer, transfer_to
 from vggbench.metrics import ranks
 from vggbench.store.blocks import Block
 from vggbench.store.recording import Store
@@ -82,31 +87,53 @@ def finish(plan: Plan) -> None:
 
 
 def _compute(plan: Plan, watch: Watch) -> None:
-    settings = plan.settings
-    scorers = _scorers(plan)
+    transfer = transfer_to(plan.settings.torch_device)
+    scorers = _scorers(plan, transfer)
     for run, blocks in zip(plan.runs, plan.missing, strict=True):
         if blocks:
             run.create()
     seen: list[list[NDArray[np.int32]]] = [[] for _ in plan.jobs]
     watch.begin()
-    for block, lacking, images in _blocks(plan):
-        for index in lacking:
-            job, run = plan.jobs[index], plan.runs[index]
-            watch.turn(job)
-            hold_memory_flat(varied_sizes=job.protocol.name == "dense")
-            started = time.perf_counter()
-            view_work = plan.work_per_image[index] / job.protocol.view_count
-            pixels = [image.at(*job.wanted) for image in images if image.problem is None]
-            computed = scorers[index].posteriors(pixels, partial(_advance, watch, view_work))
-            provenance = _provenance(settings, scorers[index], time.perf_counter() - started)
-            stored = _block(plan, index, images, computed, provenance)
-            run.write(block, stored)
-            if stored.images:
-                seen[index].append(ranks(stored.posteriors, stored.labels))
-                watch.block(job, np.concatenate(seen[index]))
+    with Writer[_Stored](ahead=len(scorers)) as writer:
+        for turns in missing_turns(plan, transfer):
+            for turn in turns:
+                job, scorer = plan.jobs[turn.job], scorers[turn.job]
+                watch.turn(job)
+                hold_memory_flat(varied_sizes=job.protocol.name == "dense")
+                begun, view_work = time.perf_counter(), plan.work_per_image[turn.job] / job.protocol.view_count
+                pixels = [image.at(job.wanted) for image in turn.images if image.problem is None]
+                fetch = scorer.posteriors(pixels, partial(_advance, watch, view_work))
+                images = [image._replace(pixels=NO_PIXELS) for image in turn.images]
+                provenance = _provenance(plan.settings, scorer)
+                writer.put(Task(fetch, partial(_store, plan, turn._replace(images=images), provenance), begun))
+                _tell(watch, plan, writer.stored(), seen)
+    _tell(watch, plan, writer.stored(), seen)
 
 
-def _scorers(plan: Plan) -> dict[int, Scorer]:
+class _Stored(NamedTuple):
+    """What there is to tell of a block once it is stored."""
+
+    job: int
+    ranks: NDArray[np.int32]
+
+
+def _store(
+    plan: Plan, turn: Turn, provenance: dict[str, Any], posteriors: NDArray[np.float32], seconds: float
+) -> _Stored:
+    """Called by the writer, in its thread."""
+    block = _block(plan, turn, posteriors, provenance | {"seconds": round(seconds, 3)})
+    plan.runs[turn.job].write(turn.block, block)
+    return _Stored(turn.job, ranks(block.posteriors, block.labels))
+
+
+def _tell(watch: Watch, plan: Plan, stored: Sequence[_Stored], seen: list[list[NDArray[np.int32]]]) -> None:
+    for block in stored:
+        if len(block.ranks):
+            seen[block.job].append(block.ranks)
+            watch.block(plan.jobs[block.job], np.concatenate(seen[block.job]))
+
+
+def _scorers(plan: Plan, transfer: Transfer) -> dict[int, Scorer]:
     """One for each job that lacks a block, by its index; the jobs of a network share its backend."""
     settings, started = plan.settings, dict[object, Backend]()
     scorers = {}
@@ -116,9 +143,9 @@ def _scorers(plan: Plan) -> dict[int, Scorer]:
         name = settings.backend_for(job)
         key = (job.identity.weights_hash, job.identity.architecture, name)
         if key not in started:
-            started[key] = start(name, job.model, settings.torch_device, settings.precision)
+            started[key] = start(name, job.model, settings.torch_device, settings.precision).load()
         scorers[index] = Scorer(
-            job.protocol, started[key].of(job.model), _batch_size(run, settings), _shared_stages(run)
+            job.protocol, started[key].of(job.model), _batch_size(run, settings), _shared_stages(run), transfer
         )
     return scorers
 
@@ -127,40 +154,17 @@ def _advance(watch: Watch, view_work: float, views: int) -> None:
     watch.advance(view_work * views)
 
 
-def _blocks(plan: Plan) -> Iterator[tuple[int, list[int], list[Loaded]]]:
-    """Each block that some job lacks, the indices of those jobs, and the block's images."""
-    lacking: dict[int, list[int]] = {}
-    for index, blocks in enumerate(plan.missing):
-        for block in blocks:
-            lacking.setdefault(block, []).append(index)
-    order = sorted(lacking)
-    ranges = {block: plan.runs[0].block_range(block) for block in order}
-    requests = [
-        Request(position, tuple(dict.fromkeys(plan.jobs[index].wanted for index in lacking[block])))
-        for block in order
-        for position in ranges[block]
-    ]
-    dataset = Images(plan.data.images, plan.settings.rescale)
-    stream = from_workers(dataset, requests, plan.workers)
-    for block in order:
-        images = [next(stream) for _ in ranges[block]]
-        plan.images_read += len(images)
-        yield block, lacking[block], images
-
-
-def _block(
-    plan: Plan, index: int, images: list[Loaded], computed: NDArray[np.float32], provenance: dict[str, Any]
-) -> Block:
-    readable = [image for image in images if image.problem is None]
+def _block(plan: Plan, turn: Turn, computed: NDArray[np.float32], provenance: dict[str, Any]) -> Block:
+    readable = [image for image in turn.images if image.problem is None]
     positions = [image.position for image in readable]
     return Block(
         images=tuple(plan.data.images[position].id for position in positions),
-        labels=plan.labels[index][positions],
+        labels=plan.labels[turn.job][positions],
         widths=np.array([image.width for image in readable], dtype=np.int32),
         heights=np.array([image.height for image in readable], dtype=np.int32),
         posteriors=computed,
-        unreadable={plan.data.images[image.position].id: image.problem for image in images if image.problem},
-        doubtful={plan.data.images[image.position].id: image.doubt for image in images if image.doubt},
+        unreadable={plan.data.images[image.position].id: image.problem for image in turn.images if image.problem},
+        doubtful={plan.data.images[image.position].id: image.doubt for image in turn.images if image.doubt},
         provenance=[provenance],
     )
 
@@ -177,7 +181,7 @@ def _shared_stages(run: Run) -> int | None:
     return min((stages for stages in before if stages is not None), default=None)
 
 
-def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str, Any]:
+def _provenance(settings: Settings, scorer: Scorer) -> dict[str, Any]:
     import PIL
 
     from vggbench import __version__
@@ -193,7 +197,6 @@ def _provenance(settings: Settings, scorer: Scorer, seconds: float) -> dict[str,
         "threads": torch.get_num_threads(),
         "batch_size": scorer.batch_size,
         "shared_stages": scorer.shared,
-        "seconds": round(seconds, 3),
     }
 
 

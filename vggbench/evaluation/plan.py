@@ -15,10 +15,11 @@ from vggbench.data import DataSet
 from vggbench.errors import StoreError
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.images.headers import NotAnImage, header_of, read_whole
+from vggbench.images.packs import Request, images_of_pack
 from vggbench.images.pixels import signature_of
-from vggbench.images.reading import PREFETCH
+from vggbench.images.reading import AHEAD
+from vggbench.paper.configs import CROP
 from vggbench.store.recording import Recording, Store
-from vggbench.store.runs import BLOCK
 
 NUMERICS = 3
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
@@ -70,15 +71,23 @@ class Plan:
     @cached_property
     def workers(self) -> int:
         """Processes that decode and rescale. Raises UsageError."""
-        return self.settings.workers_for(self._bytes_per_image, held=2 * BLOCK, ahead=PREFETCH)
+        at_once = max(run.block for run in self.runs)
+        pack = self.images_of_pack * self.bytes_per_image
+        return self.settings.workers_for(pack, held=-(-2 * at_once // self.images_of_pack), ahead=AHEAD)
 
     @cached_property
-    def _bytes_per_image(self) -> float:
+    def images_of_pack(self) -> int:
+        """Images that a reading process hands over together."""
+        at_once = max(run.block for run in self.runs)
+        return images_of_pack(self.bytes_per_image, min(at_once, len(self.data)), self.settings.loader_workers)
+
+    @cached_property
+    def bytes_per_image(self) -> float:
         """Of its pixels at every Q, estimated as `work_per_image` is."""
-        some = self.some_sizes
-        wanted = {job.wanted for job in self.jobs}
-        usual = self.settings.rescale
-        return 3 * sum(math.prod((how or usual).size(*size, q)) for size in some for q, how in wanted) / len(some)
+        some, usual = self.some_sizes, self.settings.rescale
+        wanted = Request.of(0, (job.wanted for job in self.jobs)).wanted
+        whole = [(want.how or usual).size(*size, want.scale) for size in some for want in wanted if not want.central]
+        return 3 * (sum(map(math.prod, whole)) / len(some) + CROP**2 * sum(want.central for want in wanted))
 
     @property
     def stored_results(self) -> int:
@@ -114,7 +123,7 @@ def prepare(
     planned: dict[Path, tuple[Job, Recording]] = {}
     for job in jobs:
         name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
-        run = store.run(name, signature(job, data, settings), ids, _about(job, data))
+        run = store.run(name, signature(job, data, settings), ids, _about(job, data), settings.block_for(len(ids)))
         planned.setdefault(run.folder, (job, run))
     distinct = [job for job, _ in planned.values()]
     classes = [(job.identity.class_names, job.identity.classes) for job in distinct]

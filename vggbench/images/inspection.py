@@ -1,7 +1,7 @@
 """What a data set holds, before a network sees it: modes, sizes, and which files would be refused."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 1000
 """Images whose headers are read where not every file is verified."""
+_PACK = 16
+"""Images that a process decodes before it tells of them."""
 
 
 class Looked(NamedTuple):
@@ -79,8 +81,8 @@ class _Files:
     def __init__(self, images: "Packed[ImageFile]") -> None:
         self._images = images
 
-    def __getitem__(self, position: int) -> Looked:
-        return _look(self._images[position], position, verify=True)
+    def __getitem__(self, positions: Sequence[int]) -> list[Looked]:
+        return [_look(self._images[position], position, verify=True) for position in positions]
 
 
 def inspect(
@@ -95,7 +97,9 @@ def inspect(
     if verify:
         from vggbench.images.reading import Packed, cores, from_workers
 
-        found = from_workers(_Files(Packed(data.images)), positions, cores() if workers is None else workers)
+        packs = [positions[first : first + _PACK] for first in range(0, count, _PACK)]
+        read = from_workers(_Files(Packed(data.images)), packs, cores() if workers is None else workers)
+        found = (looked for pack in read for looked in pack)
     else:
         found = (_look(data.images[position], position) for position in positions)
     looked = []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from vggbench.paper.protocols import rescaled_size
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -22,12 +23,22 @@ class Input:
         std = "" if set(self.std) == {1.0} else ", over std"
         return f"{self.channels} 0-{self.range} minus mean{std}"
 
-    def normalise(self, images: "Tensor") -> "Tensor":
-        """Turn (N, 3, H, W) uint8 RGB into the network's (N, 3, H, W) float32, on the images' device."""
+    def statistics(self, device: "torch.device | None" = None) -> "tuple[Tensor, Tensor]":
+        """Mean and deviation, (1, 3, 1, 1) each, on a device."""
+        import torch
+
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return mean, std
+
+    def normalise(self, images: "Tensor", statistics: "tuple[Tensor, Tensor] | None" = None) -> "Tensor":
+        """Turn (N, 3, H, W) uint8 RGB into the network's (N, 3, H, W) float32, on the images' device.
+
+        `statistics`: this input's, where they lie on that device already.
+        """
+        mean, std = statistics or self.statistics(images.device)
         if self.channels == "BGR":
             images = images.flip(1)
         pixels = images.float()
-        mean, std = (pixels.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         if self.range == 1:
             pixels = pixels / 255
         return (pixels - mean) / std
@@ -89,7 +100,12 @@ class Rescale:
 
 
 class Wanted(NamedTuple):
-    """An image at Q, rescaled as all images of a data set are or in a way of its own."""
+    """An image at Q, rescaled as all images of a data set are or in a way of its own; or but its central crop."""
 
     scale: int
     how: Rescale | None = None
+    central: bool = False
+
+    def whole(self) -> Self:
+        """All of that image."""
+        return self._replace(central=False)

@@ -1,4 +1,4 @@
-"""Images read by worker processes: decoded once, rescaled once for each Q, handed over as uint8."""
+"""Processes that read images, and what they need: cores, shared memory, and an end."""
 
 import atexit
 import contextlib
@@ -12,24 +12,19 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from vggbench.data import ImageFile
 from vggbench.errors import DataError, counted, first_line
-from vggbench.images.headers import NotAnImage, read_whole
-from vggbench.images.pixels import decode_listening, jpeg_decoder, rescale
-from vggbench.images.preprocessing import Rescale, Wanted
+from vggbench.images.pixels import jpeg_decoder
 
-PREFETCH = 16
-"""Images that each worker is ahead."""
-BATCHES_AHEAD = 2
-"""Whole batches that each worker is ahead, where it makes those."""
+AHEAD = 2
+"""Packs that each worker is ahead."""
 _SHARED_MEMORY = Path("/dev/shm")
 _OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
@@ -38,64 +33,9 @@ _Item = TypeVar("_Item")
 
 
 class Items(Protocol):
-    """What gives an item, such as a read image, for each that is wanted."""
+    """What gives a pack, such as a read image or several, for each list of what is wanted."""
 
     def __getitem__(self, wanted: Any, /) -> Any: ...
-
-
-class Loaded(NamedTuple):
-    """One image's original size and its pixels at each Q, or why there are none."""
-
-    position: int
-    height: int
-    width: int
-    sizes: dict[Wanted, tuple[int, int]]
-    """(height, width) of each."""
-    pixels: Tensor
-    """uint8, pixel by pixel as decoders give them, all Qs in a row: each tensor that crosses processes holds a file
-    descriptor."""
-    problem: str | None = None
-    doubt: str | None = None
-    """What libjpeg complained of while it decoded on."""
-
-    def at(self, scale: int, how: Rescale | None = None) -> Tensor:
-        """(3, H, W) uint8 at this Q."""
-        start = 0
-        for other, (height, width) in self.sizes.items():
-            if other == (scale, how):
-                return self.pixels[start : start + 3 * height * width].view(height, width, 3).permute(2, 0, 1)
-            start += 3 * height * width
-        raise KeyError(scale)
-
-
-class Request(NamedTuple):
-    """An image, by its place in the data set, and the Qs to rescale it to."""
-
-    position: int
-    wanted: tuple[Wanted, ...]
-
-    @classmethod
-    def plain(cls, position: int, scales: Iterable[int]) -> Self:
-        """At several Qs, rescaled as all images of the data set are."""
-        return cls(position, tuple(Wanted(scale) for scale in scales))
-
-
-class Images:
-    """Images by request: read and decoded once, rescaled once for each Q."""
-
-    def __init__(self, images: Sequence[ImageFile], how: Rescale) -> None:
-        self._images, self._how = images, how
-
-    def __getitem__(self, request: Request) -> Loaded:
-        image = self._images[request.position]
-        try:
-            pixels, doubt = decode_listening(read_whole(image))
-            found = {want: rescale(pixels, want.scale, want.how or self._how) for want in request.wanted}
-        except NotAnImage as reason:
-            return Loaded(request.position, 0, 0, {}, torch.empty(0), str(reason))
-        shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
-        flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
-        return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, flat, doubt=doubt)
 
 
 def cores() -> int:
@@ -174,46 +114,43 @@ class _Failure(NamedTuple):
 
 
 class _Guarded(Dataset[Any]):
-    """Items, or whole batches of them; in a worker whatever goes wrong becomes a `_Failure`, and nothing is lost.
+    """Packs; in a worker whatever goes wrong becomes a `_Failure`, and nothing is lost.
 
-    An error that cannot be pickled, or one while the item is, would never reach the main process, which waits for it.
+    An error that cannot be pickled, or one while the pack is, would never reach the main process, which waits for it.
     """
 
-    def __init__(self, items: Items, *, batched: bool) -> None:
-        self._items, self._batched = items, batched
+    def __init__(self, items: Items) -> None:
+        self._items = items
 
     def __getitem__(self, wanted: Any) -> Any:
         if get_worker_info() is None:
-            return self._read(wanted)
+            return self._items[wanted]
         try:
-            item = self._read(wanted)
-            for part in item:
+            pack = self._items[wanted]
+            for part in vars(pack).values() if is_dataclass(pack) else pack:
                 if isinstance(part, Tensor):
                     part.share_memory_()  # type: ignore[no-untyped-call]
-            return item
+            return pack
         except BaseException as error:
             return _Failure(type(error).__name__ + (f": {first_line(error)}" if str(error) else ""))
 
-    def _read(self, wanted: Any) -> Any:
-        return default_collate([self._items[one] for one in wanted]) if self._batched else self._items[wanted]
 
-
-def from_workers(items: Items, order: Sequence[Any], workers: int, *, batched: bool = False) -> Iterator[Any]:
-    """The `items` in this order, read ahead by worker processes; `batched`: `order` lists whole batches.
+def from_workers(items: Items, order: Sequence[Any], workers: int, *, pinned: bool = False) -> Iterator[Any]:
+    """The `items` in this order, read ahead by worker processes; `pinned`: where a GPU fetches them without waiting.
 
     Raises DataError where a worker dies, as it does for want of memory, or fails.
     """
     jpeg_decoder()  # here, so that forked workers have it
     workers = min(workers, len(order))
     loader = DataLoader(
-        _Guarded(items, batched=batched),
+        _Guarded(items),
         batch_size=None,
         sampler=order,
         collate_fn=_as_it_is,
         num_workers=workers,
-        prefetch_factor=(BATCHES_AHEAD if batched else PREFETCH) if workers else None,
+        prefetch_factor=AHEAD if workers else None,
         worker_init_fn=_begin,
-        pin_memory=batched and torch.cuda.is_available(),
+        pin_memory=pinned,
     )
     if not workers:
         yield from loader  # its errors have a traceback of their own

@@ -20,9 +20,9 @@ from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import View
 from vggbench.weights.load import Model
 
-TOLERANCE = 1e-4
-"""Between the scores of PyTorch and of another library, in units of the largest."""
-_FC_ROWS = 32
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 0.1}
+"""Between the scores of plain PyTorch and of another library or device, in units of the largest."""
+_FC_ROWS, _FC_ROWS_ON_DEVICE = 32, 256
 """Rows of every matrix product of the fc layers: constant, so that a posterior does not depend on its batch."""
 _CPU_VIEWS = 8
 """Views of 224 x 224 that go through the convolutions together on a CPU: more use memory and gain nothing."""
@@ -41,11 +41,17 @@ class Backend:
     device: torch.device
     precision: Precision
     through: Through
-    checked_by: Self | None = None
+    network: VGG | None = None
+    """Its layers in the precision asked for, where it is a VGG."""
+    pixelwise: bool = False
+    """Whether images lie pixel by pixel, as PyTorch's convolutions are fastest."""
+    checked_by: "Backend | None" = None
+    """Plain PyTorch, here or on the CPU."""
 
     def load(self) -> Self:
-        """Make the layers functions now, which else happens with the first images."""
-        if self._network:
+        """Make the layers functions now, and place the constants, which else happens with the first images."""
+        _ = self._statistics
+        if self.network:
             _ = self._features, self._classifier
         return self
 
@@ -55,71 +61,81 @@ class Backend:
         if model is self.model:
             return self
         other = copy(self.load())
+        del other._statistics
         other.model = model
         other.checked_by = self.checked_by.of(model) if self.checked_by else None
         return other
 
     def __call__(self, images: Tensor, *, check: bool = False) -> Tensor:
-        """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32.
+        """(N, 3, H, W) uint8 RGB on any device -> score map (N, K, h, w) in float32; `check` as `score` has it."""
+        return self.score(self.prepared(images.to(self.device)), check=check)
 
-        Raises NumericsError where the first two differ from PyTorch's, if it is to `check` them.
+    def prepared(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 RGB on the device -> what the network expects, as it lies quickest in memory."""
+        with torch.inference_mode():
+            pixels = self.model.identity.input.normalise(images.contiguous(), self._statistics)
+            if self.network:
+                pixels = pixels.to(AUTOCAST.get(self.precision, torch.float32))
+            return pixels.contiguous(memory_format=torch.channels_last) if self.pixelwise else pixels
+
+    def score(self, pixels: Tensor, *, check: bool = False) -> Tensor:
+        """(N, 3, H, W) as `prepared` gives them -> score map (N, K, h, w) in float32.
+
+        Raises NumericsError where the first two differ from plain PyTorch's, if it is to `check` them.
         """
         with self._running():
-            pixels = self._pixels(images)
-            scores = self._score_map(self._maps(pixels)) if self._network else self.model.module(pixels)
-        if scores.ndim == 2:
-            scores = scores[:, :, None, None]
-        scores = scores.to(torch.float32)
+            scores = self._score_map(self._maps(pixels)) if self.network else self.model.module(pixels)
+            if scores.ndim == 2:
+                scores = scores[:, :, None, None]
+            scores = scores.to(torch.float32)
         if self.checked_by and check:
             some = slice(0, _CHECKED_VIEWS)
-            self._require_equal(scores[some], self.checked_by(images[some]))
+            self._require_equal(scores[some], self.checked_by.score(pixels[some].to(self.checked_by.device)))
         return scores
 
-    def grid(self, image: Tensor, views: Sequence[View], shared: int, *, check: bool = False) -> Tensor:
-        """The scores (views, K, 1, 1) of a grid of crops of one (3, H, W) image, which share so many stages.
+    def grid(self, pixels: Tensor, views: Sequence[View], shared: int, *, check: bool = False) -> Tensor:
+        """The scores (views, K, 1, 1) of a grid of crops of one image, (1, 3, H, W) as `prepared` gives it.
 
-        Raises NumericsError where some differ from PyTorch's plain crops, if it is to `check` them.
+        The crops share so many stages. Raises NumericsError where some differ from PyTorch's plain crops, if it is to
+        `check` them.
         """
         with self._running():
-            maps = crop_maps(self._stages, self._pixels(image[None]), views, shared)
+            maps = crop_maps(self._stages, pixels, views, shared)
             scores = self._score_map(maps).to(torch.float32)
         if self.checked_by and check:
             some = range(0, len(views), max(1, len(views) // _CHECKED_CROPS))
-            plain = self.checked_by(torch.stack([take(image, views[place]) for place in some]))
-            self._require_equal(scores[list(some)], plain)
+            plain = torch.stack([take(pixels[0], views[place]) for place in some])
+            self._require_equal(scores[list(some)], self.checked_by.score(plain.to(self.checked_by.device)))
         return scores
 
-    def stages_to_share(self, image: Tensor, views: Sequence[View]) -> int:
-        """How many stages such views of such an image are quickest to share; 0 where they are no grid of a VGG's."""
-        if not self._network or not is_grid(views):
+    def stages_to_share(self, pixels: Tensor, views: Sequence[View]) -> int:
+        """How many stages such views of such an image, as `grid` takes it, are quickest to share.
+
+        0 where they are no grid of a VGG's.
+        """
+        if not self.network or not is_grid(views):
             return 0
         with self._running():
-            return quickest(self._stages, self._pixels(image[None]), views)
+            return quickest(self._stages, pixels, views)
 
-    @property
-    def _network(self) -> VGG | None:
-        return self.model.module if isinstance(self.model.module, VGG) else None
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        return self.model.identity.input.statistics(self.device)
 
     @cached_property
     def _features(self) -> Function:
-        assert self._network
-        return self.through(self._network.features)
+        assert self.network
+        return self.through(self.network.features)
 
     @cached_property
     def _stages(self) -> list[Stage]:
-        assert self._network
-        return in_stages(self._network.features, self.through)
+        assert self.network
+        return in_stages(self.network.features, self.through)
 
     @cached_property
     def _classifier(self) -> Function:
-        assert self._network
-        return self.through(self._network.classifier)
-
-    def _pixels(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 on any device -> what the network expects."""
-        if self.device.type == "cuda" and not images.is_cuda:
-            images = images.pin_memory()  # so that it is copied while the device computes
-        return self.model.identity.input.normalise(images.to(self.device, non_blocking=True))
+        assert self.network
+        return self.through(self.network.classifier)
 
     def _maps(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> the last maps (N, C, h + 6, w + 6)."""
@@ -130,18 +146,19 @@ class Backend:
 
     def _score_map(self, maps: Tensor) -> Tensor:
         """(N, C, h + 6, w + 6) -> (N, K, h, w), the fc layers as matrix products over the positions of all."""
-        rows = windows(maps)  # (N * h * w, C * 49)
-        scores = torch.cat([self._padded(part) for part in torch.split(rows, _FC_ROWS)])
+        rows, together = windows(maps), _FC_ROWS if self.device.type == "cpu" else _FC_ROWS_ON_DEVICE
+        scores = torch.cat([self._padded(part, together) for part in torch.split(rows, together)])
         height, width = maps.shape[2] - 6, maps.shape[3] - 6
         return scores.view(len(maps), height, width, -1).permute(0, 3, 1, 2)  # (N, K, h, w)
 
-    def _padded(self, rows: Tensor) -> Tensor:
-        filled = nn.functional.pad(rows, (0, 0, 0, _FC_ROWS - len(rows)))
+    def _padded(self, rows: Tensor, count: int) -> Tensor:
+        filled = rows if len(rows) == count else nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
         return self._classifier(filled)[: len(rows)]
 
     def _require_equal(self, scores: Tensor, expected: Tensor) -> None:
+        expected = expected.to(scores.device)
         finite = expected[expected.isfinite()].abs()
-        bound = TOLERANCE * float(finite.max()) if len(finite) else 0.0
+        bound = TOLERANCES[self.precision] * float(finite.max()) if len(finite) else 0.0
         if not torch.allclose(scores, expected, rtol=0, atol=bound, equal_nan=True):
             apart = float((scores - expected).abs().max())
             raise NumericsError(
@@ -151,7 +168,8 @@ class Backend:
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
-        """Without gradients, in the precision asked for."""
-        autocast = torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST)
-        with torch.inference_mode(), autocast:
+        """Without gradients, in the precision asked for, which a VGG's own layers are in."""
+        mixes = self.precision in AUTOCAST and not self.network
+        mixed = torch.autocast(self.device.type, AUTOCAST[self.precision]) if mixes else contextlib.nullcontext()
+        with torch.inference_mode(), mixed:
             yield

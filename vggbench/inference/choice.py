@@ -1,5 +1,7 @@
 """Which backend runs a model, and how it is started."""
 
+from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from vggbench.errors import UsageError, first_line
 from vggbench.inference.backend import Backend
 from vggbench.inference.choices import Asked, BackendName, Precision
-from vggbench.inference.devices import allow_tf32
+from vggbench.inference.devices import AUTOCAST, allow_tf32
 from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers
 from vggbench.inference.shared_crops import Function
 from vggbench.nets.vgg import VGG
@@ -57,17 +59,44 @@ def start(name: BackendName, model: Model, device: torch.device, precision: Prec
     if precision == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32 exists on CUDA only, and the device is {device}: expected fp32 or bf16.")
     allow_tf32(precision == "tf32")
+    on_cpu = _on_cpu(model, precision) if device.type == "mps" else None
     if isinstance(model.module, nn.Module):
         model.module.to(device)
     if isinstance(model.module, VGG):
         model.module.to(memory_format=torch.channels_last)
-    pytorch = Backend("PyTorch", torch.__version__, model, device, precision, _channels_last)
+    pytorch = _pytorch(model, device, precision, on_cpu)
     if name == "onnxruntime":
         version, through = _onnxruntime_version(), partial(OnnxRuntimeLayers, device=device)
-        return Backend("ONNX Runtime", version, model, device, precision, through, checked_by=pytorch).load()
+        own = Backend("ONNX Runtime", version, model, device, precision, through, pytorch.network, checked_by=pytorch)
+        return own.load()
     if name == "pytorch+compile":
-        return Backend("PyTorch compiled", torch.__version__, model, device, precision, _compile, checked_by=pytorch)
+        return replace(pytorch, name="PyTorch compiled", through=_compile, checked_by=on_cpu or pytorch)
     return pytorch
+
+
+def _pytorch(model: Model, device: torch.device, precision: Precision, checked_by: Backend | None) -> Backend:
+    network = in_precision(model.module, precision) if isinstance(model.module, VGG) else None
+    return Backend(
+        "PyTorch", torch.__version__, model, device, precision, _channels_last, network, network is not None, checked_by
+    )
+
+
+def _on_cpu(model: Model, precision: Precision) -> Backend | None:
+    """The same network on the CPU, to check another device by; None for one that cannot be copied."""
+    if not isinstance(model.module, nn.Module):
+        return None
+    return _pytorch(replace(model, module=deepcopy(model.module)), torch.device("cpu"), precision, None)
+
+
+def in_precision(network: VGG, precision: Precision) -> VGG:
+    """The network with its weights cast, once; what normalises keeps its own in float32."""
+    if precision not in AUTOCAST:
+        return network
+    cast = deepcopy(network)
+    for layer in cast.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.to(AUTOCAST[precision])
+    return cast
 
 
 def _compiled(asked: Asked, protocol: Protocol) -> BackendName:

@@ -5,6 +5,7 @@ side is Q (paper, section 3.2); the posterior of the image is the mean over view
 softmax(mean over positions of the score map).
 """
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Protocol:
         windows = {"center": 1, "tencrop": 5, "dense": 1, "multicrop": 25}[self.name]
         return windows if self.name == "center" or not self.mirror else 2 * windows
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - protocols are few, and values
     def views(self, height: int, width: int) -> tuple[View, ...]:
         """The views of a rescaled image of this size, in pixels; every mirror follows the unmirrored ones."""
         windows = self._windows(height, width)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vggbench.errors import StoreError
 from vggbench.files import LEFTOVERS, Refusal, digest, sealed, written_whole
 from vggbench.store.blocks import Block, BlockFile, block_path, join_blocks, write_block
-from vggbench.store.runs import Run, read_record, short_hash
+from vggbench.store.runs import BLOCK, Run, read_record, short_hash
 
 _SAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
@@ -26,10 +26,15 @@ class Recording(Run):
 
     @classmethod
     def open(
-        cls, folder: Path, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
+        cls,
+        folder: Path,
+        signature: dict[str, Any],
+        expected: Sequence[str],
+        about: dict[str, Any] | None = None,
+        block: int = BLOCK,
     ) -> Self:
         """Find what is stored; leftovers of a kill are removed, damaged files are listed and computed again."""
-        run = cls(folder, signature, about or {}, len(expected), expected=tuple(expected))
+        run = cls(folder, signature, about or {}, len(expected), block, expected=tuple(expected))
         for file in run._find_files():
             if file is not run._files.get(file.first):
                 with contextlib.suppress(OSError):  # a store that may only be read
@@ -48,8 +53,10 @@ class Recording(Run):
         )
 
     def write(self, number: int, block: Block) -> None:
-        """Store a block: it is there whole or not at all. Raises StoreError, for instance when the disk is full."""
-        self.create()
+        """Store a block of a run that was created: it is there whole or not at all.
+
+        Raises StoreError, for instance when the disk is full.
+        """
         positions = self.block_range(number)
         path = block_path(self._blocks, positions[0], positions[-1])
         write_block(path, block)
@@ -65,6 +72,7 @@ class Recording(Run):
             return
         found = _picked(whole, [places[image] for image in self.expected if image in places])
         sizes, doubtful = whole.sizes(), whole.doubtful
+        self.create()
         for number in self.missing():
             own = [place for place in self.block_range(number) if self.expected[place] in places]
             ids, lost = [self.expected[place] for place in own], len(self.block_range(number)) - len(own)
@@ -83,7 +91,8 @@ class Recording(Run):
         """Turn the blocks of a finished run into one file; a run with unreadable images keeps its blocks."""
         if len(self._files) < 2:
             return
-        self._files = Recording.open(self.folder, self.signature, self.expected)._files  # another process may be ahead
+        again = Recording.open(self.folder, self.signature, self.expected, block=self.block)
+        self._files = again._files  # another process may be ahead
         if len(self._files) < 2 or self.missing():
             return
         blocks = self._ordered
@@ -104,7 +113,9 @@ class Recording(Run):
         refusal = Refusal(StoreError, expected, f"The run folder {self.folder} cannot be made")
         with written_whole(record, refusal) as partial:
             self._blocks.mkdir(exist_ok=True)
-            partial.write_text(sealed({"signature": self.signature, "images": self.total, "about": self.about}))
+            partial.write_text(sealed({
+                "signature": self.signature, "images": self.total, "block": self.block, "about": self.about,
+            }))  # fmt: skip
 
     @property
     def _blocks(self) -> Path:
@@ -130,13 +141,21 @@ class Store:
     root: Path
 
     def run(
-        self, name: str, signature: dict[str, Any], expected: Sequence[str], about: dict[str, Any] | None = None
+        self,
+        name: str,
+        signature: dict[str, Any],
+        expected: Sequence[str],
+        about: dict[str, Any] | None = None,
+        block: int = BLOCK,
     ) -> Recording:
-        """The run with this signature for these images, as far as it is stored; raises StoreError."""
+        """The run with this signature for these images, as far as it is stored; raises StoreError.
+
+        `block`: images of a block, where the run's record does not say it.
+        """
         folder = self.root / f"{_SAFE.sub('_', name)}-{short_hash(signature)}"
         if (folder / "run.json").exists():
-            read_record(folder)
-        return Recording.open(folder, signature, expected, about)
+            block = read_record(folder)["block"]
+        return Recording.open(folder, signature, expected, about, block)
 
     def stored(self, signature: dict[str, Any]) -> Run | None:
         """The finished run of this signature, by whatever name; None where there is none. Raises StoreError."""

@@ -35,7 +35,8 @@ from vggbench.store.identity import Identity
 from vggbench.store.posteriors import label_ranks
 
 BLOCK = 32
-"""Images of one block."""
+"""Images of one block on a CPU, and of all whose record does not say it."""
+_MOST_IN_BLOCK = 4096
 _ERRORS = ".errors.json"
 _RUN_NAME = re.compile(r"-Q\d+-[0-9a-f]{8}$")
 _SHOWN = 5
@@ -50,6 +51,8 @@ class Run:
     about: dict[str, Any]
     """What reads well or leads back to model and images, and changes no number; kept beside the signature."""
     total: int
+    block: int = BLOCK
+    """Images that are computed and stored together, as decided when it began."""
     damaged: list[Path] = field(default_factory=list)
     _files: dict[int, BlockFile] = field(default_factory=dict)
 
@@ -58,7 +61,8 @@ class Run:
         """The run in this folder, by its record alone; raises StoreError for one that cannot be read."""
         record = read_record(folder)
         try:
-            found = cls(folder, dict(record["signature"]), dict(record.get("about", {})), record["images"])
+            about = dict(record.get("about", {}))
+            found = cls(folder, dict(record["signature"]), about, record["images"], record["block"])
             assert isinstance(found.total, int)
             _ = found.identity, found.protocol, found.scale, found.rescale  # refuses a record that is no run's
         except (ValueError, KeyError, TypeError, AssertionError, VggbenchError) as error:
@@ -104,11 +108,11 @@ class Run:
     @property
     def block_count(self) -> int:
         """Blocks of the whole run."""
-        return -(-self.total // BLOCK)
+        return -(-self.total // self.block)
 
     def block_range(self, block: int) -> range:
         """Positions of the block's images."""
-        return range(block * BLOCK, min((block + 1) * BLOCK, self.total))
+        return range(block * self.block, min((block + 1) * self.block, self.total))
 
     def missing(self, *, accept_unreadable: bool = False) -> list[int]:
         """Blocks that are still to be computed; a block with unreadable images counts as missing unless accepted."""
@@ -123,8 +127,10 @@ class Run:
         return self._not_in(self._files.values())
 
     def _not_in(self, files: Iterable[BlockFile]) -> list[int]:
-        there = {position // BLOCK for file in files for position in range(file.first, file.last + 1, BLOCK)}
-        return [block for block in range(self.block_count) if block not in there]
+        there = np.zeros(self.total, dtype=bool)
+        for file in files:
+            there[file.first : file.last + 1] = True
+        return [block for block in range(self.block_count) if not there[block * self.block :][: self.block].all()]
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -292,7 +298,7 @@ def delete(run: Run) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What `run.json` says of the run in this folder, its `signature` first of all; raises StoreError."""
+    """What `run.json` says of the run in this folder, its `signature` and `block` first of all; raises StoreError."""
     path = folder / "run.json"
     try:
         record = unsealed(path.read_bytes(), may_lack=True)
@@ -305,6 +311,12 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} does not hold the signature that its folder is named after: it was changed by hand. "
             "Delete its folder, or name another store with --runs."
+        )
+    block = record.setdefault("block", BLOCK)  # older records do not say it
+    if type(block) is not int or not 1 <= block <= _MOST_IN_BLOCK:
+        raise StoreError(
+            f"{path} has blocks of {block!r} images: expected 1 to {_MOST_IN_BLOCK:,}. Delete its folder, or name "
+            "another store with --runs."
         )
     return record
 

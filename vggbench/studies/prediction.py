@@ -17,8 +17,9 @@ from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.loop import unread
 from vggbench.evaluation.request import Manner
 from vggbench.images.headers import NotAnImage, header_of, read_whole
+from vggbench.images.packs import Images, Loaded, Request, in_packs
 from vggbench.images.pixels import take
-from vggbench.images.reading import PREFETCH, Images, Loaded, Request, from_workers
+from vggbench.images.reading import AHEAD, from_workers
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.scorer import Scorer
@@ -103,11 +104,10 @@ class Predictor:
         """One for each image, in order; raises what an evaluation does, but not for an image that cannot be read."""
         scorers = [Scorer(job.protocol, self._backend(job), self.settings.views_per_batch) for job in self.jobs]
         scales = tuple(sorted({job.scale for job in self.jobs}))
-        requests = [Request.plain(place, scales) for place in range(len(images))]
-        workers = self.settings.workers_for(_IMAGE_BYTES, held=2 * BLOCK, ahead=PREFETCH) if len(images) > BLOCK else 0
-        stream = from_workers(Images(images, self.settings.rescale), requests, workers)
-        for first in range(0, len(images), BLOCK):
-            block = [next(stream) for _ in images[first : first + BLOCK]]
+        packs = in_packs([Request.plain(place, scales) for place in range(len(images))], BLOCK)
+        workers = self.settings.workers_for(BLOCK * _IMAGE_BYTES, held=2, ahead=AHEAD) if len(packs) > 1 else 0
+        for pack in from_workers(Images(images, self.settings.rescale), packs, workers):
+            block = list(pack.unpacked())
             posteriors = iter(self._posteriors(scorers, [loaded for loaded in block if loaded.problem is None]))
             for loaded in block:
                 found = None if loaded.problem else next(posteriors)
@@ -120,7 +120,7 @@ class Predictor:
         by_protocol: dict[Protocol, list[NDArray[np.float64]]] = {}
         for job, scorer in zip(self.jobs, scorers, strict=True):
             pixels = [loaded.at(job.scale) for loaded in block]
-            found = scorer.posteriors(pixels, lambda views: None).astype(np.float64)
+            found = scorer.posteriors(pixels, lambda views: None)().astype(np.float64)
             by_protocol.setdefault(job.protocol, []).append(found)
         means: list[NDArray[np.float64]] = [sum(found) / len(found) for found in by_protocol.values()]  # type: ignore[misc]
         mean: NDArray[np.float64] = sum(means) / len(means)  # type: ignore[assignment]
@@ -128,7 +128,7 @@ class Predictor:
 
     def map_of(self, prediction: Prediction, place: int) -> tuple[Tensor, ClassMap]:
         """An image at the one Q of `dense`, and where class `place` is seen in it; raises UnreadableImages."""
-        loaded = Images([prediction.image], self.settings.rescale)[Request.plain(0, self.scales[_DENSE])]
+        loaded = Images([prediction.image], self.settings.rescale).one(Request.plain(0, self.scales[_DENSE]))
         if loaded.problem:  # which it had not a moment ago
             raise complaint([replace(prediction, problem=loaded.problem)], 1)
         image = loaded.at(self.scales[_DENSE][0])

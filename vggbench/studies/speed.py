@@ -14,8 +14,9 @@ import torch
 from vggbench.data import DataSet
 from vggbench.errors import UnreadableImages, UsageError, VggbenchError
 from vggbench.evaluation.listening import Listener
+from vggbench.images.packs import Images, Loaded, Request, in_packs
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import Images, Loaded, Request, cores, from_workers
+from vggbench.images.reading import cores, from_workers
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import choose, start
 from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width
@@ -32,6 +33,8 @@ _PRODUCT_SIZE = 4096
 _WARM_UP = 2
 _CHUNK = 32
 """Images between two readings of the clock."""
+_PACK = 8
+"""Images that a process hands over together."""
 _MOST_READ = 1_000_000
 _MOST_IMAGES = 65_536
 
@@ -255,7 +258,9 @@ def read(data: DataSet, scales: Sequence[int], workers: int, seconds: float) -> 
     Raises UnreadableImages.
     """
     once = [Request.plain(position, scales) for position in range(len(data))]
-    stream = from_workers(Images(data.images, Rescale()), once * (1 + _MOST_READ // len(data)), workers)
+    packs = in_packs((once * (1 + _MOST_READ // len(data)))[:_MOST_READ], _PACK)
+    read = from_workers(Images(data.images, Rescale()), packs, workers)
+    stream = (loaded for pack in read for loaded in pack.unpacked())
     for loaded in islice(stream, _CHUNK):  # workers start
         _require_readable(data, loaded)
     started, rates, images = time.perf_counter(), list[float](), 0

@@ -36,6 +36,12 @@ class Batch(NamedTuple):
     whole: int = 1
     """Images of the batch over all processes."""
 
+    @classmethod
+    def of(cls, single: Sequence[Self]) -> Self:
+        """Single crops together."""
+        crops, shifts, labels, problems, doubts, *_ = zip(*single, strict=True)
+        return cls(torch.stack(crops), torch.stack(shifts), torch.stack(labels), problems, doubts)
+
     def parts(self, count: int) -> Iterator[Self]:
         """Up to `count` parts of nearly equal size, for the accumulation of gradients."""
         for crops, shifts, labels in zip(
@@ -62,7 +68,11 @@ class Crops:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        return Batch.of([self.one(index) for index in indices])
+
+    def one(self, index: int) -> Batch:
+        """The crop of a single image, without a dimension of images."""
         recipe, label = self.recipe, torch.tensor(int(self._labels[index]))
         rng = np.random.default_rng((recipe.seed, self.epoch, index))
         scale = int(rng.integers(recipe.train_scale.low, recipe.train_scale.high + 1))
@@ -92,12 +102,12 @@ def batches(
     UnreadableImages, and DataError where a worker dies.
     """
     crops.epoch, size = epoch, crops.recipe.batch_size
-    order = np.random.default_rng((crops.recipe.seed, epoch)).permutation(len(crops)).tolist()
-    wholes = [order[first : first + size] for first in range(skip * size, len(order), size)]
+    drawn = np.random.default_rng((crops.recipe.seed, epoch)).permutation(len(crops)).tolist()
+    wholes = [drawn[first : first + size] for first in range(skip * size, len(drawn), size)]
     shares = [whole[rank::processes] for whole in wholes]
     # A process without an image in the last batch still takes part in the step, by an image that counts nothing.
-    loaded = from_workers(crops, [share or whole[:1] for share, whole in zip(shares, wholes, strict=True)], workers,
-                          batched=True)  # fmt: skip
+    order = [share or whole[:1] for share, whole in zip(shares, wholes, strict=True)]
+    loaded = from_workers(crops, order, workers, pinned=torch.cuda.is_available())
     for batch, share, whole in zip(loaded, shares, wholes, strict=True):
         problem = next((problem for problem in batch.problem if problem), None)
         if problem:

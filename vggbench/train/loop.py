@@ -15,7 +15,7 @@ from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.loop import evaluate
 from vggbench.evaluation.processes import World, require_same
 from vggbench.files import digest
-from vggbench.images.reading import BATCHES_AHEAD
+from vggbench.images.reading import AHEAD
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP, Config
@@ -114,7 +114,7 @@ def chosen_from(epochs: int) -> str:
 def training_workers(recipe: Recipe, running: Running) -> int:
     """Processes that make batches. Raises UsageError where there is no room for those that were asked for."""
     share = -(-recipe.batch_size // running.world.size)
-    return running.settings.workers_for(share * 3 * CROP * CROP, held=BATCHES_AHEAD, ahead=BATCHES_AHEAD)
+    return running.settings.workers_for(share * 3 * CROP * CROP, held=AHEAD, ahead=AHEAD)
 
 
 def _measured(data: DataSet, running: Running, watch: TrainWatch) -> Statistics:

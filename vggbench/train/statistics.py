@@ -1,7 +1,7 @@
 """The training set's mean and colour components: measured once over all its images and kept, or ILSVRC's known ones."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -23,6 +23,8 @@ from vggbench.train.crops import decoded
 
 VERSION = 1
 """Raised whenever our code changes what is measured, so that nothing measured before is taken for it."""
+_PACK = 16
+"""Images that a process sums before it tells of them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ ILSVRC = Statistics(
 
 
 class _Sums(NamedTuple):
-    """What one image adds, (13,) float64; or why it adds nothing."""
+    """What each of some images adds, (n, 13) float64; or why one adds nothing."""
 
     values: Tensor
     problem: str = ""
@@ -77,13 +79,16 @@ class _PerImage:
     def __init__(self, data: DataSet) -> None:
         self._name, self._images = data.name, Packed(data.images)
 
-    def __getitem__(self, index: int) -> _Sums:
+    def __getitem__(self, indices: Sequence[int]) -> _Sums:
         try:
-            pixels = rescale(decoded(self._images[index], self._name)[0], CROP, Rescale())
+            return _Sums(torch.stack([self._of(index) for index in indices]))
         except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
             return _Sums(torch.empty(0), str(error))
+
+    def _of(self, index: int) -> Tensor:
+        pixels = rescale(decoded(self._images[index], self._name)[0], CROP, Rescale())
         flat = pixels.reshape(3, -1).double() / 255
-        return _Sums(torch.cat([torch.tensor([flat.shape[1]]), flat.sum(1), (flat @ flat.T).flatten()]))
+        return torch.cat([torch.tensor([flat.shape[1]]), flat.sum(1), (flat @ flat.T).flatten()])
 
 
 def measure(
@@ -95,12 +100,15 @@ def measure(
     """
     world, total = world or World(), np.zeros(13)
     share = range(world.rank, len(data), world.size)
-    for done, sums in enumerate(from_workers(_PerImage(data), share, workers), 1):
+    packs, done = [share[first : first + _PACK] for first in range(0, len(share), _PACK)], 0
+    for sums in from_workers(_PerImage(data), packs, workers):
         if sums.problem:
             raise UnreadableImages(sums.problem)
-        total += sums.values.numpy()
-        if tell:
-            tell(min(done * world.size, len(data)))
+        for values in sums.values.numpy():
+            total += values
+            done += 1
+            if tell:
+                tell(min(done * world.size, len(data)))
     return Statistics.of_sums(np.array(world.total(*total)))
 
 
