@@ -1,6 +1,7 @@
 """Processes as torchrun starts them, on one store or not, alive or not; forked here, since torchrun takes long."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ from children import Child, wait_until
 from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from vggbench import INPUTS, Model
+from vggbench import INPUTS, Model, Settings
 from vggbench.data import DataSet
 from vggbench.errors import StoreError, VggbenchError
 from vggbench.evaluation import liveness, processes
@@ -143,7 +144,7 @@ def test_processes_asked_for_different_runs_are_refused(launch: Launch, pictures
     assert first == second
     assert f"Process 0 on {HOST} is to compute net-center-Q256-" in first
     assert f", and Process 1 on {HOST} net-center-Q288-" in first
-    assert "expected the same command, images, weights and versions for all." in first
+    assert "expected the same command, images, weights, versions and kind of device for all." in first
     assert not list((tmp_path / "runs").glob("net-*")), "nothing was begun"
 
 
@@ -180,6 +181,18 @@ def test_a_process_that_is_killed_ends_the_others(
         f"vggbench: Process 1 on {HOST} has given no sign of life for {silence:.0f} seconds: expected all processes of "
         "this run to go on. Its own output says more; finished work is kept, and the same command carries on.\n"
     )
+
+
+def test_processes_whose_blocks_differ_are_refused(launch: Launch, many_pictures: Path, tmp_path: Path) -> None:
+    """As they do on a CPU and an accelerator."""
+
+    def evaluate(rank: int) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Settings, "block_for", lambda *images: 16 << rank)
+            conduct(_request(tmp_path / "runs", many_pictures, _colours))
+
+    first, _ = _said(launch(evaluate))
+    assert re.search(r"is to compute net-center-Q224-\w+ in blocks of 16, and Process 1 .* in blocks of 32: exp", first)
 
 
 def test_a_process_that_fails_ends_one_that_computes(launch: Launch, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def require_same(world: World, titles: Sequence[str]) -> None:
             if one != another:
                 raise VggbenchError(
                     f"{world.name(0)} is to compute {one}, and {world.name(rank)} {another}: expected the "
-                    "same command, images, weights and versions for all. Compare them, and start all again."
+                    "same command, images, weights, versions and kind of device for all. Compare them, and repeat."
                 )
 
 

@@ -88,7 +88,7 @@ def conduct(request: Request, listener: Listener | None = None, hooks: Hooks | N
             settings = replace(settings, share=(world.rank, world.size))
         told = listener if world.is_first else Listener()
         begun = _begun(request, settings, told, hooks, forecasts=request.dry_run or listener.forecasts)
-        require_same(world, [run.title for run in begun.plan.runs])
+        require_same(world, [f"{run.title} in blocks of {run.block}" for run in begun.plan.runs])
         if request.dry_run:
             require_loaded(begun.entries)
             return begun
