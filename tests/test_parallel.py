@@ -92,8 +92,9 @@ def test_processes_by_hand_share_a_store(
 
 
 def test_blocks_lost_by_another_process_are_noticed(
-    vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...]
+    vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vggbench.evaluation.processes._WAITS", (0.01,))
     runs = tmp_path / "shared"
     vggbench(*command, "--runs", runs, "--share", "2/2")
     (lost,) = runs.glob("*/posteriors/000032*")

@@ -118,6 +118,16 @@ def test_a_listener_hears_what_is_done_in_order(ask: Callable[..., Request], pic
     ]
 
 
+def test_a_gpu_that_is_not_used_is_told(ask: Callable[..., Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggbench.evaluation.session.fallen_back", lambda asked, device: f"{asked} is a {device}.")
+    heard = Heard()
+    conduct(ask(device="cpu"), heard)
+    assert heard.all == ["opening", "Note: cpu is a cpu.", "planned 1 of 4", "evaluating", "read 4"]
+    again = Heard()
+    conduct(ask(device="cpu"), again)
+    assert not any("cpu" in said for said in again.all), "where nothing is computed it does not matter"
+
+
 def test_nobody_waits_for_a_forecast_that_nobody_hears(
     ask: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,10 +161,13 @@ def test_shares_of_one_evaluation(ask: Callable[..., Request], many_pictures: Pa
 
 
 class _Alone(World):
-    """One of two processes, which waits for nobody."""
+    """One of two processes, which waits for nobody, and of which the other says the same."""
 
     def wait(self) -> None:
         pass
+
+    def gather(self, own: object) -> list[object]:  # type: ignore[override]
+        return [own, own]
 
 
 def test_of_several_processes_the_first_alone_speaks(

@@ -20,6 +20,7 @@ from vggbench import INPUTS, VGG, Model, Settings, open_data
 from vggbench.cli.options import TrainOptions
 from vggbench.data import DataSet, ImageFile, open_training_data
 from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError, VggbenchError
+from vggbench.evaluation.processes import World
 from vggbench.images.pixels import decode, rescale
 from vggbench.images.preprocessing import Rescale
 from vggbench.paper.configs import CONFIGS
@@ -361,6 +362,21 @@ with joined(torch.device("cpu")) as world:
     told = {"losses": Losses.losses, "hash": trained.model.identity.weights_hash, "error": trained.top1_error}
     Path(sys.argv[2], f"{world.rank}.json").write_text(json.dumps(told))
 """
+
+
+class _Pair(World):
+    """The first of two processes, of which the other trains with another seed."""
+
+    def gather(self, own: object) -> list[object]:  # type: ignore[override]
+        return [own, ["train-A-1f2e3d4c"]]
+
+
+def test_processes_that_train_different_nets_are_refused(many_pictures: Path, tmp_path: Path) -> None:
+    data, recipe = open_data(many_pictures), Recipe(epochs=1, statistics="ilsvrc")
+    running = replace(ALONE, world=_Pair(0, 2))
+    with pytest.raises(VggbenchError, match=r"^Process 0 is to compute train-A-.*, and Process 1 train-A-1f2e3d4c"):
+        train(CONFIGS["A"], data, data.subset(8), recipe, width=1 / 64, runs=tmp_path, running=running)
+    assert list(tmp_path.iterdir()) == [], "before anything is written"
 
 
 def _free_port() -> str:

@@ -55,17 +55,21 @@ def folder(pictures: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_training_by_one_call(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_training_by_one_call(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = TrainRequest(
         config=CONFIGS["A"], data=str(folder), recipe=RECIPE, width=1 / 64, device="cpu", workers=0
     )  # fmt: skip
     heard = Heard()
-    found = conduct(request, heard)
+    with monkeypatch.context() as patched:
+        patched.setattr("vggbench.train.session.fallen_back", lambda asked, device: f"{asked} is a {device}.")
+        found = conduct(request, heard)
     assert found
     trained, val_data = found
     assert len(val_data) == 4
     assert len(trained.log) == 1
-    assert heard.all == ["opened 4 and 4 for 1", "Interrupt", "training", "epoch 1", "trained"]
+    assert heard.all == ["Note: cpu is a cpu.", "opened 4 and 4 for 1", "Interrupt", "training", "epoch 1", "trained"]
     silent = conduct(request)
     assert silent
     assert silent[0].log[0].loss == trained.log[0].loss, "who listens changes nothing"

@@ -177,7 +177,13 @@ class _Evaluated(_Printed, _Run):
     skip_bad_images: Annotated[bool, option("Leave out unreadable images; every table counts them.", DATA)] = False
     share: Annotated[
         str | None,
-        read_by(parse_share, "I/N", "One of N processes that share the store; the last to finish prints.", RUNNING),
+        read_by(
+            parse_share,
+            "I/N",
+            "One of N processes that share the store; the last to finish prints. On a machine with G GPUs it takes GPU "
+            "(I-1) mod G and 1/G of the cores; on a CPU all cores, unless OMP_NUM_THREADS says fewer.",
+            RUNNING,
+        ),
     ] = None
     verbose: Annotated[bool, option("Say which way each run was computed.", RUNNING, "--verbose", "-v")] = False
     runs: Runs = _RUNS

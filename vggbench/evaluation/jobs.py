@@ -71,6 +71,8 @@ class Settings:
     skip_unreadable: bool = False
     share: tuple[int, int] = (0, 1)
     """Process i of n that share a store: it computes the blocks b with b mod n = i."""
+    beside: int = 1
+    """Processes among which the cores of this machine are divided, besides those that torchrun started."""
 
     @classmethod
     def of_run(cls, run: Run, others: Self | None = None) -> Self:
@@ -116,7 +118,7 @@ class Settings:
 
         if self.workers is not None:
             return self.workers
-        return min(cores(), 2 if self.torch_device.type == "cpu" else 16)
+        return min(max(1, cores() // self.beside), 2 if self.torch_device.type == "cpu" else 16)
 
     def workers_for(self, item: float, *, held: int, ahead: int) -> int:
         """`loader_workers`, or as many of them as have room for items of so many bytes: see `fitting_workers`.
@@ -125,7 +127,7 @@ class Settings:
         """
         from vggbench.images.reading import fitting_workers, no_room
 
-        room = fitting_workers(item, held=held, ahead=ahead)
+        room = fitting_workers(item, held=held, ahead=ahead, beside=self.beside)
         if self.workers is not None and self.workers > room:
             raise UsageError(no_room(f"--workers {self.workers}", room))
         return int(min(self.loader_workers, room))

@@ -1,7 +1,7 @@
 """What can be asked of an evaluation, in plain words, and what the words mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -9,7 +9,7 @@ from typing import get_args
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Settings
-from vggbench.evaluation.processes import own_device
+from vggbench.evaluation.processes import own_device, processes_beside, under_torchrun
 from vggbench.evaluation.shares import parse_share
 from vggbench.images.choices import Filter, InputName
 from vggbench.images.preprocessing import Rescale
@@ -87,12 +87,18 @@ class Manner:
         self._require_choices()
         same = {name: getattr(self, name) for name in ("precision", "backend", "compile", "batch_size", "workers")}
         share = parse_share(self.share) if self.share else (0, 1)
+        if self.share and under_torchrun():
+            raise UsageError(
+                f"--share {self.share}: expected processes that are started one by one, and torchrun shares the images "
+                "among those that it starts. Leave out one of the two."
+            )
         rescale = Rescale(self.filter, self.antialias)  # type: ignore[arg-type] # checked above
         settings = Settings(
-            **same, device=own_device(self.device), share=share, rescale=rescale, skip_unreadable=self.skip_bad_images
-        )
-        assert settings.torch_device  # refuses a device that is not there, before anything is loaded
-        return settings
+            **same, device=own_device(self.device, share), share=share, rescale=rescale,
+            skip_unreadable=self.skip_bad_images,
+        )  # fmt: skip
+        device = settings.torch_device  # refuses one that is not there, before anything is loaded
+        return replace(settings, beside=processes_beside(device, share))
 
     def _require_choices(self) -> None:
         require_choice("--filter", self.filter, get_args(Filter))

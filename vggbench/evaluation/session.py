@@ -14,11 +14,19 @@ from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.loop import execute, finish
 from vggbench.evaluation.models import Entry, load_all, require_loaded, require_sources
 from vggbench.evaluation.plan import Plan, prepare
-from vggbench.evaluation.processes import World, joined, share_threads
+from vggbench.evaluation.processes import (
+    World,
+    joined,
+    patiently,
+    require_one_store,
+    require_same,
+    share_threads,
+)
 from vggbench.evaluation.request import Request
 from vggbench.evaluation.shares import is_last
 from vggbench.files import require_folder
 from vggbench.images.reading import no_room
+from vggbench.inference.devices import fallen_back
 from vggbench.store.recording import Store
 from vggbench.weights.load import Model
 
@@ -70,13 +78,17 @@ def conduct(request: Request, listener: Listener | None = None, hooks: Hooks | N
     what opening, loading and `evaluate` raise; after a dry run as `require_loaded`.
     """
     listener, hooks = listener or Listener(), hooks or Hooks()
-    settings = require_possible(request)
-    share_threads()
+    settings = request.settings
+    share_threads(settings.beside)
     with joined(settings.torch_device) as world:
+        require_possible(request)  # by all together: a process that refuses ends the others
+        if not request.dry_run:
+            require_one_store(world, request.runs)
         if world.size > 1:
             settings = replace(settings, share=(world.rank, world.size))
         told = listener if world.is_first else Listener()
         begun = _begun(request, settings, told, hooks, forecasts=request.dry_run or listener.forecasts)
+        require_same(world, [f"{run.title} in blocks of {run.block}" for run in begun.plan.runs])
         if request.dry_run:
             require_loaded(begun.entries)
             return begun
@@ -87,9 +99,14 @@ def conduct(request: Request, listener: Listener | None = None, hooks: Hooks | N
             return begun
     if settings.share == (0, 1):
         return replace(begun, speaks=True)
-    plan = prepare(begun.data, begun.plan.jobs, Store(request.runs), replace(settings, share=(0, 1)))
+    plan = patiently(lambda: _of_all(begun), lambda plan: not any(run.absent for run in plan.runs))
     finish(plan)
     return replace(begun, plan=plan, speaks=True)
+
+
+def _of_all(begun: Session) -> Plan:
+    """What all processes together have computed, as it is seen now."""
+    return prepare(begun.data, begun.plan.jobs, Store(begun.request.runs), replace(begun.settings, share=(0, 1)))
 
 
 def require_possible(request: Request) -> Settings:
@@ -169,6 +186,8 @@ def _announced(plan: Plan, listener: Listener, *, dry_run: bool, forecasts: bool
         listener.note(f"{path} is damaged; its images are computed again.")
     if not plan.jobs or not (dry_run or any(plan.missing)):
         return None
+    if fallen := fallen_back(plan.settings.device, plan.settings.torch_device):
+        listener.note(fallen)
     expected = forecast(plan) if forecasts else None
     listener.planned(plan, expected)
     if plan.workers < plan.settings.loader_workers:

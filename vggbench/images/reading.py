@@ -53,13 +53,14 @@ def shared_memory() -> int | None:
     return status.f_bavail * status.f_frsize // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def fitting_workers(item: float, *, held: int, ahead: int) -> float:
+def fitting_workers(item: float, *, held: int, ahead: int, beside: int = 1) -> float:
     """How many workers have room to be `ahead` by items of so many bytes, of which the main process holds `held`.
 
+    The room is divided among the processes `beside` each other, besides those that torchrun started.
     A worker without that room dies by a bus error in the middle of its work.
     """
     free = shared_memory()
-    return math.inf if free is None or not item else max(0, (free - held * item) // ((ahead + 1) * item))
+    return math.inf if free is None or not item else max(0, (free // beside - held * item) // ((ahead + 1) * item))
 
 
 def no_room(asked: str, room: float) -> str:

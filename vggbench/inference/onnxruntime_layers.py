@@ -64,9 +64,11 @@ def found_shape(layers: list[nn.Module], shape: torch.Size) -> tuple[int, ...]:
 
 
 def _session(model: bytes, weights: dict[str, Tensor], device: torch.device) -> Any:
-    """Raises UsageError where ONNX Runtime has no CUDA, rather than let it run elsewhere."""
+    """Raises UsageError where ONNX Runtime has no CUDA, or not PyTorch's, rather than let it run elsewhere."""
     import onnxruntime
 
+    if device.type == "cuda":
+        _require_one_cuda(onnxruntime)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
     options.intra_op_num_threads = torch.get_num_threads()
@@ -85,3 +87,15 @@ def _session(model: bytes, weights: dict[str, Tensor], device: torch.device) -> 
             "package onnxruntime-gpu and its CUDA and cuDNN; or --backend pytorch."
         )
     return session
+
+
+def _require_one_cuda(onnxruntime: Any) -> None:
+    """Both load the same cuDNN into this process: one built for another CUDA fails in ways that name neither."""
+    own, other = getattr(onnxruntime, "cuda_version", ""), torch.version.cuda or ""
+    major = other.partition(".")[0]
+    if own and other and own.partition(".")[0] != major:
+        raise UsageError(
+            f"--backend onnxruntime: onnxruntime-gpu {onnxruntime.__version__} is built for CUDA {own} and PyTorch "
+            f"{torch.__version__} for CUDA {other}. Expected both for one CUDA: install an onnxruntime-gpu built for "
+            f"CUDA {major} or a PyTorch built for CUDA {own.partition('.')[0]}; or --backend pytorch."
+        )

@@ -20,7 +20,7 @@ from vggbench.images.reading import cores, from_workers
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import choose, start
 from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width
-from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, pick_device
+from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, fallen_back, pick_device
 from vggbench.inference.memory import is_out_of_memory, make_room
 from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CROP
@@ -165,6 +165,8 @@ def benchmark(
     require_least("--seconds", effort.seconds, 0)
     require_least("--iterations", effort.iterations, 1)
     on = pick_device(device)
+    if fallen := fallen_back(device, on):
+        listener.note(fallen)
     specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
     for spec in specs:
         require_source(spec)

@@ -14,7 +14,8 @@ from vggbench.data import DataSet
 from vggbench.errors import StoreError, UnreadableImages, UsageError, counted
 from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.loop import evaluate
-from vggbench.evaluation.processes import World
+from vggbench.evaluation.processes import World, require_same
+from vggbench.files import digest
 from vggbench.images.reading import AHEAD
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
@@ -79,6 +80,7 @@ def train(
     network.to(device=settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = State.begin(network, recipe, settings.precision)
     training = identity(draft, train_data, val_data, recipe, start, settings.precision)
+    require_same(world, [f"train-{config.name}-{digest(training)[:8]}"])
     checkpoint = Checkpoint.of(runs, world.is_first, training)
     checkpoint.restore(state)
     _require_one_checkpoint(state, world)

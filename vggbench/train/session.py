@@ -9,10 +9,11 @@ from vggbench.data import DataSet, open_training_data
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.listening import Listener
-from vggbench.evaluation.processes import World, joined, own_device, share_threads
+from vggbench.evaluation.processes import World, joined, own_device, require_one_store, share_threads
 from vggbench.files import require_folder
 from vggbench.images.reading import no_room
 from vggbench.inference.choices import Precision, require_choice, require_least, require_width
+from vggbench.inference.devices import fallen_back
 from vggbench.paper.configs import PAPER, Config
 from vggbench.train.loop import Trained, train, training_workers
 from vggbench.train.recipe import Recipe, TrainWatch
@@ -86,11 +87,16 @@ def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tup
     images are listed and weights are read.
     """
     listener = listener or TrainListener()
-    source = _require_possible(request)
+    device = request.running().settings.torch_device
     share_threads()
-    with joined(request.running().settings.torch_device) as world:
+    with joined(device) as world:
+        source = _require_possible(request)  # by all together: a process that refuses ends the others
+        if request.runs:
+            require_one_store(world, request.runs)
         running = request.running(world)
         told = listener if world.is_first else TrainListener()
+        if fallen := fallen_back(request.device, device):
+            told.note(fallen)
         train_data, val_data = _opened(str(request.data), world)
         for note in (*train_data.notes, *val_data.notes):
             told.note(f"{note}.")

@@ -46,12 +46,14 @@ def predict(
     from vggbench.cli.evaluating import asked
     from vggbench.data.single import single_images
     from vggbench.evaluation.request import Manner
+    from vggbench.inference.devices import fallen_back
     from vggbench.studies.prediction import require_an_image, require_predictable
 
     manner = asked(Manner, options)
     spec = require_predictable(model, manner)
     with single_images(images, sys.stdin.buffer) as (files, notes):
-        for note in notes:
+        fallen = fallen_back(manner.device, manner.settings.torch_device)
+        for note in (*notes, *([fallen] if fallen else ())):
             say(f"Note: {note}")
         if map:
             _require_map(manner, files, map)
