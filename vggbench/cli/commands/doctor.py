@@ -8,7 +8,7 @@ from vggbench import __version__
 from vggbench.cli.app import command
 from vggbench.cli.options import DATA, WHAT, Device, Format, Output, option
 from vggbench.cli.output import put, require_output
-from vggbench.errors import Interrupted, VggbenchError
+from vggbench.errors import Interrupted, VggbenchError, counted
 
 if TYPE_CHECKING:
     from vggbench.studies.doctor.finding import Finding
@@ -51,6 +51,6 @@ def _require_right(found: "list[Finding]") -> None:
     if wrong:
         first = f"{wrong[0].part}, {wrong[0].name}: {wrong[0].seen.said}"
         raise VggbenchError(
-            f"{len(wrong)} of the checks are wrong, first {first} Take no figure from what is wrong here, and report "
-            "it with the output of `vggbench doctor --format json`."
+            f"{counted(len(wrong), 'check')} wrong, expected none. {first} Take no figure from what is wrong, and "
+            "report it with the output of `vggbench doctor --format json`."
         )

@@ -20,7 +20,7 @@ from vggbench.inference.choices import Asked, BackendName, Precision
 from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import Protocol
 from vggbench.store.posteriors import posteriors
-from vggbench.studies.doctor.finding import Check, Seen, compared
+from vggbench.studies.doctor.finding import Check, Seen, compared, judged
 from vggbench.studies.doctor.subject import SCALE, Subject
 from vggbench.train.loop import train
 from vggbench.train.recipe import Recipe
@@ -161,13 +161,9 @@ def _trained(bench: Bench, precision: Precision) -> Seen:
     found = _losses(bench, Running(Settings(bench.device, precision, workers=0)))
     expected = _losses(bench, Running(Settings("cpu", workers=0)))
     difference = float(np.abs(np.subtract(found, expected)).max())
-    is_right = difference <= TOLERANCES[precision]  # not so with NaN
     bound = TOLERANCES[precision]
     said = f"The losses are {_told(found)}: expected {_told(expected)} as on the CPU, at most {bound:g} apart."
-    return Seen(
-        f"losses {_told(found)}", difference, bound, "right" if is_right else "wrong",
-        "" if is_right else said, {"losses": found, "expected": expected},
-    )  # fmt: skip
+    return judged(f"losses {_told(found)}", difference, bound, said, losses=found, expected=expected)
 
 
 def _losses(bench: Bench, running: Running) -> list[float]:

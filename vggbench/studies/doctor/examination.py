@@ -84,7 +84,7 @@ class Examination:
             wide = Bench(subject("D", INPUTS["torchvision"], 1.0, fewer), bench.device, bench.folder / "wide")
             quick = [way for way in some if device.type != "cpu" or way.precision == "fp32"]
             yield from posterior_checks(wide, "Full width", quick, PROTOCOLS)
-            slow = [way for way in some if way not in quick]  # half an hour for all views by bf16 and fp16 on a CPU
+            slow = [way for way in some if way not in quick]  # all views by fp16 take many minutes on a CPU
             yield from posterior_checks(wide, "Full width", slow, PROTOCOLS[:1])
 
 

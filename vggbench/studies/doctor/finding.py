@@ -1,5 +1,6 @@
 """A finding, and a check that ends in one, whatever happens in it."""
 
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -64,25 +65,29 @@ def fact(found: str, **details: Any) -> Seen:
     return Seen(found, verdict="", details=details)
 
 
+def judged(found: str, difference: float, tolerance: float, said: str, **details: Any) -> Seen:
+    """Right up to the tolerance; else, as where there is no number, wrong, and then it is `said` how."""
+    shown = difference if math.isfinite(difference) else None  # JSON has no other
+    if difference <= tolerance:
+        return Seen(found, shown, tolerance, details=details)
+    return Seen(found, shown, tolerance, "wrong", said, details)
+
+
 def compared(
     found: NDArray[np.floating], expected: NDArray[np.floating], tolerance: float, images: Sequence[str]
 ) -> Seen:
     """Posteriors (N, K) beside those expected: wrong where any is further off than `tolerance`."""
     if found.shape != expected.shape:
-        return Seen(
-            f"posteriors {found.shape}", None, tolerance, "wrong",
-            f"There are {found.shape[0]} x {found.shape[1]} posteriors: expected {expected.shape[0]} x "
-            f"{expected.shape[1]}.",
-        )  # fmt: skip
+        (rows, classes), (wanted, known) = found.shape, expected.shape
+        said = f"There are {rows} x {classes} posteriors: expected {wanted} x {known}."
+        return Seen(f"{rows} x {classes} posteriors", None, tolerance, "wrong", said)
     apart = np.abs(found.astype(np.float64) - expected)
     apart[np.isnan(apart)] = np.inf
     image, label = divmod(int(apart.argmax()), apart.shape[1])
-    difference = float(apart[image, label])
-    is_right = difference <= tolerance
     bound = f"at most {tolerance:g} apart" if tolerance else "the same bits"
     own, other = found[image, label], expected[image, label]
     said = f"Class {label} of {images[image]} has {own:.7g}: expected {other:.7g}, {bound}."
-    return Seen(
-        f"{len(images)} images", difference, tolerance, "right" if is_right else "wrong", "" if is_right else said,
-        {"classes": expected.shape[1], "top_posterior": float(expected.max())},
+    return judged(
+        f"{len(images)} images", float(apart.max()), tolerance, said, classes=expected.shape[1],
+        top_posterior=float(expected.max()),
     )  # fmt: skip
