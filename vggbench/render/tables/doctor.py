@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vggbench.errors import counted
-from vggbench.render.tables.table import NONE, Column, Note, Table
+from vggbench.render.tables.table import Column, Note, Table
 
 if TYPE_CHECKING:
     from vggbench.studies.doctor.finding import Finding
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 def doctor_table(found: "Sequence[Finding]", version: str) -> Table:
     """One row for each finding."""
     columns = [
-        Column("", lambda row: row.part),
+        Column("Part", lambda row: row.part),
         Column("Check", lambda row: row.name, folds=True),
-        Column("", lambda row: row.seen.verdict, optional=True),
+        Column("Verdict", lambda row: row.seen.verdict, optional=True),
         Column("Difference", lambda row: _small(row.seen.difference), right=True, optional=True),
         Column("At most", lambda row: _small(row.seen.tolerance), right=True, optional=True),
         Column("Found", _found, folds=True),
@@ -46,7 +46,7 @@ def _found(row: "Finding") -> str:
 
 
 def _small(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2g}"
+    return "" if value is None else f"{value:.2g}"
 
 
 def _record(row: "Finding") -> dict[str, Any]:
