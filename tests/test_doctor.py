@@ -453,7 +453,7 @@ def test_everything_is_timed(few: DataSet, tmp_path: Path, monkeypatch: pytest.M
 # The command
 
 FOUND = [
-    Check("Machine", "System", lambda: Seen("Linux", verdict="")),
+    Check("Machine", "System", lambda: Seen("Linux", verdict="", details={"providers": ["CUDA", "CPU"]})),
     Check("Posteriors", "D center, fp32, pytorch", lambda: Seen("5 images", 2e-6, 1e-4)),
     Check("Posteriors", "D dense, fp32, pytorch", lambda: Seen("5 images", 0.3, 1e-4, "wrong", "Class 1 of p has 0.")),
 ]
