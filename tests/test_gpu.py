@@ -1,19 +1,16 @@
-"""What only a CUDA device shows (`pytest -m gpu`): the same posteriors as on the CPU, shared crops, precisions."""
+"""What only a CUDA device shows (`pytest -m gpu`): all that `vggbench doctor` checks, and the size of batches."""
 
 from pathlib import Path
+from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 
-from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
-from vggbench.evaluation.loop import evaluate
 from vggbench.inference.choices import Precision
 from vggbench.inference.devices import views_that_fit
-from vggbench.nets.cost import Architecture
-from vggbench.nets.vgg import initialise
-from vggbench.paper.configs import CONFIGS
-from vggbench.store.identity import Identity
+from vggbench.studies.doctor.checks import PROTOCOLS
+from vggbench.studies.doctor.examination import Examination
+from vggbench.studies.doctor.finding import Finding
 
 pytestmark = [
     pytest.mark.gpu,
@@ -21,42 +18,29 @@ pytestmark = [
 ]
 
 
-def _model() -> Model:
-    net = VGG(CONFIGS["D"], 4, 0.25).eval()
-    initialise(net, 0)
-    with torch.no_grad():
-        for layer in net.classifier:
-            if isinstance(layer, torch.nn.Linear):
-                layer.weight *= 4
-    names = ("apple", "boat", "fish", "house")
-    return Model(
-        Identity("D@x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 0.25)), net
-    )
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
+    """All that `vggbench doctor --device cuda` looks at, once."""
+    return list(Examination("cuda", store=tmp_path_factory.mktemp("doctor") / "runs").findings())
 
 
-@pytest.mark.parametrize("protocol", ["center", "dense", "multicrop", "multicrop8"])
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("tf32", 2e-2), ("bf16", 0.2), ("fp16", 5e-2)])
-def test_cuda_equals_the_cpu(
-    precision: Precision, tolerance: float, protocol: str, pictures: Path, tmp_path: Path
-) -> None:
-    job = Job(_model(), Protocol.parse(protocol), 256)
-    found = []
-    for device in ("cpu", "cuda"):
-        settings = Settings(device=device, precision=precision if device == "cuda" else "fp32", workers=0)
-        (run,) = evaluate(open_data(pictures), [job], tmp_path / device, settings)
-        found.append(posteriors(run))
-    np.testing.assert_allclose(found[0], found[1], atol=tolerance)
+@pytest.mark.parametrize("part", ["Posteriors", "Same bits", "Memory", "Store", "Training", "Pace", "Machine"])
+def test_the_doctor_finds_nothing_wrong(part: str, found: list[Finding]) -> None:
+    own = [finding for finding in found if finding.part == part]
+    assert own
+    assert [(finding.name, finding.seen) for finding in own if finding.seen.verdict == "wrong"] == []
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch+compile"])
-def test_other_backends_equal_pytorch_on_the_cpu(backend: str, pictures: Path, tmp_path: Path) -> None:
-    job = Job(_model(), Protocol("center"), 256)
-    kind = {"compile": True} if backend == "pytorch+compile" else {"backend": backend}
-    (expected,) = evaluate(open_data(pictures), [job], tmp_path / "cpu", Settings(device="cpu", workers=0))
-    settings = Settings(device="cuda", workers=0, **kind)
-    (found,) = evaluate(open_data(pictures), [job], tmp_path / "cuda", settings)
-    assert found.signature["backend"] == backend
-    np.testing.assert_allclose(posteriors(expected), posteriors(found), atol=1e-4)
+def test_each_protocol_was_computed_in_each_precision(found: list[Finding]) -> None:
+    right = {finding.name for finding in found if finding.seen.verdict == "right"}
+    for precision in get_args(Precision):
+        assert {f"D {protocol}, {precision}, pytorch" for protocol in PROTOCOLS} <= right
+
+
+@pytest.mark.slow
+def test_full_width_and_compiled(tmp_path: Path) -> None:
+    found = Examination("cuda", store=tmp_path / "runs", full=True).findings()
+    assert [finding for finding in found if finding.seen.verdict == "wrong"] == []
 
 
 def test_the_batch_size_follows_free_memory() -> None:

@@ -108,6 +108,11 @@ class Recording(Run):
         """Make the folder and its record, so that a place that cannot be written is met before any forward pass."""
         record = self.folder / "run.json"
         if record.exists() and self._blocks.exists():
+            if read_record(self.folder)["block"] != self.block:
+                raise StoreError(
+                    f"Another process began {self.title} meanwhile, in blocks of other sizes than {self.block} images: "
+                    "expected one that began it alone. Run the command again; it goes on in that one's blocks."
+                )
             return
         expected = "a place where this user may write. Name another with --runs."
         refusal = Refusal(StoreError, expected, f"The run folder {self.folder} cannot be made")
