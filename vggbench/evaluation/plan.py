@@ -18,6 +18,7 @@ from vggbench.images.headers import NotAnImage, header_of, read_whole
 from vggbench.images.packs import Request, images_of_pack
 from vggbench.images.pixels import signature_of
 from vggbench.images.reading import AHEAD
+from vggbench.inference.devices import AUTOCAST
 from vggbench.paper.configs import CROP
 from vggbench.store.recording import Recording, Store
 
@@ -163,7 +164,7 @@ def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
 def _numerics(job: Job, settings: Settings) -> int:
     net = job.identity.architecture
     has_lrn = net is not None and any(layer.kind == "lrn" for layer in net.config.layers)
-    return _NUMERICS_OF_LOW_LRN if has_lrn and settings.precision in AUTOCAST_NAMES else NUMERICS
+    return _NUMERICS_OF_LOW_LRN if has_lrn and settings.precision in AUTOCAST else NUMERICS
 
 
 def _about(job: Job, data: DataSet) -> dict[str, Any]:
