@@ -21,6 +21,7 @@ from vggbench.inference.choices import BackendName
 from vggbench.inference.scorer import Scorer
 from vggbench.inference.shared_crops import CHOICES, crop_maps, in_stages
 from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol, rescaled_size
 from vggbench.weights.unfetched import filled
 
@@ -183,8 +184,9 @@ class _Probes:
         settings = self.plan.settings
         probed = job if job.protocol.name in ("dense", "center") else replace(job, protocol=_FEW_CROPS)
         views = _ON_A_CPU if settings.torch_device.type == "cpu" else settings.views_per_batch
-        count = max(1, views // probed.protocol.view_count)
-        stream = cycle([pixels[job.wanted] for pixels in self.images])
+        images = [pixels[job.wanted] for pixels in self.images]
+        first = probed.protocol.views(*images[0].shape[1:])
+        count, stream = max(1, views * CROP * CROP // sum(v.height * v.width for v in first)), cycle(images)
         scorer = Scorer(probed.protocol, self._backend(job, backend), settings.views_per_batch)
 
         def run() -> float:
