@@ -64,12 +64,12 @@ def test_each_kind_of_work_is_probed_on_what_it_does(
     probed: list[tuple[str, str, list[tuple[int, ...]]]], pictures: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Each Q of `dense`, crops once, on this data's images at Q, as many views at once as a CPU takes."""
+    """Each Q of `dense`, crops once, on this data's images at Q, as many views at once as fill a batch."""
     monkeypatch.setattr("vggbench.inference.timing.LEAST", 0.05)  # which reads all four
     jobs = (("dense", 256), ("dense", 384), ("center", 256), ("multicrop", 256), ("multicrop", 384), ("tencrop", 256))
     found = forecast(_plan(pictures, tmp_path, *jobs))
     assert list(dict.fromkeys((name, len(images)) for name, _, images in probed)) == [
-        ("dense", 2), ("dense", 1), ("center", 8), ("tencrop", 1),
+        ("dense", 9), ("dense", 4), ("center", 32), ("tencrop", 3),
     ]  # fmt: skip
     sizes = {name: {size for one, _, images in probed for size in images if one == name} for name, _, _ in probed}
     assert {min(size) for size in sizes["dense"]} == {256, 384}
@@ -77,6 +77,30 @@ def test_each_kind_of_work_is_probed_on_what_it_does(
     assert all(seconds > 0 for seconds in found.each)
     crops = found.each[3], found.each[4], 5 * found.each[5]
     assert crops == pytest.approx((crops[0],) * 3), "fifty views at either Q, and ten"
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "width", "count"),
+    [
+        ("center", "cpu", 1 / 64, 32),
+        ("center", "cpu", 1, 8),
+        ("tencrop", "cpu", 1, 1),
+        ("dense", "cpu", 1, 1),
+        ("center", "cuda", 1, 100),
+        ("tencrop", "cuda", 1, 10),
+    ],
+)
+def test_a_batch_is_the_real_one_unless_a_cpu_has_too_long_with_it(
+    name: str, device: str, width: float, count: int, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vggbench.inference.devices.views_that_fit", lambda device: 32 if device.type == "cpu" else 100)
+    plan = _plan(pictures, tmp_path, (name, 256))
+    monkeypatch.setattr(Settings, "torch_device", torch.device(device))
+    plan.settings = replace(QUICK)
+    (job,) = plan.jobs
+    assert job.identity.architecture
+    job = replace(job, model=job.model.with_identity(architecture=replace(job.identity.architecture, width=width)))
+    assert module._Probes(plan, [])._images_at_once(job, torch.zeros(3, 256, 320)) == count
 
 
 def test_a_backend_has_its_own_probe(

@@ -27,8 +27,8 @@ from vggbench.weights.unfetched import filled
 
 _MOST_HELD = 16
 """Images whose pixels are kept to probe with."""
-_ON_A_CPU = 8
-"""Views of one probe on a CPU, where no more go through the layers together."""
+_MOST_WORK = 64e9
+"""MACs that are probed at once on a CPU, where they take a second; wide nets gain nothing by more."""
 _WHOLE_PIXELS, _GRID, _FEW_CROPS = Protocol("multicrop"), Protocol("multicrop", 8), Protocol("tencrop")
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
@@ -183,10 +183,8 @@ class _Probes:
     def _probed(self, job: Job, backend: BackendName) -> float:
         settings = self.plan.settings
         probed = job if job.protocol.name in ("dense", "center") else replace(job, protocol=_FEW_CROPS)
-        views = _ON_A_CPU if settings.torch_device.type == "cpu" else settings.views_per_batch
         images = [pixels[job.wanted] for pixels in self.images]
-        first = probed.protocol.views(*images[0].shape[1:])
-        count, stream = max(1, views * CROP * CROP // sum(v.height * v.width for v in first)), cycle(images)
+        count, stream = self._images_at_once(probed, images[0]), cycle(images)
         scorer = Scorer(probed.protocol, self._backend(job, backend), settings.views_per_batch)
 
         def run() -> float:
@@ -198,6 +196,15 @@ class _Probes:
         (runs,) = timing.in_turn([run], settings.torch_device)
         done: float = sum(found.result for found in runs)
         return sum(found.seconds for found in runs) / done
+
+    def _images_at_once(self, job: Job, pixels: Tensor) -> int:
+        """Those whose views fill a batch, as the evaluation's do; fewer where a CPU had too long to do with them."""
+        settings = self.plan.settings
+        area = sum(view.height * view.width for view in job.protocol.views(pixels.shape[1], pixels.shape[2]))
+        count = settings.views_per_batch * CROP * CROP // area
+        if settings.torch_device.type == "cpu":
+            count = min(count, int(_MOST_WORK // _work(job, pixels)))
+        return max(1, count)
 
     def _backend(self, job: Job, name: BackendName) -> Backend:
         key = (id(job.model), name)
