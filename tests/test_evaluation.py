@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,21 +104,22 @@ def test_resume_computes_what_is_missing_to_the_last_bit(
 
 def test_whatever_changes_a_number_changes_the_signature(pictures: Path) -> None:
     data = open_data(pictures)
-    job = Job(MODEL, Protocol("multicrop"), 256)
+    job, signed = Job(MODEL, Protocol("multicrop"), 256), partial(signature, backend="pytorch")
     others = [
-        signature(replace(job, scale=257), data, QUICK),
-        signature(replace(job, protocol=Protocol("multicrop", 8)), data, QUICK),
-        signature(replace(job, model=MODEL.with_identity(weights_hash="colours 2")), data, QUICK),
-        signature(replace(job, model=MODEL.with_identity(input=INPUTS["caffe"])), data, QUICK),
-        signature(job, data, replace(QUICK, precision="bf16")),
-        signature(job, data, replace(QUICK, rescale=Rescale("bicubic"))),
-        signature(job, data, replace(QUICK, rescale=Rescale(antialias=False))),
-        signature(job, data.subset(3), QUICK),
+        signature(job, data, QUICK, "onnxruntime"),
+        signed(replace(job, scale=257), data, QUICK),
+        signed(replace(job, protocol=Protocol("multicrop", 8)), data, QUICK),
+        signed(replace(job, model=MODEL.with_identity(weights_hash="colours 2")), data, QUICK),
+        signed(replace(job, model=MODEL.with_identity(input=INPUTS["caffe"])), data, QUICK),
+        signed(job, data, replace(QUICK, precision="bf16")),
+        signed(job, data, replace(QUICK, rescale=Rescale("bicubic"))),
+        signed(job, data, replace(QUICK, rescale=Rescale(antialias=False))),
+        signed(job, data.subset(3), QUICK),
     ]
-    texts = {str(other) for other in [signature(job, data, QUICK), *others]}
+    texts = {str(other) for other in [signed(job, data, QUICK), *others]}
     assert len(texts) == len(others) + 1
-    unchanged = signature(job, data, replace(QUICK, batch_size=3, workers=2))
-    assert unchanged == signature(job, data, QUICK)
+    unchanged = signed(job, data, replace(QUICK, batch_size=3, workers=2))
+    assert unchanged == signed(job, data, QUICK)
 
 
 def test_bf16_and_bicubic_do_not_answer_from_fp32s_blocks(

@@ -109,7 +109,6 @@ def made(
                 patch.setenv("VGGBENCH_CACHE", str(_few_drawn))
                 patch.setenv("VGGBENCH_RUNS", str(folder / "runs"))
                 patch.setattr("vggbench.sample.pictures.SPLITS", dict.fromkeys(SPLITS, 1))
-                patch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
                 patch.setattr("vggbench.studies.doctor.examination.Examination._checks", lambda *given: iter(FOUND))
                 patch.setattr("vggbench.cli.output.write", write)
                 patch.setattr(sys, "argv", ["vggbench", *(w.format(**places) for w in command), "--output", str(path)])

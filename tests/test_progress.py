@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from vggbench import INPUTS, Job, Model, Protocol, Settings, open_data
 from vggbench.cli import progress as shown
 from vggbench.cli.progress import Progress, VerifyProgress
 from vggbench.cli.terminal import put, say, speak, warn
+from vggbench.evaluation.forecast import forecast
 from vggbench.evaluation.jobs import Watch
 from vggbench.evaluation.loop import execute
 from vggbench.evaluation.plan import Plan, prepare
@@ -177,6 +179,30 @@ def test_a_pipe_has_a_line_now_and_then(
         f"{2 * done:4.0%} done, about {duration(40 * (1 - done) / done - 40)} left, 0.05 images/s in run 1 of 3: "
         f"{plan.jobs[0].title}.",
     ]
+
+
+def test_the_estimate_takes_each_run_at_its_own_pace(
+    plan: Plan, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of runs that were not begun it takes the forecast, corrected by how wrong that was of the others."""
+    clock = Clock(monkeypatch)
+    expected = replace(forecast(plan), each=(1.0, 3.0, 10.0))
+    with Progress(plan, expected) as progress:
+        progress.begin()
+        progress.turn(plan.jobs[0])
+        clock.now += 5
+        progress.advance(2 * plan.work_per_image[0])  # 2.5 seconds an image
+        clock.now += 5
+        progress.turn(plan.jobs[1])
+        clock.now += 30
+        progress.advance(3 * plan.work_per_image[1])  # 10
+    measured, wrong, waited = 35, 35 / (2 * 1 + 3 * 3), 40 / 35
+    left = (2 * 2.5 + 1 * 10 + 4 * 10 * wrong) * waited
+    assert measured * waited == 40
+    assert capfd.readouterr().err == (
+        f"{40 / (40 + left):4.0%} done, about {duration(left)} left, 0.10 images/s in run 2 of 3: "
+        f"{plan.jobs[1].title}.\n"
+    )
 
 
 @pytest.mark.parametrize("switches", [{"quiet": True}, {"progress": False}])

@@ -65,11 +65,6 @@ class Heard(Listener):
         self.all.append(f"read {plan.images_read}")
 
 
-@pytest.fixture(autouse=True)
-def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
-
-
 @pytest.fixture
 def ask(pictures: Path, tmp_path: Path) -> Callable[..., Request]:
     """A request that is quick, with some fields otherwise."""

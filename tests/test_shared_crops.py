@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
 from vggbench.evaluation.loop import evaluate
-from vggbench.inference.shared_crops import Stage, crop_maps, in_stages, is_grid
+from vggbench.inference.shared_crops import Stage, crop_maps, in_stages, is_grid, quickest
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise
 from vggbench.paper.configs import CONFIGS, CROP
@@ -150,3 +151,19 @@ def test_a_run_that_goes_on_shares_as_it_began(many_pictures: Path, tmp_path: Pa
             (run,) = evaluate(data, [Job(model, GRID, 230)], tmp_path, replace(alone, share=share))
     assert not run.missing()
     assert {entry["shared_stages"] for entry in run.provenance} == {3}
+
+
+def test_the_choices_are_tried_warm_and_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, tried = [0.0], list[int]()
+    took = {0: [1.9, 0.25, 0.25], 3: [0.9, 0.125, 0.5]}  # the first runs say the contrary, the last was disturbed
+
+    def crop_maps_of(stages: object, image: object, views: object, shared: int) -> None:
+        tried.append(shared)
+        clock[0] += took[shared][min(tried.count(shared), 3) - 1]
+
+    monkeypatch.setattr("vggbench.inference.shared_crops.crop_maps", crop_maps_of)
+    monkeypatch.setattr("vggbench.inference.timing.LEAST", 0.3)
+    monkeypatch.setattr("vggbench.inference.timing._LONG", 2.0)
+    monkeypatch.setattr("vggbench.inference.timing.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    assert quickest([], torch.zeros(1), []) == 3
+    assert tried == [0, 3, 0, 3, 0, 3]

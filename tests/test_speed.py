@@ -13,7 +13,7 @@ from vggbench.errors import UnreadableImages, UsageError
 from vggbench.nets.cost import cost
 from vggbench.render.tables.speed import reading_table, speed_table
 from vggbench.render.tables.table import render
-from vggbench.studies.speed import Effort, Setup, Timings, measure, product_rates, read
+from vggbench.studies.speed import Effort, Setup, Timings, _product_rate, measure, product_rates, read
 
 QUICK = ("--width", 0.0625, "--iterations", 1, "--seconds", 0)
 
@@ -52,6 +52,21 @@ def test_it_measures_at_least_as_much_as_asked() -> None:
     assert len(found.seconds) == 3
     assert found.product_rate > 0
     assert sum(measure(model, Setup("pytorch", "fp32", 1), torch.device("cpu"), Effort(1, 0.3)).seconds) >= 0.3
+
+
+def test_the_matrix_product_is_warm_and_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows first; then the whole product, for as long as it needs to be measured."""
+    rows, right = list[int](), torch.Tensor.__matmul__
+
+    def multiply(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        rows.append(len(one))
+        return right(one, other)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", multiply)
+    monkeypatch.setattr("vggbench.studies.speed._PRODUCT_SIZE", 512)
+    monkeypatch.setattr("vggbench.inference.timing.LEAST", 0.01)
+    assert _product_rate(torch.device("cpu"), "bf16") > 0
+    assert (rows[0], set(rows[1:])) == (256, {512})
 
 
 def test_every_combination_has_a_row(vggbench: Callable[..., Result]) -> None:

@@ -67,7 +67,7 @@ def ilsvrc(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_a_command_that_only_tells_fetches_nothing(
     command: str, vggbench: CLI, ilsvrc: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("vggbench.evaluation.forecast._rate", lambda job, settings: 1e10)
+    monkeypatch.setattr("vggbench.evaluation.forecast._Probes._probed", lambda *whatever: 1e-10)
     monkeypatch.chdir(tmp_path)
     done = vggbench(*command.split(), "--data", ilsvrc)
     assert (done.code, done.out) == (0, "")
@@ -128,7 +128,6 @@ def test_a_net_by_shape_is_what_its_file_would_be(row: Released) -> None:
 def test_a_forecast_by_shape_counts_as_one_with_weights(
     pictures: Path, tmp_path: Path, peaked: Callable[..., dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vggbench.evaluation.forecast._PROBE_SECONDS", 1e-6)
     row = released(CONFIGS["D"], "oxford")
     assert row
     weights = peaked("D")

@@ -3,18 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import repeat
 from typing import Any, TypeVar
 
+from vggbench.cache import cache_folder
 from vggbench.cli.options import EvalOptions
 from vggbench.cli.progress import DownloadProgress, Progress
 from vggbench.cli.terminal import say, warn
 from vggbench.data import SAMPLE
 from vggbench.errors import counted
 from vggbench.evaluation.forecast import Forecast
-from vggbench.evaluation.jobs import Job
+from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.plan import Plan
 from vggbench.evaluation.request import Manner, Request
+from vggbench.inference.choice import by_width, possible
+from vggbench.inference.choices import BackendName
+from vggbench.inference.measured import kept_answer, kind_of
 from vggbench.render.tables.cells import duration
 from vggbench.results.evaluated import Evaluated, evaluated
 from vggbench.weights.load import Model
@@ -31,6 +36,7 @@ class Teller(Listener):
 
     def __init__(self, *, on_sample: bool = False) -> None:
         self._on_sample = on_sample
+        self._expected: Forecast | None = None
 
     def note(self, sentence: str) -> None:
         """One line, and that it is beside the point."""
@@ -48,6 +54,7 @@ class Teller(Listener):
     def planned(self, plan: Plan, expected: Forecast | None) -> None:
         """The forecast."""
         assert expected
+        self._expected = expected
         jobs, images, done = len(plan.jobs), len(plan.data), plan.stored_results
         kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
         say(
@@ -57,11 +64,12 @@ class Teller(Listener):
         if not expected.images:
             say("Nothing is left to compute.")
             return
+        rate = f", {expected.rate:.1f} GMAC/s in a short probe" if expected.rate else ""
         say(
-            f"About {duration(expected.seconds)} on {expected.device} ({counted(expected.threads, 'thread')}, "
-            f"{expected.rate:.1f} GMAC/s in a short probe), {_size(expected.disk_bytes)} in "
-            f"{plan.runs[0].folder.parent}/."
+            f"About {duration(expected.seconds)} on {expected.device} ({counted(expected.threads, 'thread')}{rate}), "
+            f"{_size(expected.disk_bytes)} in {plan.runs[0].folder.parent}/."
         )
+        say(_what_takes_longer(plan, expected))
         if expected.seconds_on_grid is not None and expected.seconds_on_grid < _WORTH_SAYING * expected.seconds:
             say(f"With --grid 8, whose crops share their convolutions: about {duration(expected.seconds_on_grid)}.")
         say("Interrupt it at any time: the same command carries on where it was.")
@@ -69,7 +77,7 @@ class Teller(Listener):
     @contextmanager
     def evaluating(self, plan: Plan) -> Iterator[Progress]:
         """A bar, and at the end what was read."""
-        with Progress(plan) as progress:
+        with Progress(plan, self._expected) as progress:
             yield progress
         progress.summary()
 
@@ -110,8 +118,25 @@ def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:
     return kind(**values | {"protocols": protocols or ("dense",), "scales": options.scales or ()} | others)
 
 
+def _what_takes_longer(plan: Plan, expected: Forecast) -> str:
+    """Reading or computing, which go on at the same time."""
+    by = counted(plan.workers, "process") if plan.workers else "the main process"
+    times = {
+        f"reading by {by}": expected.reading,
+        "computing": expected.computing,
+    }
+    longer, shorter = sorted(times, key=lambda what: -times[what])
+    return (
+        f"{longer[0].upper()}{longer[1:]} takes longer: {duration(times[longer])}, {shorter} "
+        f"{duration(times[shorter])}{' at the same time' if plan.workers else ' besides'}."
+    )
+
+
 def _say_how(plan: Plan) -> None:
-    """Which way each run was computed."""
+    """Which way each run was computed, and what `auto` went by."""
+    if plan.settings.backend == "auto" and not plan.settings.compile:
+        for sentence in dict.fromkeys(map(_went_by, plan.jobs, plan.backends, repeat(plan.settings))):
+            say(f"--backend auto: {sentence}")
     for job, run in zip(plan.jobs, plan.runs, strict=True):
         for entry in run.provenance:
             shared = entry.get("shared_stages")
@@ -121,6 +146,21 @@ def _say_how(plan: Plan) -> None:
                 f"{counted(entry['threads'], 'thread')}, batches of {entry['batch_size']}{crops}, "
                 f"{duration(entry['seconds'])}."
             )
+
+
+def _went_by(job: Job, backend: BackendName, settings: Settings) -> str:
+    """What led `auto` to this backend."""
+    if settings.torch_device.type != "cpu" or len(possible(job.model, settings.torch_device, settings.precision)) == 1:
+        return f"{job.identity.name} has {backend} here, without a choice."
+    kept = kept_answer(job.model, job.protocol)
+    if kept and kept.backend == backend:
+        return str(kept)
+    if by_width(job.model, job.protocol) == backend and not kept:
+        return (
+            f"{kind_of(job.model, job.protocol)}: {backend} by a fixed rule; no measurement is kept in "
+            f"{cache_folder()}/."
+        )
+    return f"{job.title}: {backend}, with which its stored run began."
 
 
 def _size(count: float) -> str:

@@ -21,6 +21,7 @@ from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.weights.download import DownloadWatch
 
 if TYPE_CHECKING:
+    from vggbench.evaluation.forecast import Forecast
     from vggbench.evaluation.plan import Plan
 
 _LINE_EVERY = 30.0
@@ -47,9 +48,9 @@ class _WithBar:
             self._bar.add_task("", total=total, completed=completed, rate="", said="")
             self._bar.start()
 
-    def _move_bar(self, completed: float, said: str, pace: str = "") -> None:
+    def _move_bar(self, completed: float, said: str, pace: str = "", total: float | None = None) -> None:
         if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=completed, said=said, rate=pace)
+            self._bar.update(self._bar.task_ids[0], completed=completed, total=total, said=said, rate=pace)
 
     def _stop_bar(self) -> None:
         if self._bar:
@@ -67,6 +68,10 @@ class _WithBar:
 class _Pace:
     """How fast one run goes: the images that were computed of it, and the time that they took."""
 
+    left: float
+    """Images."""
+    expected: float
+    """Seconds of an image as the forecast has them, or else in proportion to its work."""
     images: float = 0.0
     seconds: float = 0.0
 
@@ -74,21 +79,36 @@ class _Pace:
         return rate(self.images, self.seconds)
 
 
+def _seconds_left(paces: Sequence[_Pace], elapsed: float) -> float:
+    """What is left: each run at its own measured pace, and those not begun as expected, or so much slower or quicker.
+
+    `elapsed` seconds were more than the runs' own if they waited for images; so it will be.
+    """
+    measured = sum(pace.seconds for pace in paces)
+    expected = sum(pace.images * pace.expected for pace in paces)
+    if not measured or not expected:
+        return sum(pace.left * pace.expected for pace in paces)
+    slower = measured / expected
+    left = sum(pace.left * (pace.seconds / pace.images if pace.images else pace.expected * slower) for pace in paces)
+    return left * max(1.0, elapsed / measured)
+
+
 class Progress(_WithBar, Watch):
     """A bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, plan: "Plan") -> None:
-        self._plan, self._total = plan, sum(plan.missing_work) if any(plan.missing) else 0.0
+    def __init__(self, plan: "Plan", expected: "Forecast | None" = None) -> None:
+        self._plan = plan
         self._runs = [place for place, blocks in enumerate(plan.missing) if blocks]
-        self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
+        self._started = self._spoken = time.monotonic()
         self._place, self._turned = 0, self._started
-        self._paces = [_Pace() for _ in plan.jobs]
+        each = expected.each if expected else plan.work_per_image
+        self._paces = [_Pace(*both) for both in zip(plan.missing_images, each, strict=True)]
         self._errors = [""] * len(plan.jobs)
         self._warned: set[str] = set()
 
     def __enter__(self) -> Self:
-        if self._total:
-            self._start_bar(self._total)
+        if self._runs:
+            self._start_bar(None)
         return self
 
     def begin(self) -> None:
@@ -100,17 +120,17 @@ class Progress(_WithBar, Watch):
         self._place, self._turned = self._plan.jobs.index(job), time.monotonic()
 
     def advance(self, work: float) -> None:
-        """Move the bar."""
+        """Move the bar: it counts seconds."""
         now, pace = time.monotonic(), self._paces[self._place]
-        pace.images += work / self._plan.work_per_image[self._place]
-        pace.seconds += now - self._turned
-        self._done, self._turned = self._done + work, now
-        self._move_bar(self._done, self._said, str(pace))
+        images = work / self._plan.work_per_image[self._place]
+        pace.images, pace.left = pace.images + images, max(0.0, pace.left - images)
+        pace.seconds, self._turned = pace.seconds + now - self._turned, now
+        elapsed = now - self._started
+        left = _seconds_left(self._paces, elapsed)
+        self._move_bar(elapsed, self._said, str(pace), total=elapsed + left)
         if not self._bar and now - self._spoken > _LINE_EVERY:
             self._spoken = now
-            share = self._done / self._total
-            left = (now - self._started) * (1 - share) / share
-            say_progress(f"{share:4.0%} done{_time_left('about', left)}, {pace} in {self._said}.")
+            say_progress(f"{elapsed / (elapsed + left):4.0%} done{_time_left('about', left)}, {pace} in {self._said}.")
 
     @property
     def _said(self) -> str:
@@ -123,7 +143,7 @@ class Progress(_WithBar, Watch):
         top1, top5 = top_k_error(label_ranks, 1), top5_error(label_ranks, job.identity.classes)
         also = f" top-5 {top5.percent:.1f}" if top5 else ""
         self._errors[self._place] = f", top-1 {top1.percent:.1f}{also} % of {top1.images:,}"
-        self._move_bar(self._done, self._said, str(self._paces[self._place]))
+        self._move_bar(time.monotonic() - self._started, self._said, str(self._paces[self._place]))
         first = job.identity.weights_hash not in self._warned  # at another input, as in `explain`, it may well guess
         self._warned.add(job.identity.weights_hash)
         if first and not job.identity.is_random and at_chance(label_ranks, job.identity.classes):

@@ -1,33 +1,45 @@
-"""How long an evaluation will take here: a short probe of the network, and a forecast."""
+"""How long an evaluation will take here: short probes of reading and of each kind of work, on images of the data."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import cycle, islice
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vggbench.evaluation.jobs import Job, Settings
+from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.plan import Plan
+from vggbench.images.packs import Images, Request
+from vggbench.images.pixels import rescale
+from vggbench.images.preprocessing import Wanted
+from vggbench.images.reading import cores, hold_memory_flat
+from vggbench.inference import timing
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
+from vggbench.inference.choices import BackendName
+from vggbench.inference.scorer import Scorer
 from vggbench.inference.shared_crops import CHOICES, crop_maps, in_stages
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol, rescaled_size
 from vggbench.weights.unfetched import filled
 
-_PROBE_SECONDS = 1.0
-_PROBE_BATCH = 8
-_WHOLE_PIXELS, _GRID = Protocol("multicrop"), Protocol("multicrop", 8)
+_MOST_HELD = 16
+"""Images whose pixels are kept to probe with."""
+_MOST_WORK = 64e9
+"""MACs that are probed at once on a CPU, where they take a second; wide nets gain nothing by more."""
+_WHOLE_PIXELS, _GRID, _FEW_CROPS = Protocol("multicrop"), Protocol("multicrop", 8), Protocol("tencrop")
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
+_Pixels = dict[Wanted, Tensor]
+"""Of one image, (3, H, W) uint8 at each Q."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an evaluation will cost; `work` in MACs (pixels for networks that are not VGGs)."""
+    """What an evaluation will cost."""
 
     views: int
     """Of one image, over all jobs."""
@@ -35,93 +47,208 @@ class Forecast:
     """Of one image, over all jobs."""
     images: int
     """Image evaluations that are still missing, over all jobs."""
+    reading: float
+    """Seconds in which the plan's worker processes read, decode and rescale the images, if nothing else is done."""
+    computing: float
+    """Seconds of forward passes, and all that goes with them in the main process."""
     seconds: float
+    """That all takes."""
     seconds_on_grid: float | None
     """The same with `--grid 8`, where multicrop is on the default grid."""
+    each: tuple[float, ...]
+    """Seconds of computing that one image takes, for each job; 0 where nothing is missing."""
     disk_bytes: int
     device: str
     threads: int
     rate: float
-    """Measured, GMAC/s."""
+    """GMAC/s of what VGGs compute, counted plainly; 0 where there are none."""
 
 
 def forecast(plan: Plan) -> Forecast:
-    """Probe each kind of network that still has work to do, for about a second each."""
-    rates: dict[object, float] = {}
-    seconds = _seconds(plan, plan.jobs, rates)
-    rate = max(rates.values(), default=0.0)
-    on_grid = [replace(job, protocol=_GRID) if job.protocol == _WHOLE_PIXELS else job for job in plan.jobs]
-    each = list(zip(plan.jobs, plan.missing_images, plan.work_per_image, strict=True))
-    macs = sum(work for job, _, work in each if job.identity.architecture)
+    """Probe the reading of images, and each kind of work that is left once, for `timing.LEAST` seconds or little more.
+
+    Raises what an evaluation does for a network that gives NaN, or other scores than its classes.
+    """
+    images, each_read = _read(plan) if any(plan.missing) else ([], 0.0)
+    probes = _Probes(plan, images)
+    each = tuple(
+        probes.seconds_of_image(plan.jobs[place], plan.backends[place], plan.work_per_image[place]) if blocks else 0.0
+        for place, blocks in enumerate(plan.missing)
+    )
+    reading = _images_to_read(plan) * each_read / max(1, min(plan.workers, cores()))
+    counts = plan.missing_images
+    computing = sum(count * seconds for count, seconds in zip(counts, each, strict=True))
+    own = [place for place, job in enumerate(plan.jobs) if job.identity.architecture]
+    own_seconds = sum(counts[place] * each[place] for place in own)
     return Forecast(
         views=sum(job.protocol.view_count for job in plan.jobs),
-        gmacs=macs / 1e9,
-        images=sum(plan.missing_images),
-        seconds=seconds,
-        seconds_on_grid=_seconds(plan, on_grid, rates) if on_grid != plan.jobs and not plan.settings.compile else None,
-        disk_bytes=sum(images * (job.identity.classes * 4 + 40) for job, images, _ in each),
+        gmacs=sum(plan.work_per_image[place] for place in own) / 1e9,
+        images=sum(counts),
+        reading=reading,
+        computing=computing,
+        seconds=_together(plan, reading, computing),
+        seconds_on_grid=_seconds_on_grid(plan, probes, reading, each),
+        each=each,
+        disk_bytes=sum(n * (job.identity.classes * 4 + 40) for job, n in zip(plan.jobs, counts, strict=True)),
         device=str(plan.settings.torch_device),
         threads=torch.get_num_threads(),
-        rate=rate / 1e9,
+        rate=sum(plan.missing_work[place] for place in own) / own_seconds / 1e9 if own_seconds else 0.0,
     )
 
 
-def _seconds(plan: Plan, jobs: Sequence[Job], rates: dict[object, float]) -> float:
-    """Of the missing work of `jobs`; `rates` keeps what was probed."""
-    seconds = 0.0
-    for job, work in zip(jobs, plan.missing_work, strict=True):
-        if work:
-            net = job.identity.architecture
-            kind = (net.width if net else id(job.model), plan.settings.backend_for(job))
-            if kind not in rates:
-                rates[kind] = _rate(job, plan.settings)
-            seconds += work * _share_of_work(job, plan) / rates[kind]
-    return seconds
+def _together(plan: Plan, reading: float, computing: float) -> float:
+    """The larger of both, which go on at the same time; on a CPU no less than the cores need for both."""
+    if not plan.workers:
+        return reading + computing
+    if plan.settings.torch_device.type != "cpu":
+        return max(reading, computing)
+    processes, threads = min(plan.workers, cores()), min(torch.get_num_threads(), cores())
+    return max(reading, computing, (reading * processes + computing * threads) / cores())
 
 
-def _share_of_work(job: Job, plan: Plan) -> float:
-    """The work of crops that share stages over that of plain ones: 1 where they share none.
+def _seconds_on_grid(plan: Plan, probes: "_Probes", reading: float, each: Sequence[float]) -> float | None:
+    """What would be if multicrop were on the grid of 8; None where it is already, or where that cannot be."""
+    if plan.settings.compile or not any(job.protocol == _WHOLE_PIXELS for job in plan.jobs):
+        return None
+    computing = 0.0
+    for job, images, work, seconds in zip(plan.jobs, plan.missing_images, plan.work_per_image, each, strict=True):
+        if images and job.protocol == _WHOLE_PIXELS:
+            other = replace(job, protocol=_GRID)
+            backend = plan.settings.backend_for(other, measures=False)  # nobody has asked for it
+            computing += images * probes.seconds_of_image(other, backend, work)
+        else:
+            computing += images * seconds
+    return _together(plan, reading, computing)
 
-    Counted by hooks, as the fewest MACs of the convolutions of a narrow net on a black image of a common size.
+
+def _images_to_read(plan: Plan) -> int:
+    runs = zip(plan.runs, plan.missing, strict=True)
+    return len({image for run, blocks in runs for block in blocks for image in run.block_range(block)})
+
+
+def _read(plan: Plan) -> tuple[list[_Pixels], float]:
+    """Some images spread over the data, and the seconds in which one process reads, decodes and rescales one.
+
+    Measured in this process, which does it as a worker process does: on one thread, and keeping freed memory.
     """
-    if job.protocol.grid == 1 or job.identity.architecture is None:
-        return 1.0
-    height, width = rescaled_size(*sorted(plan.some_sizes)[len(plan.some_sizes) // 2], job.scale)
-    views = [view for view in job.protocol.views(height, width) if not view.mirror]
-    features, done = VGG(job.identity.architecture.config, 1, _NARROW).features.eval(), [0]
-    for layer in features.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(partial(_count, done))
-    stages = in_stages(features, lambda layers: layers)
-    found = []
-    for shared in CHOICES:
-        done[0] = 0
-        with torch.inference_mode():
-            crop_maps(stages, torch.zeros(1, 3, height, width), views, shared)
-        found.append(done[0])
-    return min(found) / found[0]
+    wanted = [job.wanted for job, blocks in zip(plan.jobs, plan.missing, strict=True) if blocks]
+    reader, total = Images(plan.data.images, plan.settings.rescale), len(plan.data)
+    some = max(1, min(4 * _MOST_HELD, total))
+    requests = cycle([Request.of(place * total // some, wanted) for place in range(some)])
+    threads, found = torch.get_num_threads(), list[_Pixels]()
+    torch.set_num_threads(1)
+    hold_memory_flat(varied_sizes=False)
+    try:
+        reader.one(next(requests))  # loads the decoder
+        started, count = time.perf_counter(), 0
+        while not count or time.perf_counter() - started < timing.LEAST:
+            loaded = reader.one(next(requests))
+            count += 1
+            if loaded.problem is None and len(found) < min(_MOST_HELD, total):
+                found.append({want: loaded.at(want) for want in wanted})
+        each = (time.perf_counter() - started) / count
+    finally:
+        torch.set_num_threads(threads)
+    return found or [_grey(plan, wanted)], each
 
 
-def _count(done: list[int], layer: nn.Module, given: object, maps: torch.Tensor) -> None:
+def _grey(plan: Plan, wanted: Sequence[Wanted]) -> _Pixels:
+    """An image of a usual size, where none could be read."""
+    height, width = sorted(plan.some_sizes)[len(plan.some_sizes) // 2]
+    image = torch.full((3, height, width), 127, dtype=torch.uint8)
+    return {want: rescale(image, want.scale, want.how or plan.settings.rescale) for want in wanted}
+
+
+@dataclass
+class _Probes:
+    """What was measured of the kinds of work: seconds per unit of `Job.work`."""
+
+    plan: Plan
+    images: list[_Pixels]
+    found: dict[object, float] = field(default_factory=dict)
+    _started: tuple[object, Backend] | None = None
+    """The last one alone: the weights of many nets need not fit together."""
+
+    def seconds_of_image(self, job: Job, backend: BackendName, work: float) -> float:
+        """Of one image of so much work."""
+        return work * self._share_of_work(job) * self._seconds_per_work(job, backend)
+
+    def _seconds_per_work(self, job: Job, backend: BackendName) -> float:
+        """Of the job's own views at its own Q; crops of 224 x 224 are the same at any."""
+        name = job.protocol.name
+        views = (name, job.scale) if name == "dense" else (name == "center",)
+        kind = (job.identity.architecture or id(job.model), backend, views)
+        if kind not in self.found:
+            self.found[kind] = self._probed(job, backend)
+        return self.found[kind]
+
+    def _probed(self, job: Job, backend: BackendName) -> float:
+        settings = self.plan.settings
+        probed = job if job.protocol.name in ("dense", "center") else replace(job, protocol=_FEW_CROPS)
+        images = [pixels[job.wanted] for pixels in self.images]
+        count, stream = self._images_at_once(probed, images[0]), cycle(images)
+        scorer = Scorer(probed.protocol, self._backend(job, backend), settings.views_per_batch)
+
+        def run() -> float:
+            some = list(islice(stream, count))
+            scorer.posteriors(some)
+            return sum(_work(probed, pixels) for pixels in some)
+
+        hold_memory_flat(varied_sizes=job.protocol.name == "dense")
+        (runs,) = timing.in_turn([run], settings.torch_device)
+        done: float = sum(found.result for found in runs)
+        return sum(found.seconds for found in runs) / done
+
+    def _images_at_once(self, job: Job, pixels: Tensor) -> int:
+        """Those whose views fill a batch, as the evaluation's do; fewer where a CPU had too long to do with them."""
+        settings = self.plan.settings
+        area = sum(view.height * view.width for view in job.protocol.views(pixels.shape[1], pixels.shape[2]))
+        count = settings.views_per_batch * CROP * CROP // area
+        if settings.torch_device.type == "cpu":
+            count = min(count, int(_MOST_WORK // _work(job, pixels)))
+        return max(1, count)
+
+    def _backend(self, job: Job, name: BackendName) -> Backend:
+        key = (id(job.model), name)
+        if self._started is None or self._started[0] != key:
+            self._started = None
+            settings = self.plan.settings
+            plain: BackendName = "pytorch" if name == "pytorch+compile" else name  # it compiles for a minute
+            backend = start(plain, filled(job.model), settings.torch_device, settings.precision)
+            backend.checked_by = None
+            self._started = key, backend
+        return self._started[1]
+
+    def _share_of_work(self, job: Job) -> float:
+        """The work of crops that share stages over that of plain ones: 1 where they share none.
+
+        Counted by hooks, as the fewest MACs of the convolutions of a narrow net on a black image of a common size.
+        """
+        net = job.identity.architecture
+        if job.protocol.grid == 1 or net is None:
+            return 1.0
+        sizes = self.plan.some_sizes
+        height, width = rescaled_size(*sorted(sizes)[len(sizes) // 2], job.scale)
+        views = [view for view in job.protocol.views(height, width) if not view.mirror]
+        features, done = VGG(net.config, 1, _NARROW).features.eval(), [0]
+        for layer in features.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.register_forward_hook(partial(_count, done))
+        stages = in_stages(features, lambda layers: layers)
+        found = []
+        for shared in CHOICES:
+            done[0] = 0
+            with torch.inference_mode():
+                crop_maps(stages, torch.zeros(1, 3, height, width), views, shared)
+            found.append(done[0])
+        return min(found) / found[0]
+
+
+def _work(job: Job, pixels: Tensor) -> float:
+    """Of an image that is rescaled already."""
+    return job.work(pixels.shape[1], pixels.shape[2])
+
+
+def _count(done: list[int], layer: nn.Module, given: object, maps: Tensor) -> None:
     assert isinstance(layer, nn.Conv2d)
     done[0] += maps.numel() * layer.weight[0].numel()
-
-
-def _rate(job: Job, settings: Settings) -> float:
-    """Work per second on 224 x 224 views."""
-    name = settings.backend_for(job)
-    backend = start(
-        "pytorch" if name == "pytorch+compile" else name, filled(job.model), settings.torch_device, settings.precision
-    )
-    per_view = Job(job.model, Protocol("center"), CROP).work(CROP, CROP)
-    images = torch.full((_PROBE_BATCH, 3, CROP, CROP), 127, dtype=torch.uint8)
-    _run(backend, images[:1])
-    views, started = 0, time.perf_counter()
-    while not views or time.perf_counter() - started < _PROBE_SECONDS:
-        _run(backend, images)
-        views += len(images)
-    return views * per_view / (time.perf_counter() - started)
-
-
-def _run(backend: Backend, images: torch.Tensor) -> None:
-    backend(images).sum().item()  # waits for the device

@@ -88,11 +88,21 @@ class Settings:
 
         return pick_device(self.device)
 
-    def backend_for(self, job: Job) -> BackendName:
-        """What runs a job; raises UsageError where that is not possible as asked."""
-        from vggbench.inference.choice import choose
+    def backend_for(self, job: Job, *, measures: bool = True) -> BackendName:
+        """What runs a job; raises UsageError where that is not possible as asked.
 
-        return choose(self.backend, job.model, job.protocol, self.torch_device, self.precision, compiled=self.compile)
+        `auto` is what was measured on this machine, or is now, where it `measures`; else a fixed rule. Processes that
+        share a store go by the rule: all must answer alike, on whatever machine and with whatever they measured before.
+        """
+        from vggbench.inference import measured
+        from vggbench.inference.choice import by_width, choose
+
+        alone = self.share == (0, 1)
+        quicker = by_width if not alone else measured.quicker if measures else measured.quicker_as_kept
+        return choose(
+            self.backend, job.model, job.protocol, self.torch_device, self.precision, compiled=self.compile,
+            quicker=quicker,
+        )  # fmt: skip
 
     @cached_property
     def views_per_batch(self) -> int:

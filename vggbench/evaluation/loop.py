@@ -139,7 +139,7 @@ def _scorers(plan: Plan, transfer: Transfer) -> dict[int, Scorer]:
     for index, (job, run) in enumerate(zip(plan.jobs, plan.runs, strict=True)):
         if not plan.missing[index]:
             continue
-        name = settings.backend_for(job)
+        name = plan.backends[index]
         key = (job.identity.weights_hash, job.identity.architecture, name)
         if key not in started:
             started[key] = start(name, job.model, settings.torch_device, settings.precision).load()

@@ -2,9 +2,9 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from vggbench.images.headers import NotAnImage, header_of, read_whole
 from vggbench.images.packs import Request, images_of_pack
 from vggbench.images.pixels import signature_of
 from vggbench.images.reading import AHEAD
+from vggbench.inference.choice import possible
+from vggbench.inference.choices import BackendName
 from vggbench.inference.devices import AUTOCAST
 from vggbench.paper.configs import CROP
 from vggbench.store.recording import Recording, Store
+from vggbench.store.runs import Run
 
 NUMERICS = 3
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
@@ -37,6 +40,8 @@ class Plan:
     jobs: list[Job]
     runs: list[Recording]
     labels: list[NDArray[np.int32]]
+    backends: list[BackendName]
+    """What runs each job: what the settings ask for, and for `auto` first of all what stored its run."""
     settings: Settings
     images_read: int = 0
 
@@ -48,8 +53,8 @@ class Plan:
 
     def run_of(self, job: Job) -> Recording:
         """The run of a job that was planned, under the job's own name; jobs of one signature share it."""
-        wanted = signature(job, self.data, self.settings)
-        run = next(run for run in self.runs if run.signature == wanted)
+        wanted = [signature(job, self.data, self.settings, backend) for backend in dict.fromkeys(self.backends)]
+        run = next(run for run in self.runs if run.signature in wanted)
         return run if run.identity == job.identity else replace(run, about=_about(job, self.data))
 
     def _lacking(self, run: Recording) -> list[int]:
@@ -124,38 +129,73 @@ def prepare(
     StoreError.
     """
     settings = settings or Settings()
-    ids = [image.id for image in data.images]
-    planned: dict[Path, tuple[Job, Recording]] = {}
+    planned: dict[Path, tuple[Job, Recording, BackendName]] = {}
     for job in jobs:
-        name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
-        run = store.run(name, signature(job, data, settings), ids, _about(job, data), settings.block_for(len(ids)))
-        planned.setdefault(run.folder, (job, run))
-    distinct = [job for job, _ in planned.values()]
+        recorded = partial(_recorded, job, data, store, settings)
+        backend = _stored_backend(recorded, job, data, store, settings) or settings.backend_for(job)
+        run = recorded(backend)
+        planned.setdefault(run.folder, (job, run, backend))
+    distinct = [job for job, _, _ in planned.values()]
     classes = [(job.identity.class_names, job.identity.classes) for job in distinct]
     labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
-    plan = Plan(data, distinct, [run for _, run in planned.values()], [labels[key] for key in classes], settings)
+    runs, backends = [run for _, run, _ in planned.values()], [backend for _, _, backend in planned.values()]
+    plan = Plan(data, distinct, runs, [labels[key] for key in classes], backends, settings)
     if data.whole and not reads_only:
         _take_from_wholes(plan, store)
     return plan
 
 
+def _recorded(job: Job, data: DataSet, store: Store, settings: Settings, backend: BackendName) -> Recording:
+    """The job's run by this backend, as far as it is stored."""
+    name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
+    ids = [image.id for image in data.images]
+    return store.run(
+        name, signature(job, data, settings, backend), ids, _about(job, data), settings.block_for(len(ids))
+    )
+
+
+def _stored_backend(
+    recorded: Callable[[BackendName], Recording], job: Job, data: DataSet, store: Store, settings: Settings
+) -> BackendName | None:
+    """What `auto` means for a job that is stored, finished before begun: nothing is measured, and it goes on alike."""
+    if settings.backend != "auto" or settings.compile:
+        return None
+    able = possible(job.model, settings.torch_device, settings.precision)
+    runs: dict[BackendName, Recording] = {name: recorded(name) for name in ("pytorch", "onnxruntime")}
+    finished = [name for name, run in runs.items() if _is_answered(run, data, store, settings)]
+    begun = [name for name, run in runs.items() if run.folder.exists() and name in able]
+    return next(iter([*finished, *begun]), None)
+
+
+def _is_answered(run: Recording, data: DataSet, store: Store, settings: Settings) -> bool:
+    """Whether no image of a run is left to compute, be it that a run of the whole data set has them."""
+    return not run.missing(accept_unreadable=settings.skip_unreadable) or _whole(run, data, store) is not None
+
+
+def _whole(run: Recording, data: DataSet, store: Store) -> Run | None:
+    """The finished run of the whole, of a run of a part of a data set; one that is damaged is none."""
+    with contextlib.suppress(StoreError):
+        return store.stored(run.signature | {"data": data.whole}) if data.whole else None
+    return None
+
+
 def _take_from_wholes(plan: Plan, store: Store) -> None:
     """Of runs of a part of a data set, store what finished runs of the whole have already."""
     for run, labels in zip(plan.runs, plan.labels, strict=True):
-        with contextlib.suppress(StoreError):  # a run of the whole that is damaged is none
-            whole = store.stored(run.signature | {"data": plan.data.whole}) if run.missing() else None
-            if whole:
+        whole = _whole(run, plan.data, store) if run.missing() else None
+        if whole:
+            with contextlib.suppress(StoreError):  # of one that is damaged inside
                 run.take_from(whole, labels)
 
 
-def signature(job: Job, data: DataSet, settings: Settings) -> dict[str, Any]:
+def signature(job: Job, data: DataSet, settings: Settings, backend: BackendName) -> dict[str, Any]:
     """Everything that can change a run's numbers."""
     return job.identity.signature() | {
         "protocol": str(job.protocol),
         "scale": job.scale,
         "rescale": signature_of(job.rescale or settings.rescale),
         "precision": settings.precision,
-        "backend": settings.backend_for(job),
+        "backend": backend,
         "data": data.fingerprint,
         "numerics": _numerics(job, settings),
     }

@@ -1,5 +1,6 @@
 """Which backend runs a model, and how it is started."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,8 @@ from vggbench.weights.load import Model
 _MOST_GRAPHS = 10_000
 _LEAST_WIDTH = 0.5
 """Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
+Quicker = Callable[[Model, Protocol], BackendName]
+"""Says which backend is quicker for a model and a protocol on the CPU that this is."""
 
 
 def choose(
@@ -31,10 +34,12 @@ def choose(
     precision: Precision,
     *,
     compiled: bool = False,
+    quicker: Quicker | None = None,
 ) -> BackendName:
-    """The backend that `asked` means here; `auto`: ONNX Runtime on a CPU, where it can run the model and is faster.
+    """The backend that `asked` means here; `auto`: on a CPU, of those that can run the model, the `quicker`.
 
-    The same question always has the same answer on one installation, so that a run is found again. Raises UsageError.
+    The same question must always have the same answer on one installation, so that a run is found again: without
+    `quicker` the rule of `by_width`. Raises UsageError.
     """
     if compiled:
         return _compiled(asked, protocol)
@@ -45,13 +50,18 @@ def choose(
         if obstacle:
             raise UsageError(f"--backend onnxruntime: {obstacle}")
         return "onnxruntime"
-    faster = (
-        device.type == "cpu"
-        and model.identity.architecture
-        and model.identity.architecture.width >= _LEAST_WIDTH
-        and protocol.grid == 1
-    )
-    return "onnxruntime" if faster and obstacle is None else "pytorch"
+    return (quicker or by_width)(model, protocol) if obstacle is None and device.type == "cpu" else "pytorch"
+
+
+def by_width(model: Model, protocol: Protocol) -> BackendName:
+    """What was quicker where it was measured on a CPU: ONNX Runtime for wide nets, but for shared crops."""
+    net = model.identity.architecture
+    return "onnxruntime" if net and net.width >= _LEAST_WIDTH and protocol.grid == 1 else "pytorch"
+
+
+def possible(model: Model, device: torch.device, precision: Precision) -> list[BackendName]:
+    """The backends that can run a model here as `auto` may choose them, PyTorch first."""
+    return ["pytorch", "onnxruntime"] if _obstacle(model, device, precision) is None else ["pytorch"]
 
 
 def start(name: BackendName, model: Model, device: torch.device, precision: Precision) -> Backend:

@@ -13,15 +13,15 @@ part enters the next stage with as much of its neighbour as that stage's convolu
 """
 
 import itertools
-import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from vggbench.inference.timing import in_turn, shortest
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import View
 
@@ -33,8 +33,6 @@ kernels of oneDNN than the crops' own, whose sums differ in the last bits; with 
 A stored run that began with four goes on with four."""
 _AT_ONCE = 16
 """Crops that go through unshared stages together; a first stage's maps of one have 25 MB."""
-_PROBE_SECONDS = 0.3
-
 
 Function = Callable[[Tensor], Tensor]
 Through = Callable[[nn.Sequential], Function]
@@ -126,8 +124,9 @@ def crop_maps(stages: Sequence[Stage], image: Tensor, views: Sequence[View], sha
 
 
 def quickest(stages: Sequence[Stage], image: Tensor, views: Sequence[View]) -> int:
-    """How many stages to share for views such as these: each choice is tried once, or more often where it is short."""
-    return min(CHOICES, key=lambda shared: _seconds(lambda: crop_maps(stages, image, views, shared)))
+    """How many stages to share for views such as these: the choices are tried in turn."""
+    runs = in_turn([partial(crop_maps, stages, image, views, shared) for shared in CHOICES], image.device)
+    return min(zip(CHOICES, runs, strict=True), key=lambda tried: shortest(tried[1]))[0]
 
 
 def is_grid(views: Sequence[View]) -> bool:
@@ -158,17 +157,6 @@ def _crop(parts: Parts, top: int, left: int) -> Tensor:
     down, across = (slice(at // parts.stride, (at + CROP) // parts.stride) for at in (top, left))
     rows, columns = ((Edge(at, True), Edge(at + CROP, False)) for at in (top, left))
     return parts.window(down, across, rows, columns)
-
-
-def _seconds(work: Callable[[], Tensor]) -> float:
-    """The shortest of some runs that take a third of a second together, or of one."""
-    shortest, total = math.inf, 0.0
-    while total < _PROBE_SECONDS:
-        started = time.perf_counter()
-        work().sum().item()  # waits for the device
-        seconds = time.perf_counter() - started
-        shortest, total = min(shortest, seconds), total + seconds
-    return shortest
 
 
 def in_stages(features: nn.Sequential, through: Through) -> list[Stage]:

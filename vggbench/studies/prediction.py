@@ -165,7 +165,7 @@ class Predictor:
             return ClassMap(np.nanmean(on_pixels, axis=0), window, positions, float(np.mean(dense)))
 
     def _backend(self, job: Job) -> Backend:
-        name = self.settings.backend_for(job)
+        name = self.settings.backend_for(job, measures=False)  # which takes longer than an image
         if name not in self._started:
             self._started[name] = start(name, self.model, self.settings.torch_device, self.settings.precision)
         return self._started[name]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,7 @@ from vggbench.inference.choice import choose, start
 from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width
 from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, fallen_back, pick_device
 from vggbench.inference.memory import is_out_of_memory, make_room
+from vggbench.inference.timing import seconds_each, wait_for
 from vggbench.nets.cost import Architecture, cost
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
@@ -29,7 +31,7 @@ from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.spec import RANDOM, ModelSpec
 from vggbench.weights.unfetched import require_source
 
-_PRODUCT_SIZE = 4096
+_PRODUCT_SIZE, _FEW_ROWS = 4096, 256
 _WARM_UP = 2
 _CHUNK = 32
 """Images between two readings of the clock."""
@@ -282,26 +284,17 @@ def _require_readable(data: DataSet, loaded: Loaded) -> None:
         raise UnreadableImages(f"{data.images[loaded.position]} {loaded.problem}: expected an image.")
 
 
-def _timed(
-    work: Callable[[], object], device: torch.device, effort: Effort, *, warm_up: int = _WARM_UP
-) -> tuple[float, ...]:
-    for _ in range(warm_up):
+def _timed(work: Callable[[], object], device: torch.device, effort: Effort) -> tuple[float, ...]:
+    for _ in range(_WARM_UP):
         work()
-    _wait_for(device)
+    wait_for(device)
     found: list[float] = []
     while len(found) < effort.iterations or sum(found) < effort.seconds:
         started = time.perf_counter()
         work()
-        _wait_for(device)
+        wait_for(device)
         found.append(time.perf_counter() - started)
     return tuple(found)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _product_rate(device: torch.device, precision: Precision) -> float:
@@ -309,12 +302,15 @@ def _product_rate(device: torch.device, precision: Precision) -> float:
     allow_tf32(precision == "tf32")
     dtype = AUTOCAST.get(precision, torch.float32)
     matrix = torch.randn(_PRODUCT_SIZE, _PRODUCT_SIZE).to(device, dtype)
-    products: list[Callable[[], object]] = [lambda: matrix @ matrix]
+    products: list[Callable[[int], object]] = [lambda rows: matrix[:rows] @ matrix]
     if device.type == "cpu" and dtype == torch.float32:
         array = matrix.numpy()
-        products.append(lambda: array @ array)
-    once, warm_up = Effort(iterations=1, seconds=0), 0 if device.type == "cpu" else _WARM_UP  # a second each on a CPU
-    return _PRODUCT_SIZE**3 / min(_timed(product, device, once, warm_up=warm_up)[0] for product in products)
+        products.append(lambda rows: array[:rows] @ array)
+    found = []
+    for multiply in products:
+        multiply(_FEW_ROWS)  # the whole one takes a second on a slow CPU
+        found.append(seconds_each(partial(multiply, _PRODUCT_SIZE), device))
+    return _PRODUCT_SIZE**3 / min(found)
 
 
 def _reset_peak(device: torch.device) -> None:
