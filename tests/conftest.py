@@ -50,8 +50,8 @@ def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, _cache: Path) -> None:
     monkeypatch.setenv("VGGBENCH_CACHE", str(_cache))
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_timed() -> Iterator[None]:
     """No answer hangs on how fast this machine is at the moment: `auto` goes by the rule, and probes are short."""
 
     def by_rule(model: "Model", protocol: "Protocol") -> "BackendName":
@@ -59,8 +59,10 @@ def _nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return by_width(model, protocol)
 
-    monkeypatch.setattr("vggbench.inference.measured.quicker", by_rule)
-    monkeypatch.setattr("vggbench.inference.timing.LEAST", 1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vggbench.inference.measured.quicker", by_rule)
+        patch.setattr("vggbench.inference.timing.LEAST", 1e-6)
+        yield
 
 
 class Result:

@@ -166,13 +166,13 @@ ALLOWED = {
     ("weights/download.py", "partial.open('ab')"): "the next call carries on with it",
     ("data/single.py", "path.write_bytes(encoded)"): "in a temporary folder, for what comes by standard input",
     ("studies/speed.py", "Path('/proc/self/clear_refs').write_text('5')"): "a switch of the kernel",
+    ("studies/doctor/subject.py", "picture.save(path, quality=quality)"): "in a temporary folder",
     ("images/libjpeg.py", "os.open(os.devnull, os.O_WRONLY)"): "keeps nothing",
     (
         "store/blocks.py",
         "self.path.replace(self.path.parent.parent / f'.{self.path.name}.damaged')",
     ): "writes nothing: moves a damaged file aside",
     ("train/loop.py", "checkpoint.save(state)"): "our own, which writes by the one way",
-    ("train/loop.py", "checkpoint.save(state, every=60 * running.checkpoint_minutes)"): "the same",
 }
 """Calls that look like a file to keep and are none, and why."""
 OF_A_PATH = {"write_text", "write_bytes", "rename"}

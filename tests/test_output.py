@@ -25,6 +25,7 @@ WRITING = {
     "reproduce": "reproduce 3 --published",
     "predict": "predict A@sample {one}",
     "speed": "speed A",
+    "doctor": "doctor",
     "runs": "runs",
     "train": "train A --data {pictures}",
     "export": "export A@sample --to onnx",

@@ -50,7 +50,9 @@ def choose(
         if obstacle:
             raise UsageError(f"--backend onnxruntime: {obstacle}")
         return "onnxruntime"
-    return (quicker or by_width)(model, protocol) if obstacle is None and device.type == "cpu" else "pytorch"
+    if obstacle or device.type != "cpu" or model.identity.architecture is None:
+        return "pytorch"
+    return (quicker or by_width)(model, protocol)
 
 
 def by_width(model: Model, protocol: Protocol) -> BackendName:

@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,6 +62,11 @@ class Answer:
     kind: Kind
     backend: BackendName
     seconds: dict[BackendName, float]
+
+    @property
+    def is_of_here(self) -> bool:
+        """Whether this machine, with its libraries and threads as they are now, was measured."""
+        return self.kind == replace(self.kind, **_here())
 
     def __str__(self) -> str:
         """As a sentence."""
@@ -125,13 +130,10 @@ def measure(model: "Model", views: str) -> dict[BackendName, float]:
 
 def kind_of(model: "Model", protocol: Protocol) -> Kind:
     """The kind of work that a protocol gives a VGG here."""
-    import torch
-
     net = model.identity.architecture
     assert net
     views = "dense" if protocol.name == "dense" else "crops" if protocol.grid == 1 else "crops on the grid of 8"
-    cpu = f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
-    return Kind(net.config.name, net.width, views, cpu, torch.get_num_threads(), torch.__version__, _onnxruntime())
+    return Kind(net.config.name, net.width, views, **_here())
 
 
 @cache
@@ -180,6 +182,16 @@ def _noise(count: int, height: int, width: int) -> "Tensor":
 
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def _here() -> dict[str, Any]:
+    """What a kind of work says of the machine."""
+    import torch
+
+    cpu = f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "cpu": cpu, "threads": torch.get_num_threads(), "torch": torch.__version__, "onnxruntime": _onnxruntime(),
+    }  # fmt: skip
 
 
 def _question(kind: Kind) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from vggbench.cache import cache_folder
 from vggbench.errors import counted, first_line
 from vggbench.evaluation.plan import Plan
 from vggbench.images.reading import cores, no_room, shared_memory
+from vggbench.inference.measured import cpu_name, kept_answers
 from vggbench.studies.doctor.finding import Check, Seen, fact
 
 PART = "Machine"
@@ -24,7 +26,7 @@ _OPEN_FILES = 1024
 """Fewer do not suffice for many processes that read."""
 _ROOM = 10**9
 """Bytes of disk: a run of ImageNet takes 0.2 GB."""
-_CPUINFO, _MEMORY_LIMIT = Path("/proc/cpuinfo"), Path("/sys/fs/cgroup/memory.max")
+_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SMI = ("nvidia-smi", "--query-gpu=driver_version,name,memory.total", "--format=csv,noheader")
 
 
@@ -38,6 +40,7 @@ def environment(device: torch.device, store: Path, paper: Plan) -> Iterator[Chec
     yield Check(PART, "GPU", lambda: _gpu(device))
     yield Check(PART, "torchvision, Pillow", lambda: fact(f"{version('torchvision')}, {version('pillow')}"))
     yield Check(PART, "ONNX Runtime", _onnxruntime)
+    yield Check(PART, "Quicker backend", _quicker)
     yield Check(PART, "Shared memory", lambda: _shared_memory(paper))
     yield Check(PART, "Open files", _open_files)
     yield Check(PART, "Disk of the store", lambda: _disk(store, "--runs"))
@@ -45,15 +48,9 @@ def environment(device: torch.device, store: Path, paper: Plan) -> Iterator[Chec
 
 
 def _processor() -> Seen:
-    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name, kernels = (
-        next(iter(names), platform.processor() or platform.machine()),
-        torch.backends.cpu.get_cpu_capability(),
-    )
-    threads = torch.get_num_threads()
+    kernels, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
     return fact(
-        f"{name}, {kernels}; {cores()} of {os.cpu_count()} cores, {counted(threads, 'thread')}",
+        f"{cpu_name()}, {kernels}; {cores()} of {os.cpu_count()} cores, {counted(threads, 'thread')}",
         capability=kernels, cores=cores(), all_cores=os.cpu_count(), threads=threads,
     )  # fmt: skip
 
@@ -115,6 +112,13 @@ def _onnxruntime() -> Seen:
         )  # fmt: skip
     providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
     return fact(f"{onnxruntime.__version__}: {', '.join(providers)}", providers=providers)
+
+
+def _quicker() -> Seen:
+    """What `--backend auto` means here, as far as evaluations have measured it."""
+    kept = [answer for answer in kept_answers() if answer.is_of_here]
+    each = [f"{answer.backend} for {answer.kind}" for answer in kept]
+    return fact("; ".join(each) or "not measured yet", answers=[asdict(answer) for answer in kept])
 
 
 def _shared_memory(paper: Plan) -> Seen:
