@@ -1,8 +1,6 @@
 """The loop: one pass, each image once, resume to the last bit, and what changes a run's identity."""
 
-import random
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from children import Child, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -220,41 +217,6 @@ def test_new_labels_cost_no_forward_pass(pictures: Path, tmp_path: Path, decoded
     truth = np.array([(int(image.id[-1]) + 1) % 4 for image in moved.images])
     assert error_rates(run, moved, MODEL).top1.wrong == int((ranked != truth).sum())
     assert before.images == 4
-
-
-def _slow(images: Tensor) -> Tensor:
-    time.sleep(0.02)
-    means = images.mean((2, 3)) * 3
-    return torch.cat([means, means[:, :1] * 2], dim=1)
-
-
-def test_killed_at_random_moments_the_next_run_carries_on(
-    many_pictures: Path, tmp_path: Path, forked: Callable[..., Child]
-) -> None:
-    """Kill -9, three times; the posteriors equal the uninterrupted run's to the last bit."""
-    rng = random.Random(0)
-    model = Model.wrap("slow", _slow, INPUTS["torchvision"], NAMES, identity="slow")
-
-    def start(store: Path) -> Child:
-        jobs, slowly = [Job(model, Protocol("dense"), 240)], Settings(device="cpu", workers=1)
-        return forked(lambda: evaluate(open_data(many_pictures), jobs, store, slowly))
-
-    def blocks() -> int:
-        return len(list((tmp_path / "killed").glob("*/posteriors/*.parquet")))
-
-    assert start(tmp_path / "whole").wait() == 0
-    for _ in range(3):
-        before = blocks()
-        child = start(tmp_path / "killed")
-        wait_until(lambda before=before, child=child: blocks() > before or child.code is not None)  # type: ignore[misc]
-        time.sleep(rng.random() * 0.1)
-        child.end()
-    assert start(tmp_path / "killed").wait() == 0
-    data, job = open_data(many_pictures), Job(model, Protocol("dense"), 240)
-    settings_ = Settings(device="cpu")
-    whole, killed = (prepare(data, [job], Store(tmp_path / s), settings_).runs[0] for s in ("whole", "killed"))
-    assert killed.missing() == []
-    np.testing.assert_array_equal(posteriors(killed), posteriors(whole))
 
 
 @pytest.mark.parametrize(("free", "fits"), [(None, 2), (10**9, 2), (36 * 10**6, 1), (30 * 10**6, 0)])
