@@ -22,9 +22,9 @@ from torchvision import transforms as v1
 from turns import ratio, take_turns
 
 from vggbench.data import DataSet, open_data
+from vggbench.images.heap import keep_freed_memory
 from vggbench.images.packs import Images, Request
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import hold_memory_flat
 
 ROUNDS = 15
 SCALES = (256, 384, 512)
@@ -87,7 +87,7 @@ def main() -> None:
             print(f"{name}: {ratios} (files: {len(sets['files']) / found['files']:,.0f} images/s)")
 
         torch.set_num_threads(1)
-        hold_memory_flat(varied_sizes=False)  # as in the processes that read images
+        keep_freed_memory()  # as in the processes that read images
         works = {"ours": partial(load_all, sets["files"]), "PIL and ToTensor": partial(peer_all, sets["files"])}
         print(f"one thread, against PIL and ToTensor: {ratio(take_turns(works, 5), 'PIL and ToTensor', 'ours')}")
 

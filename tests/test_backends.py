@@ -17,12 +17,13 @@ from torch._dynamo.utils import counters
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
 from vggbench.errors import NumericsError, UsageError
 from vggbench.evaluation.loop import evaluate
-from vggbench.inference.backend import Backend
-from vggbench.inference.choice import _compile, choose
+from vggbench.inference.backend import TOLERANCES, Backend
+from vggbench.inference.choice import choose
 from vggbench.inference.choice import start as start_backend
 from vggbench.inference.choices import Asked, BackendName, Precision
 from vggbench.inference.devices import views_that_fit
 from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers, found_shape
+from vggbench.inference.pytorch_layers import PairPool, channels_last, compiled, quickest_on_cpu
 from vggbench.nets.cost import Architecture
 from vggbench.nets.onnx_graph import leaves
 from vggbench.paper.configs import CONFIGS
@@ -266,9 +267,39 @@ def test_compiled_gives_the_same(pictures: Path, peaked: Callable[..., dict[str,
 
 
 @pytest.mark.slow
+def test_compiled_in_low_precision_is_no_error(
+    pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+) -> None:
+    """It rounds elsewhere than plain PyTorch does, by more than float32's tolerance."""
+    job = Job(_model("A", peaked("A")), Protocol("center"), 256)
+    (found,) = evaluate(open_data(pictures), [job], tmp_path, replace(QUICK, compile=True, precision="bf16"))
+    assert len(found.images) == 4
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_each_precision_has_its_tolerance(
+    precision: Precision, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """By which the scores of other layers, here compiled ones, may differ from plain PyTorch's, and no more."""
+    factor, job = 1.0, Job(_model("A", peaked("A")), Protocol("center"), 256)
+
+    def elsewhere(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
+        return lambda given: layers(given) * (factor if isinstance(layers[0], nn.Linear) else 1)
+
+    monkeypatch.setattr("vggbench.inference.choice.compiled", elsewhere)
+    settings = replace(QUICK, compile=True, precision=precision)
+    factor = 1 + TOLERANCES[precision] / 2
+    evaluate(open_data(pictures), [job], tmp_path / "within", settings)
+    factor = 1 + TOLERANCES[precision] * 2
+    with pytest.raises(NumericsError, match=r"PyTorch compiled's scores for .* differ from PyTorch's by"):
+        evaluate(open_data(pictures), [job], tmp_path / "beyond", settings)
+
+
+@pytest.mark.slow
 def test_every_size_is_compiled() -> None:
     """Beyond eight PyTorch goes on uncompiled by default, in silence."""
-    run = _compile(nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
+    run = compiled(nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
     counters.clear()
     for rows in range(2, 14):
         run(torch.zeros(rows, 8))
@@ -284,6 +315,27 @@ def test_no_compiler_is_no_traceback(
     done = vggbench(*common)
     assert (done.code, done.out) == (2, "")
     assert "--compile: PyTorch cannot compile here" in done.err
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("channels", [1, 4, 64])
+@pytest.mark.parametrize("size", [(14, 14), (15, 14), (14, 15), (15, 17)])
+def test_pooling_by_pairs_is_pooling(size: tuple[int, int], channels: int, ceil: bool) -> None:
+    pool, maps = nn.MaxPool2d(2, 2, ceil_mode=ceil), torch.randn(3, channels, *size)
+    maps[0, 0, 3, 3] = torch.nan
+    for layout in (torch.contiguous_format, torch.channels_last):
+        found = PairPool(pool)(maps.contiguous(memory_format=layout))
+        np.testing.assert_array_equal(found, pool(maps))
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_another_order_of_layers_gives_the_same_bits(config: str, ceil: bool) -> None:
+    net = VGG(CONFIGS[config], 4, 1 / 32, ceil_pool=ceil).eval()
+    images = torch.randn(2, 3, 239, 325)
+    with torch.inference_mode():
+        assert torch.equal(quickest_on_cpu(net.features)(images), channels_last(net.features)(images))
+        assert torch.equal(quickest_on_cpu(net.classifier)(torch.ones(3, 784)), net.classifier(torch.ones(3, 784)))
 
 
 def test_the_layers_that_run_are_the_networks_own() -> None:

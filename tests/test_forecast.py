@@ -1,5 +1,6 @@
 """The forecast: which kinds of work are probed and how, and what it makes of reading and computing."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,7 @@ class Probed:
         self._protocol, self._backend = protocol, backend
 
     def posteriors(self, images: Sequence[Tensor]) -> None:
+        time.sleep(0.002)
         assert self._backend.checked_by is None, "a check against PyTorch is no part of the rate"
         self.calls.append((str(self._protocol), self._backend.name, [tuple(image.shape[1:]) for image in images]))
 
@@ -61,23 +63,32 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[tuple[i
     return Probed.calls
 
 
+@pytest.mark.parametrize("is_wide", [False, True])
 def test_each_kind_of_work_is_probed_on_what_it_does(
-    probed: list[tuple[str, str, list[tuple[int, ...]]]], pictures: Path, tmp_path: Path,
+    is_wide: bool, probed: list[tuple[str, str, list[tuple[int, ...]]]], pictures: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Each Q of `dense`, crops once, on this data's images at Q, as many views at once as fill a batch."""
+    """Each Q of `dense` and, where fifty crops are little work, of multicrop; on this data's images at Q.
+
+    As many views at once as fill a batch; of a wide net crops once, as few as suffice.
+    """
+    if is_wide:
+        monkeypatch.setattr(module, "_MOST_WORK", 1.0)
     monkeypatch.setattr("vggbench.inference.timing.LEAST", 0.05)  # which reads all four
     jobs = (("dense", 256), ("dense", 384), ("center", 256), ("multicrop", 256), ("multicrop", 384), ("tencrop", 256))
     found = forecast(_plan(pictures, tmp_path, *jobs))
-    assert list(dict.fromkeys((name, len(images)) for name, _, images in probed)) == [
-        ("dense", 9), ("dense", 4), ("center", 32), ("tencrop", 3),
-    ]  # fmt: skip
+    assert list(dict.fromkeys((name, len(images)) for name, _, images in probed)) == (
+        [("dense", 1), ("center", 1), ("tencrop", 1)]
+        if is_wide
+        else [("dense", 9), ("dense", 4), ("center", 32), ("multicrop", 1), ("tencrop", 3)]
+    )
     sizes = {name: {size for one, _, images in probed for size in images if one == name} for name, _, _ in probed}
     assert {min(size) for size in sizes["dense"]} == {256, 384}
     assert len(sizes["dense"]) > 2, "the pictures' own sizes"
     assert all(seconds > 0 for seconds in found.each)
-    crops = found.each[3], found.each[4], 5 * found.each[5]
-    assert crops == pytest.approx((crops[0],) * 3), "fifty views at either Q, and ten"
+    if is_wide:
+        small, large, ten = found.each[3], found.each[4], 5 * found.each[5]
+        assert small < large < ten, "of fifty views, which share more of a smaller image, and of ten alone"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,21 @@ from torch import Tensor, nn
 
 from vggbench import INPUTS, VGG, Job, Model, Protocol, Settings, open_data, posteriors
 from vggbench.evaluation.loop import evaluate
-from vggbench.inference.shared_crops import Stage, crop_maps, in_stages, is_grid, quickest
+from vggbench.images.pixels import take
+from vggbench.inference.choices import Asked
+from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers
+from vggbench.inference.pytorch_layers import quickest_on_cpu
+from vggbench.inference.shared_crops import (
+    Stage,
+    Through,
+    before_pooling,
+    crop_maps,
+    crop_maps_anywhere,
+    in_stages,
+    is_grid,
+    is_worth_sharing,
+    quickest,
+)
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import initialise
 from vggbench.paper.configs import CONFIGS, CROP
@@ -84,6 +99,52 @@ def test_any_grid_of_offsets(data: st.DataObject, shared: int) -> None:
     windows = [View(CROP, CROP, top, left) for top in tops for left in lefts]
     views = windows + [replace(view, mirror=True) for view in windows]
     _require_equal(_features("D", width=1 / 32), image, views, shared)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_at_any_offsets_what_precedes_the_pooling_is_shared(config: str, ceil: bool) -> None:
+    """To the last bit, by either backend."""
+    height, width = 259, 345
+    features, views = _features(config, ceil=ceil, width=1 / 32), Protocol("multicrop").views(height, width)
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    ways: tuple[Through, ...] = (quickest_on_cpu, partial(OnnxRuntimeLayers, device=torch.device("cpu")))
+    with torch.inference_mode():
+        expected = _plain(features, image, views)
+        for through in ways:
+            before, rest = stages = before_pooling(features, through)
+            crops = torch.cat([take(image[0], view)[None] for view in views])
+            plain = torch.cat([rest.run(before.run(some)) for some in torch.split(crops, 8)])
+            shared = crop_maps_anywhere(stages, image, views)
+            assert torch.equal(plain, shared)
+            assert (plain - expected).abs().max() <= 3e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
+def test_an_evaluation_gives_the_same_bits_where_crops_share(
+    backend: Asked, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+) -> None:
+    net = VGG(CONFIGS["D"], 4, 1 / 16)
+    net.load_state_dict(peaked("D"))
+    names = ("apple", "boat", "fish", "house")
+    network = Architecture(CONFIGS["D"], 4, 1 / 16)
+    model = Model(Identity("D@x", INPUTS["torchvision"], 4, names, "x", architecture=network), net.eval())
+    jobs, settings = [Job(model, Protocol("multicrop"), q) for q in (224, 256, 900)], Settings(device="cpu", workers=0)
+    asked, right, found = list[bool](), is_worth_sharing, []
+    for shares in (True, False):
+
+        def worth(height: int, width: int, views: Sequence[View], shares: bool = shares) -> bool:
+            asked.append(right(height, width, views))
+            return shares and asked[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vggbench.inference.scorer.is_worth_sharing", worth)
+            runs = evaluate(open_data(pictures), jobs, tmp_path / str(shares), replace(settings, backend=backend))
+        found.append([posteriors(run) for run in runs])
+    assert set(asked) == {True, False}, "not of images much larger than crops"
+    for shared, plain in zip(*found, strict=True):
+        assert plain.max() > 0.4
+        np.testing.assert_array_equal(shared, plain)
 
 
 def test_other_views_are_no_grid() -> None:

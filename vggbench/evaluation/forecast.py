@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.plan import Plan
+from vggbench.images.heap import keep_freed_memory
 from vggbench.images.packs import Images, Request
 from vggbench.images.pixels import rescale
 from vggbench.images.preprocessing import Wanted
-from vggbench.images.reading import cores, hold_memory_flat
+from vggbench.images.reading import cores
 from vggbench.inference import timing
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.choices import BackendName
 from vggbench.inference.scorer import Scorer
-from vggbench.inference.shared_crops import CHOICES, crop_maps, in_stages
+from vggbench.inference.shared_crops import CHOICES, before_pooling, crop_maps, crop_maps_anywhere, in_stages
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol, rescaled_size
@@ -30,7 +31,8 @@ _MOST_HELD = 16
 """Images whose pixels are kept to probe with."""
 _MOST_WORK = 64e9
 """MACs that are probed at once on a CPU, where they take a second; wide nets gain nothing by more."""
-_WHOLE_PIXELS, _GRID, _FEW_CROPS = Protocol("multicrop"), Protocol("multicrop", 8), Protocol("tencrop")
+_WHOLE_PIXELS, _GRID = Protocol("multicrop"), Protocol("multicrop", 8)
+_CENTER, _FEW_CROPS = Protocol("center"), Protocol("tencrop")
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
 _Pixels = dict[Wanted, Tensor]
@@ -115,7 +117,7 @@ def _seconds_on_grid(plan: Plan, probes: "_Probes", reading: float, each: Sequen
         if images and job.protocol == _WHOLE_PIXELS:
             other = replace(job, protocol=_GRID)
             backend = plan.settings.backend_for(other, measures=False)  # nobody has asked for it
-            computing += images * probes.seconds_of_image(other, backend, work)
+            computing += images * probes.seconds_of_image(other, backend, work, roughly=True)
         else:
             computing += images * seconds
     return _together(plan, reading, computing)
@@ -137,7 +139,7 @@ def _read(plan: Plan) -> tuple[list[_Pixels], float]:
     requests = cycle([Request.of(place * total // some, wanted) for place in range(some)])
     threads, found = torch.get_num_threads(), list[_Pixels]()
     torch.set_num_threads(1)
-    hold_memory_flat(varied_sizes=False)
+    keep_freed_memory()
     try:
         reader.one(next(requests))  # loads the decoder
         started, count = time.perf_counter(), 0
@@ -169,32 +171,32 @@ class _Probes:
     _started: tuple[object, Backend] | None = None
     """The last one alone: the weights of many nets need not fit together."""
 
-    def seconds_of_image(self, job: Job, backend: BackendName, work: float) -> float:
-        """Of one image of so much work."""
-        return work * self._share_of_work(job) * self._seconds_per_work(job, backend)
+    def seconds_of_image(self, job: Job, backend: BackendName, work: float, *, roughly: bool = False) -> float:
+        """Of one image of so much work: of its own views at its own Q, where these are not too many to be tried."""
+        if job.protocol.name in ("dense", "center") or (work <= _MOST_WORK and not roughly):
+            return work * self._seconds_per_work(job, backend)
+        crops = replace(job, protocol=_FEW_CROPS)  # of 224 x 224, which are the same at any Q
+        return work * self._share_of_work(job) * self._seconds_per_work(crops, backend)
 
     def _seconds_per_work(self, job: Job, backend: BackendName) -> float:
-        """Of the job's own views at its own Q; crops of 224 x 224 are the same at any."""
-        name = job.protocol.name
-        views = (name, job.scale) if name == "dense" else (name == "center",)
-        kind = (job.identity.architecture or id(job.model), backend, views)
+        protocol = job.protocol
+        at = None if protocol in (_CENTER, _FEW_CROPS) else job.scale
+        kind = (job.identity.architecture or id(job.model), backend, protocol, at)
         if kind not in self.found:
             self.found[kind] = self._probed(job, backend)
         return self.found[kind]
 
-    def _probed(self, job: Job, backend: BackendName) -> float:
+    def _probed(self, probed: Job, backend: BackendName) -> float:
         settings = self.plan.settings
-        probed = job if job.protocol.name in ("dense", "center") else replace(job, protocol=_FEW_CROPS)
-        images = [pixels[job.wanted] for pixels in self.images]
+        images = [pixels[probed.wanted] for pixels in self.images]
         count, stream = self._images_at_once(probed, images[0]), cycle(images)
-        scorer = Scorer(probed.protocol, self._backend(job, backend), settings.views_per_batch)
+        scorer = Scorer(probed.protocol, self._backend(probed, backend), settings.views_per_batch)
 
         def run() -> float:
             some = list(islice(stream, count))
             scorer.posteriors(some)
             return sum(_work(probed, pixels) for pixels in some)
 
-        hold_memory_flat(varied_sizes=job.protocol.name == "dense")
         (runs,) = timing.in_turn([run], settings.torch_device)
         done: float = sum(found.result for found in runs)
         return sum(found.seconds for found in runs) / done
@@ -224,8 +226,10 @@ class _Probes:
 
         Counted by hooks, as the fewest MACs of the convolutions of a narrow net on a black image of a common size.
         """
-        net = job.identity.architecture
-        if job.protocol.grid == 1 or net is None:
+        net, settings = job.identity.architecture, self.plan.settings
+        if job.protocol.name != "multicrop" or net is None:
+            return 1.0
+        if job.protocol.grid == 1 and (settings.torch_device.type != "cpu" or settings.compile):
             return 1.0
         sizes = self.plan.some_sizes
         height, width = rescaled_size(*sorted(sizes)[len(sizes) // 2], job.scale)
@@ -234,13 +238,15 @@ class _Probes:
         for layer in features.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.register_forward_hook(partial(_count, done))
-        stages = in_stages(features, lambda layers: layers)
-        found = []
-        for shared in CHOICES:
-            done[0] = 0
-            with torch.inference_mode():
-                crop_maps(stages, torch.zeros(1, 3, height, width), views, shared)
-            found.append(done[0])
+        stages, image, found = in_stages(features, lambda layers: layers), torch.zeros(1, 3, height, width), []
+        with torch.inference_mode():
+            for shared in CHOICES:
+                done[0] = 0
+                if shared and job.protocol.grid == 1:
+                    crop_maps_anywhere(before_pooling(features, lambda layers: layers), image, views)
+                else:
+                    crop_maps(stages, image, views, shared)
+                found.append(done[0])
         return min(found) / found[0]
 
 

@@ -18,7 +18,7 @@ from vggbench.evaluation.plan import Plan, prepare
 from vggbench.evaluation.turns import Turn
 from vggbench.evaluation.turns import turns as missing_turns
 from vggbench.evaluation.writer import Task, Writer
-from vggbench.images.reading import hold_memory_flat
+from vggbench.images.heap import FreedMemory, keep_freed_memory
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.devices import device_name
@@ -92,16 +92,17 @@ def _compute(plan: Plan, watch: Watch) -> None:
         if blocks:
             run.create()
     seen: list[list[NDArray[np.int32]]] = [[] for _ in plan.jobs]
+    keep_freed_memory()
+    freed = FreedMemory()
     watch.begin()
     with Writer[_Stored](ahead=len(scorers)) as writer:
         for turns in missing_turns(plan, transfer):
             for turn in turns:
                 job, scorer = plan.jobs[turn.job], scorers[turn.job]
                 watch.turn(job)
-                hold_memory_flat(varied_sizes=job.protocol.name == "dense")
                 begun, view_work = time.perf_counter(), plan.work_per_image[turn.job] / job.protocol.view_count
                 pixels = [image.at(job.wanted) for image in turn.images if image.problem is None]
-                fetch = scorer.begin(pixels, partial(_advance, watch, view_work))
+                fetch = scorer.begin(pixels, partial(_advance, watch, freed, view_work))
                 images = [image._replace(pixels=None) for image in turn.images]
                 provenance = _provenance(plan.settings, scorer)
                 writer.put(Task(fetch, partial(_store, plan, turn._replace(images=images), provenance), begun))
@@ -149,7 +150,8 @@ def _scorers(plan: Plan, transfer: Transfer) -> dict[int, Scorer]:
     return scorers
 
 
-def _advance(watch: Watch, view_work: float, views: int) -> None:
+def _advance(watch: Watch, freed: FreedMemory, view_work: float, views: int) -> None:
+    freed.give_back()
     watch.advance(view_work * views)
 
 

@@ -38,10 +38,10 @@ class Input:
         mean, std = statistics or self.statistics(images.device)
         if self.channels == "BGR":
             images = images.flip(1)
-        pixels = images.float()
+        pixels = images.to(mean.dtype, copy=True)
         if self.range == 1:
-            pixels = pixels / 255
-        return (pixels - mean) / std
+            pixels.div_(255)
+        return pixels.sub_(mean).div_(std)
 
     def in_full(self) -> str:
         """With its numbers."""

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import ctypes
 import functools
 import math
 import os
@@ -21,14 +20,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from vggbench.errors import DataError, counted, first_line
+from vggbench.images.heap import keep_freed_memory
 from vggbench.images.pixels import jpeg_decoder
 
 AHEAD = 2
 """Packs that each worker is ahead."""
 _SHARED_MEMORY = Path("/dev/shm")
 _OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
-_SMALL, _LARGE = 100_000, 2**25
 _Item = TypeVar("_Item")
 
 
@@ -72,18 +70,6 @@ def no_room(asked: str, room: float) -> str:
         f"Podman), or with an emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in "
         "the main process."
     )
-
-
-def hold_memory_flat(varied_sizes: bool) -> None:
-    """Make glibc give memory back at once while image sizes vary (`dense`); elsewhere it may keep it, which is faster.
-
-    Without this, tensors of hundreds of sizes fragment the heap and memory grows with the number of images.
-    """
-    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if libc is not None and hasattr(libc, "mallopt"):
-        threshold = _SMALL if varied_sizes else _LARGE
-        libc.mallopt(_MMAP_THRESHOLD, threshold)
-        libc.mallopt(_TRIM_THRESHOLD, threshold)
 
 
 class Packed(Generic[_Item]):
@@ -249,7 +235,7 @@ def _as_it_is(item: _Item) -> _Item:
 
 def _begin(worker: int) -> None:
     """Ctrl-C and SIGTERM reach the whole group: the main process answers them, and ends its workers."""
-    hold_memory_flat(varied_sizes=False)  # decoding and rescaling take a tenth less where freed memory is kept
+    keep_freed_memory()  # decoding and rescaling take a tenth less where freed memory is kept
     for number in _OF_THE_GROUP:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):

@@ -14,7 +14,17 @@ from vggbench.errors import NumericsError
 from vggbench.images.pixels import take
 from vggbench.inference.choices import Precision
 from vggbench.inference.devices import AUTOCAST
-from vggbench.inference.shared_crops import Function, Stage, Through, crop_maps, in_stages, is_grid, quickest
+from vggbench.inference.shared_crops import (
+    Function,
+    Stage,
+    Through,
+    before_pooling,
+    crop_maps,
+    crop_maps_anywhere,
+    in_stages,
+    is_grid,
+    quickest,
+)
 from vggbench.nets.vgg import VGG, windows
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import View
@@ -47,6 +57,8 @@ class Backend:
     """Whether images lie pixel by pixel, as PyTorch's convolutions are fastest."""
     checked_by: "Backend | None" = None
     """Plain PyTorch, here or on the CPU."""
+    shares: bool = False
+    """Whether crops at any offsets are quicker by `crops`: on a CPU, where no bit differs."""
 
     def load(self) -> Self:
         """Make the layers functions now, and place the constants, which else happens with the first images."""
@@ -94,14 +106,23 @@ class Backend:
         return scores
 
     def grid(self, pixels: Tensor, views: Sequence[View], shared: int, *, check: bool = False) -> Tensor:
-        """The scores (views, K, 1, 1) of a grid of crops of one image, (1, 3, H, W) as `prepared` gives it.
+        """The scores (views, K, 1, 1) of crops of one image at multiples of 8, (1, 3, H, W) as `prepared` gives it.
 
         The crops share so many stages. Raises NumericsError where some differ from PyTorch's plain crops, if it is to
         `check` them.
         """
         with self._running():
             maps = crop_maps(self._stages, pixels, views, shared)
-            scores = self._score_map(maps).to(torch.float32)
+            return self._of_crops(maps, pixels, views, check=check)
+
+    def crops(self, pixels: Tensor, views: Sequence[View], *, check: bool = False) -> Tensor:
+        """As `grid`, of crops at any offsets, which share the convolutions before the first pooling."""
+        with self._running():
+            maps = crop_maps_anywhere(self._before_pooling, pixels, views)
+            return self._of_crops(maps, pixels, views, check=check)
+
+    def _of_crops(self, maps: Tensor, pixels: Tensor, views: Sequence[View], *, check: bool) -> Tensor:
+        scores = self._score_map(maps).to(torch.float32)
         if self.checked_by and check:
             some = range(0, len(views), max(1, len(views) // _CHECKED_CROPS))
             plain = torch.stack([take(pixels[0], views[place]) for place in some])
@@ -131,6 +152,11 @@ class Backend:
     def _stages(self) -> list[Stage]:
         assert self.network
         return in_stages(self.network.features, self.through)
+
+    @cached_property
+    def _before_pooling(self) -> list[Stage]:
+        assert self.network
+        return before_pooling(self.network.features, self.through)
 
     @cached_property
     def _classifier(self) -> Function:

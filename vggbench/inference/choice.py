@@ -7,19 +7,18 @@ from functools import partial
 from importlib.util import find_spec
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vggbench.errors import UsageError, first_line
 from vggbench.inference.backend import Backend
 from vggbench.inference.choices import Asked, BackendName, Precision
 from vggbench.inference.devices import AUTOCAST, allow_tf32
 from vggbench.inference.onnxruntime_layers import OnnxRuntimeLayers
-from vggbench.inference.shared_crops import Function
+from vggbench.inference.pytorch_layers import channels_last, compiled, quickest_on_cpu
 from vggbench.nets.vgg import VGG
 from vggbench.paper.protocols import Protocol
 from vggbench.weights.load import Model
 
-_MOST_GRAPHS = 10_000
 _LEAST_WIDTH = 0.5
 """Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
 Quicker = Callable[[Model, Protocol], BackendName]
@@ -79,18 +78,23 @@ def start(name: BackendName, model: Model, device: torch.device, precision: Prec
     pytorch = _pytorch(model, device, precision, on_cpu)
     if name == "onnxruntime":
         version, through = _onnxruntime_version(), partial(OnnxRuntimeLayers, device=device)
-        own = Backend("ONNX Runtime", version, model, device, precision, through, pytorch.network, checked_by=pytorch)
+        own = replace(
+            pytorch, name="ONNX Runtime", version=version, through=through, pixelwise=False, checked_by=pytorch
+        )
         return own.load()
     if name == "pytorch+compile":
-        return replace(pytorch, name="PyTorch compiled", through=_compile, checked_by=on_cpu or pytorch)
+        return replace(pytorch, name="PyTorch compiled", through=compiled, shares=False, checked_by=on_cpu or pytorch)
     return pytorch
 
 
 def _pytorch(model: Model, device: torch.device, precision: Precision, checked_by: Backend | None) -> Backend:
     network = in_precision(model.module, precision) if isinstance(model.module, VGG) else None
+    through = quickest_on_cpu if device.type == "cpu" else channels_last
+    is_vgg = network is not None
     return Backend(
-        "PyTorch", torch.__version__, model, device, precision, _channels_last, network, network is not None, checked_by
-    )
+        "PyTorch", torch.__version__, model, device, precision, through, network, pixelwise=is_vgg,
+        checked_by=checked_by, shares=is_vgg and device.type == "cpu" and precision == "fp32",
+    )  # fmt: skip
 
 
 def _on_cpu(model: Model, precision: Precision) -> Backend | None:
@@ -145,35 +149,3 @@ def _onnxruntime_version() -> str:
             "Install it again, or run with --backend pytorch."
         ) from error
     return str(__version__)
-
-
-def _channels_last(layers: nn.Sequential) -> Function:
-    def run(given: Tensor) -> Tensor:
-        found: Tensor = layers(given.contiguous(memory_format=torch.channels_last) if given.ndim == 4 else given)
-        return found
-
-    return run
-
-
-def _compile(layers: nn.Sequential) -> Function:
-    """Compiled for each shape it meets, on a CPU with the weights frozen in."""
-    from torch._dynamo import config
-    from torch._dynamo.exc import TorchDynamoException
-
-    # The limit counts over all nets and sizes of the process, and beyond it the layers would run uncompiled.
-    config.recompile_limit = config.accumulated_recompile_limit = _MOST_GRAPHS
-    config.fail_on_recompile_limit_hit = True
-    on_cpu = next(layers.parameters()).device.type == "cpu"
-    compiled = torch.compile(layers, dynamic=False, options={"freezing": True} if on_cpu else None)
-    run = _channels_last(compiled)  # type: ignore[arg-type]
-
-    def run_or_say(given: Tensor) -> Tensor:
-        try:
-            return run(given)
-        except TorchDynamoException as error:
-            raise UsageError(
-                f"--compile: PyTorch cannot compile here ({first_line(error)}): expected a working C++ compiler on a "
-                "CPU, or Triton on CUDA. Leave --compile out."
-            ) from error
-
-    return run_or_say

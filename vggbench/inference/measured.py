@@ -113,12 +113,12 @@ def measure(model: "Model", views: str) -> dict[BackendName, float]:
     """Seconds that each backend takes for the same few views on the CPU, warm, the shortest of runs in turn."""
     import torch
 
-    from vggbench.images.reading import hold_memory_flat
+    from vggbench.images.heap import keep_freed_memory
     from vggbench.inference.choice import start
     from vggbench.weights.unfetched import filled
 
     cpu, model = torch.device("cpu"), filled(model)
-    hold_memory_flat(varied_sizes=views == "dense")  # as an evaluation does, which costs PyTorch most
+    keep_freed_memory()  # as an evaluation does
     names: tuple[BackendName, ...] = ("pytorch", "onnxruntime")
     works = [(name, work) for name in names for work in _works(start(name, model, cpu, "fp32"), views)]
     runs = in_turn([work for _, work in works], cpu)

@@ -10,10 +10,11 @@ from torch import Tensor
 from vggbench.errors import NumericsError, UsageError
 from vggbench.inference.backend import Backend
 from vggbench.inference.memory import is_out_of_memory, make_room
+from vggbench.inference.shared_crops import is_worth_sharing
 from vggbench.inference.transfer import Fetch, Transfer, transfer_to
 from vggbench.inference.views import Views
 from vggbench.paper.configs import CROP
-from vggbench.paper.protocols import Protocol
+from vggbench.paper.protocols import Protocol, View
 
 _Scored = tuple[Sequence[int], Tensor]
 """Numbers of views, and their score maps (n, K, h, w)."""
@@ -35,6 +36,7 @@ class Scorer:
     ) -> None:
         self._protocol, self.backend, self.batch_size, self.shared = protocol, backend, batch_size, shared
         self._transfer = transfer or transfer_to(backend.device)
+        self._by_image = protocol.grid == 8 or (protocol.name == "multicrop" and backend.shares)
         self._checked = False
 
     def posteriors(self, images: Sequence[Tensor]) -> NDArray[np.float32]:
@@ -82,7 +84,7 @@ class Scorer:
         return posteriors
 
     def _scores(self, views: Views, images: int) -> Iterator[_Scored]:
-        if self._protocol.grid == 8:
+        if self._by_image:
             for index in range(images):
                 scores = self._shared_scores(views, index)
                 own = views.of_image(index)
@@ -92,25 +94,31 @@ class Scorer:
                 yield from self._batched(numbers, views)
 
     def _shared_scores(self, views: Views, index: int) -> Tensor | None:
-        """Those of crops that share stages; None where plain crops are quicker, or memory suffices for them alone."""
-        if self.shared == 0:
-            return None
+        """Those of crops that share layers; None where plain crops are quicker, or memory suffices for them alone."""
         own = [views[number] for number in views.of_image(index)]
         try:
-            pixels = views.whole(index)
-            if self.shared is None:
-                self.shared = self.backend.stages_to_share(pixels, own[: len(own) // 2])
-            if not self.shared:
-                return None
-            scores = self.backend.grid(pixels, own, self.shared, check=not self._checked)
+            scores = self._on_grid(views, index, own) if self._protocol.grid == 8 else self._anywhere(views, index, own)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             make_room(error, self.backend.device)
             self.shared = 0
             return None
-        self._checked = True
+        self._checked = self._checked or scores is not None
         return scores
+
+    def _on_grid(self, views: Views, index: int, own: Sequence[View]) -> Tensor | None:
+        if self.shared == 0:
+            return None
+        pixels = views.whole(index)
+        if self.shared is None:
+            self.shared = self.backend.stages_to_share(pixels, own[: len(own) // 2])
+        return self.backend.grid(pixels, own, self.shared, check=not self._checked) if self.shared else None
+
+    def _anywhere(self, views: Views, index: int, own: Sequence[View]) -> Tensor | None:
+        if self.shared == 0 or not is_worth_sharing(*views.size(index), own):
+            return None
+        return self.backend.crops(views.whole(index), own, check=not self._checked)
 
     def _batched(self, numbers: Sequence[int], views: Views) -> Iterator[_Scored]:
         """Views of one size, as many at once as the batch size and memory allow."""

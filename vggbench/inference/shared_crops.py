@@ -3,7 +3,8 @@
 A 3x3 convolution of a crop and of the whole image differ only where the crop's zero padding reaches: after n of them
 in a border ring n wide. Pooling halves the ring (rounded up), the next stage's convolutions widen it again: r' =
 ceil((r + n) / 2), for D 1, 2, 3 after stages 1, 2, 3. Pooling commutes with cropping where offsets are multiples of
-its stride, hence --grid 8 for three stages. 1x1 convolutions, LRN and batch normalisation act on single positions.
+its stride, hence --grid 8 for three stages; at any offset crops share what comes before the first pooling. 1x1
+convolutions, LRN and batch normalisation act on single positions.
 
 The ring is shared too. Its upper side depends on where the crop begins, not on its left end: it is that of the image
 cut off above the crop, a strip as wide as the image, common to all crops of that row. So there is one strip for every
@@ -32,7 +33,12 @@ CHOICES = (0, 3)
 kernels of oneDNN than the crops' own, whose sums differ in the last bits; with three no bit differed where measured.
 A stored run that began with four goes on with four."""
 _AT_ONCE = 16
-"""Crops that go through unshared stages together; a first stage's maps of one have 25 MB."""
+"""Crops that go through unshared stages together."""
+_AT_ONCE_WHOLE = 8
+"""The same of crops that share no pooling, whose maps have 13 MB each: as many as go through a net together on a CPU,
+since oneDNN has other kernels for other numbers of small maps."""
+_LEAST_GAIN = 2
+"""Times as many pixels as an image that its crops must have, so that sharing the first convolutions pays."""
 
 Function = Callable[[Tensor], Tensor]
 Through = Callable[[nn.Sequential], Function]
@@ -123,6 +129,22 @@ def crop_maps(stages: Sequence[Stage], image: Tensor, views: Sequence[View], sha
     return torch.cat(found)
 
 
+def crop_maps_anywhere(stages: Sequence[Stage], image: Tensor, views: Sequence[View]) -> Tensor:
+    """The same for crops at any offsets, which share the first of two stages, `before_pooling`."""
+    before, rest = stages
+    width = image.shape[3]
+    tops, halves = [view.top for view in views], dict[bool, Parts]()
+    for mirror in {view.mirror for view in views}:
+        lefts = [_left(view, width) for view in views if view.mirror == mirror]
+        halves[mirror] = _parts([before], image.flip(3) if mirror else image, tops, lefts)
+    found = []
+    for first in range(0, len(views), _AT_ONCE_WHOLE):
+        batch = views[first : first + _AT_ONCE_WHOLE]
+        crops = [_crop(halves[view.mirror], view.top, _left(view, width)) for view in batch]
+        found.append(rest.run(torch.cat(crops)))
+    return torch.cat(found)
+
+
 def quickest(stages: Sequence[Stage], image: Tensor, views: Sequence[View]) -> int:
     """How many stages to share for views such as these: the choices are tried in turn."""
     runs = in_turn([partial(crop_maps, stages, image, views, shared) for shared in CHOICES], image.device)
@@ -138,12 +160,23 @@ def _together_after(
     stages: Sequence[Stage], image: Tensor, tops: Sequence[int], lefts: Sequence[int], shared: int
 ) -> Tensor:
     """All crops at tops x lefts after all of the stages, the first `shared` of them computed on what they share."""
-    parts = Parts(image)
-    rows, columns = _inner_edges(tops, image.shape[2]), _inner_edges(lefts, image.shape[3])
-    for stage in stages[:shared]:
-        parts = _after(stage, parts, rows, columns)
+    parts = _parts(stages[:shared], image, tops, lefts)
     maps = torch.cat([_crop(parts, top, left) for top in tops for left in lefts])
     return torch.cat([_through(stages[shared:], batch) for batch in torch.split(maps, _AT_ONCE)])
+
+
+def _parts(stages: Sequence[Stage], image: Tensor, tops: Sequence[int], lefts: Sequence[int]) -> Parts:
+    """What crops at tops x lefts share after these stages."""
+    parts = Parts(image)
+    rows, columns = _inner_edges(tops, image.shape[2]), _inner_edges(lefts, image.shape[3])
+    for stage in stages:
+        parts = _after(stage, parts, rows, columns)
+    return parts
+
+
+def _left(view: View, width: int) -> int:
+    """Where a crop begins in the image, or its mirror in the image's mirror."""
+    return width - view.left - view.width if view.mirror else view.left
 
 
 def _through(stages: Sequence[Stage], maps: Tensor) -> Tensor:
@@ -165,6 +198,20 @@ def in_stages(features: nn.Sequential, through: Through) -> list[Stage]:
     ends = [place + 1 for place, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     cuts = [0, *ends[:_POOLED], ends[_POOLED] - 1, len(layers)]
     return [Stage.of(nn.Sequential(*layers[start:end]), through) for start, end in itertools.pairwise(cuts)]
+
+
+def before_pooling(features: nn.Sequential, through: Through) -> list[Stage]:
+    """What crops at any offsets can share, as one stage; and the rest, which begins with a ReLU and the pooling."""
+    layers = list(features)
+    end = next(place for place, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d))
+    end -= isinstance(layers[end - 1], nn.ReLU)  # of a quarter of the positions after the pooling
+    return [Stage.of(nn.Sequential(*some), through) for some in (layers[:end], layers[end:])]
+
+
+def is_worth_sharing(height: int, width: int, views: Sequence[View]) -> bool:
+    """Whether crops overlap enough that the first convolutions of the whole image cost less than theirs."""
+    pixels = sum(view.height * view.width for view in views if not view.mirror)
+    return _LEAST_GAIN * height * width <= pixels
 
 
 def _inner_edges(offsets: Sequence[int], size: int) -> list[Edge]:

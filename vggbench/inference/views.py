@@ -55,6 +55,10 @@ class Views:
         windows = torch.stack(cut)
         return windows.movedim(3, 1) if self._backend.pixelwise else windows
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of an image."""
+        return self._images[index].shape[1], self._images[index].shape[2]
+
     def whole(self, index: int) -> Tensor:
         """(1, 3, H, W): an image as `Backend.score` takes it."""
         return self._backend.prepared(self._images[index][None])
