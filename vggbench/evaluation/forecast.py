@@ -32,7 +32,7 @@ _MOST_HELD = 16
 _MOST_WORK = 64e9
 """MACs that are probed at once on a CPU, where they take a second; wide nets gain nothing by more."""
 _WHOLE_PIXELS, _GRID = Protocol("multicrop"), Protocol("multicrop", 8)
-_CENTER, _FEW_CROPS = Protocol("center"), Protocol("tencrop")
+_FEW_CROPS = Protocol("tencrop")
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
 _Pixels = dict[Wanted, Tensor]
@@ -179,9 +179,8 @@ class _Probes:
         return work * self._share_of_work(job) * self._seconds_per_work(crops, backend)
 
     def _seconds_per_work(self, job: Job, backend: BackendName) -> float:
-        protocol = job.protocol
-        at = None if protocol in (_CENTER, _FEW_CROPS) else job.scale
-        kind = (job.identity.architecture or id(job.model), backend, protocol, at)
+        at = job.scale if job.protocol.name == "dense" else None
+        kind = (job.identity.architecture or id(job.model), backend, job.protocol, at)
         if kind not in self.found:
             self.found[kind] = self._probed(job, backend)
         return self.found[kind]

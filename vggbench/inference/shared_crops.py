@@ -89,9 +89,13 @@ class Parts:
     columns: Mapping[Edge, Tensor] = field(default_factory=dict)
     corners: Mapping[tuple[Edge, Edge], Tensor] = field(default_factory=dict)
 
-    def window(self, down: slice, across: slice, rows: Iterable[Edge] = (), columns: Iterable[Edge] = ()) -> Tensor:
-        """A part of the map as a crop with these sides has it."""
-        found = self.whole[:, :, down, across].clone()
+    def window(
+        self, down: slice, across: slice, rows: Iterable[Edge] = (), columns: Iterable[Edge] = (),
+        into: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """A part of the map as a crop with these sides has it, `into` a place (1, C, h, w) if there is one."""
+        here = self.whole[:, :, down, across]
+        found = here.clone() if into is None else into.copy_(here)
         rows, columns = (
             [edge for edge in edges if edge in known] for edges, known in ((rows, self.rows), (columns, self.columns))
         )
@@ -132,16 +136,19 @@ def crop_maps(stages: Sequence[Stage], image: Tensor, views: Sequence[View], sha
 def crop_maps_anywhere(stages: Sequence[Stage], image: Tensor, views: Sequence[View]) -> Tensor:
     """The same for crops at any offsets, which share the first of two stages, `before_pooling`."""
     before, rest = stages
-    width = image.shape[3]
+    width, channels = image.shape[3], 0
     tops, halves = [view.top for view in views], dict[bool, Parts]()
     for mirror in {view.mirror for view in views}:
         lefts = [_left(view, width) for view in views if view.mirror == mirror]
         halves[mirror] = _parts([before], image.flip(3) if mirror else image, tops, lefts)
+        channels = halves[mirror].whole.shape[1]
     found = []
     for first in range(0, len(views), _AT_ONCE_WHOLE):
         batch = views[first : first + _AT_ONCE_WHOLE]
-        crops = [_crop(halves[view.mirror], view.top, _left(view, width)) for view in batch]
-        found.append(rest.run(torch.cat(crops)))
+        maps = halves[batch[0].mirror].whole.new_empty(len(batch), CROP, CROP, channels).permute(0, 3, 1, 2)
+        for place, view in enumerate(batch):
+            _crop(halves[view.mirror], view.top, _left(view, width), maps[place : place + 1])
+        found.append(rest.run(maps))
     return torch.cat(found)
 
 
@@ -185,11 +192,11 @@ def _through(stages: Sequence[Stage], maps: Tensor) -> Tensor:
     return maps
 
 
-def _crop(parts: Parts, top: int, left: int) -> Tensor:
-    """The whole map of one crop."""
+def _crop(parts: Parts, top: int, left: int, into: Tensor | None = None) -> Tensor:
+    """The whole map of one crop, which is written `into` a place if there is one."""
     down, across = (slice(at // parts.stride, (at + CROP) // parts.stride) for at in (top, left))
     rows, columns = ((Edge(at, True), Edge(at + CROP, False)) for at in (top, left))
-    return parts.window(down, across, rows, columns)
+    return parts.window(down, across, rows, columns, into)
 
 
 def in_stages(features: nn.Sequential, through: Through) -> list[Stage]:
