@@ -1,4 +1,6 @@
-"""Multi-crop on a grid of 8, shared against plain: `python benchmarks/shared_crops.py FOLDER [NET...]`.
+"""Multi-crop, shared against plain, on a grid of 8 or of whole pixels.
+
+    python benchmarks/shared_crops.py FOLDER 8|1 [NET...]
 
 Both compute the posteriors of the same real images with the same random weights at full width, channels last, fc layers
 and mirrors included, in turns. Printed are ratios of median times and the largest difference of a posterior.
@@ -20,7 +22,7 @@ from vggbench.paper.protocols import Protocol
 from vggbench.weights.load import Model
 
 SCALES = (256, 384, 512)
-GRID, DENSE = Protocol("multicrop", 8), Protocol("dense")
+DENSE = Protocol("dense")
 
 
 def scorer(model: Model, protocol: Protocol, scale: int, shared: int | None) -> Scorer:
@@ -38,8 +40,9 @@ def compute(scorers: Sequence[Scorer], images: Sequence[Tensor]) -> list[np.ndar
 def main() -> None:
     """Print the ratios per Q, over all Qs, and together with dense."""
     count, rounds = 2, 3
+    crops = Protocol("multicrop", 8 if sys.argv[2] == "8" else 1)
     images = pictures(Path(sys.argv[1]), count, SCALES)
-    for name in sys.argv[2:] or ["D"]:
+    for name in sys.argv[3:] or ["D"]:
         for ceil in (False, True) if name == "D" else (False,):
             model = random_model(name, ceil=ceil)
             totals: dict[str, list[float]] = {
@@ -48,7 +51,7 @@ def main() -> None:
                 "dense": [0.0] * rounds,
             }
             for scale in SCALES:
-                plain, own, dense = (scorer(model, p, scale, s) for p, s in ((GRID, 0), (GRID, None), (DENSE, 0)))
+                plain, own, dense = (scorer(model, p, scale, s) for p, s in ((crops, 0), (crops, None), (DENSE, 0)))
                 first, second = compute([plain, own], images[scale])
                 works = {
                     "plain": partial(compute, [plain], images[scale]), "shared": partial(compute, [own], images[scale]),
@@ -59,7 +62,8 @@ def main() -> None:
                     totals[way] = [a + b for a, b in zip(totals[way], found, strict=True)]
                 said = f"{name} {'ceil' if ceil else 'floor'} Q={scale}: {ratio(times, 'plain', 'shared')}"
                 differ = f"{np.abs(first - second).max():.1e} of {first.max():.2f}"
-                print(f"{said}, {own.shared} stages, posteriors differ by {differ}", flush=True)
+                shares = f"{own.shared} stages" if crops.grid == 8 else "what precedes the first pooling"
+                print(f"{said}, {shares}, posteriors differ by {differ}", flush=True)
             together = {
                 way: [a + b for a, b in zip(totals[way], totals["dense"], strict=True)] for way in ("plain", "shared")
             }

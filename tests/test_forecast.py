@@ -208,13 +208,18 @@ def test_the_command_line_says_which_takes_longer(
     assert "at the same time." in shared.err
 
 
-def test_what_is_left_of_a_forecast_is_what_is_missing(pictures: Path, tmp_path: Path) -> None:
+def test_what_is_left_of_a_forecast_is_what_is_missing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = forecast(_plan(pictures, tmp_path, ("center", 256)))
     assert (found.views, found.images, len(found.each)) == (1, 4, 1)
     assert found.computing == pytest.approx(4 * found.each[0])
     assert found.rate == pytest.approx(found.gmacs / found.each[0])
     assert found.seconds_on_grid is None
-    assert forecast(_plan(pictures, tmp_path, ("multicrop", 384))).seconds_on_grid is not None
+    crops = _plan(pictures, tmp_path, ("multicrop", 384))
+    assert forecast(crops).seconds_on_grid is None, "that is soon done"
+    monkeypatch.setattr(module, "_LONG", 0)
+    assert forecast(crops).seconds_on_grid is not None
 
 
 def test_another_network_has_no_rate_in_macs(pictures: Path, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ _MOST_WORK = 64e9
 """MACs that are probed at once on a CPU, where they take a second; wide nets gain nothing by more."""
 _WHOLE_PIXELS, _GRID = Protocol("multicrop"), Protocol("multicrop", 8)
 _FEW_CROPS = Protocol("tencrop")
+_LONG = 600
+"""Seconds that crops must take, so that it is worth a probe what would take less."""
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
 _Pixels = dict[Wanted, Tensor]
@@ -56,7 +58,7 @@ class Forecast:
     seconds: float
     """That all takes."""
     seconds_on_grid: float | None
-    """The same with `--grid 8`, where multicrop is on the default grid."""
+    """The same with `--grid 8`, where multicrop is on the default grid and takes long."""
     each: tuple[float, ...]
     """Seconds of computing that one image takes, for each job; 0 where nothing is missing."""
     disk_bytes: int
@@ -109,8 +111,13 @@ def _together(plan: Plan, reading: float, computing: float) -> float:
 
 
 def _seconds_on_grid(plan: Plan, probes: "_Probes", reading: float, each: Sequence[float]) -> float | None:
-    """What would be if multicrop were on the grid of 8; None where it is already, or where that cannot be."""
-    if plan.settings.compile or not any(job.protocol == _WHOLE_PIXELS for job in plan.jobs):
+    """What would be if multicrop were on the grid of 8; None where it is already, cannot be, or is soon done."""
+    crops = sum(
+        images * seconds
+        for job, images, seconds in zip(plan.jobs, plan.missing_images, each, strict=True)
+        if job.protocol == _WHOLE_PIXELS
+    )
+    if plan.settings.compile or crops < _LONG:
         return None
     computing = 0.0
     for job, images, work, seconds in zip(plan.jobs, plan.missing_images, plan.work_per_image, each, strict=True):
