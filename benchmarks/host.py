@@ -39,10 +39,10 @@ from vggbench.paper.protocols import Protocol
 from vggbench.weights.load import Model
 
 META, SMALL = torch.device("meta"), torch.zeros(1)
-WORKERS, BATCH, ROUNDS = 2, 256, 3
+WORKERS, BATCH, ROUNDS = 2, 256, 5
 MODES = {"center": (256,), "multicrop": (256, 384, 512), "dense": (256, 384, 512)}
-TIMES = {"timm": 8, "center": 8, "multicrop": 2, "dense": 2}
-"""Passes over the images: as many as make the start of processes small beside them."""
+TIMES = (1, 8)
+"""Passes over the images: with the start of processes, and with it small beside them."""
 
 
 class Nowhere(Transfer):
@@ -134,20 +134,23 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     data, model = open_data(folder), random_model("D", width=1 / 64)
-    sets = {name: many(data, times) for name, times in TIMES.items()}
-    works: dict[str, Callable[[], None]] = {"timm": partial(timms, data, folder, TIMES["timm"])}
-    works |= {protocol: partial(ours, sets[protocol], model, protocol) for protocol in MODES}
-    found: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(ROUNDS + 1):
-        for name, work in works.items():
-            spent = cpu_milliseconds(work, len(sets[name]))
-            if turn:
-                found[name].append(spent)
-    base = statistics.median(found["timm"])
-    for name, each in found.items():
-        middle = statistics.median(each)
-        at = f", Q={','.join(map(str, MODES[name]))}" if name in MODES else "'s loader"
-        print(f"{name}{at}: {middle:.2f} ms ({min(each):.2f}-{max(each):.2f}), {middle / base:.2f} of timm's")
+    for times in TIMES:
+        images = many(data, times)
+        works: dict[str, Callable[[], None]] = {"timm": partial(timms, data, folder, times)}
+        wanted = MODES if times == 1 else ("center",)
+        works |= {protocol: partial(ours, images, model, protocol) for protocol in wanted}
+        found: dict[str, list[float]] = {name: [] for name in works}
+        for turn in range(ROUNDS + 1):
+            for name, work in works.items():
+                spent = cpu_milliseconds(work, len(images))
+                if turn:
+                    found[name].append(spent)
+        base = statistics.median(found["timm"])
+        print(f"{len(images):,} images")
+        for name, each in found.items():
+            middle = statistics.median(each)
+            at = f", Q={','.join(map(str, MODES[name]))}" if name in MODES else "'s loader"
+            print(f"{name}{at}: {middle:.2f} ms ({min(each):.2f}-{max(each):.2f}), {middle / base:.2f} of timm's")
 
 
 if __name__ == "__main__":
