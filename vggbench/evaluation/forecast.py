@@ -34,7 +34,7 @@ _MOST_WORK = 64e9
 _WHOLE_PIXELS, _GRID = Protocol("multicrop"), Protocol("multicrop", 8)
 _FEW_CROPS = Protocol("tencrop")
 _LONG = 600
-"""Seconds that crops must take, so that it is worth a probe what would take less."""
+"""Seconds that crops must take before the time on the grid of 8 is worth a probe."""
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
 _Pixels = dict[Wanted, Tensor]
@@ -187,7 +187,7 @@ class _Probes:
 
     def _seconds_per_work(self, job: Job, backend: BackendName) -> float:
         at = job.scale if job.protocol.name == "dense" else None
-        kind = (job.identity.architecture or id(job.model), backend, job.protocol, at)
+        kind = (job.identity.architecture or job.identity.weights_hash, backend, job.protocol, at)
         if kind not in self.found:
             self.found[kind] = self._probed(job, backend)
         return self.found[kind]
@@ -217,7 +217,7 @@ class _Probes:
         return max(1, count)
 
     def _backend(self, job: Job, name: BackendName) -> Backend:
-        key = (id(job.model), name)
+        key = (job.identity.weights_hash, job.identity.architecture, name)
         if self._started is None or self._started[0] != key:
             self._started = None
             settings = self.plan.settings

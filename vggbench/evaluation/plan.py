@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +129,10 @@ def prepare(
     StoreError.
     """
     settings = settings or Settings()
+    ids = [image.id for image in data.images]
     planned: dict[Path, tuple[Job, Recording, BackendName]] = {}
     for job in jobs:
-        recorded = partial(_recorded, job, data, store, settings)
+        recorded = cache(partial(_recorded, job, data, ids, store, settings))  # reads what is stored once
         backend = _stored_backend(recorded, job, data, store, settings) or settings.backend_for(job)
         run = recorded(backend)
         planned.setdefault(run.folder, (job, run, backend))
@@ -145,13 +146,13 @@ def prepare(
     return plan
 
 
-def _recorded(job: Job, data: DataSet, store: Store, settings: Settings, backend: BackendName) -> Recording:
+def _recorded(
+    job: Job, data: DataSet, ids: Sequence[str], store: Store, settings: Settings, backend: BackendName
+) -> Recording:
     """The job's run by this backend, as far as it is stored."""
     name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
-    ids = [image.id for image in data.images]
-    return store.run(
-        name, signature(job, data, settings, backend), ids, _about(job, data), settings.block_for(len(ids))
-    )
+    signed = signature(job, data, settings, backend)
+    return store.run(name, signed, ids, _about(job, data), settings.block_for(len(ids)))
 
 
 def _stored_backend(

@@ -61,8 +61,8 @@ def compiled(layers: nn.Sequential) -> Function:
     config.recompile_limit = config.accumulated_recompile_limit = _MOST_GRAPHS
     config.fail_on_recompile_limit_hit = True
     on_cpu = next(layers.parameters()).device.type == "cpu"
-    compiled = torch.compile(layers, dynamic=False, options={"freezing": True} if on_cpu else None)
-    run = channels_last(compiled)  # type: ignore[arg-type]
+    optimised = torch.compile(layers, dynamic=False, options={"freezing": True} if on_cpu else None)
+    run = channels_last(optimised)  # type: ignore[arg-type]
 
     def run_or_say(given: Tensor) -> Tensor:
         try:
