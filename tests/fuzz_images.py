@@ -201,7 +201,7 @@ class Commands:
         self._model: Model = load_model(ModelSpec.parse("A@random"), options, ("a", "b"))
         self._recipe = Recipe(train_scale=TrainScale(256, 256), batch_size=BLOCK)
         state = State.begin(VGG(CONFIGS["A"], 2, _WIDTH), self._recipe)
-        self._stepper = Stepper(state, self._model.identity.input, self._recipe, Running(self._settings))
+        self._stepper = Stepper(state, self._model.input, self._recipe, Running(self._settings))
 
     def verified(self, data: DataSet) -> tuple[set[str], float]:
         """The images that `data --verify` cannot decode, and the seconds of the slowest."""

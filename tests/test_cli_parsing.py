@@ -291,7 +291,7 @@ def test_a_wrong_word_is_told_what_to_write(arguments: tuple[str, ...], sentence
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("resnet50", "Networks that are no VGG are evaluated from Python: Model.wrap."),
+        ("resnet50", "any other is evaluated from Python: Model.wrap."),
         ("vgg15", "Did you mean"),
         ("oxford", "begins with a source of weights: expected CONFIG@SOURCE, such as D@oxford."),
         ("oxford@D", "begins with a source of weights"),

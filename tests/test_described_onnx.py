@@ -163,6 +163,6 @@ def test_the_order_of_channels_comes_from_the_command_line(vggbench: Callable[..
         done = vggbench("export", f"A@{path}", *written, "--input", order)
         assert done.code == 0, done.err
         model = load_model(ModelSpec.parse(f"A@{tmp_path / 'x.safetensors'}"), LoadOptions(), ())
-        assert model.identity.input.channels == order
-        np.testing.assert_allclose(model.identity.input.mean, (123, 117, 104), rtol=1e-6)
-        np.testing.assert_allclose(model.identity.input.std, (58, 57, 57.5), rtol=1e-6)
+        assert model.input.channels == order
+        np.testing.assert_allclose(model.input.mean, (123, 117, 104), rtol=1e-6)
+        np.testing.assert_allclose(model.input.std, (58, 57, 57.5), rtol=1e-6)

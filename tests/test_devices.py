@@ -15,7 +15,7 @@ from vggbench.evaluation.request import Manner
 from vggbench.images import reading
 from vggbench.inference import devices
 from vggbench.inference.devices import fallen_back, has_cuda, pick_device
-from vggbench.inference.onnxruntime_layers import _session
+from vggbench.nets.onnxruntime_session import open_session
 
 CPU = torch.device("cpu")
 OPEN = (
@@ -176,7 +176,7 @@ def test_onnxruntime_for_another_cuda_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(onnxruntime, "__version__", "1.23.0")
     monkeypatch.setattr(onnxruntime, "cuda_version", "12.8", raising=False)
     with pytest.raises(UsageError) as refused:
-        _session(b"", {}, torch.device("cuda"))
+        open_session(b"", torch.device("cuda"))
     assert str(refused.value) == (
         "--backend onnxruntime: onnxruntime-gpu 1.23.0 is built for CUDA 12.8 and PyTorch 2.14.1 for CUDA 13.0. "
         "Expected both for one CUDA: install an onnxruntime-gpu built for CUDA 13 or a PyTorch built for CUDA 12; or "

@@ -20,6 +20,7 @@ from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.listening import Listener
 from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.nets.onnxruntime_session import open_session
 from vggbench.paper.protocols import Protocol, View
 from vggbench.store.posteriors import posteriors
 from vggbench.store.runs import Run
@@ -165,16 +166,12 @@ def test_which_ways_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_weight_changed_on_one_backend(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vggbench.inference import onnxruntime_layers
-
-    right = onnxruntime_layers._session
-
-    def wrong(model: bytes, weights: dict[str, Tensor], device: torch.device) -> Any:
+    def wrong(model: bytes, device: torch.device, weights: dict[str, Tensor]) -> Any:
         name = next(iter(weights))
         weights[name] = weights[name] * 1.01
-        return right(model, weights, device)
+        return open_session(model, device, weights)
 
-    monkeypatch.setattr(onnxruntime_layers, "_session", wrong)
+    monkeypatch.setattr("vggbench.inference.onnxruntime_layers.open_session", wrong)
     assert looked(bench, CENTER) == {"D center, fp32, pytorch": "right", "D center, fp32, onnxruntime": "wrong"}
 
 

@@ -61,7 +61,7 @@ def sized(data: DataSet, sizes: Sequence[tuple[int, int]], monkeypatch: pytest.M
 
 
 def _shape(wanted: Wanted, height: int, width: int) -> tuple[int, int]:
-    return (CROP, CROP) if wanted.central else rescaled_size(height, width, wanted.scale)
+    return (wanted.crop, wanted.crop) if wanted.crop else rescaled_size(height, width, wanted.scale)
 
 
 # ---------------------------------------------------------------- what crosses, on a device without values

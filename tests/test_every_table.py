@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -41,7 +42,9 @@ from vggbench.render.tables.table import write as write_table
 from vggbench.render.tables.wrapping import wrapped
 from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired
+from vggbench.sample.drawing import KINDS
 from vggbench.sample.pictures import SPLITS
+from vggbench.store.predictions import write_predictions
 from vggbench.studies.explanation import Explained, Explanation
 from vggbench.studies.reproduction import Check, Measured, checks_of, remedies
 from vggbench.weights.load import Model
@@ -61,6 +64,7 @@ COMMANDS = [
     ("params", "--cost"),
     EVAL,
     ("compare", "A", "D", *SAMPLE, "--all", "--center", "--dense", "--scales", "256"),
+    ("score", "{predictions}", "--data", "sample"),
     ("explain", "A", *SAMPLE),
     ("fuse", "A", "D", *SAMPLE, "--scales", "256"),
     ("reproduce", "1", "2", "3", "5", "7", "--published"),
@@ -90,6 +94,10 @@ def made(
     folder = tmp_path_factory.mktemp("every_table")
     places = {name: folder / file for name, file in (("image", "a.png"), ("broken", "b.png"), ("nowhere", "none"))}
     Image.new("RGB", (300, 260), "red").save(places["image"])
+    places["predictions"] = folder / "p.npz"
+    names = [kind.name for kind in KINDS]
+    ids = [f"sample_val_{number + 1:05d}" for number in range(len(names))]
+    write_predictions(ids, np.zeros(len(ids), int), names, [np.eye(len(ids))], places["predictions"])
     places["broken"].write_bytes(places["image"].read_bytes()[:-99])  # a picture by its header
     found: dict[tuple[str, ...], tuple[Path, list[Table]]] = {}
 

@@ -162,6 +162,7 @@ def test_what_was_downloaded_takes_its_place(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- and that nothing does otherwise
 
+_CALLED_WITHIN = "on the partial file of `write_predictions`, within `written_whole`"
 ALLOWED = {
     ("weights/download.py", "partial.open('ab')"): "the next call carries on with it",
     ("data/single.py", "path.write_bytes(encoded)"): "in a temporary folder, for what comes by standard input",
@@ -173,6 +174,12 @@ ALLOWED = {
         "self.path.replace(self.path.parent.parent / f'.{self.path.name}.damaged')",
     ): "writes nothing: moves a damaged file aside",
     ("train/loop.py", "checkpoint.save(state)"): "our own, which writes by the one way",
+    ("store/predictions/writing.py", "pq.ParquetWriter(path, _schema(classes))"): _CALLED_WITHIN,
+    ("store/predictions/writing.py", "writer.write_table(_table(classes, *rows))"): _CALLED_WITHIN,
+    ("store/predictions/writing.py", "path.open('w', encoding='utf-8')"): _CALLED_WITHIN,
+    ("store/predictions/writing.py", "zipfile.ZipFile(path, 'w')"): _CALLED_WITHIN,
+    ("store/predictions/writing.py", "archive.open(f'{name}.npy', 'w')"): _CALLED_WITHIN,
+    ("store/predictions/writing.py", "archive.open('posteriors.npy', 'w', force_zip64=True)"): _CALLED_WITHIN,
 }
 """Calls that look like a file to keep and are none, and why."""
 OF_A_PATH = {"write_text", "write_bytes", "rename"}

@@ -20,7 +20,7 @@ CLI = Callable[..., Result]
 FIRST = Path(__file__).parent / "first_edition"
 ASKED = ("--data", "sample", "--limit", 12, "--dense", "--center", "--scales", 256, 384)
 FUSED = ("fuse", "D-sample-dense-Q384", "E-sample-dense-Q384")
-ADDED = {"against_p_holm", "significant"}
+ADDED = {"against_p_holm", "significant", "scored_classes", "uncounted_operators", "crop"}
 """What rows have got since."""
 PASSING = {"changed", "Age"}
 """What no two copies of a store have in common."""

@@ -79,9 +79,9 @@ def test_caffe_gives_opencvs_logits(
     assert _peaked(expected)
     # Each conversion shows: without it the logits are others.
     for wrong in (
-        model.with_identity(input=replace(model.identity.input, channels="RGB")),
-        model.with_identity(input=replace(model.identity.input, mean=(0.0, 0.0, 0.0))),
-        model.with_identity(input=replace(model.identity.input, mean=model.identity.input.mean[::-1])),
+        model.with_identity(input=replace(model.input, channels="RGB")),
+        model.with_identity(input=replace(model.input, mean=(0.0, 0.0, 0.0))),
+        model.with_identity(input=replace(model.input, mean=model.input.mean[::-1])),
     ):
         assert (_logits(wrong, images) - expected).abs().max() > 1e-2 * expected.abs().max()
 
@@ -148,7 +148,7 @@ def test_keras_gives_kerass_logits(file: str, by_keras: Path) -> None:
     model = _load("D", by_keras / file, CAFFE)
     _assert_equal(_logits(model, _images()), expected)
     assert _peaked(expected)
-    wrong = model.with_identity(input=replace(model.identity.input, channels="RGB"))
+    wrong = model.with_identity(input=replace(model.input, channels="RGB"))
     assert (_logits(wrong, _images()) - expected).abs().max() > 1e-2 * expected.abs().max()
 
 

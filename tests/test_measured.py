@@ -149,7 +149,7 @@ def test_processes_that_share_a_store_go_by_the_rule(width: float, by_rule: str,
 
 def test_a_prediction_takes_what_is_kept_and_measures_nothing(stopwatch: Stopwatch) -> None:
     job = Job(_model(), CENTER, 256)
-    predictor = Predictor(job.model, {CENTER: (256,)}, QUICK)
+    predictor = Predictor(job.model, [job], QUICK)
     assert predictor._backend(job).name == "PyTorch"
     assert stopwatch.asked == []
     QUICK.backend_for(job)

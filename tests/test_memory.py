@@ -7,7 +7,7 @@ import pytest
 import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-from vggbench.inference.memory import is_out_of_memory, make_room
+from vggbench.nets.memory import is_out_of_memory, make_room
 
 ONNX = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
 

@@ -18,7 +18,8 @@ from vggbench.cli.options import PANELS, EvalOptions, ExplainOptions, PredictOpt
 from vggbench.cli.parsing import _kind
 from vggbench.errors import UsageError
 from vggbench.images.choices import InputName
-from vggbench.weights.description import ASKED
+from vggbench.images.preprocessing import INPUTS
+from vggbench.weights.description import ORDERS
 from vggbench.weights.export import EXPORTERS
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -77,7 +78,7 @@ def test_the_options_of_others_are_those_of_an_evaluation(kind: type[ExplainOpti
 
 
 def test_choices_are_those_that_the_library_knows() -> None:
-    assert get_args(InputName) == ASKED
+    assert get_args(InputName) == (*INPUTS, *ORDERS)
     ((_, kind),) = [(option, kind) for option, kind in typed(COMMANDS["export"]) if option.name == "to"]
     assert get_args(kind) == tuple(EXPORTERS)
 
@@ -97,7 +98,7 @@ SAID = [
     ("eval D --grid 4", "--grid 4: expected 1 or 8."),
     ("eval D --precision int8", "--precision int8: expected one of fp32, tf32, bf16, fp16."),
     ("eval D --backend X", "--backend X: expected one of auto, onnxruntime, pytorch."),
-    ("eval D --input X", "--input X: expected one of torchvision, caffe, matconvnet, RGB, BGR."),
+    ("eval D --input X", "--input X: expected one of torchvision, caffe, matconvnet, RGB, BGR, or order"),
     ("eval D --format xml", "--format xml: expected one of table, md, csv, json."),
     ("eval D --limit 0", "--limit 0: expected 1 or more."),
     ("eval D --limit 1.5", "--limit 1.5: expected a whole number, 1 or more."),
@@ -108,7 +109,7 @@ SAID = [
     ("eval D --device gpu", "--device gpu: expected auto, cpu, cuda, cuda:0 or mps."),
     ("eval D --share 3/2", "--share 3/2: expected I/N, such as 2/8 for the second of eight processes."),
     ("eval D --scales X", "--scales 'X': expected single, multi, numbers such as 256 384 512, or 224:512:32."),
-    ("eval D --scales 256 100", "--scales 100: Q must lie between 224, the crop's side, and 2048."),
+    ("eval D --scales 256 3000", "--scales 3000: Q must lie between 1 and 2048."),
     (
         "eval D --train-scale 12",
         "S '12' is no training scale: expected 256, 384 or 256-512, between 224 and 2048.",

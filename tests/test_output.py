@@ -19,6 +19,7 @@ WRITING = {
     "data": "data {pictures}",
     "eval": "eval A --data {pictures}",
     "compare": "compare A B --data {pictures}",
+    "score": "score x.csv --data {pictures}",
     "explain": "explain A --data {pictures}",
     "fuse": "fuse A B --data {pictures}",
     "report": "report A --data {pictures}",

@@ -42,9 +42,10 @@ def model(peaked: Callable[..., dict[str, Tensor]]) -> Model:
 def test_the_posteriors_are_those_of_an_evaluation(model: Model, pictures: Path, tmp_path: Path) -> None:
     data = open_data(pictures)
     scales = (256, 288)
-    runs = evaluate(data, [Job(model, p, q) for p in (DENSE, CROPS) for q in scales], tmp_path, SETTINGS)
+    jobs = [Job(model, p, q) for p in (DENSE, CROPS) for q in scales]
+    runs = evaluate(data, jobs, tmp_path, SETTINGS)
     expected = posteriors(fuse(fuse(*runs[:2]), fuse(*runs[2:])))
-    found = list(Predictor(model, {DENSE: scales, CROPS: scales}, SETTINGS).predictions(data.images))
+    found = list(Predictor(model, jobs, SETTINGS).predictions(data.images))
     assert [prediction.image for prediction in found] == list(data.images)
     np.testing.assert_array_equal([prediction.posterior for prediction in found], expected)
     assert found[0].top(2) == np.argsort(-expected[0], kind="stable")[:2].tolist()
@@ -57,7 +58,7 @@ def test_of_equal_classes_the_lower_index_is_first(pictures: Path) -> None:
 
 def test_the_maps_mean_is_the_dense_score(model: Model, pictures: Path) -> None:
     data = open_data(pictures)
-    predictor = Predictor(model, {DENSE: (320,)}, SETTINGS)
+    predictor = Predictor(model, [Job(model, DENSE, 320)], SETTINGS)
     for prediction in predictor.predictions(data.images):
         encoded = prediction.image.read()
         pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(encoded)).convert("RGB"))).permute(2, 0, 1)
@@ -74,11 +75,9 @@ def test_a_position_stands_at_its_windows_middle(model: Model) -> None:
     image = rescale(image, 320, Rescale())
     assert isinstance(model.module, VGG)
     with torch.inference_mode():
-        maps = [
-            model.module(model.identity.input.normalise(view[None]))[0].softmax(0)[1] for view in (image, image.flip(2))
-        ]
+        maps = [model.module(model.input.normalise(view[None]))[0].softmax(0)[1] for view in (image, image.flip(2))]
     height, width = image.shape[1:]
-    found = Predictor(model, {DENSE: (320,)}, SETTINGS).class_map(image, 1)
+    found = Predictor(model, [Job(model, DENSE, 320)], SETTINGS).class_map(image, 1)
     assert found.positions == tuple(maps[0].shape)
     assert divmod(int(maps[0].argmax()), maps[0].shape[1]) == (found.window[0] // 32, found.window[1] // 32)
     spread = [_on_pixels(map_.double().numpy(), height, width) for map_ in maps]

@@ -199,10 +199,17 @@ def test_a_fusion_that_cannot_be_is_refused_before_any_forward_pass(
     assert not (tmp_path / "runs").exists()
 
 
-def test_models_and_runs_do_not_mix(vggbench: CLI, store: Path) -> None:
-    refused = vggbench("fuse", names(store)["A-sample-dense-Q256"], "D@sample", "--data", "sample")
-    assert refused.code == 2
-    assert "expected all of one kind" in refused.err
+def test_runs_stand_beside_models(vggbench: CLI, store: Path) -> None:
+    """As if both were stored, in the order in which they are named; of other images they are refused."""
+    asked = ("--data", "sample", "--dense", "--scales", 256, "--format", "json")
+    both = names(store)["A-sample-dense-Q256"], names(store)["D-sample-dense-Q256"]
+    mixed = json.loads(vggbench("fuse", both[0], "D@sample", *asked).out)
+    assert mixed == json.loads(vggbench("fuse", *both, "--format", "json").out)
+    rows = json.loads(vggbench("compare", "D@sample", both[0], *asked).out)
+    assert [row["network"] for row in rows] == ["D@sample", "A@sample"]
+    refused = vggbench("fuse", both[0], "D@sample", "--data", "sample", "--limit", 5, "--dense", "--scales", 256)
+    assert refused.code == 1
+    assert "different images" in refused.err
 
 
 def test_the_papers_fusions_have_names(vggbench: CLI, few_drawn: Path) -> None:

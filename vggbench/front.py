@@ -53,25 +53,26 @@ def load(
     width: float = 1.0,
     ema: bool = False,
     classes: Sequence[str] = (),
+    size: int | None = None,
 ) -> "Model":
     """A model by its MODEL string, or from a `.safetensors` that says which config it is; raises VggbenchError.
 
-    `input` and `train_scale` state what a file does not say; `width` and `classes` are of random nets.
+    `input`, `size` and `train_scale` state what a file does not say; `width` and `classes` are of random nets.
 
         >>> vggbench.load("D@sample").identity.classes
         12
     """
     from vggbench.inference.choices import require_width
     from vggbench.paper.protocols import TrainScale
-    from vggbench.weights.load import LoadOptions, load_model
-    from vggbench.weights.spec import ModelSpec
-    from vggbench.weights.unfetched import require_source
+    from vggbench.weights.load import LoadOptions
+    from vggbench.weights.loading import load_any, require_model
+    from vggbench.weights.spec import parse_model
 
     require_width(width)
-    spec = ModelSpec.parse(model if isinstance(model, str) else _described(model))
-    require_source(spec)
+    spec = parse_model(model if isinstance(model, str) else _described(model))
+    require_model(spec)
     stated = TrainScale.parse(train_scale) if train_scale else None
-    return load_model(spec, LoadOptions(stated, input, width, ema), tuple(classes))
+    return load_any(spec, LoadOptions(stated, input, width, ema, size=size), tuple(classes))
 
 
 @in_python
@@ -79,10 +80,11 @@ def evaluate(
     models: "str | Path | Model | Iterable[str | Path | Model]",
     data: str | Path | DataSet,
     *,
-    protocols: str | Sequence[str] = "dense",
+    protocols: str | Sequence[str] = (),
     scales: str | int | Sequence[str | int] = (),
     labels: str | Sequence[str] = (),
     blacklist: str | Path | None = None,
+    classes_of_data: str | Sequence[str] = (),
     limit: int | None = None,
     runs: str | Path = "runs",
     device: str = "auto",
@@ -119,6 +121,7 @@ def evaluate(
         request,
         labels=[labels] if isinstance(labels, str) else labels,
         blacklist=None if blacklist is None else Path(blacklist),
+        classes_of_data=[classes_of_data] if isinstance(classes_of_data, str) else classes_of_data,
     )
 
 
@@ -160,6 +163,31 @@ def fuse(
 
 
 @in_python
+def score(
+    files: "str | Path | Sequence[str | Path]",
+    data: str | Path | DataSet,
+    *,
+    name: str | None = None,
+    classes: str | None = None,
+    labels: str | Sequence[str] = (),
+    classes_of_data: str | Sequence[str] = (),
+    runs: str | Path = "runs",
+) -> "Evaluated":
+    """What another tool predicted for all images of `data`, as an evaluation that compares and fuses like any other.
+
+    The parameters are the options of `vggbench score`. Raises UsageError, DataError and StoreError.
+    """
+    from vggbench.results.imported import scored
+    from vggbench.results.judging import ground_truths
+
+    named = [files] if isinstance(files, str | Path) else files
+    words = [[given] if isinstance(given, str) else given for given in (labels, classes_of_data)]
+    truths = ground_truths(words[0], None, words[1])
+    images = data if isinstance(data, DataSet) else opened(data)
+    return scored([Path(file) for file in named], images, Path(runs), name=name, classes=classes, truths=truths)
+
+
+@in_python
 def explain(
     model: "str | Model", data: str | Path | DataSet, *, recipes: bool = False, multicrop: bool = False, **how: Any
 ) -> "Explanation":
@@ -183,8 +211,10 @@ def explain(
 
 
 @in_python
-def params(*configs: str, scales: int | Sequence[int] = 224, width: float = 1.0, classes: int = 1000) -> "DataFrame":
+def params(*models: str, scales: int | Sequence[int] = (), width: float = 1.0, classes: int = 1000) -> "DataFrame":
     """Parameters, MACs and FLOPs of configs, the paper's six without any, a row each with the keys that JSON has.
+
+    Of any other network by its MODEL string as well; `scales`: sides of square inputs, without any what a net takes.
 
     >>> int(vggbench.params("D").parameters[0])
     138357544
@@ -193,16 +223,21 @@ def params(*configs: str, scales: int | Sequence[int] = 224, width: float = 1.0,
 
     from vggbench.inference.choices import require_least, require_width
     from vggbench.nets.cost import Architecture
-    from vggbench.paper.configs import PAPER, config_named
+    from vggbench.paper.configs import CROP, PAPER, config_named
     from vggbench.paper.protocols import resolve_scales
-    from vggbench.render.tables.parameters import parameters_table
-    from vggbench.studies.counts import by_net
+    from vggbench.render.tables.parameters import models_table, parameters_table
+    from vggbench.studies.counts import by_model, by_net
 
     require_width(width)
     require_least("--classes", classes, 1)
-    nets = [Architecture(config_named(name), classes, width) for name in configs or PAPER]
-    several = [scales] if isinstance(scales, int) else scales
-    table = parameters_table(by_net(nets, resolve_scales([str(scale) for scale in several], None)))
+    several = [str(scale) for scale in ([scales] if isinstance(scales, int) else scales)]
+    others = any(":" in name for name in models)
+    sizes = resolve_scales(several, None, 1 if others else CROP) if several else ()
+    if others:
+        table = models_table(by_model(models, sizes, width, classes))
+    else:
+        nets = [Architecture(config_named(name), classes, width) for name in models or PAPER]
+        table = parameters_table(by_net(nets, sizes or (CROP,)))
     return DataFrame([table.record(row) for row in table.rows])
 
 

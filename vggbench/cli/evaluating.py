@@ -20,6 +20,7 @@ from vggbench.evaluation.request import Manner, Request
 from vggbench.inference.choice import by_width, possible
 from vggbench.inference.choices import BackendName
 from vggbench.inference.measured import kept_answer, kind_of
+from vggbench.paper.protocols import PROTOCOLS
 from vggbench.render.tables.cells import duration
 from vggbench.results.evaluated import Evaluated, evaluated
 from vggbench.weights.load import Model
@@ -57,9 +58,10 @@ class Teller(Listener):
         self._expected = expected
         jobs, images, done = len(plan.jobs), len(plan.data), plan.stored_results
         kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
+        cost = f", {expected.gmacs:,.{1 if expected.gmacs >= 10 else 3}f} GMACs" if expected.gmacs else ""
         say(
-            f"{counted(images, 'image')}, {counted(jobs, 'run')}{kept}: {counted(expected.views, 'view')}, "
-            f"{expected.gmacs:,.{1 if expected.gmacs >= 10 else 3}f} GMACs per image."
+            f"{counted(images, 'image')}, {counted(jobs, 'run')}{kept}: {counted(expected.views, 'view')}{cost} per "
+            "image."
         )
         if not expected.images:
             say("Nothing is left to compute.")
@@ -95,13 +97,13 @@ def evaluation(
     jobs_of: Callable[[Model], list[Job]] | None = None,
 ) -> Evaluated | None:
     """Evaluate models as the options say; None after a dry run, and in all but one of several processes."""
-    is_bare = not options.weights and not any("@" in text for text in texts)
+    is_bare = not options.weights and not any("@" in text or ":" in text for text in texts)
     on_sample = options.data is None and is_bare
     data = SAMPLE if on_sample else options.data
     request = asked(Request, options, models=tuple(texts), data=data, keep_going=keep_going)
     found = evaluated(
-        request, Teller(on_sample=on_sample), labels=options.labels or (), blacklist=options.blacklist, check=check,
-        jobs_of=jobs_of,
+        request, Teller(on_sample=on_sample), labels=options.labels or (), blacklist=options.blacklist,
+        classes_of_data=options.classes_of_data or (), check=check, jobs_of=jobs_of,
     )  # fmt: skip
     assert found.session
     if not found.session.speaks:
@@ -113,9 +115,9 @@ def evaluation(
 
 def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:
     """The request that options make, whose fields have their names but for the protocols."""
-    protocols = [name for name in ("center", "tencrop", "dense", "multicrop") if getattr(options, name)]
+    protocols = [name for name in PROTOCOLS if getattr(options, name)]
     values = {item.name: getattr(options, item.name) for item in fields(kind) if hasattr(options, item.name)}
-    return kind(**values | {"protocols": protocols or ("dense",), "scales": options.scales or ()} | others)
+    return kind(**values | {"protocols": protocols, "scales": options.scales or ()} | others)
 
 
 def _what_takes_longer(plan: Plan, expected: Forecast) -> str:

@@ -13,6 +13,7 @@ from vggbench.cli.completion import models
 from vggbench.errors import UsageError
 from vggbench.evaluation.shares import parse_share
 from vggbench.images import choices as images
+from vggbench.images.preprocessing import require_input
 from vggbench.inference import choices
 from vggbench.paper.protocols import ANY_SCALE, TrainScale, resolve_scales
 from vggbench.render.tables import table
@@ -23,8 +24,14 @@ PANELS = (
 )  # fmt: skip
 """In the order in which every command's help shows them."""
 WHAT, RECIPE, START, DATA, RUNNING, OUTPUT = PANELS
-MODEL = "CONFIG@SOURCE: D@oxford, D-BN@torchvision, vgg16@FILE, D@sample, D@random; D alone: the data's default."
-INPUT_WORDS = "torchvision, caffe or matconvnet; RGB or BGR of one that says all but that."
+MODEL = (
+    "CONFIG@SOURCE: D@oxford, D-BN@torchvision, vgg16@FILE, D@sample, D@random; D alone: the data's default. Any other "
+    "network: torchvision:NAME, timm:NAME (@FILE, @random), onnx:FILE, pt2:FILE."
+)
+INPUT_WORDS = (
+    "torchvision, caffe or matconvnet; RGB or BGR of one that says all but that; or order, full scale, mean and "
+    "deviation: RGB,1,0.5,0.5 for (x/255-0.5)/0.5, BGR,255,104/117/123,1."
+)
 
 
 def option(text: str, panel: str, *names: str, **more: Any) -> Any:
@@ -53,9 +60,9 @@ def read_by(read: Callable[[Any], object], metavar: str, text: str, panel: str) 
     return option(text, panel, metavar=metavar, callback=check)
 
 
-def words(name: str, kind: Any, text: str) -> Any:
+def words(name: str, kind: Any, text: str, panel: str = WHAT) -> Any:
     """An option of several values, each one of a few words: Typer takes no list of a Literal."""
-    return read_by(lambda one: choices.require_choice(name, one, get_args(kind)), "NAME...", text, WHAT)
+    return read_by(lambda one: choices.require_choice(name, one, get_args(kind)), "NAME...", text, panel)
 
 
 def _matching(pattern: str, name: str, expected: str) -> Callable[[str], None]:
@@ -66,7 +73,7 @@ def _matching(pattern: str, name: str, expected: str) -> Callable[[str], None]:
     return read
 
 
-scales_option = partial(read_by, lambda one: resolve_scales([one], ANY_SCALE), "Q...", panel=WHAT)
+scales_option = partial(read_by, lambda one: resolve_scales([one], ANY_SCALE, 1), "Q...", panel=WHAT)
 width_option = partial(read_by, choices.require_width, "N")
 train_scale_option = partial(read_by, TrainScale.parse, "S")
 _RUNS = Path("runs")
@@ -74,9 +81,17 @@ _DEVICE = _matching(choices.DEVICE, "--device", "auto, cpu, cuda, cuda:0 or mps"
 _LABELS = _matching("original|real=.+", "--labels", "original, or real=FILE with ReaL's real.json")
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
-Models = Annotated[list[str], typer.Argument(metavar="MODEL", help=MODEL, autocompletion=models)]
 Scales = Annotated[
     list[str] | None, scales_option("Q: single, multi, numbers such as 256 384 512, or a sweep 224:512:32.")
+]
+DataPath = Annotated[
+    str | None,
+    option(
+        "ILSVRC-2012 in any form: class folders, the tar, a flat folder, Kaggle's tree, Parquet or WebDataset "
+        "shards; any folder of class folders; or sample.",
+        DATA,
+        envvar="VGGBENCH_DATA",
+    ),
 ]
 GroundTruthFile = Annotated[
     str | None,
@@ -86,7 +101,12 @@ GroundTruthFile = Annotated[
         DATA,
     ),
 ]
-InputName = Annotated[images.InputName | None, word(f"What files that do not say it expect: {INPUT_WORDS}", DATA)]
+InputName = Annotated[
+    str | None, read_by(require_input, "NAME", f"What files that do not say it expect: {INPUT_WORDS}", DATA)
+]
+Size = Annotated[
+    int | None, number("Side of the crops of an ONNX or pt2 file that takes any size; default: 224.", DATA, 1, 4096)
+]
 Ema = Annotated[bool, option("Of checkpoints that hold both: the averaged weights (EMA).", DATA)]
 StatedTrainScale = Annotated[
     str | None, train_scale_option("S of files that do not say it: 256, 384 or 256-512.", DATA)
@@ -130,12 +150,16 @@ class _Run:
 @dataclass(frozen=True)
 class _Protocols:
     scales: Scales = None
-    center: Annotated[bool, option("One central 224 crop (Q=256 unless --scales).", WHAT)] = False
+    center: Annotated[bool, option("One central crop; of a VGG 224, at Q=256 unless --scales.", WHAT)] = False
     tencrop: Annotated[bool, option("4 corners, centre, and their mirrors.", WHAT)] = False
     dense: Annotated[
-        bool, option("The whole image and its mirror (paper, section 3.2); without a protocol, this.", WHAT)
+        bool, option("The whole image and its mirror (paper, section 3.2); of a VGG without a protocol, this.", WHAT)
     ] = False
     multicrop: Annotated[bool, option("5 x 5 crops and their mirrors: 50 views.", WHAT)] = False
+    own: Annotated[
+        bool,
+        option("As its publisher evaluates it: the default of torchvision's and timm's networks, for others.", WHAT),
+    ] = False
     grid: Annotated[
         Literal[1, 8], option("Pixels that multicrop's offsets are multiples of: 1 or 8.", WHAT, metavar="N")
     ] = 1
@@ -144,6 +168,7 @@ class _Protocols:
 @dataclass(frozen=True)
 class _Files:
     input: InputName = None
+    size: Size = None
     ema: Ema = False
     train_scale: StatedTrainScale = None
 
@@ -163,15 +188,7 @@ class _Rescaled:
 class _Evaluated(_Printed, _Run):
     """What every command that evaluates by protocols of its own can be told."""
 
-    data: Annotated[
-        str | None,
-        option(
-            "ILSVRC-2012 in any form: class folders, the tar, a flat folder, Kaggle's tree, Parquet or WebDataset "
-            "shards; any folder of class folders; or sample.",
-            DATA,
-            envvar="VGGBENCH_DATA",
-        ),
-    ] = None
+    data: DataPath = None
     ground_truth: GroundTruthFile = None
     limit: Annotated[int | None, number("Take every (total/N)-th image only; the row says subset.", DATA, 1)] = None
     skip_bad_images: Annotated[bool, option("Leave out unreadable images; every table counts them.", DATA)] = False
@@ -190,8 +207,8 @@ class _Evaluated(_Printed, _Run):
 
 
 @dataclass(frozen=True)
-class EvalOptions(_Rescaled, _Files, _Evaluated, _Protocols):
-    """What an evaluation can be told; see each help text."""
+class _Judged:
+    """What is right, and among which classes."""
 
     labels: Annotated[
         list[str] | None,
@@ -202,14 +219,39 @@ class EvalOptions(_Rescaled, _Files, _Evaluated, _Protocols):
             DATA,
         ),
     ] = None
+    classes_of_data: Annotated[
+        list[str] | None,
+        words(
+            "--classes-of-data",
+            Literal["all", "only"],
+            "Among which classes an image's own must come first: all "
+            "of the model's, only those that the data has, or both; no new forward pass.",
+            DATA,
+        ),
+    ] = None
     blacklist: Annotated[
         Path | None, option("File of validation images that do not count, as the 2014 devkit has it.", DATA)
     ] = None
+
+
+@dataclass(frozen=True)
+class EvalOptions(_Judged, _Rescaled, _Files, _Evaluated, _Protocols):
+    """What an evaluation can be told; see each help text."""
+
     weights: Annotated[str | None, option("Source of all models that name none, such as random.", DATA)] = None
     width: Annotated[float, width_option("Width of random nets; 1.0 is the paper's.", DATA)] = 1.0
     precision: Precision = "fp32"
     compile: Annotated[bool, option("Compile for PyTorch; not for dense, whose sizes vary.", RUNNING)] = False
     dry_run: DryRun = False
+
+
+@dataclass(frozen=True)
+class ScoreOptions(_Judged, _Printed):
+    """What the predictions of other tools can be scored by."""
+
+    data: DataPath = None
+    ground_truth: GroundTruthFile = None
+    runs: Runs = _RUNS
 
 
 @dataclass(frozen=True)
@@ -223,6 +265,9 @@ class ExplainOptions(_Files, _Evaluated):
 @dataclass(frozen=True)
 class ReproduceOptions(_Evaluated):
     """What `reproduce` can be told: all but what the paper's rows say."""
+
+    input: InputName = None
+    size: Size = None
 
     dry_run: Annotated[
         bool, option("Print the jobs, the forecast, and what each row lacks, and stop.", RUNNING, "--plan")
@@ -303,7 +348,8 @@ class TrainOptions:
         Pixels, word("Mean and colour components: of the data itself (data), or of ILSVRC (ilsvrc).", START)
     ] = "data"
     input: Annotated[
-        images.InputName | None, word(f"What a --from file that does not say it expects: {INPUT_WORDS}", START)
+        str | None,
+        read_by(require_input, "NAME", f"What a --from file that does not say it expects: {INPUT_WORDS}", START),
     ] = None
     ema: Annotated[bool, option("Of a --from checkpoint that holds both: the averaged weights (EMA).", START)] = False
     width: Annotated[float, width_option("Channels relative to the paper's.", START)] = 1.0

@@ -23,6 +23,8 @@ FURTHER: dict[str, Callable[[str], bool]] = {
     "--scales": is_scale,
     "--labels": lambda word: word == "original" or word.startswith("real="),
     "--nets": lambda word: "@" in word,
+    "--with": lambda word: "@" in word or ":" in word,
+    "--classes-of-data": ("all", "only").__contains__,
     "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
     "--backend": get_args(BackendName).__contains__,
     "--batch-size": str.isdigit,

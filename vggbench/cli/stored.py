@@ -1,19 +1,45 @@
-"""Stored runs in place of models: which options they heed. Imported once there are some: results are not light."""
+"""Stored runs in place of models, or beside them: which options they heed. Imported once there are some."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from vggbench.cli.options import EvalOptions
 from vggbench.errors import UsageError
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.judging import ground_truths
 from vggbench.results.stored import stored
-from vggbench.store.runs import named_runs
+from vggbench.store.runs import is_run_name, named_runs
 
 _HEEDED = {
-    "runs", "data", "labels", "blacklist", "device", "workers", "batch_size", "verbose", "format", "output",
+    "runs", "data", "labels", "blacklist", "classes_of_data", "device", "workers", "batch_size", "verbose", "format",
+    "output",
 }  # fmt: skip
 """Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
+
+
+def of_words(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Evaluated | None:
+    """What words name, of which at least one is a stored run: these, and models evaluated beside them, in that order.
+
+    None where another process goes on, or after a dry run. Raises UsageError and StoreError.
+    """
+    is_stored = [is_run_name(options.runs, text) for text in texts]
+    if all(is_stored):
+        return of_runs(texts, options, at_least)
+    from vggbench.cli.evaluating import evaluation
+
+    models = [text for text, own in zip(texts, is_stored, strict=True) if not own]
+    computed = evaluation(models, options)
+    if computed is None:
+        return None
+    if len(computed.models) != len(models):
+        raise UsageError(f"{' '.join(models)}: expected different models, each once.")
+    truths = ground_truths(options.labels or (), options.blacklist, options.classes_of_data or ())
+    each = iter(replace(computed, runs=[run for run in computed.runs if run.identity.key == model.key])
+                for model in computed.models)  # fmt: skip
+    parts = [stored(named_runs(options.runs, [text]), truths) if own else next(each, None)
+             for text, own in zip(texts, is_stored, strict=True)]  # fmt: skip
+    first, *others = [part for part in parts if part]
+    return replace(first.joined(*others), data=computed.data, settings=computed.settings)
 
 
 def of_runs(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Evaluated:
@@ -27,4 +53,4 @@ def of_runs(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Ev
     runs = named_runs(options.runs, texts)
     if len(runs) < at_least:
         raise UsageError(f"{' '.join(texts)}: expected two or more different runs.")
-    return stored(runs, ground_truths(options.labels or (), options.blacklist))
+    return stored(runs, ground_truths(options.labels or (), options.blacklist, options.classes_of_data or ()))

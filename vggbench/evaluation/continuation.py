@@ -11,8 +11,9 @@ from vggbench.evaluation.plan import Plan, prepare
 from vggbench.images.preprocessing import INPUTS
 from vggbench.store.recording import Store
 from vggbench.store.runs import Run
-from vggbench.weights.load import LoadOptions, load_model
-from vggbench.weights.spec import ModelSpec
+from vggbench.weights.load import LoadOptions
+from vggbench.weights.loading import load_any
+from vggbench.weights.spec import parse_model
 
 
 def finish_runs(runs: Sequence[Run], settings: Settings, listener: Listener | None = None) -> None:
@@ -43,8 +44,8 @@ def continuation(run: Run, settings: Settings) -> Plan:
             "of a file or of a named source. Repeat the command that began it; it carries on."
         )
     data = open_data(str(place)).subset(run.total)
-    model = load_model(ModelSpec.parse(str(spec)), _load_options(run), data.class_names)
-    job = Job(model.with_identity(name=run.identity.name), run.protocol, run.scale)
+    model = load_any(parse_model(str(spec)), _load_options(run), data.class_names)
+    job = Job(model.with_identity(name=run.identity.name), run.protocol, run.scale, run.rescale)
     plan = prepare(data, [job], Store(run.folder.parent), Settings.of_run(run, settings))
     if plan.runs[0].title != run.title:  # it ends in the hash of the signature
         raise StoreError(
@@ -57,6 +58,8 @@ def continuation(run: Run, settings: Settings) -> Plan:
 def _load_options(run: Run) -> LoadOptions:
     """What had to be stated when the run began."""
     model = run.identity
+    assert model.input, "an imported run is whole"
     known = next((name for name, value in INPUTS.items() if value == model.input), None)
+    stated = known or (model.input.channels if model.architecture else model.input.as_text())
     width = model.architecture.width if model.architecture else 1.0
-    return LoadOptions(model.train_scale, known or model.input.channels, width, ema=model.averaged)
+    return LoadOptions(model.train_scale, stated, width, ema=model.averaged, size=model.side)

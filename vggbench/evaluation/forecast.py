@@ -82,7 +82,7 @@ def forecast(plan: Plan) -> Forecast:
     reading = _images_to_read(plan) * each_read / max(1, min(plan.workers, cores()))
     counts = plan.missing_images
     computing = sum(count * seconds for count, seconds in zip(counts, each, strict=True))
-    own = [place for place, job in enumerate(plan.jobs) if job.identity.architecture]
+    own = [place for place, job in enumerate(plan.jobs) if job.counts_macs]
     own_seconds = sum(counts[place] * each[place] for place in own)
     return Forecast(
         views=sum(job.protocol.view_count for job in plan.jobs),
@@ -180,14 +180,15 @@ class _Probes:
 
     def seconds_of_image(self, job: Job, backend: BackendName, work: float, *, roughly: bool = False) -> float:
         """Of one image of so much work: of its own views at its own Q, where these are not too many to be tried."""
-        if job.protocol.name in ("dense", "center") or (work <= _MOST_WORK and not roughly):
+        tried = job.protocol.name == "dense" or job.protocol.is_central or job.identity.architecture is None
+        if tried or (work <= _MOST_WORK and not roughly):
             return work * self._seconds_per_work(job, backend)
         crops = replace(job, protocol=_FEW_CROPS)  # of 224 x 224, which are the same at any Q
         return work * self._share_of_work(job) * self._seconds_per_work(crops, backend)
 
     def _seconds_per_work(self, job: Job, backend: BackendName) -> float:
         at = job.scale if job.protocol.name == "dense" else None
-        kind = (job.identity.architecture or job.identity.weights_hash, backend, job.protocol, at)
+        kind = (job.identity.architecture or job.identity.key, backend, job.protocol, at)
         if kind not in self.found:
             self.found[kind] = self._probed(job, backend)
         return self.found[kind]
@@ -217,7 +218,7 @@ class _Probes:
         return max(1, count)
 
     def _backend(self, job: Job, name: BackendName) -> Backend:
-        key = (job.identity.weights_hash, job.identity.architecture, name)
+        key = (*job.identity.weights, name)
         if self._started is None or self._started[0] != key:
             self._started = None
             settings = self.plan.settings

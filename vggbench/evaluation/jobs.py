@@ -8,7 +8,7 @@ from vggbench.errors import UsageError
 from vggbench.images.preprocessing import Rescale, Wanted
 from vggbench.inference.choices import Asked, BackendName, Precision
 from vggbench.nets.cost import image_macs
-from vggbench.paper.protocols import Protocol, rescaled_size
+from vggbench.paper.protocols import OWN, Protocol, modern_scale, rescaled_size
 from vggbench.store.identity import Identity
 from vggbench.store.runs import BLOCK, Run
 
@@ -41,7 +41,7 @@ class Job:
     @property
     def wanted(self) -> Wanted:
         """The pixels that it takes of an image."""
-        return Wanted(self.scale, self.rescale, central=self.protocol.name == "center")
+        return Wanted(self.scale, self.rescale, self.protocol.crop if self.protocol.is_central else None)
 
     @property
     def title(self) -> str:
@@ -53,8 +53,47 @@ class Job:
         height, width = (1, 1) if self.rescale and self.rescale.square else (height, width)
         if self.identity.architecture:
             return image_macs(self.identity.architecture, self.protocol, self.scale, height, width)
+        if self.counts_macs:
+            return (self.identity.macs or 0) * self.protocol.view_count
         views = self.protocol.views(*rescaled_size(height, width, self.scale))
         return sum(view.height * view.width for view in views)
+
+    @property
+    def counts_macs(self) -> bool:
+        """Whether `work` is in MACs: of any size of image a VGG's are known, of other networks those of a crop."""
+        return bool(self.identity.architecture or (self.identity.macs and self.protocol.name != "dense"))
+
+    def require_possible(self) -> None:
+        """Raise UsageError for crops larger than the image at Q, and for whole images where it takes one size alone."""
+        own, protocol = self.identity, self.protocol
+        if protocol.name == "dense" and own.kind:
+            self._require_any_size()
+        elif protocol.name != "dense" and self.scale < protocol.crop:
+            raise UsageError(
+                f"{self.title}: it takes crops of {protocol.crop} x {protocol.crop}, which are larger. Expected Qs "
+                f"from {protocol.crop} up; without --scales it is {modern_scale(protocol.crop)}."
+            )
+
+    def _require_any_size(self) -> None:
+        from vggbench.weights.classifiers.sizes import obstacle
+
+        found, side = obstacle(self.model.module, self.identity.side, self.identity.classes), self.identity.side
+        if found:
+            raise UsageError(
+                f"{self.identity.name} {found}, and dense sees whole images of any size: expected --center, --tencrop "
+                f"or --multicrop, whose crops are {side} x {side}."
+            )
+
+
+def own_job(model: "Model") -> Job:
+    """The model as its publisher evaluates it. Raises UsageError where that cannot be done exactly, or is not known."""
+    preset = model.identity.preset
+    if preset is None:
+        why = f"cannot be taken exactly: {model.no_preset}" if model.no_preset else "is not on record"
+        raise UsageError(
+            f"{model.identity.name}: how its publisher evaluates it {why}. Expected --center, --tencrop or --multicrop."
+        )
+    return Job(model, Protocol(OWN, crop=preset.crop), preset.scale, preset.rescale)
 
 
 @dataclass(frozen=True)
@@ -78,7 +117,11 @@ class Settings:
     def of_run(cls, run: Run, others: Self | None = None) -> Self:
         """Those that a stored run's figures depend on, as its signature has them; else as `others` say."""
         asked, _, compiled = str(run.signature["backend"]).partition("+")
-        own: dict[str, Any] = {"precision": run.signature["precision"], "backend": asked, "rescale": run.rescale}
+        own: dict[str, Any] = {
+            "precision": run.signature["precision"],
+            "backend": asked,
+            "rescale": run.rescale or Rescale(),
+        }
         return replace(others or cls(), compile=bool(compiled), **own)
 
     @cached_property

@@ -141,7 +141,7 @@ def _scorers(plan: Plan, transfer: Transfer) -> dict[int, Scorer]:
         if not plan.missing[index]:
             continue
         name = plan.backends[index]
-        key = (job.identity.weights_hash, job.identity.architecture, name)
+        key = (*job.identity.weights, name)
         if key not in started:
             started[key] = start(name, job.model, settings.torch_device, settings.precision).load()
         scorers[index] = Scorer(

@@ -8,17 +8,18 @@ from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.request import Request
 from vggbench.store.identity import require_same_classes
-from vggbench.weights.load import Model, load_model
+from vggbench.weights.load import Model
+from vggbench.weights.loading import load_any, require_heeded, require_model
 from vggbench.weights.released import Released, default_source
-from vggbench.weights.spec import SAMPLE_NETS, ModelSpec
-from vggbench.weights.unfetched import by_shape, require_source, unfetched
+from vggbench.weights.spec import SAMPLE_NETS, AnySpec, ModelSpec, OtherSpec, parse_model
+from vggbench.weights.unfetched import by_shape, unfetched
 
 
 @dataclass(frozen=True)
 class Entry:
     """One of the models asked for: loaded, or why not; `failed` when one that exists did not load."""
 
-    spec: ModelSpec | None
+    spec: AnySpec | None
     """None of a model that was given as a value."""
     model: Model | None
     note: str | None = None
@@ -41,11 +42,11 @@ def require_sources(request: Request) -> None:
     for text in request.each_model:
         if isinstance(text, Model):
             continue
-        spec = ModelSpec.parse(text)
-        if not request.keep_going:
-            require_source(spec if spec.source else ModelSpec(spec.config, request.weights))
-        elif spec.path is None:
-            require_source(spec)
+        spec = parse_model(text)
+        if isinstance(spec, ModelSpec) and not spec.source and not request.keep_going:
+            spec = ModelSpec(spec.config, request.weights)
+        if not request.keep_going or spec.path is None:
+            require_model(spec)
 
 
 def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]:
@@ -54,12 +55,13 @@ def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]
     A dry run fetches nothing: a released net that is not on this machine is then there by its shape alone.
     """
     wanted = _wanted(request, data, listener)
-    if request.width != 1 and all(isinstance(one, ModelSpec) and one.source != "random" for one in wanted):
+    if request.width != 1 and not any(isinstance(one, ModelSpec) and one.source == "random" for one in wanted):
         raise UsageError("--width is for random nets: a file has its own width. Expected CONFIG@random.")
+    require_heeded([one for one in wanted if not isinstance(one, Model)], request.load_options)
     entries: list[Entry] = []
     away: list[Released] = []
     for one, is_named in wanted.items():
-        spec = one if isinstance(one, ModelSpec) else None
+        spec = None if isinstance(one, Model) else one
         try:
             model = one if isinstance(one, Model) else _loaded(one, request, data, listener, away)
             data.labels(model.identity.class_names, model.identity.classes)  # refuses a net that lacks a class
@@ -89,42 +91,47 @@ def require_loaded(entries: Sequence[Entry]) -> None:
         raise VggbenchError(" ".join(failed))
 
 
-def _wanted(request: Request, data: DataSet, listener: Listener) -> dict[ModelSpec | Model, bool]:
+def _wanted(request: Request, data: DataSet, listener: Listener) -> dict[AnySpec | Model, bool]:
     """What is to be loaded, each once, and whether its weights are named."""
-    wanted: dict[ModelSpec | Model, bool] = {}
+    wanted: dict[AnySpec | Model, bool] = {}
     for text in request.each_model:
-        one = text if isinstance(text, Model) else _with_default(ModelSpec.parse(text), request.weights, data)
+        one = text if isinstance(text, Model) else _with_default(parse_model(text), request.weights, data)
         if one in wanted:
             name = one.identity.name if isinstance(one, Model) else one.name
             said = name if isinstance(text, Model) else text
             listener.note(f"{said} is {name} once more: each model is evaluated once and has one row.")
-        wanted.setdefault(one, isinstance(text, Model) or "@" in text)
+        wanted.setdefault(one, isinstance(one, Model | OtherSpec) or "@" in str(text))
     return wanted
 
 
-def _with_default(spec: ModelSpec, source: str | None, data: DataSet) -> ModelSpec:
+def _with_default(spec: AnySpec, source: str | None, data: DataSet) -> AnySpec:
     """A bare name takes the source asked for; else the sample's nets on the sample, released ones on ILSVRC."""
-    if spec.source:
+    if isinstance(spec, OtherSpec) or spec.source:
         return spec
     usual = SAMPLE_NETS if data.is_sample else default_source(spec.config) if data.has_ilsvrc_classes else None
     return ModelSpec(spec.config, source or usual)
 
 
-def _loaded(spec: ModelSpec, request: Request, data: DataSet, listener: Listener, away: list[Released]) -> Model:
+def _loaded(spec: AnySpec, request: Request, data: DataSet, listener: Listener, away: list[Released]) -> Model:
     """With its weights or, in a dry run that would have to fetch them, by its shape, which is noted in `away`."""
-    row = unfetched(spec) if request.dry_run else None
+    row = unfetched(spec) if request.dry_run and isinstance(spec, ModelSpec) else None
     if row:
         away.append(row)
         return by_shape(row)
+    if request.dry_run and isinstance(spec, OtherSpec) and spec.may_be_fetched:
+        listener.note(
+            f"The weights of {spec.name} may have to be fetched, and a plan fetches nothing: the forecast goes by "
+            "random ones, as if no result were stored."
+        )
     with listener.downloading() as watch:
-        return load_model(spec, request.load_options, data.class_names, watch)
+        return load_any(spec, request.load_options, data.class_names, watch, shape_alone=request.dry_run)
 
 
 def _told_apart(entries: list[Entry]) -> list[Entry]:
     """Models from files of one name are printed by their paths."""
     names = [entry.name for entry in entries]
     return [
-        replace(entry, model=entry.model.with_identity(name=f"{entry.spec.config.name}@{entry.spec.source}"))
+        replace(entry, model=entry.model.with_identity(name=entry.spec.in_full))
         if entry.model and entry.spec and names.count(entry.name) > 1
         else entry
         for entry in entries
@@ -136,7 +143,7 @@ def _require_different(models: Sequence[Model]) -> None:
     require_same_classes([model.identity for model in models])
     known: dict[object, str] = {}
     for model in models:
-        key = model.identity.architecture, model.identity.weights_hash, model.identity.input
+        key = *model.identity.weights, model.identity.input
         if key in known:
             raise UsageError(f"{known[key]} and {model.identity.name} are the same weights: expected different ones.")
         known[key] = model.identity.name

@@ -22,7 +22,7 @@ from vggbench.inference.choice import possible
 from vggbench.inference.choices import BackendName
 from vggbench.inference.devices import AUTOCAST
 from vggbench.paper.configs import CROP
-from vggbench.store.recording import Recording, Store
+from vggbench.store.recording import Recording, Store, about_of
 from vggbench.store.runs import Run
 
 NUMERICS = 3
@@ -55,7 +55,7 @@ class Plan:
         """The run of a job that was planned, under the job's own name; jobs of one signature share it."""
         wanted = [signature(job, self.data, self.settings, backend) for backend in dict.fromkeys(self.backends)]
         run = next(run for run in self.runs if run.signature in wanted)
-        return run if run.identity == job.identity else replace(run, about=_about(job, self.data))
+        return run if run.identity == job.identity else replace(run, about=about_of(job.identity, self.data))
 
     def _lacking(self, run: Recording) -> list[int]:
         return run.missing(accept_unreadable=self.settings.skip_unreadable)
@@ -94,10 +94,10 @@ class Plan:
     def bytes_per_image(self) -> float:
         """Of its pixels at every Q, estimated as `work_per_image` is."""
         wanted = Request.of(0, (job.wanted for job in self.jobs)).wanted
-        whole, usual = [want for want in wanted if not want.central], self.settings.rescale
+        whole, usual = [want for want in wanted if want.crop is None], self.settings.rescale
         some = self.some_sizes if whole else [(CROP, CROP)]
         pixels = [math.prod((want.how or usual).size(*size, want.scale)) for size in some for want in whole]
-        return 3 * (sum(pixels) / len(some) + CROP**2 * (len(wanted) - len(whole)))
+        return 3 * (sum(pixels) / len(some) + sum(want.crop**2 for want in wanted if want.crop))
 
     @property
     def stored_results(self) -> int:
@@ -152,7 +152,7 @@ def _recorded(
     """The job's run by this backend, as far as it is stored."""
     name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
     signed = signature(job, data, settings, backend)
-    return store.run(name, signed, ids, _about(job, data), settings.block_for(len(ids)))
+    return store.run(name, signed, ids, about_of(job.identity, data), settings.block_for(len(ids)))
 
 
 def _stored_backend(
@@ -199,6 +199,7 @@ def signature(job: Job, data: DataSet, settings: Settings, backend: BackendName)
         "backend": backend,
         "data": data.fingerprint,
         "numerics": _numerics(job, settings),
+        **({} if job.protocol.crop == CROP or job.protocol.name == "dense" else {"crop": job.protocol.crop}),
     }
 
 
@@ -206,12 +207,6 @@ def _numerics(job: Job, settings: Settings) -> int:
     net = job.identity.architecture
     has_lrn = net is not None and any(layer.kind == "lrn" for layer in net.config.layers)
     return _NUMERICS_OF_LOW_LRN if has_lrn and settings.precision in AUTOCAST else NUMERICS
-
-
-def _about(job: Job, data: DataSet) -> dict[str, Any]:
-    """What leads from a run back to its model and images, and the words to print it with."""
-    images = {"data": data.name, "place": data.place, "images_total": data.total, "is_sample": data.is_sample}
-    return job.identity.about() | images
 
 
 def sizes(data: DataSet, count: int) -> list[tuple[int, int]]:

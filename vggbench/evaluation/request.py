@@ -8,28 +8,33 @@ from typing import get_args
 
 from vggbench.data import DataSet
 from vggbench.errors import UsageError
-from vggbench.evaluation.jobs import Settings
+from vggbench.evaluation.jobs import Job, Settings, own_job
 from vggbench.evaluation.processes import own_device, processes_beside, under_torchrun
 from vggbench.evaluation.shares import parse_share
-from vggbench.images.choices import Filter, InputName
-from vggbench.images.preprocessing import Rescale
+from vggbench.images.choices import Filter
+from vggbench.images.preprocessing import Rescale, require_input
 from vggbench.inference.choices import Asked, Precision, require_choice, require_least, require_width
-from vggbench.paper.protocols import ANY_SCALE, MODERN_SCALE, Protocol, TrainScale, resolve_scales
+from vggbench.paper.protocols import ANY_SCALE, OWN, Protocol, TrainScale, modern_scale, resolve_scales
 from vggbench.weights.load import LoadOptions, Model
+
+_USUAL = "dense"
+"""Of VGGs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
     """How networks are evaluated; each field takes the words of the option of that name."""
 
-    protocols: Sequence[str | Protocol] = ("dense",)
-    """`center`, `tencrop`, `dense`, `multicrop`, or values."""
+    protocols: str | Sequence[str | Protocol] = ()
+    """`center`, `tencrop`, `dense`, `multicrop`, `own`, or values; none: each model's usual one."""
     scales: str | int | Sequence[str | int] = ()
     """Q: numbers, a sweep `224:512:32`, `single` or `multi`; none: by each model's S."""
     grid: int = 1
     """Pixels that multicrop's offsets are multiples of: 1 or 8."""
     input: str | None = None
-    """What files that do not say it expect: torchvision, caffe, matconvnet, or RGB or BGR."""
+    """What files that do not say it expect: torchvision, caffe, matconvnet, or RGB or BGR; or `RGB,1,0.5,0.5`."""
+    size: int | None = None
+    """Side of the crops that an ONNX or pt2 file takes which is of any size."""
     ema: bool = False
     """Whether averaged weights are taken from checkpoints that hold both."""
     train_scale: str | TrainScale | None = None
@@ -55,27 +60,63 @@ class Manner:
     def load_options(self) -> LoadOptions:
         """What is stated about files; raises UsageError."""
         stated = TrainScale.parse(str(self.train_scale)) if self.train_scale else None
-        return LoadOptions(stated, self.input, self.width, self.ema)
+        return LoadOptions(stated, self.input, self.width, self.ema, size=self.size)
 
     @cached_property
     def chosen_protocols(self) -> list[Protocol]:
-        """The protocols, each once; raises UsageError."""
+        """The protocols, each once, of a VGG; raises UsageError."""
         if self.grid not in (1, 8):
             raise UsageError(f"--grid {self.grid}: expected 1 or 8.")
         if self.grid != 1 and "multicrop" not in self.protocols:
             raise UsageError("--grid is for --multicrop, which was not asked for: add it, or leave --grid out.")
         names = {"multicrop": f"multicrop{'' if self.grid == 1 else self.grid}"}
-        asked = [self.protocols] if isinstance(self.protocols, str) else self.protocols or ["dense"]
+        asked = [self.protocols] if isinstance(self.protocols, str) else self.protocols or [_USUAL]
         return list(
             dict.fromkeys(Protocol.parse(names.get(one, one)) if isinstance(one, str) else one for one in asked)
         )
 
+    def protocols_of(self, model: Model) -> list[Protocol]:
+        """Those asked for, or its usual one: its publisher's own where it has one, `dense` of VGGs, else `center`."""
+        own = model.identity
+        if self.protocols or (own.kind is None and own.preset is None):
+            found = self.chosen_protocols
+        else:
+            found = [Protocol(OWN if own.preset or model.no_preset else "center")]
+        return [replace(protocol, crop=own.side) for protocol in found]
+
+    def jobs_of(self, model: Model) -> list[Job]:
+        """All that is asked of a model; raises UsageError for what it cannot do."""
+        jobs: list[Job] = []
+        protocols = self.protocols_of(model)
+        for protocol in protocols:
+            if protocol.name == OWN:
+                self._require_all_own(model, alone=len(protocols) == 1)
+                jobs.append(own_job(model))
+            else:
+                jobs += [Job(model, protocol, scale) for scale in self.scales_of(protocol, model.identity.train_scale)]
+        for job in jobs:
+            job.require_possible()
+        return jobs
+
+    def _require_all_own(self, model: Model, *, alone: bool) -> None:
+        """Refuse what is asked of the rescaling where nothing heeds it."""
+        changed = [("--scales", bool(self.scales)), ("--filter", self.filter != "bilinear"),
+                   ("--no-antialias", not self.antialias)]  # fmt: skip
+        option = next((name for name, is_changed in changed if is_changed), None)
+        if option and alone:
+            raise UsageError(
+                f"{option} with {model.identity.name} by {OWN}, which rescales as its publisher does: expected it to "
+                "be left out, or --center, --tencrop, --dense or --multicrop."
+            )
+
     def scales_of(self, protocol: Protocol, train_scale: TrainScale | None) -> tuple[int, ...]:
-        """The Qs of a protocol for a net of this S; raises UsageError."""
+        """The Qs of a protocol for a net of this S, none of `own`; raises UsageError."""
+        if protocol.name == OWN:
+            return ()
         if not self.scales and not protocol.combines:
-            return (MODERN_SCALE,)
+            return (modern_scale(protocol.crop),)
         words = [self.scales] if isinstance(self.scales, str | int) else self.scales
-        return resolve_scales([str(word) for word in words], train_scale)
+        return resolve_scales([str(word) for word in words], train_scale, protocol.crop)
 
     def has_several_scales(self, protocol: Protocol) -> bool:
         """Whether a protocol is at several Qs, whatever S is; raises UsageError for words that can be no Qs."""
@@ -104,7 +145,8 @@ class Manner:
         require_choice("--filter", self.filter, get_args(Filter))
         require_choice("--precision", self.precision, get_args(Precision))
         require_choice("--backend", self.backend, get_args(Asked))
-        require_choice("--input", self.input, (None, *get_args(InputName)))
+        require_input(self.input)
+        require_least("--size", self.size, 1)
         require_least("--batch-size", self.batch_size, 1)
         require_least("--workers", self.workers, 0)
         require_width(self.width)

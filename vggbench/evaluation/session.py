@@ -135,7 +135,7 @@ def _begun(request: Request, settings: Settings, listener: Listener, hooks: Hook
     models = [entry.model for entry in entries if entry.model]
     if hooks.check_models:
         hooks.check_models(models)
-    jobs = [job for model in models for job in (hooks.jobs_of(model) if hooks.jobs_of else _jobs(request, model))]
+    jobs = [job for model in models for job in (hooks.jobs_of or request.jobs_of)(model)]
     plan = prepare(data, jobs, Store(request.runs), settings, reads_only=request.dry_run)
     expected = _announced(plan, listener, dry_run=request.dry_run, forecasts=forecasts)
     for entry in entries if request.dry_run else ():
@@ -170,14 +170,6 @@ def _is_missing(path: str | Path) -> bool:
         return not Path(path).expanduser().exists()
     except (OSError, RuntimeError):
         return False  # `open_data` says why
-
-
-def _jobs(request: Request, model: Model) -> list[Job]:
-    return [
-        Job(model, protocol, scale)
-        for protocol in request.chosen_protocols
-        for scale in request.scales_of(protocol, model.identity.train_scale)
-    ]
 
 
 def _announced(plan: Plan, listener: Listener, *, dry_run: bool, forecasts: bool) -> Forecast | None:

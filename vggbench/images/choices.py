@@ -3,5 +3,6 @@
 from typing import Literal
 
 Filter = Literal["bilinear", "bicubic"]
+"""What --filter takes."""
 InputName = Literal["torchvision", "caffe", "matconvnet", "RGB", "BGR"]
-"""An input by name, or the order of channels of a file that states all else."""
+"""An input by name, or the order of channels of a file that states all else; `preprocessing.input_of_text` has more."""

@@ -16,7 +16,6 @@ from vggbench.paper.protocols import Protocol
 _NO_PIXELS = torch.empty(0, dtype=torch.uint8)
 _FEWEST, _MOST = 8, 32
 _MOST_BYTES = 2**24
-_CENTER = Protocol("center")
 
 
 class Request(NamedTuple):
@@ -29,7 +28,7 @@ class Request(NamedTuple):
     def of(cls, position: int, wanted: Iterable[Wanted]) -> Self:
         """Each once, and no centre of an image that is wanted whole."""
         each = dict.fromkeys(wanted)
-        return cls(position, tuple(want for want in each if not want.central or want.whole() not in each))
+        return cls(position, tuple(want for want in each if want.crop is None or want.whole() not in each))
 
     @classmethod
     def plain(cls, position: int, scales: Iterable[int]) -> Self:
@@ -123,7 +122,7 @@ def in_packs(requests: Sequence[Request], size: int) -> list[Sequence[Request]]:
 
 def _seen(rescaled: Tensor, wanted: Wanted) -> Tensor:
     """What is wanted of a rescaled image."""
-    if not wanted.central:
+    if wanted.crop is None:
         return rescaled
-    (view,) = _CENTER.views(rescaled.shape[1], rescaled.shape[2])
+    (view,) = Protocol("center", crop=wanted.crop).views(rescaled.shape[1], rescaled.shape[2])
     return take(rescaled, view)

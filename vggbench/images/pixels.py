@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -61,10 +62,15 @@ def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
 
 
 def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
-    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`, or as `how` says; as torchvision does."""
+    """Rescale (3, H, W) uint8 isotropically to a shorter side of `scale`, or as `how` says.
+
+    By PyTorch as torchvision rescales tensors, by Pillow as torchvision and timm rescale what Pillow opened.
+    """
     height, width = how.size(image.shape[1], image.shape[2], scale)
     if (height, width) == image.shape[1:]:
         return image
+    if how.library == "Pillow":
+        return _by_pillow(image, (height, width), how)
     # Decoders give images pixel by pixel: where a batch of one says so by its strides, PyTorch needs no copy of them.
     pixelwise = image.permute(1, 2, 0)
     batch = pixelwise[None].permute(0, 3, 1, 2) if pixelwise.is_contiguous() else image[None]
@@ -79,6 +85,12 @@ def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
     return (rescaled if native else rescaled.round_().to(torch.uint8))[0]
 
 
+def _by_pillow(image: Tensor, size: tuple[int, int], how: Rescale) -> Tensor:
+    opened = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    rescaled = opened.resize((size[1], size[0]), Image.Resampling[how.filter.upper()])
+    return torch.from_numpy(np.array(rescaled)).permute(2, 0, 1)
+
+
 def signature_of(how: Rescale) -> dict[str, Any]:
     """Everything about decoding and rescaling that can change a pixel."""
     return {
@@ -87,7 +99,7 @@ def signature_of(how: Rescale) -> dict[str, Any]:
         **({"square": True} if how.square else {}),
         "rounding": "longer side truncated",
         "decoder": "torchvision JPEG, else Pillow",
-        "uint8": "native" if _resizes_uint8_natively(how.filter) else "float",
+        "uint8": "Pillow" if how.library == "Pillow" else "native" if _resizes_uint8_natively(how.filter) else "float",
     }
 
 

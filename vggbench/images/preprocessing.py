@@ -1,13 +1,18 @@
 """What a network expects of an image, as values: its input, and how the image is brought to Q."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
+from vggbench.errors import UsageError
 from vggbench.paper.protocols import rescaled_size
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+FilterName = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+"""Pillow has all of them, PyTorch nearest, bilinear and bicubic."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class Input:
         (blue, green, red), (blue_std, green_std, red_std) = self.mean, self.std
         return Input("RGB", self.range, (red, green, blue), (red_std, green_std, blue_std))
 
+    def as_text(self) -> str:
+        """As `input_of_text` reads it."""
+        mean, std = ("/".join(repr(value) for value in values) for values in (self.mean, self.std))
+        return f"{self.channels},{self.range},{mean},{std}"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
@@ -69,12 +79,13 @@ class Input:
             or len(mean) != 3
             or len(std) != 3
             or not all(value > 0 for value in std)
+            or not all(abs(value) < float("inf") for value in (*mean, *std))
         ):
             raise ValueError("not an input specification")
         return cls(fields["channels"], fields["range"], mean, std)
 
 
-INPUTS = {
+INPUTS: dict[str, Input] = {
     "torchvision": Input("RGB", 1, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe": Input("BGR", 255, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
     "matconvnet": Input("RGB", 255, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
@@ -82,21 +93,95 @@ INPUTS = {
 """The inputs that VGG files were released with, by the names that --input takes."""
 
 
+def input_of_text(text: str) -> Input:
+    """Read a name of `INPUTS`, or `RGB,1,0.5,0.5`: order, full scale, mean and deviation, one number or three by `/`.
+
+    Raises UsageError.
+
+    >>> input_of_text("BGR,255,103.9/116.8/123.7,1") == Input("BGR", 255, (103.9, 116.8, 123.7), (1.0, 1.0, 1.0))
+    True
+    """
+    if text in INPUTS:
+        return INPUTS[text]
+    try:
+        channels, full_scale, *statistics = text.split(",")
+        mean, std = (_three([float(number) for number in numbers.split("/")]) for numbers in statistics)
+        return Input.from_dict({"channels": channels, "range": int(full_scale), "mean": mean, "std": std})
+    except ValueError as error:
+        raise UsageError(
+            f"--input {text}: expected one of {', '.join(INPUTS)}, RGB, BGR, or order, full scale, mean and deviation "
+            "such as RGB,1,0.5,0.5 or BGR,255,103.939/116.779/123.68,1."
+        ) from error
+
+
+def require_input(text: str | None) -> None:
+    """Refuse what `--input` cannot be: neither an input nor an order of channels. Raises UsageError."""
+    if text not in (None, "RGB", "BGR"):
+        input_of_text(str(text))
+
+
+def _three(numbers: list[float]) -> list[float]:
+    """One number stands for all channels."""
+    return numbers * 3 if len(numbers) == 1 else numbers
+
+
 @dataclass(frozen=True)
 class Rescale:
-    """How an image is brought to a shorter side of Q or, as `explain` does, warped to a square of Q x Q."""
+    """How an image is brought to a shorter side of Q, or warped to a square of Q x Q, and by which library.
 
-    filter: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    The two differ by a level here and there; Pillow always smooths, and is what publishers' own transforms use.
+    """
+
+    filter: FilterName = "bilinear"
     antialias: bool = True
     square: bool = False
+    library: Literal["PyTorch", "Pillow"] = "PyTorch"
 
     def __str__(self) -> str:
         smooth = "" if self.filter == "nearest" else " antialiased" if self.antialias else " without antialias"
-        return f"{self.filter}{smooth}{', warped to a square' if self.square else ''}"
+        by = "" if self.library == "PyTorch" else f" by {self.library}"
+        return f"{self.filter}{smooth}{by}{', warped to a square' if self.square else ''}"
 
     def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
         """(height, width) at Q = `scale` of an image of this size."""
         return (scale, scale) if self.square else rescaled_size(height, width, scale)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How its publisher evaluates a network: the central `crop` x `crop` of an image that was rescaled to `scale`."""
+
+    source: str
+    """Who says so, and where: `torchvision's weights.transforms()`."""
+    scale: int
+    crop: int
+    rescale: Rescale
+    top1: float | None = None
+    """The error that was published for just this on ILSVRC's validation set, in percent."""
+    top5: float | None = None
+    remark: str | None = None
+    """What else has to be said of it."""
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.rescale}, Q={self.scale}, centre {self.crop}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Read what `as_dict` wrote; raises KeyError, TypeError or ValueError when the fields are not a Preset's."""
+        how, found = Rescale(**fields["rescale"]), cls(**fields)
+        texts = isinstance(found.source, str) and isinstance(found.remark, str | None)
+        sizes = all(type(size) is int for size in (found.scale, found.crop)) and 0 < found.crop <= found.scale
+        errors = all(
+            error is None or (type(error) is float and 0 <= error <= 100) for error in (found.top1, found.top5)
+        )
+        known = how.filter in get_args(FilterName) and how.library in ("PyTorch", "Pillow")
+        if not (texts and sizes and errors and known and type(how.square) is type(how.antialias) is bool):
+            raise ValueError("not a preset")
+        return replace(found, rescale=how)
 
 
 class Wanted(NamedTuple):
@@ -104,8 +189,9 @@ class Wanted(NamedTuple):
 
     scale: int
     how: Rescale | None = None
-    central: bool = False
+    crop: int | None = None
+    """Side of the central crop; None: all of the image."""
 
     def whole(self) -> Self:
         """All of that image."""
-        return self._replace(central=False)
+        return self._replace(crop=None)

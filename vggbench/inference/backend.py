@@ -85,7 +85,7 @@ class Backend:
     def prepared(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB on the device -> what the network expects, as it lies quickest in memory."""
         with torch.inference_mode():
-            pixels = self.model.identity.input.normalise(images.contiguous(), self._statistics)
+            pixels = self.model.input.normalise(images.contiguous(), self._statistics)
             if self.network:
                 pixels = pixels.to(AUTOCAST.get(self.precision, torch.float32))
             return pixels.contiguous(memory_format=torch.channels_last) if self.pixelwise else pixels
@@ -141,7 +141,7 @@ class Backend:
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        return self.model.identity.input.statistics(self.device)
+        return self.model.input.statistics(self.device)
 
     @cached_property
     def _features(self) -> Function:

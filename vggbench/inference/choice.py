@@ -18,6 +18,7 @@ from vggbench.inference.pytorch_layers import channels_last, compiled, quickest_
 from vggbench.nets.vgg import VGG
 from vggbench.paper.protocols import Protocol
 from vggbench.weights.load import Model
+from vggbench.weights.spec import ONNX
 
 _LEAST_WIDTH = 0.5
 """Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
@@ -40,8 +41,10 @@ def choose(
     The same question must always have the same answer on one installation, so that a run is found again: without
     `quicker` the rule of `by_width`. Raises UsageError.
     """
+    if model.identity.kind == ONNX:
+        return _of_program(asked, model, precision, compiled=compiled)
     if compiled:
-        return _compiled(asked, protocol)
+        return _compiled(asked, protocol, model)
     if asked == "pytorch":
         return "pytorch"
     obstacle = _obstacle(model, device, precision)
@@ -62,6 +65,8 @@ def by_width(model: Model, protocol: Protocol) -> BackendName:
 
 def possible(model: Model, device: torch.device, precision: Precision) -> list[BackendName]:
     """The backends that can run a model here as `auto` may choose them, PyTorch first."""
+    if model.identity.kind == ONNX:
+        return ["onnxruntime"]
     return ["pytorch", "onnxruntime"] if _obstacle(model, device, precision) is None else ["pytorch"]
 
 
@@ -76,6 +81,8 @@ def start(name: BackendName, model: Model, device: torch.device, precision: Prec
     if isinstance(model.module, VGG):
         model.module.to(memory_format=torch.channels_last)
     pytorch = _pytorch(model, device, precision, on_cpu)
+    if model.identity.kind == ONNX:
+        return replace(pytorch, name="ONNX Runtime", version=_onnxruntime_version(), checked_by=None)
     if name == "onnxruntime":
         version, through = _onnxruntime_version(), partial(OnnxRuntimeLayers, device=device)
         own = replace(
@@ -115,7 +122,20 @@ def in_precision(network: VGG, precision: Precision) -> VGG:
     return cast
 
 
-def _compiled(asked: Asked, protocol: Protocol) -> BackendName:
+def _of_program(asked: Asked, model: Model, precision: Precision, *, compiled: bool) -> BackendName:
+    """An ONNX file runs as it is."""
+    other = "--compile" if compiled else f"--precision {precision}" if precision != "fp32" else None
+    other = f"--backend {asked}" if asked == "pytorch" else other
+    if other:
+        raise UsageError(
+            f"{other} with {model.identity.name}: ONNX Runtime runs the file as it is. Expected that option left out."
+        )
+    return "onnxruntime"
+
+
+def _compiled(asked: Asked, protocol: Protocol, model: Model) -> BackendName:
+    if not isinstance(model.module, VGG):
+        raise UsageError(f"--compile is for VGGs, and {model.identity.name} is none: leave it out.")
     if asked == "onnxruntime":
         raise UsageError("--compile is PyTorch's, and --backend onnxruntime was asked for: expected one of the two.")
     if protocol.name == "dense" or protocol.grid == 8:

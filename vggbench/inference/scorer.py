@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vggbench.errors import NumericsError, UsageError
 from vggbench.inference.backend import Backend
-from vggbench.inference.memory import is_out_of_memory, make_room
 from vggbench.inference.shared_crops import is_worth_sharing
 from vggbench.inference.transfer import Fetch, Transfer, transfer_to
 from vggbench.inference.views import Views
+from vggbench.nets.memory import is_out_of_memory, make_room
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol, View
 

@@ -14,10 +14,16 @@ from typing import Literal, Self, get_args
 from vggbench.errors import UsageError
 from vggbench.paper.configs import CROP
 
-ProtocolName = Literal["center", "tencrop", "dense", "multicrop"]
+ProtocolName = Literal["center", "tencrop", "dense", "multicrop", "own", "imported"]
 MAX_SCALE = 2048
 MODERN_SCALE = 256
-"""Q of the modern single-crop baseline, and of a network whose S is unknown."""
+"""Q of the modern single-crop baseline, and of a network whose S is unknown: 224 is 7/8 of it."""
+OWN: Literal["own"] = "own"
+"""The protocol by which a network's publisher evaluates it: one central crop after a rescaling of its own."""
+IMPORTED: Literal["imported"] = "imported"
+"""In place of a protocol, of what another tool predicted: which views it took is not known here."""
+PROTOCOLS: tuple[ProtocolName, ...] = ("center", "tencrop", "dense", "multicrop", "own")
+"""Those that can be asked for."""
 COMBINATION = "dense+multicrop"
 _UNMIRRORED, _SOFTMAXED = "-unmirrored", "-softmaxed"
 
@@ -47,7 +53,7 @@ class View:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Center, tencrop, dense, multicrop or multicrop8, as a value that prints as its name.
+    """Center, tencrop, dense, multicrop, multicrop8 or own, as a value that prints as its name.
 
     `explain` also departs from the paper: `dense-unmirrored`, `dense-softmaxed`.
     """
@@ -59,6 +65,8 @@ class Protocol:
     """Whether mirrors are taken as well; of `center` none are."""
     softmax_first: bool = False
     """Whether the posteriors of positions are averaged, rather than their scores."""
+    crop: int = CROP
+    """Side of the crops: what the network takes, 224 but for networks that are no VGG. `dense` crops nothing."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(ProtocolName) or self.grid not in (1, 8):
@@ -79,7 +87,7 @@ class Protocol:
         for name in get_args(ProtocolName):
             if bare in (name, f"{name}8"):
                 return cls(name, 8 if bare.endswith("8") else 1, bare == plain, plain != spec)
-        raise UsageError(f"Unknown protocol {spec!r}: expected {', '.join(get_args(ProtocolName))} or multicrop8.")
+        raise UsageError(f"Unknown protocol {spec!r}: expected {', '.join(PROTOCOLS)} or multicrop8.")
 
     @property
     def combines(self) -> bool:
@@ -87,16 +95,21 @@ class Protocol:
         return self.name in ("dense", "multicrop")
 
     @property
+    def is_central(self) -> bool:
+        """Whether it takes the central crop alone."""
+        return self.name in ("center", OWN)
+
+    @property
     def view_count(self) -> int:
         """Views of one image at one Q."""
-        windows = {"center": 1, "tencrop": 5, "dense": 1, "multicrop": 25}[self.name]
-        return windows if self.name == "center" or not self.mirror else 2 * windows
+        windows = {"center": 1, "own": 1, "imported": 0, "tencrop": 5, "dense": 1, "multicrop": 25}[self.name]
+        return windows if self.is_central or not self.mirror else 2 * windows
 
     @functools.lru_cache(maxsize=1024)  # noqa: B019 - protocols are few, and values
     def views(self, height: int, width: int) -> tuple[View, ...]:
         """The views of a rescaled image of this size, in pixels; every mirror follows the unmirrored ones."""
         windows = self._windows(height, width)
-        if self.name == "center" or not self.mirror:
+        if self.is_central or not self.mirror:
             return windows
         mirrors = tuple(View(w.height, w.width, w.top, w.left, mirror=True) for w in windows)
         return windows + mirrors
@@ -104,25 +117,31 @@ class Protocol:
     def _windows(self, height: int, width: int) -> tuple[View, ...]:
         if self.name == "dense":
             return (View(height, width),)
-        centre = (_centre(height), _centre(width))
-        if self.name == "center":
-            return (View(CROP, CROP, *centre),)
+        crop = self.crop
+        centre = (_centre(height, crop), _centre(width, crop))
+        if self.is_central:
+            return (View(crop, crop, *centre),)
         if self.name == "tencrop":
-            corners = [(top, left) for top in (0, height - CROP) for left in (0, width - CROP)]
-            return tuple(View(CROP, CROP, *offset) for offset in [*corners, centre])
-        tops, lefts = (_grid(side, self.grid) for side in (height, width))
-        return tuple(View(CROP, CROP, top, left) for top in tops for left in lefts)
+            corners = [(top, left) for top in (0, height - crop) for left in (0, width - crop)]
+            return tuple(View(crop, crop, *offset) for offset in [*corners, centre])
+        tops, lefts = (_grid(side, self.grid, crop) for side in (height, width))
+        return tuple(View(crop, crop, top, left) for top in tops for left in lefts)
 
 
-def _centre(side: int) -> int:
+def _centre(side: int, crop: int) -> int:
     """Offset of the central crop, rounded to even as torchvision's CenterCrop rounds."""
-    return round((side - CROP) / 2)
+    return round((side - crop) / 2)
 
 
-def _grid(side: int, step: int) -> list[int]:
-    """Five offsets, step * floor(i * floor((side - 224) / step) / 4 + 1/2)."""
-    room = (side - CROP) // step
+def _grid(side: int, step: int, crop: int) -> list[int]:
+    """Five offsets, step * floor(i * floor((side - crop) / step) / 4 + 1/2)."""
+    room = (side - crop) // step
     return [step * ((2 * i * room + 4) // 8) for i in range(5)]
+
+
+def modern_scale(crop: int) -> int:
+    """Q of the modern single-crop baseline for crops of this side: they are 7/8 of it, rounded down (224: 256)."""
+    return crop * MODERN_SCALE // CROP
 
 
 def rescaled_size(height: int, width: int, scale: int) -> tuple[int, int]:
@@ -171,17 +190,19 @@ ANY_SCALE = TrainScale(256, 512)
 """To see whether the words of --scales can be right, before S is known."""
 
 
-def resolve_scales(specs: Sequence[str], train_scale: TrainScale | None) -> tuple[int, ...]:
+def resolve_scales(specs: Sequence[str], train_scale: TrainScale | None, crop: int = CROP) -> tuple[int, ...]:
     """The Qs that `--scales` asks for, ascending: `single`, `multi`, numbers, or sweeps `224:512:32`.
 
     Raises UsageError for what is none of these, for a Q under 224, and for `multi` where S is unknown.
     """
     scales: set[int] = set()
     for spec in specs or ("single",):
-        scales |= set(_scales(spec, train_scale))
+        scales |= set(_scales(spec, train_scale, crop))
     for scale in scales:
-        if not CROP <= scale <= MAX_SCALE:
-            raise UsageError(f"--scales {scale}: Q must lie between {CROP}, the crop's side, and {MAX_SCALE}.")
+        if not min(crop, CROP) <= scale <= MAX_SCALE:
+            least = min(crop, CROP)
+            side = ", the crop's side," if least == CROP else ""
+            raise UsageError(f"--scales {scale}: Q must lie between {least}{side} and {MAX_SCALE}.")
     return tuple(sorted(scales))
 
 
@@ -190,9 +211,9 @@ def is_scale(text: str) -> bool:
     return text in ("single", "multi") or re.fullmatch(r"\d{1,5}(:\d{1,5}:\d{1,5})?", text, re.ASCII) is not None
 
 
-def _scales(spec: str, train_scale: TrainScale | None) -> Iterable[int]:
+def _scales(spec: str, train_scale: TrainScale | None, crop: int) -> Iterable[int]:
     if spec == "single":
-        return [train_scale.single if train_scale else MODERN_SCALE]
+        return [train_scale.single if train_scale else modern_scale(crop)]
     if spec == "multi":
         if train_scale is None:
             raise UsageError(

@@ -20,7 +20,7 @@ class Circumstances:
     @property
     def ways(self) -> tuple[str, ...]:
         """What ran the networks, on which devices."""
-        return tuple(dict.fromkeys(f"{entry['backend']} on {entry['device']}" for entry in self.provenance))
+        return tuple(dict.fromkeys(f"{entry['backend']} on {entry['device']}" for entry in self._of_ours))
 
     @property
     def seconds(self) -> float:
@@ -30,7 +30,12 @@ class Circumstances:
     @property
     def decoders(self) -> tuple[tuple[str | None, str | None], ...]:
         """The versions of torchvision and of Pillow that decoded, which can move a figure."""
-        return tuple(dict.fromkeys((entry.get("torchvision"), entry.get("pillow")) for entry in self.provenance))
+        return tuple(dict.fromkeys((entry.get("torchvision"), entry.get("pillow")) for entry in self._of_ours))
+
+    @property
+    def _of_ours(self) -> list[Mapping[str, Any]]:
+        """Without what other tools computed."""
+        return [entry for entry in self.provenance if "device" in entry]
 
 
 def data_name(data: DataSet) -> str:

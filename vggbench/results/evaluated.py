@@ -11,11 +11,12 @@ from vggbench.data import DataSet, ImageFile, open_data
 from vggbench.errors import StoreError, UsageError, VggbenchError, in_python
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.files import digest
-from vggbench.paper.protocols import TrainScale, resolve_scales
+from vggbench.metrics import at_chance
+from vggbench.paper.protocols import OWN, Protocol, TrainScale, resolve_scales
 from vggbench.paper.published import RESULTS, Member, Result
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
-from vggbench.results.fusions import require_members, require_several, require_shares
+from vggbench.results.fusions import require_members, require_posteriors, require_several, require_shares
 from vggbench.results.judging import ORIGINAL, GroundTruth, ground_truths, own_labels, require_val
 from vggbench.results.lines import (
     Line,
@@ -30,10 +31,10 @@ from vggbench.results.lines import (
 from vggbench.results.records import error_record
 from vggbench.results.rows import Row, paper_reference, row, unmeasured_row
 from vggbench.store.identity import Identity, require_same_classes
-from vggbench.store.per_image import PerImage, frame_of, per_image
+from vggbench.store.per_image import PerImage, frame_of, per_image, without_probabilities
 from vggbench.store.runs import Run
 from vggbench.weights.released import released
-from vggbench.weights.spec import ModelSpec
+from vggbench.weights.spec import AnySpec, ModelSpec
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -155,6 +156,14 @@ class Evaluated:
         """What computed the blocks of all runs: versions, devices, seconds."""
         return [entry for run in self.runs for entry in run.provenance]
 
+    @property
+    def is_at_chance(self) -> bool:
+        """Whether the first row's top-1 error could well be a guesser's."""
+        model = self.models[0]
+        (found,) = self.ranking.of(self.lines(model)[:1], self.truths[0])
+        among = self.truths[0].among(self.data, model)
+        return at_chance(found, model.classes if among is None else len(among))
+
     @cached_property
     def ranking(self) -> Ranking:
         """Of the images, so that each run is read once."""
@@ -198,12 +207,13 @@ class Evaluated:
         assert self.session, "a stored run has its weights"
         assert spec, "a model that is given has its weights"
         request = self.session.request
+        config = spec.config if isinstance(spec, ModelSpec) else None
         train_scale = request.load_options.train_scale or _expected_scale(spec)
-        protocols = request.chosen_protocols
+        protocols = request.chosen_protocols if config or request.protocols else [Protocol(OWN)]
         kinds = [protocol for protocol in protocols if protocol.combines] or protocols[-1:]
         scales = request.scales_of(kinds[-1], train_scale)
         protocol = "+".join(str(kind) for kind in kinds)
-        member = Member(spec.config.name, str(train_scale), scales)
+        member = Member(config.name if config else "other", str(train_scale), scales)
         reference = paper_reference(protocol, (member,))  # none without S
         on_ilsvrc = self.data.is_full_ilsvrc_val
         note = f"{entry.name}: {entry.note}"
@@ -213,7 +223,7 @@ class Evaluated:
                 "on ILSVRC-2012 val)."
             )
         return unmeasured_row(
-            spec.config, entry.name, kinds, scales, train_scale, self._sizes(), note, reference if on_ilsvrc else None
+            config, entry.name, kinds, scales, train_scale, self._sizes(), note, reference if on_ilsvrc else None
         )
 
     def _sizes(self) -> list[tuple[int, int]]:
@@ -224,7 +234,8 @@ class Evaluated:
 
     def of_each_image(self, line: Line) -> PerImage:
         """What a row says of each image, by the labels that the data has now."""
-        return per_image(line.posteriors, own_labels(line.posteriors, self.data, line.models[0]))
+        found = per_image(line.posteriors, own_labels(line.posteriors, self.data, line.models[0]))
+        return without_probabilities(found) if line.models[0].has_five_best else found
 
 
 def compared(found: Evaluated, *, every: bool = False, against: str = "first", order: str = "given") -> list[Row]:
@@ -266,6 +277,7 @@ def fused(found: Evaluated, shares: Sequence[float] | None = None, paper: Result
     """The rows of all models together, one a ground truth, each model by its most complete row; raises UsageError."""
     require_members(found.models, paper)
     require_shares(shares, len(found.models))
+    require_posteriors(found.models)
     lines = [found.whole_line(model) for model in found.models]
     return found.measured([fused_line(lines, shares)])
 
@@ -276,17 +288,20 @@ def evaluated(
     *,
     labels: Sequence[str] = (),
     blacklist: Path | None = None,
+    classes_of_data: Sequence[str] = (),
     check: "Callable[[Sequence[Model]], None] | None" = None,
     jobs_of: "Callable[[Model], list[Job]] | None" = None,
 ) -> Evaluated:
     """Conduct a session whose rows go by `labels`, original, `real=FILE` or both, without the images of `blacklist`.
+
+    `classes_of_data`: all, only or both; by `only` the classes that the data has alone stand in line.
 
     `check` and `jobs_of` are those of `Hooks`. Raises as `conduct`, and UsageError and DataError for labels that
     are not of these images.
     """
     from vggbench.evaluation.session import Hooks, conduct
 
-    truths = ground_truths(labels, blacklist)
+    truths = ground_truths(labels, blacklist, classes_of_data)
     session = conduct(request, listener, Hooks(partial(require_val, truths), check, jobs_of))
     return Evaluated(session.data, session.plan.runs, session.settings, truths, session)
 
@@ -296,8 +311,10 @@ def _like(line: Line, others: Sequence[Line]) -> Line | None:
     return others[0] if len(others) == 1 else Line.find(others, line.protocol, line.own_scales)
 
 
-def _expected_scale(spec: ModelSpec) -> TrainScale | None:
+def _expected_scale(spec: AnySpec) -> TrainScale | None:
     """S of the released file that was not to be had; else of the paper's best net, jittered where it trained one."""
+    if not isinstance(spec, ModelSpec):
+        return None
     known = released(spec.config, spec.source) if spec.source else None
     if known:
         return known.train_scale

@@ -6,6 +6,8 @@ from typing import Literal
 
 from vggbench.data import DataSet
 from vggbench.metrics import LEAST_SIGNIFICANT
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import IMPORTED, OWN
 from vggbench.results.judging import ORIGINAL
 from vggbench.results.records import input_of
 from vggbench.results.rows import Row
@@ -54,6 +56,10 @@ class Nets:
     """What the training of some had of exactly these images."""
     origins: Mapping[str, tuple[str, ...]]
     """Configs by where their weights are from."""
+    presets: Mapping[str, tuple[str, ...]]
+    """Names by how their publishers evaluate them, of those that a row is of by `own`."""
+    remarks: tuple[tuple[str, str], ...]
+    """Names, and what else has to be said of those."""
     differences: tuple[tuple[str, str], ...] | None
     """How two sources of one config differ in what they need; None where a table is not of two such."""
 
@@ -61,6 +67,8 @@ class Nets:
     def of(cls, rows: Sequence[Row], data: DataSet) -> "Nets":
         """The nets of these rows, each once."""
         models = tuple({model.key: model for row in rows for model in row.models}.values())
+        owns = {part.network for row in rows for part in row.parts if part.protocol == OWN}
+        by_own = [model for model in models if model.name in owns and model.preset]
         return cls(
             models=models,
             by_input=_grouped([(input_of(model), model.name) for model in models]),
@@ -72,6 +80,8 @@ class Nets:
                 for model in models
                 if model.architecture and not model.is_random
             ]),
+            presets=_grouped([(str(model.preset), model.name) for model in by_own]),
+            remarks=tuple((own.name, own.preset.remark) for own in by_own if own.preset and own.preset.remark),
             differences=_differences(*models) if len(models) == 2 else None,
         )  # fmt: skip
 
@@ -90,6 +100,10 @@ class Facts:
     counted: tuple[Counted, ...]
     blacklisted: int
     """Images of a blacklist that do not count."""
+    classes_of_data: int | None
+    """Classes that the data has, where the models have more."""
+    among: int | None
+    """Classes that stand in line in some rows, where they are not all of the model's."""
     doubtful: Mapping[str, str]
     """Images that were decoded with a complaint, and of what."""
     has_speed: bool
@@ -97,6 +111,18 @@ class Facts:
     """Comparisons of two rows."""
     baseline: str | None
     """What they are with."""
+    rescales: Mapping[str, tuple[str, ...]]
+    """Networks by how images were rescaled for them, but for those of `own` and of other tools."""
+    whole: tuple[str, ...]
+    """Networks that are no VGG, of rows by `dense`."""
+    uncounted: Mapping[str, tuple[str, ...]]
+    """By network, operators that its MACs lack."""
+    mixed: tuple[str, ...]
+    """Of rows that are side by side or fused by different protocols: each network by its own."""
+    crops: Mapping[str, tuple[str, ...]]
+    """Networks by the side of their crops, where that is not 224; those of `own` say it themselves."""
+    without_macs: bool
+    """Whether a row's MACs are not known."""
     remarks: tuple[str, ...]
     """Of single rows."""
 
@@ -111,6 +137,8 @@ def facts_of(rows: Sequence[Row], data: DataSet) -> Facts:
     measured = [row for row in rows if row.errors]
     papers, publishers = references_of(rows)
     compared = [row.against for row in rows if row.against]
+    parts = [part for row in measured for part in row.parts]
+    others = {model.name for row in measured for model in row.models if not model.architecture}
     judged = {row.labels: Counted(row.labels, row.images, row.errors.top1.images) for row in measured if row.errors}
     return Facts(
         nets=Nets.of(measured, data),
@@ -118,14 +146,57 @@ def facts_of(rows: Sequence[Row], data: DataSet) -> Facts:
         papers=papers,
         publishers=publishers,
         lacks_top5=any(row.errors and row.errors.top5 is None for row in rows),
-        counted=tuple(found for labels, found in judged.items() if labels != ORIGINAL.name),
+        counted=tuple(found for labels, found in judged.items() if not labels.startswith(ORIGINAL.name)),
         blacklisted=max((row.blacklisted for row in rows), default=0),
+        classes_of_data=_classes_of_data(measured[0].models[0], data) if measured else None,
+        among=max((row.among for row in measured if row.among), default=None),
         doubtful={image: why for row in measured for image, why in row.doubtful.items()},
         has_speed=any(row.images_per_second for row in measured),
         tests=len(compared),
         baseline=compared[0].first if compared else None,
+        rescales=_grouped(
+            list(dict.fromkeys((part.rescale, part.network) for part in parts if part.protocol not in (OWN, IMPORTED)))
+        ),
+        whole=tuple(
+            dict.fromkeys(
+                part.network for part in parts if part.protocol.startswith("dense") and part.network in others
+            )
+        ),
+        mixed=_mixed(measured),
+        crops=_grouped(
+            list(
+                dict.fromkeys(
+                    (str(part.crop), part.network)
+                    for part in parts
+                    if part.crop not in (None, CROP) and part.protocol != OWN
+                )
+            )
+        ),
+        without_macs=any(row.macs is None for row in measured),
+        uncounted={row.network: row.uncounted for row in measured if row.uncounted},
         remarks=tuple(row.note for row in rows if row.note),
     )
+
+
+def _mixed(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Each network by its protocol and Qs, where networks of a table are not all by the same protocols."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for row in rows:
+        for part in row.parts:
+            scales = found.setdefault(part.network, {}).setdefault(part.protocol, [])
+            scales += [part.scale] if part.scale and part.scale not in scales else []
+    if len({frozenset(protocols) for protocols in found.values()}) < 2:
+        return ()
+    return tuple(
+        f"{name} "
+        + " and ".join(f"{one} at Q={','.join(map(str, at))}" if at else one for one, at in protocols.items())
+        for name, protocols in found.items()
+    )
+
+
+def _classes_of_data(model: Identity, data: DataSet) -> int | None:
+    known = set(data.class_names) & set(model.class_names or ()) - data.empty_classes
+    return len(known) if known and len(known) < model.classes else None
 
 
 def references_of(rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -155,6 +226,7 @@ def _differences(one: Identity, other: Identity) -> tuple[tuple[str, str], ...] 
 
 def _needs(model: Identity) -> tuple[str, ...]:
     assert model.architecture
+    assert model.input
     return (
         model.input.channels,
         f"0-{model.input.range}",

@@ -19,15 +19,9 @@ def split_name(words: Sequence[str]) -> tuple[Result | None, list[str]]:
     return (FUSIONS[words[0]], list(words[1:])) if words[0] in FUSIONS else (None, list(words))
 
 
-def are_runs(root: Path, texts: Sequence[str]) -> bool:
-    """Whether words name stored runs rather than models; raises UsageError where some do and some do not."""
-    stored = [is_run_name(root, text) for text in texts]
-    if any(stored) and not all(stored):
-        raise UsageError(
-            f"{texts[stored.index(True)]} is a stored run and {texts[stored.index(False)]} a model: expected all of "
-            "one kind."
-        )
-    return any(stored)
+def name_runs(root: Path, texts: Sequence[str]) -> bool:
+    """Whether any of the words names a stored run rather than a model."""
+    return any(is_run_name(root, text) for text in texts)
 
 
 def require_fusible(texts: Sequence[str], manner: "Manner", shares: Sequence[float] | None) -> None:
@@ -76,6 +70,16 @@ def require_members(models: Sequence[Identity], paper: Result | None) -> None:
     if found != wanted:
         have = ", ".join(f"{config} of S={scale}" for config, scale in found)
         raise UsageError(f"Found {have}: expected {_members(paper)}. Name those, or fuse without the paper's name.")
+
+
+def require_posteriors(models: Sequence[Identity]) -> None:
+    """Refuse models of which the five best classes alone are known. Raises UsageError."""
+    for model in models:
+        if model.has_five_best:
+            raise UsageError(
+                f"Of {model.name} the five best classes alone are known, and a mean needs the probabilities of all: "
+                "expected a file with all classes."
+            )
 
 
 def require_shares(shares: Sequence[float] | None, count: int) -> None:

@@ -1,7 +1,7 @@
 """Ground truths: which images count, and which classes are right for each; the stored posteriors stay the same."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from vggbench.store.identity import Identity
 from vggbench.store.posteriors import Posteriors, label_ranks
 
 _ORIGINAL, _REAL = "original", "real"
+_AMONG = ", data's classes"
+"""In the name of a ground truth by which those alone stand in line."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,24 @@ class GroundTruth:
     classes: Mapping[str, tuple[str, ...]] | None = None
     left_out: frozenset[str] = frozenset()
     """Ids of images that do not count."""
+    of_data: bool = False
+    """Whether the data's classes alone stand in line (`--classes-of-data only`), and not all of the model's."""
 
     @property
     def is_original(self) -> bool:
         """Whether figures by it can stand beside published ones."""
-        return self.classes is None and not self.left_out
+        return self.classes is None and not self.left_out and not self.of_data
+
+    def among(self, data: DataSet, model: Identity) -> NDArray[np.int64] | None:
+        """The places of the only classes that stand in line, ascending; None for all. Raises UsageError."""
+        if not self.of_data:
+            return None
+        if model.has_five_best:
+            raise UsageError(
+                f"--classes-of-data only with {model.name}, of which the five best classes alone are known: expected "
+                "the posteriors of all classes."
+            )
+        return np.array(places_of(data, model), np.int64)
 
     def ranks(self, several: Sequence[Posteriors], data: DataSet, model: Identity) -> list[NDArray[np.int32]]:
         """For each image that counts, the classes that stand before its best right one: 0 for a correct top-1, (M,).
@@ -46,7 +61,7 @@ class GroundTruth:
         counts &= np.array([image not in self.left_out for image in posteriors.images])
         if not counts.any():
             raise DataError(f"None of the {len(own):,} images has a label by {self.name}: expected one or more.")
-        return [found[counts] for found in label_ranks(several, labels)]
+        return [found[counts] for found in label_ranks(several, labels, self.among(data, model))]
 
     def _several(self, posteriors: Posteriors, model: Identity) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """(N, most) labels, the last repeated, and whether there is any."""
@@ -69,8 +84,28 @@ ORIGINAL = GroundTruth()
 """The data's own labels."""
 
 
-def ground_truths(texts: Sequence[str], blacklist: Path | None = None) -> tuple[GroundTruth, ...]:
-    """What `--labels` and `--blacklist` ask for; raises UsageError and DataError."""
+def places_of(data: DataSet, model: Identity) -> list[int]:
+    """Where the data's classes stand among the model's, ascending; those of its images where it names none of them."""
+    known = {name: place for place, name in enumerate(model.class_names or ())}
+    found = {known[name] for name in data.class_names if name in known and name not in data.empty_classes}
+    return sorted(found | set(data.labels(model.class_names, model.classes).tolist()))
+
+
+def ground_truths(
+    texts: Sequence[str], blacklist: Path | None = None, classes_of_data: Sequence[str] = ()
+) -> tuple[GroundTruth, ...]:
+    """What `--labels`, `--blacklist` and `--classes-of-data` ask for; raises UsageError and DataError."""
+    chosen = list(dict.fromkeys(classes_of_data or ["all"]))
+    if "only" in chosen and any(text != _ORIGINAL for text in texts):
+        raise UsageError("--classes-of-data only with other --labels than original: expected one of the two.")
+    return tuple(
+        replace(truth, of_data=word == "only", name=truth.name + (_AMONG if word == "only" else ""))
+        for truth in _by_labels(texts, blacklist)
+        for word in chosen
+    )
+
+
+def _by_labels(texts: Sequence[str], blacklist: Path | None) -> tuple[GroundTruth, ...]:
     left_out = read_blacklist(blacklist) if blacklist else frozenset()
     found: list[GroundTruth] = []
     for text in dict.fromkeys(texts or [_ORIGINAL]):
@@ -96,7 +131,7 @@ def own_labels(posteriors: Posteriors, data: DataSet, model: Identity) -> NDArra
 def require_val(truths: Sequence[GroundTruth], data: DataSet) -> None:
     """Refuse, before anything is computed, ground truths of ILSVRC's validation images for other images."""
     strange = next((image for image in data.images if not val_number(image.id)), None)
-    judged = next((truth for truth in truths if not truth.is_original), None)
+    judged = next((truth for truth in truths if truth.classes is not None or truth.left_out), None)
     if strange and judged:
         option = "--blacklist" if judged.classes is None else f"--labels {judged.name}"
         raise DataError(

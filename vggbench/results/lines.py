@@ -11,7 +11,7 @@ from vggbench.data import DataSet
 from vggbench.errors import StoreError, UsageError
 from vggbench.files import digest
 from vggbench.metrics import SIGNIFICANT, mcnemar, paired_interval
-from vggbench.paper.protocols import Protocol
+from vggbench.paper.protocols import OWN, Protocol
 from vggbench.results.judging import ORIGINAL, GroundTruth
 from vggbench.store.identity import Identity, require_same_classes
 from vggbench.store.posteriors import Posteriors, fuse
@@ -42,12 +42,13 @@ class Line:
     @property
     def own_scales(self) -> tuple[int, ...]:
         """All Qs, ascending."""
-        return tuple(sorted({run.scale for run in self.runs}))
+        return tuple(sorted({run.scale for run in self.runs if run.scale}))
 
     @property
     def title(self) -> str:
         """For messages: dense at Q=256,384."""
-        return f"{self.protocol} at Q={','.join(str(scale) for scale in self.own_scales)}"
+        scales = ",".join(str(scale) for scale in self.own_scales)
+        return f"{self.protocol} at Q={scales}" if scales else self.protocol
 
     @property
     def models(self) -> tuple[Identity, ...]:
@@ -79,7 +80,7 @@ class Ranking:
         return [self._found[self._key(line, truth)] for line in lines]
 
     def _key(self, line: Line, truth: GroundTruth) -> tuple[object, ...]:
-        return (truth.name, truth.left_out, *line.key)
+        return (truth.name, truth.left_out, truth.of_data, *line.key)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _require_different(runs: Sequence[Run]) -> None:
     """Refuse two runs that would be averaged as if they were of two Qs. Raises UsageError."""
     known: dict[object, Run] = {}
     for run in runs:
-        other = known.setdefault((run.protocol, run.scale), run)
+        other = known.setdefault((str(run.protocol), run.scale), run)
         if other is not run:
             raise UsageError(
                 f"{other.title} and {run.title} are both {run.protocol} at Q={run.scale} of {run.identity.name}: "
@@ -165,17 +166,35 @@ def _require_different(runs: Sequence[Run]) -> None:
 
 
 def require_comparable(runs: Sequence[Run]) -> None:
-    """Raise StoreError for runs of different images, UsageError for other rescaling or precision."""
+    """Raise StoreError for runs of different images, UsageError for other rescaling or precision.
+
+    What publishers do, and what others ran, is by each one's own rescaling, which the table tells.
+    """
     fuse(*runs)  # refuses different images by name
-    for what, key, error in (("files", "data", StoreError), ("rescaling", "rescale", UsageError),
-                             ("precision", "precision", UsageError)):  # fmt: skip
-        for run in runs[1:]:
-            one, other = runs[0].signature[key], run.signature[key]
+    _require_different_models(runs)
+    ours = [run for run in runs if not run.identity.is_imported]
+    for what, key, error, several in (
+        ("files", "data", StoreError, runs),
+        ("rescaling", "rescale", UsageError, [run for run in ours if run.protocol.name != OWN]),
+        ("precision", "precision", UsageError, ours),
+    ):
+        for run in several[1:]:
+            one, other = several[0].signature[key], run.signature[key]
             if digest(one) != digest(other):
                 raise error(
-                    f"{runs[0].title} and {run.title} differ in {what} ({one}; {other}): expected the same, since one "
-                    "note under the table tells it of all."
+                    f"{several[0].title} and {run.title} differ in {what} ({one}; {other}): expected the same, since "
+                    "one note under the table tells it of all."
                 )
+
+
+def _require_different_models(runs: Sequence[Run]) -> None:
+    """Refuse the same weights at the same input by two names, which would be averaged as two. Raises UsageError."""
+    known: dict[object, str] = {}
+    for run in runs:
+        own = run.identity
+        name = known.setdefault((own.weights, own.input, own.side, own.altered), own.name)
+        if name != own.name:
+            raise UsageError(f"{name} and {own.name} are the same weights: expected different ones.")
 
 
 def most_complete(lines: Sequence[Line]) -> list[Line]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vggbench import __version__
+from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import IMPORTED
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.rows import Row
 from vggbench.store.identity import Identity
@@ -34,6 +36,8 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
         "doubtful": len(row.doubtful),
         "complete": row.images == total,
         "labels": row.labels,
+        "crop": crops[0] if len(crops := sorted({part.crop for part in row.parts if part.crop})) == 1 else None,
+        "scored_classes": row.among or (row.models[0].classes if row.models else None),
         "top1_error": top1.percent if top1 else None,
         "top5_error": top5.percent if top5 else None,
         "top1_interval": list(top1.interval) if top1 else None,
@@ -44,7 +48,8 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
         "parameters": row.parameters,
         "gmacs_per_image": macs,
         "gflops_per_image": None if macs is None else 2 * macs,
-        "precision": about.settings.precision,
+        "uncounted_operators": list(row.uncounted),
+        "precision": None if any(model.is_imported for model in row.models) else about.settings.precision,
         "backend": row.backend,
         "input": "; ".join(dict.fromkeys(input_of(model) for model in row.models)) or None,
         "rescale": row.rescale or str(about.settings.rescale),
@@ -68,6 +73,10 @@ def _weights(model: Identity) -> str:
 def input_of(model: Identity) -> str:
     """What a model expects, where it departs from the paper's width, and whether its file tells its layers apart."""
     net = model.architecture
+    if model.input is None:
+        return f"imported from {model.source}, how it saw the images is not known"
+    if model.kind:
+        return model.input.in_full()
     pooling = f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""
     width = f", {net.width:g} of the paper's width" if net and net.width != 1 else ""
     order = "" if model.is_described else ", layers by order of tensors"
@@ -79,18 +88,21 @@ def signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:
     by_start: dict[str, set[int]] = {}
     for row in rows:
         by_start.setdefault(_start(row, about), set()).update(row.scales)
-    return [f"{start} | Q{','.join(map(str, sorted(found)))}" for start, found in by_start.items()]
+    return [f"{start} | Q{','.join(map(str, sorted(found))) or '-'}" for start, found in by_start.items()]
 
 
 def signature(row: Row, about: Circumstances) -> str:
     """In one line."""
-    return f"{_start(row, about)} | Q{','.join(map(str, row.scales))}"
+    return f"{_start(row, about)} | Q{','.join(map(str, row.scales)) or '-'}"
 
 
 def long_signature(row: Row, about: Circumstances) -> str:
     """All that the figure depends on, ending in the hashes that name its runs."""
     inputs = "; ".join(dict.fromkeys(input_of(model) for model in row.models))
-    made = [row.protocol, inputs, str(row.rescale), about.settings.precision, "+".join(row.run_hashes)]
+    crops = sorted({part.crop for part in row.parts if part.crop not in (None, CROP)})
+    inputs += f", crops of {', '.join(map(str, crops))}" if crops else ""
+    ours = [] if row.protocol == IMPORTED else [str(row.rescale), about.settings.precision]
+    made = [row.protocol, inputs, *ours, "+".join(row.run_hashes)]
     return " | ".join([signature(row, about), *made])
 
 

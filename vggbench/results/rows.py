@@ -10,7 +10,7 @@ from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import Errors
 from vggbench.nets.cost import Architecture, cost, mean_macs
 from vggbench.paper.configs import Config
-from vggbench.paper.protocols import Protocol, TrainScale
+from vggbench.paper.protocols import IMPORTED, OWN, Protocol, TrainScale
 from vggbench.paper.published import Member, published
 from vggbench.results.judging import ORIGINAL, GroundTruth
 from vggbench.results.lines import Line, Paired, Ranking
@@ -33,6 +33,18 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the runs that a row is a mean of: whose, by which protocol, at which Q, from images rescaled how."""
+
+    network: str
+    protocol: str
+    scale: int
+    rescale: str
+    crop: int | None
+    """Side of its crops; None of the whole image, or where it is not known."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One protocol of one model on one data set; errors None where there are no weights."""
 
@@ -44,11 +56,14 @@ class Row:
     views: int
     parameters: int | None
     macs: float | None
+    """Per image, all views; more where operators are `uncounted`."""
     images: int = 0
     """Images that were evaluated; `errors` says how many of them count."""
     skipped: int = 0
     errors: Errors | None = None
     labels: str = ORIGINAL.name
+    among: int | None = None
+    """Classes that stand in line, where they are not all of the model's."""
     blacklisted: int = 0
     """Evaluated images that were to be left out."""
     doubtful: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +75,8 @@ class Row:
     backend: str | None = None
     rescale: str | None = None
     """How its images were rescaled."""
+    uncounted: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     images_per_second: float | None = None
     """Over the forward passes, as they were run; sharing of work shows here."""
     against: Paired | None = None
@@ -85,6 +102,8 @@ def error_rates(
 def row(line: Line, ranking: Ranking, truth: GroundTruth = ORIGINAL) -> Row:
     """Measure one row."""
     models = line.models
+    among = truth.among(ranking.data, models[0])
+    has_imported = any(model.is_imported for model in models)
     train_scales = [str(model.train_scale) if model.train_scale else None for model in models]
     known = [scale for scale in train_scales if scale]
     skipped = len({image for run in line.runs for image in run.unreadable})
@@ -94,26 +113,42 @@ def row(line: Line, ranking: Ranking, truth: GroundTruth = ORIGINAL) -> Row:
         protocol=line.protocol,
         scales=line.own_scales,
         train_scale=_joined(known) if len(known) == len(models) else None,
-        views=sum(run.protocol.view_count for run in line.runs),
-        parameters=_sum([cost(model.architecture).parameters if model.architecture else None for model in models]),
+        views=0 if has_imported else sum(run.protocol.view_count for run in line.runs),
+        parameters=_sum(
+            [cost(model.architecture).parameters if model.architecture else model.parameters for model in models]
+        ),
         macs=_sum([_run_macs(run) for run in line.runs]),
         images=len(line.posteriors.images),
         skipped=skipped,
-        errors=Errors.of(ranking.of([line], truth)[0], models[0].classes),
+        errors=Errors.of(ranking.of([line], truth)[0], models[0].classes if among is None else len(among)),
         labels=truth.name,
+        among=None if among is None else len(among),
         blacklisted=len(truth.left_out & set(line.posteriors.images)),
         doubtful={image: why for run in line.runs for image, why in run.doubtful.items()},
         reference=_reference(line, ranking.data) if truth.is_original and not line.shares else None,
-        config="+".join(model.architecture.config.name if model.architecture else "other" for model in models),
+        config="+".join(
+            model.architecture.config.name if model.architecture else model.kind or "other" for model in models
+        ),
         backend=" + ".join(dict.fromkeys(str(run.signature["backend"]) for run in line.runs)),
         run_hashes=tuple(run.short_hash for run in line.runs),
-        rescale="; ".join(dict.fromkeys(str(run.rescale) for run in line.runs)),
-        images_per_second=_images_per_second(line),
+        rescale="; ".join(dict.fromkeys(str(run.rescale or "unknown") for run in line.runs)),
+        parts=tuple(
+            Part(
+                run.identity.name,
+                str(run.protocol),
+                run.scale,
+                str(run.rescale or "unknown"),
+                None if run.protocol.name in ("dense", IMPORTED) else run.protocol.crop,
+            )
+            for run in line.runs
+        ),
+        uncounted=tuple(dict.fromkeys(name for model in models for name in model.uncounted)),
+        images_per_second=None if has_imported else _images_per_second(line),
     )
 
 
 def unmeasured_row(
-    config: Config,
+    config: Config | None,
     name: str,
     protocols: Sequence[Protocol],
     scales: tuple[int, ...],
@@ -123,7 +158,7 @@ def unmeasured_row(
     reference: Reference | None,
 ) -> Row:
     """The row of a net that has no weights: its parameters and cost at the paper's width, and what to do."""
-    net = Architecture(config)
+    net = Architecture(config) if config else None
     return Row(
         network=name,
         models=(),
@@ -131,10 +166,10 @@ def unmeasured_row(
         scales=scales,
         train_scale=str(train_scale) if train_scale else None,
         views=sum(protocol.view_count for protocol in protocols) * len(scales),
-        parameters=cost(net).parameters,
-        macs=sum(_mean_macs(net, protocol, scale, sizes) for protocol in protocols for scale in scales),
+        parameters=cost(net).parameters if net else None,
+        macs=sum(_mean_macs(net, one, scale, sizes) for one in protocols for scale in scales) if net else None,
         reference=reference,
-        config=config.name,
+        config=config.name if config else "other",
         note=note,
     )
 
@@ -147,11 +182,11 @@ def paper_reference(protocol: str, members: tuple[Member, ...]) -> Reference | N
 
 def _reference(line: Line, data: DataSet) -> Reference | None:
     """The paper's figure, or else the publisher's: beside a full ILSVRC run of just that, in fp32, only."""
-    if any(run.rescale != Rescale() or run.identity.altered is not None for run in line.runs):
+    if not data.is_full_ilsvrc_val or not all(_may_be_published(run) for run in line.runs):
         return None
-    if any(run.signature["precision"] not in ("fp32", "tf32") for run in line.runs):
-        return None
-    if not data.is_full_ilsvrc_val or any(run.unreadable for run in line.runs):
+    if line.protocol == OWN:
+        return _presets_reference(line)
+    if any(run.rescale != Rescale() for run in line.runs):
         return None
     if not all(_is_the_papers(model.architecture) for model in line.models):
         return None
@@ -163,8 +198,24 @@ def _reference(line: Line, data: DataSet) -> Reference | None:
     return paper_reference(line.protocol, members) or _publishers_reference(line)
 
 
+def _may_be_published(run: Run) -> bool:
+    """Whether it is of weights as they are, run here over all images, in full precision."""
+    own = run.identity
+    is_full = run.signature["precision"] in ("fp32", "tf32") and not run.unreadable
+    return is_full and own.altered is None and not own.is_imported
+
+
 def _is_the_papers(net: Architecture | None) -> bool:
     return net is not None and net.width == 1 and net.classes == 1000
+
+
+def _presets_reference(line: Line) -> Reference | None:
+    """What was published for just these weights: of the library's own, or of a file that is known to be them."""
+    model = line.models[0]
+    preset = model.preset
+    if len(line.models) > 1 or preset is None or preset.top1 is None or preset.top5 is None or not model.is_published:
+        return None
+    return Reference(preset.top1, preset.top5, preset.source)
 
 
 def _publishers_reference(line: Line) -> Reference | None:
@@ -178,9 +229,11 @@ def _publishers_reference(line: Line) -> Reference | None:
 
 
 def _run_macs(run: Run) -> float | None:
-    net = run.identity.architecture
-    sizes = [(1, 1)] if run.rescale.square else run.sizes()
-    return _mean_macs(net, run.protocol, run.scale, sizes) if net else None
+    net, macs = run.identity.architecture, run.identity.macs
+    if net is None:
+        return macs * run.protocol.view_count if macs and run.protocol.name != "dense" else None
+    sizes = [(1, 1)] if run.rescale and run.rescale.square else run.sizes()
+    return _mean_macs(net, run.protocol, run.scale, sizes)
 
 
 def _mean_macs(net: Architecture, protocol: Protocol, scale: int, sizes: Sequence[tuple[int, int]]) -> float:

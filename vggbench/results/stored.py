@@ -9,6 +9,7 @@ from vggbench.evaluation.jobs import Settings
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.judging import ORIGINAL, GroundTruth, require_val
 from vggbench.results.lines import require_comparable
+from vggbench.store.identity import require_same_classes
 from vggbench.store.runs import Run
 
 
@@ -19,10 +20,10 @@ def stored(runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,)) -
     for run in runs:
         if not run.images:
             damaged = f" ({run.damaged[0]} is damaged)" if run.damaged else ""
-            raise StoreError(
-                f"{run.title} holds no images{damaged}: expected one or more. Compute them by `vggbench runs --finish "
-                f"{run.title}`, or repeat the command that began it."
-            )
+            again = "" if run.identity.is_imported else f"Compute them by `vggbench runs --finish {run.title}`, or "
+            what = f"{again}{'repeat' if again else 'Repeat'} the command that began it."
+            raise StoreError(f"{run.title} holds no images{damaged}: expected one or more. {what}")
+    require_same_classes([run.identity for run in runs])
     require_comparable(runs)
     labels = [run.labels() for run in runs]
     for run, own in zip(runs, labels, strict=True):

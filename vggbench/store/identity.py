@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError
-from vggbench.images.preprocessing import Input
+from vggbench.images.preprocessing import Input, Preset
 from vggbench.nets.cost import Architecture
-from vggbench.paper.configs import CONFIGS, config_named
-from vggbench.paper.protocols import TrainScale
+from vggbench.paper.configs import CONFIGS, CROP, config_named
+from vggbench.paper.protocols import IMPORTED, TrainScale
 
 _ILSVRC = "ILSVRC-2012"
 """In a record, the 1,000 wnids."""
@@ -21,7 +21,8 @@ class Identity:
 
     name: str
     """As it is printed; nothing is read from it."""
-    input: Input
+    input: Input | None
+    """None of what another tool predicted, as `kind` says."""
     classes: int
     class_names: tuple[str, ...] | None
     """In the order of the outputs; None where its file names none."""
@@ -45,16 +46,41 @@ class Identity:
     """What was taken from its file where that has several things, and by what convention."""
     averaged: bool = False
     """Whether it has the averaged weights of a checkpoint (`--ema`)."""
+    kind: str | None = None
+    """Which network that is no VGG, whatever its weights: torchvision:resnet18, onnx, pt2, imported."""
+    side: int = CROP
+    """Of the square crops that it takes."""
+    preset: Preset | None = None
+    """How its publisher evaluates it."""
+    is_published: bool = False
+    """Whether its weights are those that the figures of its preset were published for."""
+    parameters: int | None = None
+    """Of a network that is no VGG, counted."""
+    macs: int | None = None
+    """Of a network that is no VGG, for one crop; what its operators in `uncounted` do comes on top."""
+    uncounted: tuple[str, ...] = ()
+    has_five_best: bool = False
+    """Whether only its five best classes are known: stored posteriors then tell their order, and are none."""
 
     @property
-    def key(self) -> tuple[str, str, Input]:
+    def key(self) -> tuple[str, str, Input | None, int]:
         """What tells two models of one table apart, whatever else their records say."""
-        return self.name, self.weights_hash, self.input
+        return self.name, self.weights_hash, self.input, self.side
+
+    @property
+    def weights(self) -> tuple[object, ...]:
+        """What tells networks and their weights apart, by whatever name and at whatever input."""
+        return self.weights_hash, self.architecture, self.kind
 
     @property
     def names_of_classes(self) -> tuple[str, ...]:
         """The classes in order, by number where they have no names."""
         return self.class_names or tuple(str(place) for place in range(self.classes))
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another tool ran it, by a protocol and an input that are not known here."""
+        return self.kind == IMPORTED
 
     @property
     def is_random(self) -> bool:
@@ -65,11 +91,11 @@ class Identity:
         """What of it can change a run's numbers."""
         net = self.architecture
         return {
-            "config": net.config.name if net else self.name,
+            "config": net.config.name if net else self.kind or self.name,
             "width": net.width if net else 1.0,
             "classes": self.classes,
             "weights": self.weights_hash,
-            "input": self.input.as_dict() | {"ceil_pool": net.ceil_pool if net else False},
+            "input": self.input and self.input.as_dict() | {"ceil_pool": net.ceil_pool if net else False},
         }
 
     def about(self) -> dict[str, Any]:
@@ -87,18 +113,27 @@ class Identity:
             "averaged": self.averaged,
             "train_scale": str(self.train_scale) if self.train_scale else None,
             "class_names": _ILSVRC if self.class_names == wnids() else self.class_names and list(self.class_names),
+            "kind": self.kind,
+            "side": self.side,
+            "preset": self.preset and self.preset.as_dict(),
+            "is_published": self.is_published,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "uncounted": list(self.uncounted),
         }
 
     @classmethod
     def of_record(cls, signature: Mapping[str, Any], about: Mapping[str, Any], title: str) -> Self:
         """Read what both wrote; `title` names it in older records. Raises what a record that is none makes it raise."""
-        own = {name: value for name, value in signature["input"].items() if name != "ceil_pool"}
+        given = signature["input"] or {}
+        own = {name: value for name, value in given.items() if name != "ceil_pool"}
         config = config_named(signature["config"]) if signature["config"] in CONFIGS else None
-        classes, ceil = int(signature["classes"]), bool(signature["input"]["ceil_pool"])
+        classes, ceil = int(signature["classes"]), bool(given and given["ceil_pool"])
         name, names, scale = str(about.get("model") or title), about.get("class_names"), about.get("train_scale")
+        _require_agreement(signature, about, names)
         return cls(
             name=name,
-            input=Input.from_dict(own),
+            input=Input.from_dict(own) if own else None,
             classes=classes,
             class_names=wnids() if names == _ILSVRC else tuple(str(name) for name in names) if names else None,
             weights_hash=str(signature["weights"]),
@@ -113,7 +148,39 @@ class Identity:
             altered=_altered(about.get("altered")),
             said=tuple(str(sentence) for sentence in about.get("said", ())),
             averaged=bool(about.get("averaged", False)),
+            kind=_text(about, "kind"),
+            side=int(about.get("side", CROP)),
+            preset=Preset.from_dict(about["preset"]) if about.get("preset") else None,
+            is_published=bool(about.get("is_published", False)),
+            parameters=_count(about, "parameters"),
+            macs=_count(about, "macs"),
+            uncounted=tuple(about.get("uncounted", ())),
+            has_five_best=bool(signature.get("five_best", False)),
         )
+
+
+def _require_agreement(signature: Mapping[str, Any], about: Mapping[str, Any], names: Any) -> None:
+    """What a record says besides its signature may not contradict it. Raises ValueError."""
+    kind, side = about.get("kind"), about.get("side", CROP)
+    counts = [about.get(name) for name in ("macs", "parameters")]
+    wrong = {
+        "kind": kind is not None and kind != signature["config"],
+        "protocol": (kind == IMPORTED) != (signature.get("protocol", "") == IMPORTED),
+        "input": (signature["input"] is None) != (kind == IMPORTED),
+        "side": type(side) is not int or side < 1,
+        "macs or parameters": any(count is not None and (type(count) is not int or count < 0) for count in counts),
+        "uncounted": not _is_of_texts(about.get("uncounted", [])),
+        "class_names": isinstance(names, list) and (not _is_of_texts(names) or len(names) != signature["classes"]),
+        "classes_of_data": not _is_of_texts(about.get("classes_of_data", [])),
+        "images_total": type(about.get("images_total", 0)) is not int,
+    }
+    found = next((what for what, is_wrong in wrong.items() if is_wrong), None)
+    if found:
+        raise ValueError(f"its {found} contradicts its signature")
+
+
+def _is_of_texts(found: Any) -> bool:
+    return isinstance(found, list | tuple) and all(isinstance(text, str) for text in found)
 
 
 def require_same_classes(models: Sequence[Identity]) -> None:
@@ -128,6 +195,10 @@ def require_same_classes(models: Sequence[Identity]) -> None:
 
 def _text(about: Mapping[str, Any], name: str) -> str | None:
     return None if about.get(name) is None else str(about[name])
+
+
+def _count(about: Mapping[str, Any], name: str) -> int | None:
+    return None if about.get(name) is None else int(about[name])
 
 
 def _source_of_old(name: str) -> str | None:

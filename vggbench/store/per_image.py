@@ -1,7 +1,7 @@
 """What a run or a fusion says of each image: the most probable classes, the rank of the truth, the loss."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,16 @@ class PerImage:
     """(N,), 0 where the truth is the most probable class."""
     losses: NDArray[np.float64]
     """(N,), -ln of the truth's probability; infinity where that is 0."""
+
+
+def without_probabilities(found: PerImage) -> PerImage:
+    """The same where only the order of the best classes is known: probabilities and losses are NaN.
+
+    All ranks beyond these classes are the first beyond them.
+    """
+    unknown = np.full_like(found.probabilities, np.nan)
+    ranks = np.minimum(found.ranks, found.classes.shape[1])
+    return replace(found, probabilities=unknown, losses=np.full_like(found.losses, np.nan), ranks=ranks)
 
 
 def per_image(scores: Posteriors, labels: NDArray[np.integer]) -> PerImage:
@@ -72,7 +82,8 @@ def _most_probable(batch: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def frame_of(found: PerImage, class_names: Sequence[str]) -> "pd.DataFrame":
     """One row an image: image, label, top1 to top5 (classes), p1 to p5 (their probabilities), rank (1 where the truth
-    is the most probable class), loss.
+    is the most probable class), loss. Of predictions whose five best classes alone are known, p1 to p5 and loss are
+    empty, and rank 6 is any beyond 5.
     """
     import pandas as pd
 

@@ -107,19 +107,25 @@ def batches_together(several: Sequence[Posteriors]) -> Iterator[list[NDArray[np.
         yield [scores.mean(read) for scores in several]
 
 
-def label_ranks(several: Sequence[Posteriors], labels: NDArray[np.integer]) -> list[NDArray[np.int32]]:
+def label_ranks(
+    several: Sequence[Posteriors], labels: NDArray[np.integer], among: NDArray[np.integer] | None = None
+) -> list[NDArray[np.int32]]:
     """For each of several scores, and each image, the classes that stand before its label: (N,) -> (N,), 0 for a
     correct top-1.
 
-    Of several labels, (N, L), the one that comes first counts.
+    Of several labels, (N, L), the one that comes first counts. `among`: the only classes that stand in line, ascending
+    and all labels among them.
     """
+    if among is not None:
+        labels = np.searchsorted(among, labels)
     found: list[list[NDArray[np.int32]]] = [[] for _ in several]
     start = 0
     for batches in batches_together(several):
         own = labels[start : start + len(batches[0])].reshape(len(batches[0]), -1)
         places = [i for i in range(own.shape[1]) if i == 0 or (own[:, i] != own[:, i - 1]).any()]
         for ranked, batch in zip(found, batches, strict=True):
-            ranked.append(np.min([ranks(batch, own[:, place]) for place in places], axis=0))
+            some = batch if among is None else batch[:, among]
+            ranked.append(np.min([ranks(some, own[:, place]) for place in places], axis=0))
         start += len(own)
     assert start == len(labels), "one label for every posterior"
     return [np.concatenate(ranked) for ranked in found]

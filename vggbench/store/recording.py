@@ -10,9 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vggbench.data import DataSet
 from vggbench.errors import StoreError
 from vggbench.files import LEFTOVERS, Refusal, digest, sealed, written_whole
 from vggbench.store.blocks import Block, BlockFile, block_path, join_blocks, write_block
+from vggbench.store.identity import Identity
 from vggbench.store.runs import BLOCK, Run, read_record, short_hash
 
 _SAFE = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -128,6 +130,14 @@ class Recording(Run):
 
     def _opened(self, path: Path) -> BlockFile:
         return BlockFile.open(path, self.expected)
+
+
+def about_of(identity: Identity, data: DataSet) -> dict[str, Any]:
+    """What leads from a run back to its model and images, and the words to print it with."""
+    images = {"data": data.name, "place": data.place, "images_total": data.total, "is_sample": data.is_sample}
+    if len(data.class_names) < identity.classes and identity.class_names:
+        images |= {"classes_of_data": [name for name in data.class_names if name not in data.empty_classes]}
+    return identity.about() | images
 
 
 def _picked(whole: Run, places: Sequence[int]) -> dict[int, NDArray[np.float32]]:

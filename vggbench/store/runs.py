@@ -14,7 +14,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
 from vggbench.files import digest, sealed, unsealed, write_whole
 from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import ErrorRate, Errors
-from vggbench.paper.configs import CONFIGS
+from vggbench.paper.configs import CONFIGS, CROP
 from vggbench.paper.protocols import Protocol
 from vggbench.store.blocks import ROW_GROUP, BlockFile, disjoint, merged, rechunked
 from vggbench.store.identity import Identity
@@ -38,7 +38,7 @@ BLOCK = 32
 """Images of one block on a CPU, and of all whose record does not say it."""
 _MOST_IN_BLOCK = 4096
 _ERRORS = ".errors.json"
-_RUN_NAME = re.compile(r"-Q\d+-[0-9a-f]{8}$")
+_RUN_NAME = re.compile(r"-(Q\d+|imported)-[0-9a-f]{8}$|-imported$")
 _SHOWN = 5
 
 
@@ -92,18 +92,21 @@ class Run:
     @cached_property
     def protocol(self) -> Protocol:
         """How its images were seen."""
-        return Protocol.parse(self.signature["protocol"])
+        return replace(Protocol.parse(self.signature["protocol"]), crop=int(self.signature.get("crop", CROP)))
 
     @property
     def scale(self) -> int:
-        """Q."""
-        return int(self.signature["scale"])
+        """Q; 0 where it is not known."""
+        return int(self.signature["scale"] or 0)
 
     @cached_property
-    def rescale(self) -> Rescale:
-        """How its images were brought to Q."""
+    def rescale(self) -> Rescale | None:
+        """How its images were brought to Q; None where that is not known."""
         how = self.signature["rescale"]
-        return Rescale(how["filter"], bool(how["antialias"]), bool(how.get("square")))
+        if how is None:
+            return None
+        library = "Pillow" if how["uint8"] == "Pillow" else "PyTorch"
+        return Rescale(how["filter"], bool(how["antialias"]), bool(how.get("square")), library)  # type: ignore[arg-type]
 
     @property
     def block_count(self) -> int:
@@ -223,7 +226,7 @@ class Run:
             name=str(self.about.get("data", "unknown data")),
             images=tuple(images),
             total=int(self.about.get("images_total", self.total)),
-            of_classes=names,
+            of_classes=tuple(str(name) for name in self.about.get("classes_of_data") or names),
             is_sample=bool(self.about.get("is_sample", False)),
         )
 
@@ -283,7 +286,7 @@ def named_runs(root: Path, texts: Sequence[str]) -> list[Run]:
 def is_run_name(root: Path, text: str) -> bool:
     """Whether a word on the command line says a stored run, be it there or not, rather than a model."""
     names = [record.parent.name for record in root.glob("*/run.json")]
-    is_meant = bool(_candidates(names, text)) or _RUN_NAME.search(text) is not None
+    is_meant = bool(_candidates(names, text)) or "*" in text or _RUN_NAME.search(text) is not None
     return "@" not in text and is_meant and text not in CONFIGS
 
 

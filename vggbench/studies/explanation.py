@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from vggbench.evaluation.jobs import Job
+from vggbench.errors import UsageError
+from vggbench.evaluation.jobs import Job, own_job
 from vggbench.evaluation.plan import Plan
-from vggbench.images.preprocessing import Input, Rescale
+from vggbench.images.preprocessing import FilterName, Input, Rescale
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
-from vggbench.paper.protocols import MODERN_SCALE, Protocol, resolve_scales
+from vggbench.paper.protocols import MODERN_SCALE, OWN, Protocol, modern_scale, resolve_scales
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
 from vggbench.results.evaluated import Evaluated
@@ -52,6 +53,8 @@ class Explained:
     job: Job
     row: Row
     published: tuple[Published, str] | None = None
+    base: str = "paper's recipe"
+    """The row that it departs from."""
 
     @property
     def is_told_by_name(self) -> bool:
@@ -78,7 +81,7 @@ def record_of(row: Explained, about: Circumstances) -> dict[str, Any]:
     return error_record(row.row, about) | {
         "change": row.name,
         "what": row.what,
-        "against": "paper's recipe" if row.row.against else None,
+        "against": row.base if row.row.against else None,
         "published_top1": row.published[0].top1 if row.published else None,
         "published_top5": row.published[0].top5 if row.published else None,
     }
@@ -91,15 +94,32 @@ def _at(scale: int) -> Callable[[Job], Job | None]:
 def _by(
     name: Literal["center", "tencrop", "multicrop"], scale: int | None = None, how: Rescale | None = None
 ) -> Callable[[Job], Job | None]:
-    return lambda job: replace(job, protocol=Protocol(name), scale=scale or job.scale, rescale=how)
+    return lambda job: replace(job, protocol=Protocol(name), scale=scale or job.scale, rescale=how or job.rescale)
 
 
-def _rescaled(how: Rescale) -> Callable[[Job], Job | None]:
-    return lambda job: replace(job, rescale=how)
+def _of_vgg(apply: Callable[[Job], Job | None]) -> Callable[[Job], Job | None]:
+    """Of crops of 224 alone, and not of networks that already begin with a central crop of their own."""
+    return lambda job: apply(job) if job.identity.architecture or job.identity.kind is None else None
+
+
+def _rescaled(**changes: Any) -> Callable[[Job], Job | None]:
+    """Otherwise than all images are, or than its publisher does."""
+    return lambda job: replace(job, rescale=replace(job.rescale or Rescale(), **changes))
+
+
+def _otherwise(filter: FilterName) -> Callable[[Job], Job | None]:
+    """By another filter than its publisher's."""
+    return lambda job: _rescaled(filter=filter)(job) if job.rescale else None
+
+
+def _of_tensors(job: Job) -> Job | None:
+    """As torchvision and timm rescale tensors, where a publisher has Pillow do it."""
+    is_possible = job.rescale and job.rescale.filter in ("nearest", "bilinear", "bicubic")
+    return _rescaled(library="PyTorch")(job) if is_possible else None
 
 
 def _input(change: Callable[[Input], Input], name: str) -> Callable[[Job], Job | None]:
-    return lambda job: replace(job, model=_altered(job.model, name, input=change(job.identity.input)))
+    return lambda job: replace(job, model=_altered(job.model, name, input=change(job.model.input)))
 
 
 def _altered(model: Model, how: str, **changes: Any) -> Model:
@@ -137,18 +157,26 @@ def _other_pooling(job: Job) -> Job | None:
 
 
 CHANGES: tuple[Change, ...] = (
-    Change("centre, Q=256", "the central 224 x 224 alone, as torchvision and timm", _by("center", MODERN_SCALE)),
-    Change("centre crop", "the central 224 x 224 alone, same Q", _by("center")),
+    Change(
+        "centre, Q=256", "the central 224 x 224 alone, as torchvision and timm", _of_vgg(_by("center", MODERN_SCALE))
+    ),
+    Change("centre crop", "the central 224 x 224 alone, same Q", _of_vgg(_by("center"))),
+    Change("whole image", "and its mirror, by dense, same Q", lambda job: replace(job, protocol=DENSE)),
     Change("ten crops", "corners, centre, mirrors, same Q", _by("tencrop")),
     Change("multi-crop", "50 views, same Q", _by("multicrop"), costly=True),
     Change("Q=256", TEST_SCALE, _at(256)),
     Change("Q=384", TEST_SCALE, _at(384)),
     Change("Q=512", TEST_SCALE, _at(512)),
     Change("no mirror", "one view less", lambda job: replace(job, protocol=replace(job.protocol, mirror=False))),
-    Change("bicubic", "filter of the rescaling", _rescaled(Rescale("bicubic"))),
-    Change("no antialias", "bilinear samples alone, as OpenCV", _rescaled(Rescale(antialias=False))),
-    Change("warped", "to a square of Q x Q, proportions lost", _rescaled(Rescale(square=True))),
-    Change("227, centre 224", "shorter side 227, so that the crop is nearly the image", _by("center", _NEARLY_WHOLE)),
+    Change("bicubic", "filter of the rescaling", _rescaled(filter="bicubic")),
+    Change("bilinear", "filter of the rescaling", _otherwise("bilinear")),
+    Change("tensor resize", "by PyTorch on tensors, not by Pillow", _of_tensors),
+    Change("no antialias", "samples of the filter alone, as OpenCV", _rescaled(antialias=False, library="PyTorch")),
+    Change("warped", "to a square of Q x Q, proportions lost", _rescaled(square=True)),
+    Change(
+        "227, centre 224", "shorter side 227, so that the crop is nearly the image",
+        _of_vgg(_by("center", _NEARLY_WHOLE)),
+    ),
     Change("channels swapped", "RGB for BGR, or BGR for RGB; same mean", _input(_swapped, "channels swapped")),
     Change("mean reversed", "the mean of red from blue, of blue from red", _input(_mean_reversed, "mean reversed")),
     Change("scale of 255", "pixels 0-1 for 0-255 or the reverse, mean alike", _input(_other_range, "scale of 255")),
@@ -177,15 +205,44 @@ Keras states errors of a single centre crop, which is not what its `load_img` ma
 
 
 def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
-    """Name, explanation and job of each row, the paper's recipe first; but for toolkits', a job stands there once."""
-    (scale,) = resolve_scales((), model.identity.train_scale)
-    base = Job(model, DENSE, scale)
-    found: list[tuple[str, str, Job]] = [("paper's recipe", f"dense at Q={scale}, with the mirror", base)]
+    """Name, explanation and job of each row, the recipe first; but for toolkits', a job stands there once.
+
+    The recipe is the paper's or, of a network that is no VGG, its publisher's own, and the changes are those that it
+    can take.
+    """
+    found = [_recipe(model)]
+    (_, _, base) = found[0]
     for change in RECIPES if recipes else CHANGES:
-        job = change.apply(base) if costly or not change.costly else None
+        job = _possible(change.apply(base)) if costly or not change.costly else None
         if job is not None and (recipes or all(job != other for _, _, other in found)):
             found.append((change.name, change.what, job))
     return found
+
+
+def _recipe(model: Model) -> tuple[str, str, Job]:
+    """What the rows depart from."""
+    own, crop = model.identity, model.identity.side
+    if own.architecture or own.kind is None:
+        (scale,) = resolve_scales((), own.train_scale)
+        return "paper's recipe", f"dense at Q={scale}, with the mirror", Job(model, DENSE, scale)
+    if own.preset:
+        return "own recipe", str(own.preset), own_job(model)
+    job = Job(model, Protocol("center", crop=crop), modern_scale(crop))
+    return "centre crop", f"the central {crop} x {crop} at Q={job.scale}", job
+
+
+def _possible(job: Job | None) -> Job | None:
+    """A job as its network can take it: crops of its side; None where there is nothing to change, or it cannot."""
+    if job is None or job.identity.architecture or job.identity.kind is None:
+        return job
+    if job.protocol.softmax_first or (job.protocol.is_central and not job.protocol.mirror):
+        return None
+    job = job if job.protocol.name == OWN else replace(job, protocol=replace(job.protocol, crop=job.identity.side))
+    try:
+        job.require_possible()
+    except UsageError:
+        return None
+    return job
 
 
 def changed_jobs(model: Model, *, recipes: bool = False, costly: bool = False) -> list[Job]:
@@ -211,7 +268,7 @@ def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]]) -> list[Explaine
         for line in lines
     ]
     return [
-        Explained(name, what, job, own, _published(name, job) if _may_be_published(plan, job) else None)
+        Explained(name, what, job, own, _published(name, job) if _may_be_published(plan, job) else None, rows[0][0])
         for (name, what, job), own in zip(rows, corrected(measured), strict=True)
     ]
 

@@ -27,10 +27,10 @@ from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
 from vggbench.store.runs import BLOCK
 from vggbench.weights.download import DownloadWatch
-from vggbench.weights.load import Model, load_model
+from vggbench.weights.load import Model
+from vggbench.weights.loading import load_any, require_heeded, require_model
 from vggbench.weights.released import default_source
-from vggbench.weights.spec import ModelSpec
-from vggbench.weights.unfetched import require_source
+from vggbench.weights.spec import AnySpec, ModelSpec, parse_model
 
 STRIDE = 32
 """Pixels between two positions of the score map: five poolings."""
@@ -87,24 +87,21 @@ class Predictor:
     """A model by one or more protocols, each at the same or other Qs; posteriors are averaged as `eval` does."""
 
     model: Model
-    scales: dict[Protocol, tuple[int, ...]]
+    jobs: list[Job]
+    """All that is averaged."""
     settings: Settings
-
-    @cached_property
-    def jobs(self) -> list[Job]:
-        """All that is averaged."""
-        return [Job(self.model, protocol, scale) for protocol, scales in self.scales.items() for scale in scales]
 
     @property
     def has_map(self) -> bool:
-        """Whether there is one score map to draw: `dense` at one Q."""
-        return len(self.scales.get(_DENSE, ())) == 1
+        """Whether there is one score map to draw: a VGG's by `dense` at one Q."""
+        dense = [job for job in self.jobs if job.protocol.name == "dense"]
+        return len(dense) == 1 and self.model.identity.architecture is not None
 
     def predictions(self, images: Sequence[ImageFile]) -> Iterator[Prediction]:
         """One for each image, in order; raises what an evaluation does, but not for an image that cannot be read."""
         scorers = [Scorer(job.protocol, self._backend(job), self.settings.views_per_batch) for job in self.jobs]
-        scales = tuple(sorted({job.scale for job in self.jobs}))
-        packs = in_packs([Request.plain(place, scales) for place in range(len(images))], BLOCK)
+        wanted = [job.wanted for job in self.jobs]
+        packs = in_packs([Request.of(place, wanted) for place in range(len(images))], BLOCK)
         workers = self.settings.workers_for(BLOCK * _IMAGE_BYTES, held=2, ahead=AHEAD) if len(packs) > 1 else 0
         for pack in from_workers(Images(images, self.settings.rescale), packs, workers):
             block = list(pack.unpacked())
@@ -119,7 +116,7 @@ class Predictor:
             return np.empty((0, self.model.identity.classes))
         by_protocol: dict[Protocol, list[NDArray[np.float64]]] = {}
         for job, scorer in zip(self.jobs, scorers, strict=True):
-            pixels = [loaded.at(job.scale) for loaded in block]
+            pixels = [loaded.at(job.wanted) for loaded in block]
             found = scorer.posteriors(pixels).astype(np.float64)
             by_protocol.setdefault(job.protocol, []).append(found)
         means: list[NDArray[np.float64]] = [sum(found) / len(found) for found in by_protocol.values()]  # type: ignore[misc]
@@ -128,10 +125,11 @@ class Predictor:
 
     def map_of(self, prediction: Prediction, place: int) -> tuple[Tensor, ClassMap]:
         """An image at the one Q of `dense`, and where class `place` is seen in it; raises UnreadableImages."""
-        loaded = Images([prediction.image], self.settings.rescale).one(Request.plain(0, self.scales[_DENSE]))
+        scale = next(job.scale for job in self.jobs if job.protocol.name == "dense")
+        loaded = Images([prediction.image], self.settings.rescale).one(Request.plain(0, [scale]))
         if loaded.problem:  # which it had not a moment ago
             raise complaint([replace(prediction, problem=loaded.problem)], 1)
-        image = loaded.at(self.scales[_DENSE][0])
+        image = loaded.at(scale)
         return image, self.class_map(image, place)
 
     def place_of(self, class_name: str) -> int:
@@ -175,28 +173,31 @@ class Predictor:
         return {}
 
 
-def require_predictable(text: str, manner: Manner) -> ModelSpec:
+def require_predictable(text: str, manner: Manner) -> AnySpec:
     """What a MODEL names, a bare one by its usual source, once all is refused that cannot be averaged, whatever S is.
 
     Raises UsageError and WeightsError.
     """
-    spec = ModelSpec.parse(text)
-    spec = spec if spec.source else ModelSpec(spec.config, default_source(spec.config))
-    require_source(spec)
+    spec = parse_model(text)
+    if isinstance(spec, ModelSpec) and not spec.source:
+        spec = ModelSpec(spec.config, default_source(spec.config))
+    require_model(spec)
+    require_heeded([spec], manner.load_options)
     protocols, _, _ = manner.chosen_protocols, manner.settings, manner.load_options
     for protocol in protocols:
         if manner.has_several_scales(protocol) and not protocol.combines:
             raise UsageError(f"{protocol} does not combine several Qs: expected one, or --dense or --multicrop.")
     if len(protocols) > 1 and not all(protocol.combines for protocol in protocols):
-        raise UsageError("center and tencrop combine with no other protocol: expected one, or --dense --multicrop.")
+        raise UsageError(
+            "center, tencrop and own combine with no other protocol: expected one, or --dense --multicrop."
+        )
     return spec
 
 
-def predictor_of(spec: ModelSpec, manner: Manner, watch: DownloadWatch | None = None) -> Predictor:
+def predictor_of(spec: AnySpec, manner: Manner, watch: DownloadWatch | None = None) -> Predictor:
     """Load a model to predict in this manner; raises UsageError and WeightsError."""
-    model = load_model(spec, manner.load_options, (), watch)
-    scales = {protocol: manner.scales_of(protocol, model.identity.train_scale) for protocol in manner.chosen_protocols}
-    return Predictor(model, scales, manner.settings)
+    model = load_any(spec, manner.load_options, (), watch)
+    return Predictor(model, manner.jobs_of(model), manner.settings)
 
 
 def require_an_image(images: Sequence[ImageFile]) -> None:

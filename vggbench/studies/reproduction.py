@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from vggbench.data import DataSet, is_sample
 from vggbench.errors import UsageError
-from vggbench.evaluation.jobs import Job
-from vggbench.paper.configs import CONFIGS, PAPER
-from vggbench.paper.protocols import Protocol
+from vggbench.evaluation.jobs import Job, own_job
+from vggbench.paper.configs import CONFIGS, CROP, PAPER
+from vggbench.paper.protocols import Protocol, modern_scale
 from vggbench.paper.published import RESULTS, Member, Result
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.lines import Line, fused_line
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ERROR_TABLES = (3, 4, 5, 6)
 TABLES = (1, 2, *ERROR_TABLES, 7)
+_JITTERED_SCALES = (256, 384, 512)
+"""The paper's Qs for nets of a jittered S, as its Table 7's are."""
 _PAPERS_DIGIT = 0.1
 """Points that its last digit is worth."""
 _ROUNDING = 1e-9
@@ -126,6 +128,40 @@ def jobs_for(model: "Model", results: Sequence[Result]) -> list[Job]:
         for protocol in result.protocol.split("+")
         for scale in member.scales
     ]
+
+
+def jobs_of(model: "Model", results: Sequence[Result], beside: Sequence[str] = ()) -> list[Job]:
+    """Of a net of the paper's what its rows take, of one of those `beside` what `neighbours` show."""
+    return neighbour_jobs(model) if model.identity.name in beside else jobs_for(model, results)
+
+
+def neighbour_jobs(model: "Model") -> list[Job]:
+    """Another network as its publisher evaluates it, and by the paper's dense and multicrop at its three Qs.
+
+    Qs grow with the crops that it takes, 224 being the paper's. Without dense where it takes no images of any size.
+    """
+    side, own = model.identity.side, model.identity
+    several = [
+        Job(model, Protocol(name, crop=side), scale * side // CROP)
+        for name in ("dense", "multicrop")
+        for scale in _JITTERED_SCALES
+    ]
+    first = own_job(model) if own.preset else Job(model, Protocol("center", crop=side), modern_scale(side))
+    return [first, *(job for job in several if _is_possible(job))]
+
+
+def neighbours(found: Evaluated, names: Sequence[str]) -> list[Row]:
+    """Two rows of each: as its publisher evaluates it, and by all of the paper's protocols that it can take."""
+    several = [found.lines(model) for model in found.models if model.name in names]
+    return found.measured([line for lines in several for line in (lines[0], lines[-1])])
+
+
+def _is_possible(job: Job) -> bool:
+    try:
+        job.require_possible()
+    except UsageError:
+        return False
+    return True
 
 
 def is_member(model: Identity, member: Member) -> bool:

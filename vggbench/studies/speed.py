@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, product
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vggbench.data import DataSet
-from vggbench.errors import UnreadableImages, UsageError, VggbenchError
+from vggbench.errors import UnreadableImages, UsageError, VggbenchError, first_line
 from vggbench.evaluation.listening import Listener
 from vggbench.images.packs import Images, Loaded, Request, in_packs
 from vggbench.images.preprocessing import Rescale
@@ -22,14 +22,15 @@ from vggbench.inference.backend import Backend
 from vggbench.inference.choice import choose, start
 from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width
 from vggbench.inference.devices import AUTOCAST, allow_tf32, device_name, fallen_back, pick_device
-from vggbench.inference.memory import is_out_of_memory, make_room
 from vggbench.inference.timing import seconds_each, wait_for
 from vggbench.nets.cost import Architecture, cost
+from vggbench.nets.memory import is_out_of_memory, make_room
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
-from vggbench.weights.load import LoadOptions, Model, load_model
-from vggbench.weights.spec import RANDOM, ModelSpec
-from vggbench.weights.unfetched import require_source
+from vggbench.store.identity import Identity
+from vggbench.weights.load import LoadOptions, Model
+from vggbench.weights.loading import load_any, require_model, without_weights
+from vggbench.weights.spec import RANDOM, AnySpec, OtherSpec, parse_model
 
 _PRODUCT_SIZE, _FEW_ROWS = 4096, 256
 _WARM_UP = 2
@@ -49,6 +50,7 @@ class Setup:
     precision: Precision
     batch: int
     size: int = CROP
+    """0: what the model takes as a crop."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Timings:
     device: str
     version: str
     threads: int
+    macs: int | None = None
+    """Of one image, where they are known of a network that is no VGG."""
 
     @property
     def quantiles(self) -> tuple[float, float, float]:
@@ -88,9 +92,10 @@ class Timings:
 
     @property
     def macs_per_second(self) -> float | None:
-        """At the median; None for a network that is not a VGG."""
-        size = self.setup.size
-        return self.images_per_second * cost(self.architecture, size, size).macs if self.architecture else None
+        """At the median; None where the MACs of an image are not known."""
+        size, net = self.setup.size, self.architecture
+        macs = cost(net, size, size).macs if net else self.macs
+        return None if macs is None else self.images_per_second * macs
 
     @property
     def share(self) -> float | None:
@@ -134,7 +139,7 @@ def setups_of(
     backends: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
     batches: Sequence[int] | None = None,
-    sizes: Sequence[int] = (CROP,),
+    sizes: Sequence[int] = (0,),
 ) -> list[Setup]:
     """Every combination, each once; by default both backends, fp32, one image and 32. Raises UsageError."""
     backends = backends or [name for name in get_args(BackendName) if "compile" not in name]
@@ -169,13 +174,14 @@ def benchmark(
     on = pick_device(device)
     if fallen := fallen_back(device, on):
         listener.note(fallen)
-    specs = list(dict.fromkeys(ModelSpec.parse(text) for text in texts))
+    specs = list(dict.fromkeys(parse_model(text) for text in texts))
     for spec in specs:
-        require_source(spec)
+        require_model(spec)
     measured, refused = 0, None
     for spec in specs:
         model = _loaded(spec, width, listener)
-        able = _able(model, setups, on, listener if spec is specs[0] else Listener())
+        own = [replace(setup, size=setup.size or model.identity.side) for setup in setups]
+        able = _able(model, own, on, listener if spec is specs[0] else Listener())
         for setup in able:
             listener.say(
                 f"{model.identity.name}: {setup.backend}, {setup.precision}, {setup.batch} x {setup.size} x "
@@ -191,11 +197,14 @@ def benchmark(
         raise refused
 
 
-def _loaded(spec: ModelSpec, width: float, listener: Listener) -> Model:
-    """Random weights where none are named: they are as fast as any."""
-    named = spec if spec.source else ModelSpec(spec.config, RANDOM)
+def _loaded(spec: AnySpec, width: float, listener: Listener) -> Model:
+    """Random weights where none are named: they are as fast as any, and so is any input."""
+    if isinstance(spec, OtherSpec):
+        named: AnySpec = without_weights(spec)
+    else:
+        named = spec if spec.source else replace(spec, source=RANDOM)
     with listener.downloading() as watch:
-        return load_model(named, LoadOptions(width=width, otherwise="torchvision"), (), watch)  # any input is as fast
+        return load_any(named, LoadOptions(width=width, otherwise="torchvision"), (), watch)
 
 
 def _able(model: Model, setups: Sequence[Setup], device: torch.device, listener: Listener) -> list[Setup]:
@@ -227,6 +236,7 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
     """Time forward passes, from uint8 images on the device to their score maps there."""
     effort = effort or Effort()
     backend = start(setup.backend, model, device, setup.precision)
+    setup = replace(setup, size=setup.size or model.identity.side)
     generator = torch.Generator().manual_seed(0)
     shape = (setup.batch, 3, setup.size, setup.size)
     before = _product_rate(device, setup.precision)
@@ -237,6 +247,11 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
         seconds = _timed(lambda: backend(images), device, effort)
     except Exception as error:
         if not is_out_of_memory(error):
+            if model.identity.kind and setup.size != model.identity.side:
+                raise UsageError(
+                    f"{model.identity.name} does not take images of {setup.size} x {setup.size} "
+                    f"({first_line(error)}): expected {model.identity.side}."
+                ) from error
             raise
         make_room(error, device)
         seconds = ()
@@ -244,9 +259,15 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
     rate = (before + _product_rate(device, setup.precision)) / 2
     own = model.identity
     return Timings(
-        own.name, own.architecture, own.classes, setup, seconds, rate, peak, device_name(device),
-        f"{backend.name} {backend.version}", torch.get_num_threads(),
+        own.name, own.architecture, own.classes, setup, seconds, rate, peak,
+        device_name(device),
+        f"{backend.name} {backend.version}", torch.get_num_threads(), _macs(own, setup.size),
     )  # fmt: skip
+
+
+def _macs(model: Identity, size: int) -> int | None:
+    """Of one image of this size: of networks that are no VGG known for their own size alone."""
+    return model.macs if size == model.side and not model.uncounted else None
 
 
 def worker_counts(workers: int | None = None) -> list[int]:

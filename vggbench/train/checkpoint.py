@@ -134,13 +134,14 @@ def identity(
     draft: Model, train_data: DataSet, val_data: DataSet, recipe: Recipe, start: Model | None, precision: str
 ) -> dict[str, Any]:
     """Everything that decides what a training gives; `draft` is the net before its first step."""
-    net = draft.identity.architecture
+    net, given = draft.identity.architecture, draft.identity.input
+    assert given
     assert net is not None
     squares_wide = precision in AUTOCAST and any(layer.kind == "lrn" for layer in net.config.layers)
     return {
         "config": net.config.name,
         "width": net.width,
-        "input": draft.identity.input.as_dict() | {"ceil_pool": net.ceil_pool},
+        "input": given.as_dict() | {"ceil_pool": net.ceil_pool},
         "classes": list(train_data.class_names),
         "train": [train_data.fingerprint, _labels_hash(train_data)],
         "val": [val_data.fingerprint, _labels_hash(val_data)],

@@ -86,7 +86,7 @@ def train(
     _require_one_checkpoint(state, world)
     watch.begun(state.log, state.images, len(train_data))
     crops = Crops(train_data, labels, np.array(stats.components), recipe)
-    stepper = Stepper(state, draft.identity.input, recipe, running, watch)
+    stepper = Stepper(state, draft.input, recipe, running, watch)
     workers = training_workers(recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
         place = {"rank": world.rank, "processes": world.size}
@@ -147,7 +147,7 @@ def _draft(network: VGG, names: tuple[str, ...], recipe: Recipe, stats: Statisti
     """The net as a model; one that continues another keeps that one's input."""
     name = f"{network.config.name}@training"
     net = Architecture(network.config, len(names), network.width, network.ceil_pool)
-    given = start.identity.input if start else stats.input(standardised=recipe.standardised)
+    given = start.input if start else stats.input(standardised=recipe.standardised)
     return Model(Identity(name, given, len(names), names, "", recipe.train_scale, net), network)
 
 

@@ -11,6 +11,7 @@ from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.processes import World, joined, own_device, require_one_store, share_threads
 from vggbench.files import require_folder
+from vggbench.images.preprocessing import require_input
 from vggbench.images.reading import no_room
 from vggbench.inference.choices import Precision, require_choice, require_least, require_width
 from vggbench.inference.devices import fallen_back
@@ -19,7 +20,6 @@ from vggbench.train.loop import Trained, train, training_workers
 from vggbench.train.recipe import Recipe, TrainWatch
 from vggbench.train.start import convolutions_alone
 from vggbench.train.step import Running
-from vggbench.weights.description import ASKED
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.parts import PartOfNetError
 from vggbench.weights.spec import ModelSpec
@@ -123,7 +123,7 @@ def _require_possible(request: TrainRequest) -> ModelSpec | None:
             "takes the sample unasked."
         )
     request.running()
-    require_choice("--input", request.input, (None, *ASKED))
+    require_input(request.input)
     source = ModelSpec.parse(request.start) if request.start else None
     if source:
         require_source(source)

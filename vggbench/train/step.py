@@ -18,7 +18,7 @@ from vggbench.evaluation.processes import World
 from vggbench.images.preprocessing import Input
 from vggbench.inference.choices import require_least
 from vggbench.inference.devices import AUTOCAST, allow_tf32
-from vggbench.inference.memory import is_out_of_memory, make_room
+from vggbench.nets.memory import is_out_of_memory, make_room
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
 from vggbench.train.exchange import Exchange

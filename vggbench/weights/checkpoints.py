@@ -33,14 +33,21 @@ _Known = dict[tuple[int, int], list[_Candidate]]
 """What an object, by its identity, holds at a depth."""
 
 
-def chosen(archive: Archive, *, ema: bool) -> State:
+def chosen(archive: Archive, *, ema: bool, of_vgg: bool = True) -> State:
     """The tensors of the network in a file; `ema` asks for those that were averaged over steps.
+
+    Of a network that was saved whole those of a VGG alone, whose layers are checked.
 
     Raises WeightsError where there are none, or several and nothing says which.
     """
     found = _candidates(archive.content, archive, 0, {})
     candidates = list({id(item.value): item for item in reversed(found)}.values())
     taken, said = _one(list(reversed(candidates)), archive, ema=ema)
+    if is_module(taken.value) and not of_vgg:
+        raise WeightsError(
+            f"{archive.path} is a network saved whole: expected its tensors by name, which are all that is read. Save "
+            "them by torch.save(net.state_dict(), PATH)."
+        )
     if is_module(taken.value):
         return of_module(taken.value, archive)._replace(said=said)
     mapping = mapping_of(taken.value)

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from vggbench.errors import UsageError, WeightsError
-from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.images.preprocessing import INPUTS, Input, input_of_text
 from vggbench.paper.configs import FC6_KERNEL, Config
 
 _CLOSE = 1e-5
 """Numbers are equal that differ by this share: files hold them in float32."""
 WITH_WEIGHTS = ("conv", "norm", "fc")
 ORDERS = ("RGB", "BGR")
-ASKED = (*INPUTS, *ORDERS)
-"""What `--input` takes: an input by name, or the order of channels of a file that states all else."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class StatedInput:
         return cls(input.channels, mean, std)
 
     def agreed(self, asked: str | None, path: Path) -> Input:
-        """The input that the file and `--input` (a name of `ASKED`) agree on.
+        """The input that the file and `--input` (an input, or an order of channels alone) agree on.
 
         Raises WeightsError where they do not, and UsageError where neither says the order of channels.
         """
@@ -56,13 +54,14 @@ class StatedInput:
             raise WeightsError(
                 f"{path} says that its channels come as {self.channels}: --input {asked} contradicts it."
             )
-        if asked in INPUTS and not mine._is(INPUTS[asked]):
+        stated = input_of_text(asked) if asked and asked not in ORDERS else None
+        if stated and not mine._is(stated):
             raise WeightsError(
-                f"{path} says that its input is {self}: --input {asked} is {INPUTS[asked].in_full()}. Leave --input "
+                f"{path} says that its input is {self}: --input {asked} is {stated.in_full()}. Leave --input "
                 "out to take the file's word, or mend the file."
             )
-        if asked in INPUTS:
-            return INPUTS[asked]
+        if stated:
+            return stated
         if order not in ORDERS:
             raise UsageError(
                 f"{path} says that its input is {self}, and not in which order channels come: expected --input RGB or "

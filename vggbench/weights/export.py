@@ -13,9 +13,10 @@ from vggbench.files import written_whole
 from vggbench.nets.onnx_graph import onnx_graph, with_weights
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP, FC6_KERNEL
+from vggbench.weights.classifiers.exporting import export_program, export_tensors
 from vggbench.weights.files import METADATA_KEY, REFUSAL
 from vggbench.weights.load import Model, describe, save_model
-from vggbench.weights.spec import ModelSpec
+from vggbench.weights.spec import LIBRARIES, ModelSpec, OtherSpec, parse_model
 
 _TOLERANCE = 1e-4
 """Between ONNX Runtime's outputs and PyTorch's, in units of the largest."""
@@ -25,24 +26,28 @@ _CHECKED = ((1, CROP, CROP), (3, 256, 341))
 
 def export_safetensors(model: Model, path: Path) -> str:
     """Write our own format, which says what the net expects. Raises WeightsError."""
+    if model.identity.kind:
+        return export_tensors(model, path)
     save_model(model, path, recipe=_recipe(model))
     return "It describes itself."
 
 
 def export_torchvision(model: Model, path: Path) -> str:
     """Write a state dict that torchvision's net of the same layers loads; its input is RGB. Raises UsageError."""
+    if str(model.identity.kind).startswith("torchvision:"):
+        return export_tensors(model, path)
     network = _network(model)
     if network.config.name in ("C", "A-LRN"):
         raise UsageError(
             f"torchvision has no {network.config.name}: expected A, B, D or E; or --to safetensors or onnx."
         )
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-    if model.identity.input.channels == "BGR":
+    if model.input.channels == "BGR":
         tensors["features.0.weight"] = tensors["features.0.weight"].flip(1)
     with written_whole(path, REFUSAL) as partial:
         torch.save(tensors, partial)
     pooling = "; its pooling rounds up (ceil_mode=True), which torchvision's net does not" if network.ceil_pool else ""
-    return f"It expects {model.identity.input.in_rgb().in_full()}{pooling}."
+    return f"It expects {model.input.in_rgb().in_full()}{pooling}."
 
 
 def export_onnx(model: Model, path: Path) -> str:
@@ -52,6 +57,8 @@ def export_onnx(model: Model, path: Path) -> str:
     """
     import onnx
 
+    if model.identity.kind:
+        return export_program(model, path)
     network = _network(model)
     graph = onnx_graph(
         _all_convolutions(network),
@@ -65,7 +72,7 @@ def export_onnx(model: Model, path: Path) -> str:
     with written_whole(path, REFUSAL) as partial:
         onnx.save(content, partial)
         _require_equal(network, partial)
-    return f"It expects {model.identity.input.in_full()}."
+    return f"onnx:{path.name} reads it again, by --center unless told. It expects {model.input.in_full()}."
 
 
 EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
@@ -80,8 +87,11 @@ def export_path(text: str, to: str, output: Path | None = None) -> Path:
     """Where a MODEL goes in the format `to`: `output`, or a name made of its own. Raises UsageError."""
     if to not in EXPORTERS:
         raise UsageError(f"--to {to}: expected one of {', '.join(EXPORTERS)}.")
-    ending, spec = EXPORTERS[to][0], ModelSpec.parse(text)
-    path = output or Path(f"{spec.config.name}-{Path(spec.source or '').stem}{ending}")
+    ending, spec = EXPORTERS[to][0], parse_model(text)
+    if isinstance(spec, OtherSpec) and spec.kind not in LIBRARIES:
+        raise UsageError(f"{spec.name} is a program in a file already: expected a model of weights to export.")
+    name = spec.config.name if isinstance(spec, ModelSpec) else f"{spec.kind}-{spec.network}"
+    path = output or Path("-".join([name, *([Path(spec.source).stem] if spec.source else [])]) + ending)
     if path.suffix != ending or not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: expected a file that ends in {ending}, in a folder that exists.")
     return path

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from vggbench.data.imagenet import wnids
 from vggbench.errors import UsageError, WeightsError
-from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.images.preprocessing import INPUTS, Input, input_of_text
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG, initialise
 from vggbench.paper.configs import MAX_WIDTH, PAPER, Config, config_named
 from vggbench.paper.protocols import TrainScale
 from vggbench.store.identity import Identity
-from vggbench.weights.description import StatedInput
+from vggbench.weights.description import ORDERS, StatedInput
 from vggbench.weights.download import DownloadWatch, fetch
 from vggbench.weights.files import tensors_hash, write_tensors
 from vggbench.weights.fit import fitted, frozen
@@ -39,6 +39,14 @@ class Model:
     module: Callable[[Tensor], Tensor]
     path: Path | None = None
     """The file that it was loaded from."""
+    no_preset: str | None = None
+    """Why its publisher's own way to evaluate it cannot be taken, if so."""
+
+    @property
+    def input(self) -> Input:
+        """What it expects."""
+        assert self.identity.input, "what others ran is no model here"
+        return self.identity.input
 
     def with_identity(self, **changes: Any) -> Self:
         """The same network, known otherwise."""
@@ -85,6 +93,8 @@ class LoadOptions:
     """Whether weights that were averaged over steps are taken from a checkpoint that has both."""
     otherwise: str | None = None
     """The input where neither a file nor `input` states one."""
+    size: int | None = None
+    """Side of the square images of a program that takes any."""
 
 
 def load_model(
@@ -138,7 +148,7 @@ def describe(model: Model, recipe: dict[str, Any]) -> dict[str, Any]:
         "width": identity.architecture.width,
         "classes": list(identity.class_names) if identity.class_names else None,
         "train_scale": str(identity.train_scale) if identity.train_scale else None,
-        "input": identity.input.as_dict(),
+        "input": model.input.as_dict(),
         "ceil_pool": identity.architecture.ceil_pool,
         "recipe": recipe,
     }
@@ -257,13 +267,13 @@ class _Description:
         name = options.input or options.otherwise
         if content.input and not options.input:  # its word; where it says no order, that of `otherwise`
             name = INPUTS[options.otherwise].channels if options.otherwise and not content.input.channels else None
-        if content.input is None and name not in INPUTS:
+        if content.input is None and name in (None, *ORDERS):
             raise UsageError(
                 f"{path} is not known and does not say what it expects at its input, and a guess could give a wrong "
                 "number: pass --input torchvision (RGB 0-1, mean and std), --input caffe (BGR 0-255, mean; ceil "
-                "pooling) or --input matconvnet (the same in RGB)."
+                "pooling), --input matconvnet (the same in RGB), or any other such as RGB,1,0.5,0.5 (floor pooling)."
             )
-        input = content.input.agreed(name, path) if content.input else INPUTS[str(name)]
+        input = content.input.agreed(name, path) if content.input else input_of_text(str(name))
         ceil = options.input in CEIL_POOLED if content.ceil_pool is None else content.ceil_pool
         return cls(input, options.train_scale, class_names=content.class_names, ceil_pool=ceil)
 

@@ -38,6 +38,13 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Contents:
     return Contents(read, description, digest, ceil_pool=ceil, is_described=ceil is not None, said=said)
 
 
+def state_of(path: Path, *, ema: bool = False) -> State:
+    """The tensors of a file by its own names, for a network that is no VGG. Raises WeightsError as `read_state`."""
+    file, chosen_file = _file(path)
+    state = _state(file, ema=ema, of_vgg=False)
+    return state._replace(said=(*chosen_file, *state.said))
+
+
 def is_of_tensors(path: Path) -> bool:
     """Whether a file or folder is one that `read_state` reads, or refuses by name."""
     head = magic_of(path) if path.is_file() else b""
@@ -67,13 +74,13 @@ def _file(path: Path) -> tuple[Path, tuple[str, ...]]:
     return found
 
 
-def _state(file: Path, *, ema: bool) -> State:
+def _state(file: Path, *, ema: bool, of_vgg: bool = True) -> State:
     if file.is_file() and file.stat().st_size > LARGEST:
         raise WeightsError(f"{file} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
     plain = _plain(file)
     if plain and ema:
         raise WeightsError(f"{file} holds no averaged weights (--ema): expected a checkpoint that torch.save wrote.")
-    return plain or _of_torch(file, ema=ema)
+    return plain or _of_torch(file, ema=ema, of_vgg=of_vgg)
 
 
 def _plain(file: Path) -> State | None:
@@ -94,8 +101,8 @@ def _plain(file: Path) -> State | None:
     return None
 
 
-def _of_torch(file: Path, *, ema: bool) -> State:
-    state = chosen(read_archive(file), ema=ema)
+def _of_torch(file: Path, *, ema: bool, of_vgg: bool) -> State:
+    state = chosen(read_archive(file), ema=ema, of_vgg=of_vgg)
     if sum(tensor.values * tensor.itemsize for tensor in state.tensors.values()) > file.stat().st_size:
         raise WeightsError(
             f"{file} claims tensors larger than itself: expected a plain state dict. Do not trust this file."

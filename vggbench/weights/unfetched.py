@@ -9,17 +9,15 @@ import torch
 from torch import nn
 
 from vggbench.data.imagenet import wnids
-from vggbench.errors import UsageError, WeightsError
+from vggbench.errors import WeightsError
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
-from vggbench.paper.protocols import TrainScale
 from vggbench.store.identity import Identity
-from vggbench.weights.description import ASKED
-from vggbench.weights.download import DownloadWatch, find
+from vggbench.weights.download import find
 from vggbench.weights.fit import frozen
-from vggbench.weights.load import LoadOptions, Model, load_model, row_of
+from vggbench.weights.load import Model, row_of
 from vggbench.weights.released import SOURCES, Released, released, sources_of
-from vggbench.weights.spec import NAMED_SOURCES, RANDOM, ModelSpec
+from vggbench.weights.spec import NAMED_SOURCES, ModelSpec
 
 _FILLING = 1e-3
 """Small enough that 19 layers overflow nowhere, and no denormal, which would be slow."""
@@ -37,20 +35,6 @@ def require_source(spec: ModelSpec) -> None:
         f"There is no readable weights file {spec.path}, and no source of that name: expected {spec.config.name}@FILE, "
         f"or after the @ one of {', '.join(known)}.{f' Did you mean {spec.config.name}@{near[0]}?' if near else ''}"
     )
-
-
-def load_file(
-    text: str, train_scale: str | None, input: str | None, watch: DownloadWatch | None = None, *, ema: bool = False
-) -> Model:
-    """Load the MODEL of one file or released source, with what is stated of it. Raises UsageError and WeightsError."""
-    spec = ModelSpec.parse(text)
-    stated = TrainScale.parse(train_scale) if train_scale else None
-    if input not in (None, *ASKED):
-        raise UsageError(f"--input {input}: expected one of {', '.join(ASKED)}.")
-    if spec.source == RANDOM:
-        raise UsageError(f"{spec.name} is no file: expected a released model such as D@oxford, or D@FILE.")
-    require_source(spec)
-    return load_model(spec, LoadOptions(stated, input, ema=ema), (), watch)
 
 
 def unfetched(spec: ModelSpec) -> Released | None:

@@ -1,15 +1,26 @@
 """`compare`: several models side by side."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import OUTPUT, EvalOptions, Models, Plot, option, word
+from vggbench.cli.completion import models_and_runs
+from vggbench.cli.options import MODEL, OUTPUT, EvalOptions, Plot, option, word
 from vggbench.cli.output import draw, put, require_output
+
+if TYPE_CHECKING:
+    from vggbench.results.evaluated import Evaluated
 
 
 @command()
 def compare(
-    models: Models,
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL|RUN...", help=f"{MODEL} Or runs of the store by name.", autocompletion=models_and_runs
+        ),
+    ],
     options: EvalOptions,
     all: Annotated[bool, option("Every protocol and Q, not the most complete alone.", OUTPUT)] = False,
     against: Annotated[
@@ -29,12 +40,11 @@ def compare(
     Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
     """
     require_output(options.format, options.output, dry=options.dry_run, plot=plot)
-    from vggbench.cli.evaluating import evaluation
-    from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.errors import nets_table
     from vggbench.results.evaluated import compared
+    from vggbench.results.fusions import name_runs
 
-    found = evaluation(models, options, keep_going=True)
+    found = _with_runs(models, options) if name_runs(options.runs, models) else _of_models(models, options)
     if found is None:
         return
     rows = compared(found, every=all, against=against, order=sort)
@@ -43,4 +53,19 @@ def compare(
         from vggbench.render.plots.evaluation import figures
 
         draw(figures(found), plot)
-    require_loaded(found.entries)
+    if found.entries:
+        from vggbench.evaluation.models import require_loaded
+
+        require_loaded(found.entries)
+
+
+def _with_runs(texts: list[str], options: EvalOptions) -> "Evaluated | None":
+    from vggbench.cli.stored import of_words
+
+    return of_words(texts, options)
+
+
+def _of_models(texts: list[str], options: EvalOptions) -> "Evaluated | None":
+    from vggbench.cli.evaluating import evaluation
+
+    return evaluation(texts, options, keep_going=True)

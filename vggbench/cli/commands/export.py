@@ -25,7 +25,7 @@ def export(
     """
     from vggbench.cli.progress import DownloadProgress
     from vggbench.weights.export import export_path, exported
-    from vggbench.weights.unfetched import load_file
+    from vggbench.weights.loading import load_file
 
     path = export_path(model, to, output)
     require_file(path, "--output")

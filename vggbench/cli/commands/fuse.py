@@ -37,14 +37,14 @@ def fuse(
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
     require_output(options.format, options.output, dry=options.dry_run)
-    from vggbench.cli.stored import of_runs
+    from vggbench.cli.stored import of_words
     from vggbench.render.tables.errors import nets_table
     from vggbench.results.evaluated import fused
-    from vggbench.results.fusions import are_runs, split_name
+    from vggbench.results.fusions import name_runs, split_name
 
     paper, texts = split_name(models)
-    is_stored = are_runs(options.runs, texts)
-    found = of_runs(texts, options, 2) if is_stored else _of_models(texts, options, shares or None, paper)
+    has_runs = name_runs(options.runs, texts)
+    found = of_words(texts, options, 2) if has_runs else _of_models(texts, options, shares or None, paper)
     if found:
         put(nets_table(fused(found, shares or None, paper), found.about), options.format, options.output)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
+from vggbench.cli.completion import models
 from vggbench.cli.options import WHAT, Format, Output, Plot, Scales, number, option, width_option
 from vggbench.cli.output import draw, put, require_output
 from vggbench.cli.terminal import say
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 def params(
     configs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E, or D-BN and so on; none: the paper's six."),
+        typer.Argument(
+            metavar="MODEL",
+            help="A, A-LRN, B, C, D, E, or D-BN and so on; torchvision:NAME, timm:NAME, onnx:FILE, pt2:FILE; none: the "
+            "paper's six.",
+            autocompletion=models,
+        ),
     ] = None,
     scales: Scales = None,
     layers: Annotated[bool, option("Layer by layer, for each config.", WHAT)] = False,
@@ -35,16 +41,25 @@ def params(
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """Parameters, MACs and FLOPs of the six configurations, at any input size.
+    """Parameters, MACs and FLOPs of the six configurations, at any input size, and of any other network.
 
     Example: vggbench params D E --scales 224 384 --check
     """
-    from vggbench.render.tables.parameters import cost_table, layers_table, parameters_table
-    from vggbench.studies.counts import SCALES, by_layer, by_net, by_protocol
+    from vggbench.render.tables.parameters import cost_table, layers_table, models_table, parameters_table
+    from vggbench.studies.counts import SCALES, by_layer, by_model, by_net, by_protocol
 
     if layers and cost:
         raise UsageError("--layers and --cost: expected one of the two.")
     require_output(format, output, plot=plot)
+    if any(":" in name for name in configs or ()):
+        if layers or cost or check or plot:
+            raise UsageError("--layers, --cost, --check and --plot are of the paper's nets: expected those alone.")
+        from vggbench.cli.progress import DownloadProgress
+
+        with DownloadProgress() as watch:
+            rows = by_model(configs or (), resolve_scales(scales, None, 1) if scales else (), width, classes, watch)
+        put(models_table(rows), format, output)
+        return
     sizes = resolve_scales(scales, None) if scales else SCALES if cost else (CROP,)
     chosen = dict.fromkeys(config_named(name) for name in configs or PAPER)
     nets = [Architecture(config, classes, width) for config in chosen]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vggbench.evaluation.request import Manner
     from vggbench.render.tables.table import Table
     from vggbench.studies.prediction import Prediction, Predictor
-    from vggbench.weights.spec import ModelSpec
+    from vggbench.weights.spec import AnySpec
 
 _NAMED = 20
 """Images whose complaints are printed at most."""
@@ -78,7 +78,7 @@ def _require_map(manner: "Manner", files: "list[ImageFile]", path: Path) -> None
         raise UsageError(f"--map {path}: expected --dense at one Q, whose score map it draws.")
 
 
-def _predictor(spec: "ModelSpec", manner: "Manner", top: int, map_: Path | None) -> "Predictor":
+def _predictor(spec: "AnySpec", manner: "Manner", top: int, map_: Path | None) -> "Predictor":
     from vggbench.cli.progress import DownloadProgress
     from vggbench.studies.prediction import predictor_of
 
@@ -86,6 +86,8 @@ def _predictor(spec: "ModelSpec", manner: "Manner", top: int, map_: Path | None)
         predictor = predictor_of(spec, manner, watch)
     if top > predictor.model.identity.classes:
         raise UsageError(f"--top {top}: expected 1 to {predictor.model.identity.classes}, the model's classes.")
+    if map_ and predictor.model.identity.architecture is None:
+        raise UsageError(f"--map {map_}: {predictor.model.identity.name} is no VGG, whose score map it draws.")
     if map_ and not predictor.has_map:
         raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
     return predictor

@@ -33,16 +33,16 @@ def report(
         named = f"--format {options.format}" if options.format else path
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
-    from vggbench.cli.stored import of_runs
+    from vggbench.cli.stored import of_words
     from vggbench.render.report.page import page
-    from vggbench.results.fusions import are_runs
+    from vggbench.results.fusions import name_runs
 
-    if not are_runs(options.runs, models):
+    if not name_runs(options.runs, models):
         from vggbench.cli.evaluating import evaluation
 
         found = evaluation(models, options)
     else:
-        found = of_runs(models, options)
+        found = of_words(models, options)
     if found:
         text = page(found)
         write_whole(path, text)

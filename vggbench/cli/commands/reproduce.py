@@ -16,6 +16,7 @@ from vggbench.paper.published import Member, Result
 if TYPE_CHECKING:
     from vggbench.render.tables.table import Table
     from vggbench.results.circumstances import Circumstances
+    from vggbench.results.rows import Row
     from vggbench.studies.reproduction import Measured, Remedy
     from vggbench.weights.load import Model
     from vggbench.weights.released import Published, Released
@@ -30,6 +31,10 @@ def reproduce(
     ] = None,
     nets: Annotated[
         list[str] | None, option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL...")
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        option("Other networks beside Table 7, such as torchvision:resnet50.", DATA, "--with", metavar="MODEL..."),
     ] = None,
     published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
 ) -> None:
@@ -48,29 +53,38 @@ def reproduce(
     if published:
         show([published_table(number) for number in parse_tables(tables or ())])
     elif tables and not tables[0].isdecimal():
-        if len(tables) > 1 or nets:
+        if len(tables) > 1 or nets or with_:
             raise UsageError(f"reproduce {' '.join(tables)}: expected table numbers, or one source alone.")
         _checks(tables[0], options, show)
     else:
-        _tables(parse_tables(tables or ()), nets or (), options, show)
+        _tables(parse_tables(tables or ()), nets or (), with_ or (), options, show)
 
 
 def _tables(
-    numbers: Sequence[int], named: Sequence[str], options: ReproduceOptions, show: Callable[[list["Table"]], None]
+    numbers: Sequence[int],
+    named: Sequence[str],
+    beside: Sequence[str],
+    options: ReproduceOptions,
+    show: Callable[[list["Table"]], None],
 ) -> None:
     """The paper's, with what is measured; none after a plan."""
     from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
     from vggbench.render.tables.paper import published_table
-    from vggbench.studies.reproduction import jobs_for, nets_for, remedies, reproduced, results_of
+    from vggbench.studies.reproduction import jobs_of, neighbours, nets_for, remedies, reproduced, results_of
+    from vggbench.weights.spec import parse_model
 
+    if beside and 7 not in numbers:
+        raise UsageError("--with is for Table 7: expected 7 among the tables.")
+    names = [parse_model(text).name for text in beside]
     results = results_of(numbers)
     if not results:
         show([published_table(number) for number in numbers])
         return
     found = evaluation(
-        nets_for(named, options.data), options.for_evaluation(), keep_going=True,
-        jobs_of=partial(jobs_for, results=results), check=partial(_say_plan, results) if options.dry_run else None,
+        [*nets_for(named, options.data), *beside], options.for_evaluation(), keep_going=True,
+        jobs_of=partial(jobs_of, results=results, beside=names),
+        check=partial(_say_plan, results) if options.dry_run else None,
     )  # fmt: skip
     if found is None:
         return
@@ -79,17 +93,24 @@ def _tables(
         if entry.note:
             say(f"Note: {entry.note}")
     about, lacking = found.about, remedies(rows, str(options.data or "sample"))
-    show([_table(number, rows, about, lacking) for number in numbers])
+    others = neighbours(found, names)
+    show([_table(number, rows, about, lacking, others) for number in numbers])
     require_loaded(found.entries)
 
 
-def _table(number: int, rows: "list[Measured]", about: "Circumstances", lacking: "dict[Member, Remedy]") -> "Table":
+def _table(
+    number: int,
+    rows: "list[Measured]",
+    about: "Circumstances",
+    lacking: "dict[Member, Remedy]",
+    others: "list[Row]",
+) -> "Table":
     from vggbench.render.tables.paper import measured_others_table, measured_table, published_table
     from vggbench.studies.reproduction import ERROR_TABLES
 
     if number in ERROR_TABLES:
         return measured_table(number, [found for found in rows if found.result.table == number], about, lacking)
-    return measured_others_table(rows, about, lacking) if number == 7 else published_table(number)
+    return measured_others_table(rows, about, lacking, others) if number == 7 else published_table(number)
 
 
 def _say_plan(results: "Sequence[Result]", models: "Sequence[Model]") -> None:

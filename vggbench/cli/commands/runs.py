@@ -9,7 +9,7 @@ import typer
 
 from vggbench.cli import completion
 from vggbench.cli.app import command
-from vggbench.cli.options import RUNNING, Device, Format, Output, Runs, Workers, option
+from vggbench.cli.options import OUTPUT, RUNNING, Device, Format, Output, Runs, Workers, option
 from vggbench.cli.output import put, require_file, require_output
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vggbench.store.runs import Run
 
 _EXPORTS = (".parquet", ".csv", ".json")
+_OF_POSTERIORS = (".parquet", ".csv", ".jsonl", ".npz")
 _OTHER_WORDS = {
     "list": "vggbench runs", "ls": "vggbench runs", "all": "vggbench runs", "show": "vggbench runs RUN",
     "delete": "vggbench runs --delete RUN", "rm": "vggbench runs --delete RUN",
@@ -40,6 +41,9 @@ def runs(
     ] = None,
     finish: Annotated[bool, option("Compute what these runs, or all, lack.", RUNNING)] = False,
     delete: Annotated[bool, option("Delete the runs named, for good.", RUNNING)] = False,
+    posteriors: Annotated[
+        bool, option("Export a column a class with its probability, as `vggbench score` reads it.", OUTPUT)
+    ] = False,
     runs: Runs = Path("runs"),
     device: Device = "auto",
     workers: Workers = None,
@@ -50,7 +54,8 @@ def runs(
 
     `vggbench runs export RUN... --output FILE` writes, by FILE's ending, .parquet or .csv with one row an image (its
     label, the five most probable classes, the rank of the truth, the loss), or .json, a result with its signature and
-    the hash of its posteriors, to hand in. Several runs of one model are averaged as eval does.
+    the hash of its posteriors, to hand in. With --posteriors .parquet, .csv, .jsonl or .npz have all probabilities.
+    `vggbench score` reads what is written. Several runs of one model are averaged as eval does.
 
     pandas.read_parquet("d.parquet"); in DuckDB: select image from 'd.parquet' where rank > 5
 
@@ -63,8 +68,10 @@ def runs(
         require_file(output, "--output")
     elif not exports:
         require_output(format, output)
+    if posteriors and not exports:
+        raise UsageError("--posteriors is for runs export: expected `vggbench runs export RUN --posteriors`.")
     if exports:
-        _export(runs, asked[1:], output)
+        _export(runs, asked[1:], output, posteriors=posteriors)
     elif delete:
         _delete(runs, asked)
     elif finish:
@@ -115,18 +122,25 @@ def _delete(root: Path, names: list[str]) -> None:
         say(f"Deleted {run.title}: {counted(images, 'image')}, {size / 1e6:.1f} MB.")
 
 
-def _export(root: Path, names: list[str], output: Path | None) -> None:
+def _export(root: Path, names: list[str], output: Path | None, *, posteriors: bool) -> None:
     """Write what one model's runs say of each image, or their result to hand in."""
     from vggbench.files import write_whole
     from vggbench.results.contribution import result_record
+    from vggbench.results.fusions import require_posteriors
     from vggbench.results.stored import stored
-    from vggbench.store.per_image import per_image, write_per_image
+    from vggbench.store.per_image import write_per_image
+    from vggbench.store.predictions.writing import write_predictions
     from vggbench.store.runs import named_runs
 
-    if output is None or output.suffix not in _EXPORTS:
+    endings = _OF_POSTERIORS if posteriors else _EXPORTS
+    if output is None or output.suffix not in endings:
+        what = (
+            "Each has a row an image."
+            if posteriors
+            else ("Each image is a row of the first two; the last is a result with its signature.")
+        )
         raise UsageError(
-            f"runs export --output {output or ''}: expected a file that ends in {', '.join(_EXPORTS)}. "
-            "Each image is a row of the first two; the last is a result with its signature."
+            f"runs export --output {output or ''}: expected a file that ends in {', '.join(endings)}. {what}"
         )
     runs = named_runs(root, names)
     if not runs:
@@ -140,8 +154,17 @@ def _export(root: Path, names: list[str], output: Path | None) -> None:
     if output.suffix == ".json":
         record = result_record(found.measured([line])[0], found.about, runs)
         write_whole(output, json.dumps(record, indent=1) + "\n")
+    elif posteriors:
+        require_posteriors(found.models)
+        write_predictions(
+            line.posteriors.images,
+            runs[0].labels(),
+            found.models[0].names_of_classes,
+            line.posteriors.batches(),
+            output,
+        )
     else:
-        write_per_image(per_image(line.posteriors, runs[0].labels()), found.models[0].names_of_classes, output)
+        write_per_image(found.of_each_image(line), found.models[0].names_of_classes, output)
     say(f"{output}: {found.models[0].name}, {line.title}, {counted(len(line.posteriors.images), 'image')}.")
 
 

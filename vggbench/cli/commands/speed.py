@@ -16,7 +16,7 @@ from vggbench.errors import Interrupted, UsageError, counted
 def speed(
     options: SpeedOptions,
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="CONFIG or CONFIG@SOURCE; D alone has random weights.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="As for eval; a name alone has random weights.")
     ] = None,
 ) -> None:
     """Latency and throughput of forward passes on this machine, by backend, batch, input size and precision.
@@ -58,7 +58,8 @@ def _speed(models: Sequence[str], options: SpeedOptions) -> None:
     from vggbench.render.tables.speed import speed_table
     from vggbench.studies.speed import Effort, benchmark, product_rates, setups_of
 
-    sizes = resolve_scales(options.scales, None) if options.scales else (CROP,)
+    least = 1 if all(":" in model for model in models) else CROP
+    sizes = resolve_scales(options.scales, None, least) if options.scales else (0,)
     setups = setups_of(options.backend, options.precision, options.batch_size, sizes)
     effort = Effort(options.iterations, options.seconds)
     rows = []

@@ -37,7 +37,7 @@ def weights(
         from vggbench.cli.progress import DownloadProgress
         from vggbench.render.tables.weights import file_table
         from vggbench.weights.checked import checked
-        from vggbench.weights.unfetched import load_file
+        from vggbench.weights.loading import load_file
 
         with DownloadProgress() as watch:
             loaded = load_file(model, None, input, watch, ema=ema)

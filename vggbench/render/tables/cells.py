@@ -87,14 +87,20 @@ def speed(row: Row) -> str:
 
 def scales(row: Row) -> str:
     """All Qs."""
-    return ",".join(str(scale) for scale in row.scales)
+    return ",".join(str(scale) for scale in row.scales) or NONE
+
+
+def views(row: Row) -> str:
+    """Of an image."""
+    return str(row.views) if row.views else NONE
 
 
 def gmacs(row: Row) -> str:
     """Per image, to print."""
     if row.macs is None:
         return NONE
-    return f"{row.macs / 1e9:.1f}" if row.macs >= 1e10 else f"{row.macs / 1e9:.3f}"
+    least = "≥" if row.uncounted else ""
+    return least + (f"{row.macs / 1e9:.1f}" if row.macs >= 1e10 else f"{row.macs / 1e9:.3f}")
 
 
 def params(row: Row) -> str:

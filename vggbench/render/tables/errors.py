@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vggbench.paper.protocols import IMPORTED, OWN
 from vggbench.render.tables.cells import (
     bounds,
     difference,
@@ -15,6 +16,7 @@ from vggbench.render.tables.cells import (
     reference,
     scales,
     speed,
+    views,
 )
 from vggbench.render.tables.notes import notes
 from vggbench.render.tables.table import NONE, Column, Table
@@ -29,14 +31,14 @@ from vggbench.results.rows import Row
 def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> Table:
     """One model: its protocols and Qs; `gain` compares two of the rows."""
     model = rows[0].models[0]
-    scale = f", S={model.train_scale}" if model.train_scale else ", S unknown"
+    scale = f", S={model.train_scale}" if model.train_scale else ", S unknown" if model.architecture else ""
     return Table(
         title=f"{model.name}{scale} | {data_title(about.data, rows[0])} | error, %",
         rows=rows,
         terminal=[
             Column("Protocol", lambda r: r.protocol),
             Column("Q", scales, folds=True),
-            Column("Views", lambda r: str(r.views), right=True, from_width=100),
+            Column("Views", views, right=True, from_width=100),
             *_error_columns(rows),
             Column("GMACs", gmacs, right=True, spare=True),
         ],
@@ -53,13 +55,14 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     one_q = len({row.scales for row in rows}) == 1
     at = f", Q={scales(rows[0])}" if one_q else ", Q by each net's S"
+    at = "" if protocols[0] in (OWN, IMPORTED) else at
     what = f"{protocols[0]}{at}" if len(protocols) == 1 else "several protocols"
     columns = [
         Column("Network", lambda r: r.network, folds=True),
         *([] if len(protocols) == 1 else [Column("Protocol", lambda r: r.protocol, folds=True)]),
         Column("S", lambda r: r.train_scale or NONE),
         Column("Q", scales, folds=True),
-        Column("Views", lambda r: str(r.views), right=True, from_width=100),
+        Column("Views", views, right=True, from_width=100),
         *_error_columns(rows),
         *([Column(f"vs {baseline}", lambda r: points(r.against), optional=True, spare=True)] if baseline else []),
         Column("Params", params, right=True, spare=True),
@@ -109,7 +112,7 @@ def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
         Column("S", lambda r: r.train_scale or NONE),
         Column("Q", scales),
         Column("Protocol", lambda r: r.protocol),
-        Column("Views", lambda r: str(r.views), right=True),
+        Column("Views", views, right=True),
         Column("Images", lambda r: f"{r.errors.top1.images:,}" if r.errors else NONE, right=True),
         *_labels_column(rows),
         Column("Top-1 error (%)", lambda r: percent(r.errors.top1) if r.errors else "no weights", right=True),

@@ -18,6 +18,7 @@ from vggbench.render.tables.notes import made_notes
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.circumstances import Circumstances, data_title
 from vggbench.results.lines import Paired
+from vggbench.store.identity import Identity
 
 if TYPE_CHECKING:
     from vggbench.studies.explanation import Explained, Explanation
@@ -30,7 +31,7 @@ def explanation_table(found: "Explanation", *, recipes: bool) -> Table:
     rows, about = found.rows, found.about
     model, heading = rows[0].job.identity, "Recipe" if recipes else "Change"
     return Table(
-        title=f"{model.name}, S={model.train_scale or 'unknown'} | {data_title(about.data, rows[0].row)} | error, %",
+        title=f"{model.name}{_s(model)} | {data_title(about.data, rows[0].row)} | error, %",
         rows=rows,
         terminal=_columns(heading, error_cell, paired_interval),
         markdown=_columns(heading, error_in_markdown, paired_bounds),
@@ -57,7 +58,7 @@ def _columns(
 
 def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[str]:
     notes = [
-        f"Same weights and images; first row: dense, Q={rows[0].job.scale}, with the mirror, {about.settings.rescale}.",
+        f"Same weights and images; first row: {rows[0].what}{_rescaled(rows[0], about)}.",
         "Points: top-1 error minus the first row's; 95%: its paired interval (Newcombe); p: McNemar's exact test; * "
         f"significant at 5% after Holm's correction for {len(rows) - 1} tests.",
     ]
@@ -65,6 +66,16 @@ def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[str]:
     figures = {row.name: row.published for row in rows if row.published}
     notes += [f"Published by {name}: {found[0].how}." for name, found in figures.items() if found]
     return notes + made_notes([rows[0].row], about)
+
+
+def _s(model: Identity) -> str:
+    """A VGG's training scale."""
+    return f", S={model.train_scale or 'unknown'}" if model.architecture or model.train_scale else ""
+
+
+def _rescaled(row: "Explained", about: Circumstances) -> str:
+    """How, where its name does not say it."""
+    return "" if row.job.rescale else f", {about.settings.rescale}"
 
 
 def _published(row: "Explained") -> str:

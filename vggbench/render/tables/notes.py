@@ -13,6 +13,10 @@ from vggbench.results.records import hashed_name, signature, signatures
 from vggbench.results.rows import Row
 
 GMACS_NOTE = Note("GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs.", ("GMACs", "GMACs/image"))
+_NO_MACS = Note(
+    "-: not known, as of predictions of other tools and ONNX files, and of dense of networks that are no VGG.",
+    ("GMACs", "GMACs/image"), same_line=True,
+)  # fmt: skip
 NO_TOP5 = "No top-5 error with five classes or fewer: all of them are among the five."
 RANDOM = "Random weights: these errors mean nothing."
 _SEEN = {
@@ -33,8 +37,10 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
         *_grain_note(facts.grain),
         *([_gain_note(gain, rows[0].labels)] if gain else []),
         *_against_note(facts),
+        *_mixed_note(facts),
         *(["No reference column: published figures are for the whole ILSVRC-2012 val."] if has_others else []),
         GMACS_NOTE,
+        *([_NO_MACS] if facts.without_macs else []),
         *([Note("Images/s: forward passes alone.", ("Images/s",), same_line=True)] if facts.has_speed else []),
         *_inputs_notes(facts.nets),
         *(_made_notes(facts, about) if measured else []),
@@ -76,8 +82,46 @@ def _inputs_notes(nets: Nets) -> list[str]:
 
 
 def _made_notes(facts: Facts, about: Circumstances) -> list[str]:
+    if not about.ways:
+        return []
     made = f"{about.settings.precision}, {', '.join(about.ways)}, {duration(about.seconds)} of forward passes"
-    return [f"{about.settings.rescale}, {made}", _decoded_note(facts, about)]
+    several = len(facts.rescales) > 1
+    others = "all but own: " if facts.nets.presets else ""
+    found = [f"{', '.join(names)}: {text}." if several else others + text for text, names in facts.rescales.items()]
+    first = [*found, made] if several or not found else [f"{found[0]}, {made}"]
+    first += [f"Crops of {', '.join(names)}: {side} x {side}." for side, names in facts.crops.items()]
+    return [*_preset_notes(facts.nets), *first, *_whole_notes(facts), _decoded_note(facts, about)]
+
+
+def _mixed_note(facts: Facts) -> list[str]:
+    """Where a difference is not of networks alone."""
+    if not facts.mixed:
+        return []
+    return [
+        f"By different protocols: {'; '.join(facts.mixed)}. A difference is of network and protocol together; one "
+        "protocol for all is asked for by its name, such as --center."
+    ]
+
+
+def _preset_notes(nets: Nets) -> list[str]:
+    """How publishers evaluate their networks."""
+    found = [f"own of {', '.join(names)}: {text}." for text, names in nets.presets.items()]
+    return [*found, *(f"{name}: {remark}." for name, remark in nets.remarks)]
+
+
+def _whole_notes(facts: Facts) -> list[str]:
+    """What `dense` is of networks that are no VGG, and what their MACs lack."""
+    found = [
+        f"GMACs of {name} are without its operators {', '.join(names)}, which fvcore cannot count: marked ≥."
+        for name, names in facts.uncounted.items()
+    ]
+    if facts.whole:
+        found.append(
+            f"dense of {', '.join(facts.whole)}, no VGG: its own pass over the whole rescaled image and its mirror. A "
+            "map of scores is averaged over positions, as the paper does; a network that yields one score a class has "
+            "averaged its last maps before its last layers instead: the same only where all that follows is linear."
+        )
+    return found
 
 
 def _taken_notes(nets: Nets) -> list[str]:
@@ -88,7 +132,11 @@ def _taken_notes(nets: Nets) -> list[str]:
 def _warnings(nets: Nets) -> list[str]:
     """Why errors are not what they seem."""
     seen = [f"{name} {_SEEN[how]}" for name, how in nets.seen.items()]
-    return [RANDOM, *seen] if nets.random else seen
+    if not nets.random:
+        return seen
+    drawn = [model.name for model in nets.models if model.is_random]
+    some = f"{', '.join(drawn)}: random weights, whose errors mean nothing."
+    return [RANDOM if len(drawn) == len(nets.models) else some, *seen]
 
 
 def _counted_notes(facts: Facts) -> list[str]:
@@ -98,6 +146,14 @@ def _counted_notes(facts: Facts) -> list[str]:
         f"{by.images:,} images {by.count:,} count, those without a class do not."
         for by in facts.counted
     ]
+    if facts.classes_of_data and facts.nets.models:
+        several = facts.nets.models[0].classes
+        among = (
+            f"{ORIGINAL.name}, data's classes: the image's class among those {facts.among:,} alone."
+            if facts.among
+            else "--classes-of-data only scores among those."
+        )
+        found.append(f"The data has {facts.classes_of_data:,} of the {several:,} classes of the networks. {among}")
     if facts.blacklisted:
         found.append(f"{images(facts.blacklisted)} of the blacklist do not count; the paper counts all.")
     return found

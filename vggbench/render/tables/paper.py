@@ -9,13 +9,14 @@ from vggbench.metrics import ErrorRate
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS, CROP, PAPER
 from vggbench.paper.published import RESULTS, TABLE_7, Member, OtherResult, Result, own_row
-from vggbench.render.tables.cells import difference, error_cell, error_in_markdown
+from vggbench.render.tables.cells import difference, error_cell, error_in_markdown, reference
 from vggbench.render.tables.notes import made_notes
 from vggbench.render.tables.parameters import parameters_table
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.circumstances import Circumstances, data_name, data_title
 from vggbench.results.facts import without_top5
 from vggbench.results.records import error_record
+from vggbench.results.rows import Row
 from vggbench.studies.counts import by_net
 
 if TYPE_CHECKING:
@@ -179,40 +180,77 @@ def measured_table(number: int, rows: "Sequence[Measured]", about: Circumstances
     )
 
 
-def measured_others_table(rows: "Sequence[Measured]", about: Circumstances, remedies: Remedies) -> Table:
-    """Table 7: the paper's own rows with what is measured, the other publications beside comparable ones alone."""
+def measured_others_table(
+    rows: "Sequence[Measured]", about: Circumstances, remedies: Remedies, neighbours: Sequence[Row] = ()
+) -> Table:
+    """Table 7: the paper's own rows with what is measured, the other publications beside comparable ones alone.
+
+    `neighbours` are other networks by the paper's protocols, below.
+    """
     full, by_result = about.data.is_full_ilsvrc_val, {found.result: found for found in rows}
     own = {row: by_result[result] for row in TABLE_7 if (result := own_row(row))}
 
     def columns(cell: Cell) -> list[Column]:
         return [
-            Column("Method", lambda r: r.method),
-            Column("Nets", lambda r: str(r.nets or "multiple"), right=True),
-            *_here(cell, lambda r: own[r].row if r in own else _NOT_OURS, rows),
+            Column("Method", _method, folds=True),
+            Column("Nets", lambda r: "1" if isinstance(r, Row) else str(r.nets or "multiple"), right=True),
+            *_here(cell, lambda r: r if isinstance(r, Row) else own[r].row if r in own else _NOT_OURS, rows),
             *(_others_columns(own, about) if full else []),
         ]
 
     return Table(
         title=f"{_TITLES[7]} | {_what(list(own.values()), about)} | error, %",
-        rows=[row for row in TABLE_7 if full or row in own],
+        rows=[*(row for row in TABLE_7 if full or row in own), *neighbours],
         terminal=columns(error_cell),
         markdown=columns(error_in_markdown),
         record=lambda row: (
-            (_measured_record(own[row], about) if row in own else _other_record(row))
-            | {"table": 7, "method": row.method}
+            _neighbour_record(row, about)
+            if isinstance(row, Row)
+            else (_measured_record(own[row], about) if row in own else _other_record(row))
+            | {"table": 7, "method": row.method, "training": "the paper's" if row in own else None}
         ),
-        notes=[*([_TEST] if full else []), *_measured_notes(7, list(own.values()), about, remedies)],
+        notes=[
+            *([_TEST] if full else []),
+            *_neighbour_notes(neighbours),
+            *_measured_notes(7, list(own.values()), about, remedies, neighbours),
+        ],
     )
 
 
-def _others_columns(own: "Mapping[OtherResult, Measured]", about: Circumstances) -> list[Column]:
-    def beside(row: OtherResult, text: str) -> str:
-        return text if row not in own or own[row].is_comparable(about.data) else NONE
+def _method(row: "OtherResult | Row") -> str:
+    return f"{row.network}*, {row.protocol}" if isinstance(row, Row) else row.method
 
+
+def _neighbour_record(row: Row, about: Circumstances) -> dict[str, Any]:
+    return error_record(row, about) | {"table": 7, "method": _method(row), "training": "its publisher's"}
+
+
+def _neighbour_notes(neighbours: Sequence[Row]) -> list[str]:
+    if not neighbours:
+        return []
+    by_scales = dict.fromkeys(
+        f"{row.network} {row.protocol} at Q={','.join(map(str, row.scales))}" for row in neighbours
+    )
     return [
-        Column("Published", lambda r: beside(r, f"{_figure(r.top1)} / {_figure(r.top5)}")),
-        Column("Test, published", lambda r: beside(r, _figure(r.top5_test)), right=True),
+        "* of other training than the paper's: later recipes and more epochs, so these rows compare networks as they "
+        "are released, not architectures.",
+        f"Measured: {'; '.join(by_scales)}.",
     ]
+
+
+def _others_columns(own: "Mapping[OtherResult, Measured]", about: Circumstances) -> list[Column]:
+    def published(row: "OtherResult | Row") -> str:
+        if isinstance(row, Row):
+            return reference(row.reference, " / ")
+        return f"{_figure(row.top1)} / {_figure(row.top5)}" if is_beside(row) else NONE
+
+    def is_beside(row: OtherResult) -> bool:
+        return row not in own or own[row].is_comparable(about.data)
+
+    def test(row: "OtherResult | Row") -> str:
+        return NONE if isinstance(row, Row) or not is_beside(row) else _figure(row.top5_test)
+
+    return [Column("Published", published), Column("Test, published", test, right=True)]
 
 
 def _what(rows: "Sequence[Measured | Check]", about: Circumstances) -> str:
@@ -263,7 +301,13 @@ def _measured_record(found: "Measured", about: Circumstances) -> dict[str, Any]:
     return measured | paper | {"lacking": [f"{m.config} S={m.train_scale}" for m in found.lacking]}
 
 
-def _measured_notes(number: int, rows: "Sequence[Measured]", about: Circumstances, remedies: Remedies) -> list[str]:
+def _measured_notes(
+    number: int,
+    rows: "Sequence[Measured]",
+    about: Circumstances,
+    remedies: Remedies,
+    neighbours: Sequence[Row] = (),
+) -> list[str]:
     notes = []
     if not about.data.is_full_ilsvrc_val:
         notes.append(
@@ -277,7 +321,7 @@ def _measured_notes(number: int, rows: "Sequence[Measured]", about: Circumstance
         notes.append(f"{member.config} of S={member.train_scale}: no weights here, {whose}; {remedies[member].command}")
     if number == 6 and about.data.is_full_ilsvrc_val:
         notes.append(_TEST)
-    measured = [found.row for found in rows if found.row]
+    measured = [found.row for found in rows if found.row] + list(neighbours)
     if about.data.is_full_ilsvrc_val and not all(row.reference for row in measured):
         notes.append("Paper: - beside a row that is not of its width, classes, rescaling, precision or all its images.")
     return notes + (made_notes(measured, about) if measured else [])

@@ -5,7 +5,7 @@ from typing import Any
 
 from vggbench.nets.cost import Architecture
 from vggbench.render.tables.table import NONE, Column, Note, Table
-from vggbench.studies.counts import FC_LAYERS, HEIGHT, WIDTH, LayerCount, NetCount, ProtocolCount
+from vggbench.studies.counts import FC_LAYERS, HEIGHT, WIDTH, LayerCount, ModelCount, NetCount, ProtocolCount
 
 _COUNTING = "Bias, ReLU, pooling, LRN not counted."
 
@@ -21,6 +21,50 @@ def parameters_table(rows: Sequence[NetCount]) -> Table:
         record=_record,
         notes=_notes([row.architecture for row in rows]),
     )
+
+
+def models_table(rows: Sequence[ModelCount]) -> Table:
+    """One row per network of any kind and input size."""
+    columns = [
+        Column("Network", lambda r: r.network, folds=True),
+        Column("Input", lambda r: f"3x{r.scale}x{r.scale}", right=True),
+        Column("Classes", lambda r: str(r.classes), right=True, from_width=90),
+        Column("Params M", lambda r: f"{r.parameters / 1e6:.2f}", right=True),
+        Column("MiB", lambda r: f"{4 * r.parameters / 2**20:.1f}", right=True, spare=True),
+        Column("GMACs", lambda r: _giga(r, 1), right=True),
+        Column("GFLOPs", lambda r: _giga(r, 2), right=True),
+    ]
+    uncounted = dict.fromkeys((row.network, row.uncounted) for row in rows if row.uncounted)
+    notes: list[str | Note] = [
+        Note('GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".', ("GFLOPs",)),
+        "One view. VGGs in closed form; others by fvcore: convolutions, linear layers, products of matrices, "
+        "attention. Bias, activations, pooling, normalisation not counted. MiB: parameters as float32.",
+        *(
+            f"{name}: ≥, without its operators {', '.join(names)}, which fvcore cannot count."
+            for name, names in uncounted
+        ),
+    ]
+    if any(row.macs is None for row in rows):
+        notes.append("-: operators of an ONNX file are not counted; its weights may have taken up normalisation.")
+    markdown = [*columns[:3], Column("Parameters", lambda r: str(r.parameters), right=True), *columns[3:]]
+    return Table("Networks | one view", rows, columns, markdown, _model_record, notes)
+
+
+def _giga(row: ModelCount, times: int) -> str:
+    return NONE if row.macs is None else f"{'≥' if row.uncounted else ''}{times * row.macs / 1e9:.2f}"
+
+
+def _model_record(row: ModelCount) -> dict[str, Any]:
+    return {
+        "network": row.network,
+        "classes": row.classes,
+        "input": row.scale,
+        "parameters": row.parameters,
+        "bytes": 4 * row.parameters,
+        "macs": row.macs,
+        "flops": None if row.macs is None else 2 * row.macs,
+        "uncounted_operators": list(row.uncounted),
+    }
 
 
 def layers_table(rows: Sequence[LayerCount], totals: Sequence[NetCount]) -> Table:

@@ -37,7 +37,7 @@ def prediction_table(predictor: "Predictor", rows: "Sequence[Guess]") -> Table:
         ],
         record=lambda row: _record(row, predictor),
         notes=[
-            f"{model.input}{_pooling(predictor)}, {predictor.settings.rescale}, {predictor.settings.precision}",
+            f"{model.input}{_pooling(predictor)}, {_rescaled(predictor)}, {predictor.settings.precision}",
             f"weights {model.weights_hash[:8]}, S {model.train_scale or 'unknown'}",
         ],
         keys=_KEYS,
@@ -54,18 +54,24 @@ def _record(row: "Guess", predictor: "Predictor") -> dict[str, Any]:
         "probability": row.probability,
         "network": model.name,
         "weights_hash": model.weights_hash,
-        "protocol": "+".join(str(protocol) for protocol in predictor.scales),
-        "test_scales": sorted({scale for scales in predictor.scales.values() for scale in scales}),
+        "protocol": "+".join(dict.fromkeys(str(job.protocol) for job in predictor.jobs)),
+        "test_scales": sorted({job.scale for job in predictor.jobs}),
         "input": f"{model.input}{_pooling(predictor)}",
-        "rescale": str(predictor.settings.rescale),
+        "rescale": _rescaled(predictor),
         "precision": predictor.settings.precision,
     }
 
 
 def _how(predictor: "Predictor") -> str:
-    return " + ".join(
-        f"{protocol} at Q={','.join(str(scale) for scale in scales)}" for protocol, scales in predictor.scales.items()
-    )
+    scales: dict[str, list[str]] = {}
+    for job in predictor.jobs:
+        scales.setdefault(str(job.protocol), []).append(str(job.scale))
+    return " + ".join(f"{protocol} at Q={','.join(own)}" for protocol, own in scales.items())
+
+
+def _rescaled(predictor: "Predictor") -> str:
+    how = predictor.settings.rescale
+    return "; ".join(dict.fromkeys(str(job.rescale or how) for job in predictor.jobs))
 
 
 def _pooling(predictor: "Predictor") -> str:

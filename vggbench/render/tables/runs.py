@@ -10,6 +10,7 @@ from vggbench.metrics import ErrorRate
 from vggbench.render.tables.cells import duration, percent
 from vggbench.render.tables.notes import NO_TOP5
 from vggbench.render.tables.table import NONE, Column, Table
+from vggbench.store.identity import Identity
 from vggbench.store.runs import Run
 
 _KEYS = (
@@ -46,7 +47,7 @@ def runs_table(root: Path, runs: Sequence[Run], now: float) -> Table:
         Column("Model", lambda r: r.run.identity.name, folds=True),
         Column("Data", lambda r: _data(r.run), folds=True, spare=True),
         Column("Protocol", lambda r: str(r.run.protocol)),
-        Column("Q", lambda r: str(r.run.scale), right=True),
+        Column("Q", lambda r: str(r.run.scale or NONE), right=True),
         Column("Images", lambda r: _images(r.run), right=True),
         Column("Top-1", lambda r: percent(r.top1), right=True),
         Column("Top-5", lambda r: percent(r.top5), right=True, optional=True),
@@ -81,9 +82,11 @@ def _facts(run: Run) -> list[_Fact]:
     facts = [
         _Fact("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
         _Fact("Loaded from", str(run.about.get("spec") or NONE)),
-        _Fact("Input", f"{model.input.in_full()}, {'ceil' if signature['input']['ceil_pool'] else 'floor'} pooling"),
-        _Fact("Protocol", f"{run.protocol} at Q={run.scale}"),
-        _Fact("Rescaling", ", ".join(f"{name} {value}" for name, value in signature["rescale"].items())),
+        _Fact("Input", model.input.in_full() + _pooling(model) if model.input else "not known: imported"),
+        _Fact("Protocol", f"{run.protocol}{f' at Q={run.scale}' if run.scale else ''}"),
+        _Fact(
+            "Rescaling", ", ".join(f"{name} {value}" for name, value in (signature["rescale"] or {}).items()) or NONE
+        ),
         _Fact("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
         _Fact("Images", f"{_images(run)}{_left(run)}"),
         _error("Top-1 error", errors.top1) if errors else _Fact("Top-1 error", NONE),
@@ -96,6 +99,12 @@ def _facts(run: Run) -> list[_Fact]:
         made = ", ".join(f"{name} {value}" for name, value in entry.items() if name != "seconds" and value is not None)
         facts.append(_Fact("Computed", f"{made}, in {duration(entry['seconds'])}"))
     return facts
+
+
+def _pooling(model: Identity) -> str:
+    """A VGG's."""
+    net = model.architecture
+    return f", {'ceil' if net.ceil_pool else 'floor'} pooling" if net else ""
 
 
 def _notes(rows: Sequence[_Row]) -> list[str]:

@@ -68,12 +68,14 @@ def file_table(found: "CheckedFile") -> Table:
 
 def _file_notes(found: "CheckedFile") -> list[str]:
     model, net, released = found.model, found.architecture, found.released
+    given = model.input
+    assert given
     notes = [
         f"sha256 {_HASHED[found.hash_of]}{model.weights_hash}",
         f"Recognised by its hash: {released.name}, {released.file}." if released and released.digest
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
-        f"Input {model.input.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
+        f"Input {given.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
         "Layers and pooling: as is known of the file, or as it describes them." if model.is_described
         else "Layers by order of tensors, pooling by --input: the file describes neither.",
     ]  # fmt: skip

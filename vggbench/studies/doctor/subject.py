@@ -62,7 +62,7 @@ class Subject:
         found = []
         for view in protocol.views(*image.shape[1:]):
             window = image[:, view.top : view.top + view.height, view.left : view.left + view.width]
-            given = _normalised(window.flip(2) if view.mirror else window, self.model.identity.input)
+            given = _normalised(window.flip(2) if view.mirror else window, self.model.input)
             with torch.inference_mode():
                 found.append(self.model.module(given[None])[0].double().mean((1, 2)).softmax(0))
         return torch.stack(found).mean(0)
