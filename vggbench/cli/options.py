@@ -255,6 +255,16 @@ class ScoreOptions(_Judged, _Printed):
 
 
 @dataclass(frozen=True)
+class CheckOptions(_Rescaled, _Files, _Printed, _Run, _Protocols):
+    """What `check` can be told."""
+
+    data: DataPath = None
+    ground_truth: GroundTruthFile = None
+    precision: Precision = "fp32"
+    runs: Runs = _RUNS
+
+
+@dataclass(frozen=True)
 class ExplainOptions(_Files, _Evaluated):
     """What `explain` can be told: all but what its rows change."""
 

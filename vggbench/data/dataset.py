@@ -159,6 +159,12 @@ class DataSet:
             whole=self.fingerprint,
         )
 
+    def shuffled(self, seed: int = 0) -> Self:
+        """The same images in a random order, which the seed and their ids alone decide."""
+        by_id = sorted(self.images, key=lambda image: image.id)
+        order = np.random.default_rng(seed).permutation(len(by_id))
+        return replace(self, images=tuple(by_id[place] for place in order.tolist()), of_classes=self.class_names)
+
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:
     """In the order in which they are a network's outputs: by name, and 2 before 10 where all are numbers."""

@@ -121,7 +121,8 @@ def _store(
     plan: Plan, turn: Turn, provenance: dict[str, Any], posteriors: NDArray[np.float32], seconds: float
 ) -> _Stored:
     """Called by the writer, in its thread."""
-    block = _block(plan, turn, posteriors, provenance | {"seconds": round(seconds, 3)})
+    computed = _block(plan, turn, posteriors, provenance | {"seconds": round(seconds, 3)})
+    block = plan.with_known(turn.job, computed, turn.block)
     plan.runs[turn.job].write(turn.block, block)
     return _Stored(turn.job, ranks(block.posteriors, block.labels))
 

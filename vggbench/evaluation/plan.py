@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from vggbench.inference.choice import possible
 from vggbench.inference.choices import BackendName
 from vggbench.inference.devices import AUTOCAST
 from vggbench.paper.configs import CROP
+from vggbench.store.blocks import Block
+from vggbench.store.known import Known, merged_blocks
 from vggbench.store.recording import Recording, Store, about_of
 from vggbench.store.runs import Run
 
@@ -44,12 +46,30 @@ class Plan:
     """What runs each job: what the settings ask for, and for `auto` first of all what stored its run."""
     settings: Settings
     images_read: int = 0
+    known: list[Known | None] = field(default_factory=list)
+    """For each job what `check` has computed of its images already, in an order of its own."""
 
     @cached_property
     def missing(self) -> list[list[int]]:
         """For each job the blocks to compute: of those that lack, this process's share of all."""
         process, processes = self.settings.share
         return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
+
+    def to_compute(self, job: int, block: int) -> list[int]:
+        """The positions of a block's images that no earlier `check` has computed."""
+        known, positions = self._known(job), self.runs[job].block_range(block)
+        return [at for at in positions if known is None or self.data.images[at].id not in known]
+
+    def with_known(self, job: int, computed: Block, block: int) -> Block:
+        """A block with what was computed of it, and what was known of it before."""
+        known = self._known(job)
+        if known is None:
+            return computed
+        ids = [self.data.images[at].id for at in self.runs[job].block_range(block)]
+        return merged_blocks(ids, computed, known.of_ids([image for image in ids if image in known]))
+
+    def _known(self, job: int) -> Known | None:
+        return self.known[job] if self.known else None
 
     def run_of(self, job: Job) -> Recording:
         """The run of a job that was planned, under the job's own name; jobs of one signature share it."""
@@ -109,10 +129,7 @@ class Plan:
     @property
     def missing_images(self) -> list[int]:
         """For each job the images to compute."""
-        return [
-            sum(len(run.block_range(block)) for block in blocks)
-            for run, blocks in zip(self.runs, self.missing, strict=True)
-        ]
+        return [sum(len(self.to_compute(job, block)) for block in blocks) for job, blocks in enumerate(self.missing)]
 
     @property
     def missing_work(self) -> list[float]:
@@ -141,9 +158,22 @@ def prepare(
     labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
     runs, backends = [run for _, run, _ in planned.values()], [backend for _, _, backend in planned.values()]
     plan = Plan(data, distinct, runs, [labels[key] for key in classes], backends, settings)
+    plan.known = [_known(run, own, data, store) for run, own in zip(runs, plan.labels, strict=True)]
     if data.whole and not reads_only:
         _take_from_wholes(plan, store)
     return plan
+
+
+def _known(run: Recording, labels: NDArray[np.int32], data: DataSet, store: Store) -> Known | None:
+    """What `check` has computed of a run that is not finished."""
+    if not run.missing():
+        return None
+    shuffled = data.shuffled()
+    if shuffled.fingerprint == data.fingerprint:
+        return None
+    checked = store.of_signature(run.signature | {"data": shuffled.fingerprint})
+    label_of = {image.id: label for image, label in zip(data.images, labels.tolist(), strict=True)}
+    return Known.of(checked, label_of) if checked and checked.images else None
 
 
 def _recorded(

@@ -126,7 +126,7 @@ def require_possible(request: Request) -> Settings:
 def _begun(request: Request, settings: Settings, listener: Listener, hooks: Hooks, *, forecasts: bool) -> Session:
     """Planned, and nothing computed yet."""
     listener.opening()
-    data = _opened(request)
+    data = opened_for(request)
     if hooks.check_data:
         hooks.check_data(data)
     for note in data.notes:
@@ -144,7 +144,7 @@ def _begun(request: Request, settings: Settings, listener: Listener, hooks: Hook
     return Session(request, entries, plan, settings, expected)
 
 
-def _opened(request: Request) -> DataSet:
+def opened_for(request: Request) -> DataSet:
     """The images asked for; raises UsageError and DataError."""
     found = request.data
     if found is None:

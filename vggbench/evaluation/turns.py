@@ -12,7 +12,7 @@ from vggbench.inference.transfer import Transfer
 
 
 class Turn(NamedTuple):
-    """A block of a job, by the places of both, and its images on the device."""
+    """A block of a job, by the places of both, and its images on the device, without those that are known."""
 
     job: int
     block: int
@@ -32,7 +32,7 @@ def turns(plan: Plan, transfer: Transfer) -> Iterator[list[Turn]]:
     for blocks, some in zip(each, requests, strict=True):
         there = {image.position: image for _ in some for image in next(stream).unpacked(transfer.up)}
         plan.images_read += len(there)
-        yield [Turn(job, block, [there[at] for at in plan.runs[job].block_range(block)]) for job, block in blocks]
+        yield [Turn(job, block, [there[at] for at in plan.to_compute(job, block)]) for job, block in blocks]
 
 
 def _in_order(plan: Plan) -> list[list[tuple[int, int]]]:
@@ -48,6 +48,6 @@ def _in_order(plan: Plan) -> list[list[tuple[int, int]]]:
 def _requests(plan: Plan, blocks: list[tuple[int, int]]) -> list[Request]:
     wanted: dict[int, list[Wanted]] = {}
     for job, block in blocks:
-        for position in plan.runs[job].block_range(block):
+        for position in plan.to_compute(job, block):
             wanted.setdefault(position, []).append(plan.jobs[job].wanted)
     return [Request.of(position, wanted[position]) for position in sorted(wanted)]

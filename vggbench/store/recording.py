@@ -174,8 +174,11 @@ class Store:
 
     def stored(self, signature: dict[str, Any]) -> Run | None:
         """The finished run of this signature, by whatever name; None where there is none. Raises StoreError."""
-        for record in sorted(self.root.glob(f"*-{short_hash(signature)}/run.json")):
-            found = Run.read(record.parent)
-            if digest(found.signature) == digest(signature) and found.is_finished and not found.damaged:
-                return found
-        return None
+        found = self.of_signature(signature)
+        return found if found and found.is_finished and not found.damaged else None
+
+    def of_signature(self, signature: dict[str, Any]) -> Run | None:
+        """The run of this signature, by whatever name, as far as it is; None where there is none. Raises StoreError."""
+        runs = (Run.read(record.parent) for record in sorted(self.root.glob(f"*-{short_hash(signature)}/run.json")))
+        same = [run for run in runs if digest(run.signature) == digest(signature)]
+        return max(same, key=lambda run: run.done, default=None)
