@@ -1,6 +1,6 @@
 """The verdict of `check`, and the line that shows an interval closing on a claim."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vggbench.render.tables.cells import images
 from vggbench.render.tables.table import NONE, Column, Table
@@ -10,70 +10,67 @@ if TYPE_CHECKING:
     from vggbench.studies.checking.claim import Judged
 
 
-class _Row(NamedTuple):
-    """One of the claimed errors."""
-
-    error: str
-    claimed: float
-    seen: float
-    low: float
-    high: float
-    is_refuted: bool
-
-
 def closing(judged: "Judged") -> str:
     """What is known so far, in one line."""
-    parts = [f"{row.error} between {row.low:.2f} and {row.high:.2f}, claimed {row.claimed:g}" for row in _rows(judged)]
+    claimed = _claimed(judged)
+    parts = [f"top-{k} between {low:.2f} and {high:.2f}, claimed {claimed[k]:g}" for k, (low, high) in _closed(judged)]
     return f"{images(judged.seen)}: {'; '.join(parts)}."
 
 
 def verdict_table(found: "Verdict") -> Table:
-    """A row for each claimed error; the notes say what was tried."""
+    """One row; the notes say what was tried."""
     job, judged = found.job, found.judged
     scale = f", S={job.identity.train_scale}" if job.identity.train_scale else ""
-    verdict = "REFUTED" if found.is_refuted else "not refuted"
+    columns = [
+        Column("Claimed", lambda r: _pair(_claimed(r.judged), r.judged.claim.digits)),
+        Column("Seen", lambda r: _pair(_seen(r.judged), 2)),
+        Column("Top-1 between", lambda r: _between(r.judged, 1)),
+        Column("Top-5 between", lambda r: _between(r.judged, 5), optional=5 not in judged.intervals),
+        Column("Verdict", lambda r: "refuted" if r.is_refuted else "not refuted"),
+        Column("Not refuted under", lambda r: r.culprit or NONE, optional=not found.is_refuted),
+    ]
     return Table(
-        title=f"{job.title}{scale} | {found.data.name}, {judged.seen:,} of {judged.total:,} images | {verdict}",
-        rows=_rows(judged),
-        terminal=_columns(),
-        markdown=_columns(),
-        record=lambda row: found.record(),
+        title=f"{job.title}{scale} | {found.data.name}, {judged.seen:,} of {judged.total:,} images | error, %",
+        rows=[found],
+        terminal=columns,
+        markdown=columns,
+        record=lambda row: row.record(),
         notes=_notes(found),
     )
-
-
-def _columns() -> list[Column]:
-    return [
-        Column("Error, %", lambda r: r.error),
-        Column("Claimed", lambda r: f"{r.claimed:g}", right=True),
-        Column("Seen", lambda r: f"{r.seen:.2f}", right=True),
-        Column("Low", lambda r: f"{r.low:.2f}", right=True),
-        Column("High", lambda r: f"{r.high:.2f}", right=True),
-        Column("Verdict", lambda r: "refuted" if r.is_refuted else "not refuted"),
-    ]
 
 
 def _notes(found: "Verdict") -> list[str]:
     claim, job = found.judged.claim, found.job
     notes = [
-        f"Claimed by {claim.source}. Low, high: a confidence sequence of the error over all images, which holds at "
-        "every moment at once (Waudby-Smith and Ramdas 2020); refuted at 1%, top-1 and top-5 together.",
-        f"Images in a random order that the seed 0 and their names decide. {job.model.input.in_full()}, "
+        f"Claimed by {claim.source}. Between: a confidence sequence of the error over all images, which holds at every "
+        "moment at once (Waudby-Smith and Ramdas 2020); refuted at 1%, top-1 and top-5 together.",
+        f"Images in a random order that the seed 0 and their names decide. {job.model.input.in_full()}; "
         f"{job.rescale or 'bilinear antialiased'}.",
     ]
-    if found.is_refuted:
-        notes.append(
-            f"Not refuted under one change: {found.culprit}."
-            if found.culprit
-            else f"Refuted under each change that was tried, too: {', '.join(dict.fromkeys(found.tried)) or NONE}."
-        )
+    if found.tried:
+        notes.append(f"Tried on these images, one by one: {', '.join(dict.fromkeys(found.tried))}.")
     return notes
 
 
-def _rows(judged: "Judged") -> list[_Row]:
+def _closed(judged: "Judged") -> list[tuple[int, tuple[float, float]]]:
+    return sorted(judged.intervals.items())
+
+
+def _claimed(judged: "Judged") -> dict[int, float]:
     claimed = {1: judged.claim.top1, 5: judged.claim.top5}
-    return [
-        _Row(f"top-{k}", claimed[k] or 0.0, 100 * float((judged.ranks >= k).mean()) if judged.seen else 0.0, low, high,
-             k in judged.refuted)
-        for k, (low, high) in judged.intervals.items()
-    ]  # fmt: skip
+    return {k: percent for k in judged.intervals if (percent := claimed[k]) is not None}
+
+
+def _seen(judged: "Judged") -> dict[int, float]:
+    return {k: 100 * float((judged.ranks >= k).mean()) if judged.seen else 0.0 for k in judged.intervals}
+
+
+def _pair(found: dict[int, float], digits: int) -> str:
+    return " / ".join(f"{found[k]:.{digits}f}" for k in sorted(found))
+
+
+def _between(judged: "Judged", k: int) -> str:
+    if k not in judged.intervals:
+        return NONE
+    low, high = judged.intervals[k]
+    return f"{low:.2f} - {high:.2f}"
