@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from vggbench.errors import DataError, counted, first_line
 from vggbench.images.heap import keep_freed_memory
 from vggbench.images.pixels import jpeg_decoder
+from vggbench.images.threads import cores as cores
 
 AHEAD = 2
 """Packs that each worker is ahead."""
@@ -34,12 +35,6 @@ class Items(Protocol):
     """What gives a pack, such as a read image or several, for each list of what is wanted."""
 
     def __getitem__(self, wanted: Any, /) -> Any: ...
-
-
-def cores() -> int:
-    """The processor cores that this process may use: its share, where torchrun started several on this machine."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def shared_memory() -> int | None:
