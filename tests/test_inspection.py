@@ -86,7 +86,7 @@ def test_verify_names_every_bad_file_and_fails(vggbench: Callable[..., Any], spo
 
 
 def test_without_verify_headers_alone_are_read(spoiled: Path) -> None:
-    found = inspect(open_data(spoiled), workers=0)
+    found = inspect(open_data(spoiled))
     assert {Path(image.path).name for image, _ in found.problems} == {"empty.JPEG", "text.JPEG", "huge.JPEG"}
 
 

@@ -6,8 +6,8 @@ whatever order they lie in, several at a time; layouts, labels, folders and time
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
+from collections.abc import Sequence
+from itertools import groupby
 
 from vggbench.data import ImageFile
 
@@ -45,14 +45,11 @@ class Contents:
 
 
 def packs(images: Sequence[ImageFile]) -> list[list[int]]:
-    """All positions, in the order in which the bytes lie; together what a file gives only together."""
+    """All positions, in the order in which the bytes lie; in one list what a file gives only together."""
     order = sorted(range(len(images)), key=lambda position: images[position].place)
     found: list[list[int]] = []
-    for whole, positions in groupby(order, key=lambda position: images[position].read_with):
-        found.extend([list(positions)] if whole else _in_packs(positions))
+    for whole, group in groupby(order, key=lambda position: images[position].read_with):
+        positions = list(group)
+        size = len(positions) if whole else _PACK
+        found.extend(positions[first : first + size] for first in range(0, len(positions), size))
     return found
-
-
-def _in_packs(positions: Iterator[int]) -> Iterator[list[int]]:
-    while pack := list(islice(positions, _PACK)):
-        yield pack

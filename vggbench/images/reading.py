@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from vggbench.errors import DataError, counted, first_line
 from vggbench.images.heap import keep_freed_memory
 from vggbench.images.pixels import jpeg_decoder
-from vggbench.images.threads import cores as cores
 
 AHEAD = 2
 """Packs that each worker is ahead."""
