@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vggbench.cli.progress import VerifyProgress
 from vggbench.data import DataSet, ImageFile, open_data
 from vggbench.data.archive import VAL_ARCHIVE, Archive, ArchiveCheck, Published, archive_of
 from vggbench.errors import DataError
@@ -140,7 +141,12 @@ def test_packs_hold_each_image_once_in_the_order_of_the_bytes(where: list[tuple[
 @pytest.mark.parametrize("threads", [0, 1, 4])
 def test_threads_keep_the_order_and_stay_few_ahead(threads: int) -> None:
     begun: list[int] = []
-    results = from_threads(lambda number: begun.append(number) or number, range(100), threads)
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number
+
+    results = from_threads(work, range(100), threads)
     assert next(results) == 0
     assert len(begun) <= 1 + 3 * threads
     assert list(results) == list(range(1, 100))
@@ -199,7 +205,12 @@ def test_a_file_that_cannot_be_read_is_named_and_there_is_no_digest(
     other = Path(shutil.copytree(flat, tmp_path / "flat"))
     lost = other / f"{forms.IDS[5]}.JPEG"
     monkeypatch.setattr("vggbench.images.inspection.LOOKED_AT", 1)  # so that its header is not read
-    monkeypatch.setattr("vggbench.cli.progress.VerifyProgress.__enter__", lambda self: lost.unlink() or self)
+
+    def lose(progress: VerifyProgress) -> VerifyProgress:
+        lost.unlink()
+        return progress
+
+    monkeypatch.setattr(VerifyProgress, "__enter__", lose)
     done = vggbench("data", other, switch, "--format", "json")
     assert done.code == 1
     facts = {row["fact"]: row["value"] for row in json.loads(done.out)}
