@@ -305,7 +305,7 @@ def test_the_command_says_whether_it_is_the_original(
     said = " ".join(vggbench("data", place, switch, "--workers", 0, "--format", "md").out.split())
     length = place.stat().st_size
     assert f"not the original ILSVRC2012_img_val.tar: {length:,} bytes, and that has 6,744,924,160" in said
-    assert "by torchvision's table of archives" in said
+    assert "is that of torchvision's table of archives" in said
 
 
 def test_the_table_says_how_it_knows(flat: Path, tmp_path: Path) -> None:

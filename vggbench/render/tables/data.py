@@ -148,7 +148,7 @@ def _notes_of_digest(found: Census) -> list[str]:
             "decode without complaint and cost accuracy."
         )
     if found.archive:
-        notes.append(f"Archive: size and MD5 of the original by {found.archive.published.source}.")
+        notes.append(f"Archive: the MD5 of the original is that of {found.archive.published.source}.")
     return notes
 
 
