@@ -28,7 +28,7 @@ from PIL.PngImagePlugin import PngInfo
 from vggbench.data import DataSet, ImageFile
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.loop import evaluate
-from vggbench.images.inspection import inspect
+from vggbench.images.inspection import inspect_all
 from vggbench.images.pixels import decode
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS
@@ -206,7 +206,7 @@ class Commands:
     def verified(self, data: DataSet) -> tuple[set[str], float]:
         """The images that `data --verify` cannot decode, and the seconds of the slowest."""
         times = [time.perf_counter()]
-        found = inspect(data, verify=True, workers=0, tell=lambda done: times.append(time.perf_counter()))
+        found = inspect_all(data, decodes=True, workers=0, tell=lambda done: times.append(time.perf_counter()))
         refused = {data.images[one.position].id: one.problem for one in found.looked if one.problem and not one.doubt}
         assert not any("memory" in str(reason) for reason in refused.values()), refused
         return set(refused), float(np.diff(times).max())

@@ -226,7 +226,7 @@ def test_a_container_without_shared_memory_is_noticed_beforehand(
     """A worker that runs out of /dev/shm dies by a bus error; 400 kB an image, 16 ahead a worker."""
     monkeypatch.setattr("vggbench.images.reading.shared_memory", lambda: free)
     data, jobs = open_data(many_pictures), [Job(MODEL, CENTER, 240), Job(MODEL, CENTER, 256)]
-    monkeypatch.setattr("vggbench.images.reading.cores", lambda: 2)
+    monkeypatch.setattr("vggbench.images.threads.cores", lambda: 2)
     assert prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=None)).workers == fits
     asked = prepare(data, jobs, Store(tmp_path), replace(QUICK, workers=2))
     if fits < 2:

@@ -17,7 +17,7 @@ from vggbench.evaluation import forecast as module
 from vggbench.evaluation.forecast import forecast
 from vggbench.evaluation.plan import Plan, prepare
 from vggbench.images.packs import Images, Loaded, Request
-from vggbench.images.reading import cores
+from vggbench.images.threads import cores
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS

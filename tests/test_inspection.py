@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vggbench.data import open_data
-from vggbench.images.inspection import inspect
+from vggbench.images.inspection import inspect, inspect_all
 
 BAD = {
     "empty.JPEG": (b"", "is empty"),
@@ -74,7 +74,7 @@ def test_a_set_is_described(vggbench: Callable[..., Any], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_verify_names_every_bad_file_and_fails(vggbench: Callable[..., Any], spoiled: Path, workers: int) -> None:
-    found = inspect(open_data(spoiled), verify=True, workers=workers)
+    found = inspect_all(open_data(spoiled), decodes=True, workers=workers)
     assert {Path(image.path).name: why for image, why in found.problems}.keys() == BAD.keys()
     for image, why in found.problems:
         assert why.startswith(BAD[Path(image.path).name][1])
@@ -86,7 +86,7 @@ def test_verify_names_every_bad_file_and_fails(vggbench: Callable[..., Any], spo
 
 
 def test_without_verify_headers_alone_are_read(spoiled: Path) -> None:
-    found = inspect(open_data(spoiled), workers=0)
+    found = inspect(open_data(spoiled))
     assert {Path(image.path).name for image, _ in found.problems} == {"empty.JPEG", "text.JPEG", "huge.JPEG"}
 
 

@@ -162,10 +162,10 @@ class Progress(_WithBar, Watch):
 
 
 class VerifyProgress(_WithBar):
-    """A bar while `total` images are decoded."""
+    """A bar while `total` images are decoded, or what else is `done` to them."""
 
-    def __init__(self, total: int) -> None:
-        self._total, self._started = total, time.monotonic()
+    def __init__(self, total: int, done: str = "decoded") -> None:
+        self._total, self._done, self._started = total, done, time.monotonic()
         self._spoken = self._started
 
     def __enter__(self) -> Self:
@@ -178,7 +178,7 @@ class VerifyProgress(_WithBar):
         self._move_bar(done, f"{done:,} of {self._total:,} images", pace)
         if not self._bar and self._total and time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
-            say_progress(f"{done:,} of {counted(self._total, 'image')} decoded.")
+            say_progress(f"{done:,} of {counted(self._total, 'image')} {self._done}.")
 
 
 class DownloadProgress(_WithBar, DownloadWatch):

@@ -41,6 +41,16 @@ class ImageFile:
         """Where it is, for messages."""
         return str(self.path) if self.offset is None else f"{self.id} in {self.path}"
 
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Where its bytes lie: in this order images are read the quickest."""
+        return str(self.path), self.offset or 0, 0
+
+    @property
+    def read_with(self) -> tuple[str, int] | None:
+        """What stands for all images that are read whenever one of them is; None where it is read alone."""
+        return None
+
     def read(self) -> bytes:
         """The encoded image; raises OSError."""
         if self.length > LARGEST_IMAGE:

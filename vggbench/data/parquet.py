@@ -6,6 +6,7 @@ An image in memory that `datasets` wrote has no file name: its content says whic
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -43,24 +44,43 @@ class ParquetImage(ImageFile):
         name = self.id if self.is_named else f"Row {self.row} of row group {self.group}"
         return f"{name} in {self.path}"
 
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Its row."""
+        return str(self.path), self.group, self.row
+
+    @property
+    def read_with(self) -> tuple[str, int] | None:
+        """Its row group, which is read as a whole."""
+        return str(self.path), self.group
+
     def read(self) -> bytes:
         """The encoded image; raises OSError."""
         import pyarrow as pa
 
         try:
-            encoded: bytes = _group(self.path, self.column, self.group)[self.row].as_py()
+            encoded: bytes = _groups.read(self.path, self.column, self.group)[self.row].as_py()
         except pa.ArrowException as error:
             raise OSError(0, f"Parquet is damaged: {first_line(error)}", str(self.path)) from error
         return encoded
 
 
-@lru_cache(maxsize=2)
+class _Groups(threading.local):
+    """The row groups that a thread read last: threads that shared them would push each other's out."""
+
+    def __init__(self) -> None:
+        self.read = lru_cache(maxsize=2)(_group)
+
+
 def _group(path: Path, column: str, group: int) -> Any:
     """The encoded images of one row group."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as parquet:
         return parquet.read_row_group(group, columns=[f"{column}.bytes"]).column(column).combine_chunks().field("bytes")
+
+
+_groups = _Groups()
 
 
 def _recognises(place: Place) -> bool:

@@ -15,7 +15,7 @@ from vggbench.images.heap import keep_freed_memory
 from vggbench.images.packs import Images, Request
 from vggbench.images.pixels import rescale
 from vggbench.images.preprocessing import Wanted
-from vggbench.images.reading import cores
+from vggbench.images.threads import cores
 from vggbench.inference import timing
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start

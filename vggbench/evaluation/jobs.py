@@ -167,7 +167,7 @@ class Settings:
     @property
     def loader_workers(self) -> int:
         """Processes that decode and rescale."""
-        from vggbench.images.reading import cores
+        from vggbench.images.threads import cores
 
         if self.workers is not None:
             return self.workers

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from vggbench.errors import StoreError, VggbenchError, first_line
 from vggbench.evaluation.liveness import NEXT, watching
 from vggbench.files import Refusal, write_whole
-from vggbench.images.reading import cores
+from vggbench.images.threads import cores
 from vggbench.inference.devices import has_cuda
 
 PATIENCE = timedelta(hours=2)

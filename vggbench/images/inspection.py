@@ -1,7 +1,7 @@
 """What a data set holds, before a network sees it: modes, sizes, and which files would be refused."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet, ImageFile
+from vggbench.data.archive import Archive, ArchiveCheck, archive_of
 from vggbench.data.imagenet import wnids
 from vggbench.errors import DataError, UnreadableImages, counted
+from vggbench.images.digest import Contents, content_of, packs
 from vggbench.images.headers import Header, NotAnImage, header_of, read_whole
+from vggbench.images.heap import keep_freed_memory
+from vggbench.images.threads import cores, from_threads
 
 if TYPE_CHECKING:
     from vggbench.images.reading import Packed
 
 LOOKED_AT = 1000
 """Images whose headers are read where not every file is verified."""
-_PACK = 16
-"""Images that a process decodes before it tells of them."""
 
 
 class Looked(NamedTuple):
@@ -31,6 +33,8 @@ class Looked(NamedTuple):
     problem: str | None = None
     doubt: bool = False
     """Whether the problem is but a complaint of libjpeg, which decoded on."""
+    content: bytes | None = None
+    """What its bytes are known by, where it was read for that."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,24 @@ class Inspection:
 
     data: DataSet
     looked: tuple[Looked, ...]
+    """In order of id; of images that were but read for the digest, those alone that are wrong."""
     verified: bool
+    digest: str | None = None
+    """Of all bytes; None where they were not read, or not all could be."""
+    archive: Archive | None = None
+    """The file that holds them, where it may be the one that was published."""
+    is_read: bool = False
+    """Whether every image was read."""
 
     @property
     def problems(self) -> list[tuple[ImageFile, str]]:
         """The images that are broken, and how; a complaint of libjpeg counts as one."""
         return [(self.data.images[found.position], found.problem) for found in self.looked if found.problem]
+
+    @property
+    def count(self) -> int:
+        """How many images were looked at, if only to read their bytes."""
+        return len(self.data) if self.is_read else len(self.looked)
 
     @property
     def decoded(self) -> int:
@@ -82,46 +98,78 @@ class _Files:
         self._images = images
 
     def __getitem__(self, positions: Sequence[int]) -> list[Looked]:
-        return [_look(self._images[position], position, verify=True) for position in positions]
+        return [_look(self._images[position], position, decodes=True) for position in positions]
 
 
-def inspect(
-    data: DataSet, *, verify: bool = False, workers: int | None = None, tell: Callable[[int], None] | None = None
+def inspect(data: DataSet) -> Inspection:
+    """Read the headers of a thousand images."""
+    return Inspection(data, tuple(_look(data.images[position], position) for position in _some(data)), verified=False)
+
+
+def inspect_all(
+    data: DataSet, *, decodes: bool, workers: int | None = None, tell: Callable[[int], None] | None = None
 ) -> Inspection:
-    """Read the headers of a thousand images, or decode every one in `workers` processes to `verify`.
+    """Read every image once: to decode it, in `workers` processes, or for the digest alone, in as many threads.
 
     `tell` hears how many are done. Raises DataError where a worker dies.
     """
-    count = len(data) if verify else min(LOOKED_AT, len(data))
-    positions = [index * len(data) // count for index in range(count)]
-    if verify:
-        from vggbench.images.reading import Packed, cores, from_workers
-
-        packs = [positions[first : first + _PACK] for first in range(0, count, _PACK)]
-        read = from_workers(_Files(Packed(data.images)), packs, cores() if workers is None else workers)
-        found = (looked for pack in read for looked in pack)
-    else:
-        found = (_look(data.images[position], position) for position in positions)
-    looked = []
-    for image in found:
-        looked.append(image)
-        if tell:
-            tell(len(looked))
-    return Inspection(data, tuple(looked), verify)
+    workers = cores() if workers is None else workers
+    contents, kept = Contents(data.images), []
+    with ArchiveCheck(archive_of(data)) as archive:
+        for done, found in enumerate(_decoded(data, workers) if decodes else _read(data, workers), 1):
+            archive.start()
+            if found.content is not None:
+                contents.add(found.position, found.content)
+            if decodes or found.header or found.problem:
+                kept.append(found._replace(content=None))
+            if tell:
+                tell(done)
+        kept.sort(key=lambda found: found.position)
+        return Inspection(data, tuple(kept), decodes, contents.digest(), archive.found(), is_read=True)
 
 
-def _look(image: ImageFile, position: int, *, verify: bool = False) -> Looked:
-    header = doubt = None
+def _some(data: DataSet) -> list[int]:
+    """The images whose headers are read where not every one is decoded: spread over the set."""
+    count = min(LOOKED_AT, len(data))
+    return [index * len(data) // count for index in range(count)]
+
+
+def _decoded(data: DataSet, workers: int) -> Iterator[Looked]:
+    from vggbench.images.reading import Packed, from_workers
+
+    for pack in from_workers(_Files(Packed(data.images)), packs(data.images), workers):
+        yield from pack
+
+
+def _read(data: DataSet, threads: int) -> Iterator[Looked]:
+    some = frozenset(_some(data))
+
+    def read(positions: Sequence[int]) -> list[Looked]:
+        return [_look(data.images[at], at, content=True, header=at in some) for at in positions]
+
+    keep_freed_memory()
+    for pack in from_threads(read, packs(data.images), threads):
+        yield from pack
+
+
+def _look(
+    image: ImageFile, position: int, *, decodes: bool = False, content: bool = False, header: bool = True
+) -> Looked:
+    """What is asked for of one image, of which what its bytes are known by is there though they are no image."""
+    known = own = doubt = None
     try:
         encoded = read_whole(image)
-        header = header_of(encoded)
-        if verify:
+        if decodes or content:
+            known = content_of(encoded)
+        if header:
+            own = header_of(encoded)
+        if decodes:
             from vggbench.images.pixels import decode_listening
 
             doubt = decode_listening(encoded)[1]
     except NotAnImage as reason:
-        return Looked(position, header, str(reason))
-    return Looked(position, header, doubt and f"is damaged: {doubt}", doubt=bool(doubt))
+        return Looked(position, own, str(reason), content=known)
+    return Looked(position, own, doubt and f"is damaged: {doubt}", doubt=bool(doubt), content=known)
 
 
 def require_fit(found: Inspection) -> None:
@@ -130,7 +178,7 @@ def require_fit(found: Inspection) -> None:
     if problems:
         image, why = problems[0]
         raise UnreadableImages(
-            f"{len(problems):,} of the {len(found.looked):,} images looked at {'is' if len(problems) == 1 else 'are'} "
+            f"{len(problems):,} of the {found.count:,} images looked at {'is' if len(problems) == 1 else 'are'} "
             f"wrong, the first {image}, which {why}. Expected images that decode without a complaint: copy or download "
             "them again. An evaluation counts those that libjpeg only complains of, and names them; the others it "
             "leaves out with --skip-bad-images."

@@ -36,12 +36,6 @@ class Items(Protocol):
     def __getitem__(self, wanted: Any, /) -> Any: ...
 
 
-def cores() -> int:
-    """The processor cores that this process may use: its share, where torchrun started several on this machine."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
 def shared_memory() -> int | None:
     """Free bytes of what processes share, this process's part, which a container may limit to 64 MB; None: no limit."""
     try:

@@ -8,6 +8,7 @@ from statistics import median
 import numpy as np
 
 from vggbench.data import DataSet
+from vggbench.data.archive import Archive
 from vggbench.images.inspection import Inspection
 
 _EDGES = (0, 64, 128, 224, 256, 320, 384, 448, 512, 768, 1024, 2048)
@@ -56,6 +57,11 @@ class Census:
     per_class: PerClass
     pixels: Pixels | None
     """None where no header could be read."""
+    is_read: bool = False
+    """Whether every image was read."""
+    digest: str | None = None
+    """Of the bytes of all images; None where they were not read, or not all could be."""
+    archive: Archive | None = None
 
 
 def census(found: Inspection) -> Census:
@@ -70,6 +76,9 @@ def census(found: Inspection) -> Census:
         unknown_wnids=tuple(found.unknown_wnids),
         per_class=_per_class({name: count for name, count in found.per_class.items() if count}),
         pixels=_pixels(found) if found.headers else None,
+        is_read=found.is_read,
+        digest=found.digest,
+        archive=found.archive,
     )
 
 

@@ -17,7 +17,8 @@ from vggbench.errors import UnreadableImages, UsageError, VggbenchError, first_l
 from vggbench.evaluation.listening import Listener
 from vggbench.images.packs import Images, Loaded, Request, in_packs
 from vggbench.images.preprocessing import Rescale
-from vggbench.images.reading import cores, from_workers
+from vggbench.images.reading import from_workers
+from vggbench.images.threads import cores
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import choose, start
 from vggbench.inference.choices import BackendName, Precision, require_choice, require_least, require_width

@@ -19,6 +19,9 @@ def data(
         str, typer.Argument(metavar="[PATH]", help="As --data; default: sample.", envvar="VGGBENCH_DATA")
     ] = "sample",
     verify: Annotated[bool, option("Decode every image, in parallel.", WHAT)] = False,
+    digest: Annotated[
+        bool, option("Read every file without decoding: the digest of their bytes, as --verify has it too.", WHAT)
+    ] = False,
     classes: Annotated[bool, option("Images of each class.", WHAT)] = False,
     ground_truth: GroundTruthFile = None,
     workers: Workers = None,
@@ -36,15 +39,15 @@ def data(
     from vggbench.results.census import census
 
     opened = open_data(path, ground_truth)
-    found = _verified(opened, workers) if verify else inspect(opened)
+    found = _all_read(opened, verify, workers) if verify or digest else inspect(opened)
     own = census(found)
     put(classes_table(own) if classes else data_table(own), format, output)
     require_fit(found)
 
 
-def _verified(opened: "DataSet", workers: int | None) -> "Inspection":
+def _all_read(opened: "DataSet", decodes: bool, workers: int | None) -> "Inspection":
     from vggbench.cli.progress import VerifyProgress
-    from vggbench.images.inspection import inspect
+    from vggbench.images.inspection import inspect_all
 
-    with VerifyProgress(len(opened)) as progress:
-        return inspect(opened, verify=True, workers=workers, tell=progress.update)
+    with VerifyProgress(len(opened), "decoded" if decodes else "read") as progress:
+        return inspect_all(opened, decodes=decodes, workers=workers, tell=progress.update)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from vggbench.data.archive import Archive
 from vggbench.data.imagenet import VAL_IMAGES, class_names
 from vggbench.errors import counted, printable
 from vggbench.render.tables.table import Column, Table
@@ -54,7 +55,7 @@ def classes_table(found: Census) -> Table:
         terminal=columns,
         markdown=columns,
         record=lambda row: {"class": row[0], "name": names.get(row[0]), "images": row[1]},
-        notes=[],
+        notes=_notes_of_digest(found),
     )
 
 
@@ -72,6 +73,10 @@ def _facts(found: Census) -> Iterator[Fact]:
         spread = f"{fewest:,} ({rarest}) to {most:,} ({commonest}), median {own.median:g}"
     yield Fact("Per class", spread, [fewest, most])
     yield Fact("Fingerprint", data.fingerprint[:16], data.fingerprint)
+    if found.is_read:
+        yield Fact("Digest", found.digest or "none, since not every file could be read", found.digest)
+    if found.archive:
+        yield Fact("Archive", _archive(found.archive), "original" if found.archive.is_original else "not original")
     if found.pixels:
         yield from _pixels(found.pixels)
     if found.verified:
@@ -88,6 +93,16 @@ def _images(found: Census) -> str:
     if data.total == VAL_IMAGES:
         return f"{len(data):,} of {data.total:,}, a subset of ILSVRC-2012 val"
     return f"{len(data):,}"
+
+
+def _archive(own: Archive) -> str:
+    """Whether it is the published one, and by what."""
+    published = own.published
+    if own.is_original:
+        return f"the original {published.name}, by its {own.length:,} bytes and its MD5, {own.md5}"
+    if own.length != published.length:
+        return f"not the original {published.name}: {own.length:,} bytes, and that has {published.length:,}"
+    return f"not the original {published.name}: its MD5 is {own.md5}, and that has {published.md5}"
 
 
 def _pixels(own: Pixels) -> Iterator[Fact]:
@@ -117,8 +132,23 @@ def _notes(found: Census) -> list[str]:
     if not found.verified:
         seen = f"the headers of {found.looked:,} of the images were read"
         notes.append(f"Modes and sizes: {seen}; --verify decodes every one.")
+    notes.extend(_notes_of_digest(found))
     if found.unknown_wnids:
         notes.append(f"No classes of ILSVRC-2012: {', '.join(found.unknown_wnids[:5])}.")
+    return notes
+
+
+def _notes_of_digest(found: Census) -> list[str]:
+    """What the digest says, which stands in no table of classes, and what the published archive's is from."""
+    notes = []
+    if found.digest:
+        notes.append(
+            f"Digest {found.digest[:16]}: SHA-256 of a line for each image, in order of id: id, length, and SHA-256 of "
+            "its file. The same in every layout; another one is of other files, such as images encoded again, which "
+            "decode without complaint and cost accuracy."
+        )
+    if found.archive:
+        notes.append(f"Archive: the MD5 of the original is that of {found.archive.published.source}.")
     return notes
 
 

@@ -17,7 +17,8 @@ from vggbench import __version__
 from vggbench.cache import cache_folder
 from vggbench.errors import counted, first_line
 from vggbench.evaluation.plan import Plan
-from vggbench.images.reading import cores, no_room, shared_memory
+from vggbench.images.reading import no_room, shared_memory
+from vggbench.images.threads import cores
 from vggbench.inference.measured import cpu_name, kept_answers
 from vggbench.studies.doctor.finding import Check, Seen, fact
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vggbench.data import DataSet
 from vggbench.errors import Interrupted, VggbenchError, counted
 from vggbench.evaluation.jobs import Job, Settings, Watch
-from vggbench.images.reading import cores
+from vggbench.images.threads import cores
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
 from vggbench.store.posteriors import posteriors
