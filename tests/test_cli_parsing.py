@@ -239,6 +239,7 @@ ONE_TOO_MANY = [
     (("eval", "D", "--dense", "multicrop"), "expected --multicrop."),
     (("explain", "D", "recipes"), "expected --recipes."),
     (("explain", "D", str(Path(__file__).parent)), f"expected --data {Path(__file__).parent}."),
+    (("check", "D@a", "E@b"), "check takes one MODEL and found E@b besides"),
     (("data", "one", "two"), "data takes one PATH and found two besides: expected a command for each."),
     (("weights", "D@a", "E@b"), "weights takes one MODEL and found E@b besides"),
     (("export", "D@a", "E@b", "--to", "onnx"), "export takes one MODEL and found E@b besides"),
