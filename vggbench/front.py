@@ -85,6 +85,7 @@ def evaluate(
     labels: str | Sequence[str] = (),
     blacklist: str | Path | None = None,
     classes_of_data: str | Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     limit: int | None = None,
     runs: str | Path = "runs",
     device: str = "auto",
@@ -122,6 +123,7 @@ def evaluate(
         labels=[labels] if isinstance(labels, str) else labels,
         blacklist=None if blacklist is None else Path(blacklist),
         classes_of_data=[classes_of_data] if isinstance(classes_of_data, str) else classes_of_data,
+        metrics=[metrics] if isinstance(metrics, str) else metrics,
     )
 
 
@@ -171,6 +173,7 @@ def score(
     classes: str | None = None,
     labels: str | Sequence[str] = (),
     classes_of_data: str | Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     runs: str | Path = "runs",
 ) -> "Evaluated":
     """What another tool predicted for all images of `data`, as an evaluation that compares and fuses like any other.
@@ -181,10 +184,12 @@ def score(
     from vggbench.results.judging import ground_truths
 
     named = [files] if isinstance(files, str | Path) else files
-    words = [[given] if isinstance(given, str) else given for given in (labels, classes_of_data)]
+    words = [[given] if isinstance(given, str) else given for given in (labels, classes_of_data, metrics)]
     truths = ground_truths(words[0], None, words[1])
     images = data if isinstance(data, DataSet) else opened(data)
-    return scored([Path(file) for file in named], images, Path(runs), name=name, classes=classes, truths=truths)
+    return scored(
+        [Path(file) for file in named], images, Path(runs), name=name, classes=classes, truths=truths, metrics=words[2]
+    )
 
 
 @in_python
@@ -244,7 +249,11 @@ def params(*models: str, scales: int | Sequence[int] = (), width: float = 1.0, c
 def _several(
     models: "Sequence[str | Model | Evaluated | Run]", runs: str | Path, how: dict[str, Any]
 ) -> "list[Evaluated]":
-    """Each as an evaluation, in the order given: stored runs by name or value, and models, computed in one pass."""
+    """Each as an evaluation, in the order given: stored runs by name or value, and models, computed in one pass.
+
+    `metrics` in `how` are of all of them.
+    """
+    from vggbench.results.calibrated import require_metrics
     from vggbench.results.evaluated import Evaluated
     from vggbench.results.stored import stored
     from vggbench.store.runs import Run, is_run_name, named_runs
@@ -260,14 +269,19 @@ def _several(
     several = [own if own is not None else next(computed) for own in found]
     if not several:
         raise UsageError("No models: expected MODEL strings, models, evaluations or stored runs.")
-    return several
+    given = how.get("metrics", ())
+    metrics = (given,) if isinstance(given, str) else tuple(given)
+    for one in several:
+        require_metrics(metrics, one.truths, one.models)
+    return [replace(one, metrics=metrics) for one in several] if metrics else several
 
 
 def _computed(models: Sequence[Any], runs: str | Path, how: dict[str, Any]) -> "list[Evaluated]":
     """An evaluation for each model, in one pass."""
     if not models:
-        if how:
-            raise UsageError(f"{next(iter(how))} is for models, and nothing is evaluated here: leave it out.")
+        ours = [name for name in how if name != "metrics"]
+        if ours:
+            raise UsageError(f"{ours[0]} is for models, and nothing is evaluated here: leave it out.")
         return []
     if "data" not in how:
         raise UsageError("No data for the models: expected data=..., a path or 'sample'.")

@@ -103,7 +103,7 @@ def evaluation(
     request = asked(Request, options, models=tuple(texts), data=data, keep_going=keep_going)
     found = evaluated(
         request, Teller(on_sample=on_sample), labels=options.labels or (), blacklist=options.blacklist,
-        classes_of_data=options.classes_of_data or (), check=check, jobs_of=jobs_of,
+        classes_of_data=options.classes_of_data or (), metrics=options.metrics or (), check=check, jobs_of=jobs_of,
     )  # fmt: skip
     assert found.session
     if not found.session.speaks:

@@ -232,6 +232,14 @@ class _Judged:
     blacklist: Annotated[
         Path | None, option("File of validation images that do not count, as the 2014 devkit has it.", DATA)
     ] = None
+    metrics: Annotated[
+        list[str] | None,
+        words(
+            "--metrics",
+            Literal["calibration"],
+            "Beside errors: calibration (NLL, Brier score, ECE, temperature, AURC); no new forward pass.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

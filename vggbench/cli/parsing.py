@@ -25,6 +25,7 @@ FURTHER: dict[str, Callable[[str], bool]] = {
     "--nets": lambda word: "@" in word,
     "--with": lambda word: "@" in word or ":" in word,
     "--classes-of-data": ("all", "only").__contains__,
+    "--metrics": ("calibration",).__contains__,
     "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
     "--backend": get_args(BackendName).__contains__,
     "--batch-size": str.isdigit,

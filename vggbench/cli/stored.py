@@ -11,8 +11,8 @@ from vggbench.results.stored import stored
 from vggbench.store.runs import is_run_name, named_runs
 
 _HEEDED = {
-    "runs", "data", "labels", "blacklist", "classes_of_data", "device", "workers", "batch_size", "verbose", "format",
-    "output",
+    "runs", "data", "labels", "blacklist", "classes_of_data", "metrics", "device", "workers", "batch_size", "verbose",
+    "format", "output",
 }  # fmt: skip
 """Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
 
@@ -36,7 +36,7 @@ def of_words(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> E
     truths = ground_truths(options.labels or (), options.blacklist, options.classes_of_data or ())
     each = iter(replace(computed, runs=[run for run in computed.runs if run.identity.key == model.key])
                 for model in computed.models)  # fmt: skip
-    parts = [stored(named_runs(options.runs, [text]), truths) if own else next(each, None)
+    parts = [stored(named_runs(options.runs, [text]), truths, options.metrics or ()) if own else next(each, None)
              for text, own in zip(texts, is_stored, strict=True)]  # fmt: skip
     first, *others = [part for part in parts if part]
     return replace(first.joined(*others), data=computed.data, settings=computed.settings)
@@ -53,4 +53,5 @@ def of_runs(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Ev
     runs = named_runs(options.runs, texts)
     if len(runs) < at_least:
         raise UsageError(f"{' '.join(texts)}: expected two or more different runs.")
-    return stored(runs, ground_truths(options.labels or (), options.blacklist, options.classes_of_data or ()))
+    truths = ground_truths(options.labels or (), options.blacklist, options.classes_of_data or ())
+    return stored(runs, truths, options.metrics or ())

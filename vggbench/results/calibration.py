@@ -102,16 +102,18 @@ def calibrations(
     counts = np.ones(len(labels), bool) if counts is None else counts
     labels = labels if among is None else np.searchsorted(among, labels)
     found: list[_Gathered] = []
+    room = np.empty((0, 0, 0), np.float32)
     for rows, some in _counted(passes, counts, among):
-        found = found or [_Gathered() for _ in rows]
+        if not found:
+            found, room = [_Gathered() for _ in rows], np.empty((6, _ROWS, rows[0].shape[1]), np.float32)
         for gathered, batch in zip(found, rows, strict=True):
-            _gather(gathered, batch, labels[some], halves[some])
+            _gather(gathered, batch, labels[some], halves[some], room)
     sizes = np.bincount(halves[counts], minlength=2)
     powers = [_best_powers(gathered, sizes) for gathered in found]
     if sizes.min() > 0:
         for rows, some in _counted(passes, counts, among):
             for gathered, batch, best in zip(found, rows, powers, strict=True):
-                gathered.tempered.append(tempered_confidence(batch, best[1 - halves[some]]))
+                gathered.tempered.append(_tempered(batch, best[1 - halves[some]], room[0]))
     return [_measured(gathered, best) for gathered, best in zip(found, powers, strict=True)]
 
 
@@ -145,12 +147,18 @@ def _among(batch: NDArray[np.floating], among: NDArray[np.integer] | None) -> ND
     return np.where(total > 0, chosen / np.where(total > 0, total, 1), 1 / len(among))
 
 
-def _gather(into: _Gathered, batch: NDArray[np.floating], labels: NDArray[np.integer], half: NDArray[np.int64]) -> None:
-    """Add a batch (n, K) to a row."""
+def _gather(
+    into: _Gathered,
+    batch: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    half: NDArray[np.integer],
+    room: NDArray[np.float32],
+) -> None:
+    """Add a batch (n, K) to a row; `room` is (6, n or more, K), written over."""
     places = np.arange(len(batch))
     first = batch.argmax(axis=1)
     most, own = (batch[places, place].astype(np.float64) for place in (first, labels))
-    sums = _sums_of_powers(_over_the_largest(batch, most))
+    sums = _sums_of_powers(_over_the_largest(batch, most, room[5]), room)
     into.confidence.append(most)
     into.right.append(first == labels)
     into.own.append(own)
@@ -161,18 +169,23 @@ def _gather(into: _Gathered, batch: NDArray[np.floating], labels: NDArray[np.int
         into.log_own[number] += log_own[half == number].sum()
 
 
-def _over_the_largest(batch: NDArray[np.floating], most: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(n, K) -> (n, K) from 0 to 1."""
-    return np.divide(batch, most.astype(batch.dtype)[:, None], dtype=batch.dtype).astype(np.float32, copy=False)
+def _over_the_largest(
+    batch: NDArray[np.floating], most: NDArray[np.float64], room: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(n, K) -> (n, K) from 0 to 1, in `room`."""
+    ratios = room[: len(batch)]
+    np.divide(batch, most.astype(batch.dtype)[:, None], out=ratios, casting="same_kind")
+    return ratios
 
 
-def _sums_of_powers(ratios: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of the classes, each to each of `_POWERS`: (n, K) -> (powers, n)."""
-    half = np.sqrt(ratios)
-    quarter = np.sqrt(half)
-    eighth = np.sqrt(quarter)
-    whole = ratios + _NEGLIGIBLE
-    square = whole * whole
+def _sums_of_powers(ratios: NDArray[np.float32], room: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of the classes, each to each of `_POWERS`: (n, K) -> (powers, n); five of `room` are written over."""
+    half, quarter, eighth, whole, square = room[:5, : len(ratios)]
+    np.sqrt(ratios, out=half)
+    np.sqrt(half, out=quarter)
+    np.sqrt(quarter, out=eighth)
+    np.add(ratios, _NEGLIGIBLE, out=whole)
+    np.multiply(whole, whole, out=square)
     factors = (
         (eighth, eighth), (eighth, quarter), (quarter, quarter), (eighth, half), (quarter, half), (half, half),
         (eighth, whole), (quarter, whole), (half, whole), (whole, whole), (half, square), (whole, square),
@@ -205,17 +218,20 @@ def best_power(nll: NDArray[np.float64]) -> float:
     return math.exp(best) if float(curve(best)) < float(curve(0.0)) - 1e-9 else 1.0
 
 
-def tempered_confidence(batch: NDArray[np.floating], powers: NDArray[np.float64]) -> NDArray[np.float64]:
+def _tempered(
+    batch: NDArray[np.floating], powers: NDArray[np.float64], room: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """The largest of posteriors (n, K) each to its image's power 1/T (n,) and divided by their sum: (n,)."""
-    ratios = _over_the_largest(batch, batch.max(axis=1).astype(np.float64))
-    with np.errstate(divide="ignore"):
-        logs = np.log(ratios, out=ratios)
+    logs = _over_the_largest(batch, batch.max(axis=1).astype(np.float64), room)
+    with np.errstate(divide="ignore"):  # of a posterior of 0, which stays one
+        np.log(logs, out=logs)
     logs *= powers.astype(np.float32)[:, None]
-    return 1 / np.exp(logs, out=logs).sum(axis=1).astype(np.float64)
+    total: NDArray[np.float64] = np.exp(logs, out=logs).sum(axis=1).astype(np.float64)
+    return 1 / total
 
 
 def _measured(found: _Gathered, powers: NDArray[np.float64]) -> Calibration:
-    confidence, right, own = (np.concatenate(column) for column in (found.confidence, found.right, found.own))
+    confidence, right, own = np.concatenate(found.confidence), np.concatenate(found.right), np.concatenate(found.own)
     bins = equal_width(confidence, right)
     risks = selective_risks(confidence, right)
     shown = np.unique(np.linspace(0, len(risks) - 1, _POINTS).round().astype(np.int64))
@@ -248,9 +264,7 @@ def equal_mass(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> tu
     return _bins((starts * BINS // len(confidence))[group], confidence, right)
 
 
-def _bins(
-    place: NDArray[np.integer], confidence: NDArray[np.floating], right: NDArray[np.bool_]
-) -> tuple[Bin, ...]:
+def _bins(place: NDArray[np.integer], confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
     images = np.bincount(place, minlength=BINS)
     sums = (np.bincount(place, weights, BINS) for weights in (confidence.astype(np.float64), right.astype(np.float64)))
     means = [(total / np.maximum(images, 1)).tolist() for total in sums]

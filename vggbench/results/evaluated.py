@@ -14,6 +14,7 @@ from vggbench.files import digest
 from vggbench.metrics import at_chance
 from vggbench.paper.protocols import OWN, Protocol, TrainScale, resolve_scales
 from vggbench.paper.published import RESULTS, Member, Result
+from vggbench.results.calibrated import Calibrated, require_metrics
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
 from vggbench.results.fusions import require_members, require_posteriors, require_several, require_shares
@@ -65,6 +66,8 @@ class Evaluated:
     """What computed them; None of runs that were taken from the store by name."""
     how: "Callable[[Evaluated], list[Row]]" = each
     """What `rows` are: of `each` model, `compared`, or `fused`."""
+    metrics: tuple[str, ...] = ()
+    """Beside errors: `calibration`."""
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -116,7 +119,8 @@ class Evaluated:
         labels = [own_labels(one.runs[0], one.data, one.models[0]).tolist() for one in several]
         if any(one.truths != self.truths or own != labels[0] for one, own in zip(several, labels, strict=True)):
             raise UsageError("They go by different ground truths: expected the same labels for all.")
-        return replace(self, runs=runs, session=None if others else self.session)
+        metrics = tuple(dict.fromkeys(metric for one in several for metric in one.metrics))
+        return replace(self, runs=runs, session=None if others else self.session, metrics=metrics)
 
     def complete_runs(self) -> Sequence[Run]:
         """The runs; raises StoreError for those of a dry run, and where other processes have a share still to do."""
@@ -169,6 +173,11 @@ class Evaluated:
         """Of the images, so that each run is read once."""
         return Ranking(self.data)
 
+    @cached_property
+    def calibrated(self) -> Calibrated:
+        """The same of how far posteriors can be believed."""
+        return Calibrated(self.data)
+
     def lines(self, model: Identity) -> list[Line]:
         """The rows of one model."""
         return model_lines(self.runs, model)
@@ -193,10 +202,14 @@ class Evaluated:
         """Measure rows of the same images by each ground truth, each beside that of `baseline` which it compares to."""
         for truth in self.truths if lines else ():
             self.ranking.of([*lines, *baseline], truth)  # all at once, so that each run is read once
+            if self.metrics:
+                self.calibrated.of(lines, truth)
         return [self._row(line, truth, _like(line, baseline)) for line in lines for truth in self.truths]
 
     def _row(self, line: Line, truth: GroundTruth, baseline: Line | None) -> Row:
         found = row(line, self.ranking, truth)
+        if self.metrics:
+            found = replace(found, calibration=self.calibrated.of([line], truth)[0])
         if baseline is None or baseline.key == line.key:
             return found
         return replace(found, against=paired(baseline, line, self.ranking, truth))
@@ -289,12 +302,14 @@ def evaluated(
     labels: Sequence[str] = (),
     blacklist: Path | None = None,
     classes_of_data: Sequence[str] = (),
+    metrics: Sequence[str] = (),
     check: "Callable[[Sequence[Model]], None] | None" = None,
     jobs_of: "Callable[[Model], list[Job]] | None" = None,
 ) -> Evaluated:
     """Conduct a session whose rows go by `labels`, original, `real=FILE` or both, without the images of `blacklist`.
 
-    `classes_of_data`: all, only or both; by `only` the classes that the data has alone stand in line.
+    `classes_of_data`: all, only or both; by `only` the classes that the data has alone stand in line. `metrics`:
+    `calibration` beside errors.
 
     `check` and `jobs_of` are those of `Hooks`. Raises as `conduct`, and UsageError and DataError for labels that
     are not of these images.
@@ -302,8 +317,9 @@ def evaluated(
     from vggbench.evaluation.session import Hooks, conduct
 
     truths = ground_truths(labels, blacklist, classes_of_data)
+    require_metrics(metrics, truths)
     session = conduct(request, listener, Hooks(partial(require_val, truths), check, jobs_of))
-    return Evaluated(session.data, session.plan.runs, session.settings, truths, session)
+    return Evaluated(session.data, session.plan.runs, session.settings, truths, session, metrics=tuple(metrics))
 
 
 def _like(line: Line, others: Sequence[Line]) -> Line | None:

@@ -15,6 +15,7 @@ from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Settings
 from vggbench.paper.protocols import IMPORTED
 from vggbench.paper.published import FUSIONS
+from vggbench.results.calibrated import require_all_posteriors, require_metrics
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.judging import ORIGINAL, GroundTruth, require_val
 from vggbench.store.blocks import Block
@@ -123,6 +124,7 @@ def scored(
     name: str | None = None,
     classes: str | None = None,
     truths: tuple[GroundTruth, ...] = (ORIGINAL,),
+    metrics: Sequence[str] = (),
 ) -> Evaluated:
     """Read predictions, store them as a run, and judge them.
 
@@ -131,10 +133,13 @@ def scored(
     """
     called = required_name(name) if name else _name_of(files[0])
     require_val(truths, data)
+    require_metrics(metrics, truths)
     stated = named_classes(classes) if classes else None
     found = read_predictions(files, [image.id for image in data.images], data.class_names, classes=stated)
+    if metrics:
+        require_all_posteriors([_identity(found, called)])
     run = import_predictions(found, data, called, Store(runs))
-    return Evaluated(data, [run], Settings.of_run(run), truths)
+    return Evaluated(data, [run], Settings.of_run(run), truths, metrics=tuple(metrics))
 
 
 def _name_of(file: Path) -> str:

@@ -62,6 +62,23 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
         "against_p_holm": row.against and row.against.p_holm,
         "significant": row.against and row.against.is_significant,
         "note": row.note,
+    } | _calibration_record(row)
+
+
+def _calibration_record(row: Row) -> dict[str, Any]:
+    """Where it was asked for."""
+    found = row.calibration
+    if found is None:
+        return {}
+    return {
+        "nll": found.nll,
+        "nll_clamped": found.clamped,
+        "brier": found.brier,
+        "ece": found.ece,
+        "ece_equal_mass": found.ece_equal_mass,
+        "temperature": found.temperature,
+        "ece_tempered": found.ece_tempered,
+        "aurc": found.aurc,
     }
 
 

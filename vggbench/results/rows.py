@@ -12,6 +12,7 @@ from vggbench.nets.cost import Architecture, cost, mean_macs
 from vggbench.paper.configs import Config
 from vggbench.paper.protocols import IMPORTED, OWN, Protocol, TrainScale
 from vggbench.paper.published import Member, published
+from vggbench.results.calibration import Calibration
 from vggbench.results.judging import ORIGINAL, GroundTruth
 from vggbench.results.lines import Line, Paired, Ranking
 from vggbench.store.identity import Identity
@@ -81,6 +82,8 @@ class Row:
     """Over the forward passes, as they were run; sharing of work shows here."""
     against: Paired | None = None
     """This row beside the one that the table compares with, by the same ground truth."""
+    calibration: Calibration | None = None
+    """How far its posteriors can be believed, where that was asked for."""
 
     @property
     def difference(self) -> tuple[float, float | None] | None:

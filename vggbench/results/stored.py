@@ -6,6 +6,7 @@ import numpy as np
 
 from vggbench.errors import StoreError
 from vggbench.evaluation.jobs import Settings
+from vggbench.results.calibrated import require_metrics
 from vggbench.results.evaluated import Evaluated
 from vggbench.results.judging import ORIGINAL, GroundTruth, require_val
 from vggbench.results.lines import require_comparable
@@ -13,10 +14,13 @@ from vggbench.store.identity import require_same_classes
 from vggbench.store.runs import Run
 
 
-def stored(runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,)) -> Evaluated:
+def stored(
+    runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,), metrics: Sequence[str] = ()
+) -> Evaluated:
     """Stored runs side by side, by the labels that they were given; raises UsageError, and StoreError for different
     images, or none.
     """
+    require_metrics(metrics, truths, [run.identity for run in runs])
     for run in runs:
         if not run.images:
             damaged = f" ({run.damaged[0]} is damaged)" if run.damaged else ""
@@ -34,4 +38,4 @@ def stored(runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,)) -
                 "same. Evaluate both by the same ground truth."
             )
     require_val(truths, runs[0].data)
-    return Evaluated(runs[0].data, runs, Settings.of_run(runs[0]), truths)
+    return Evaluated(runs[0].data, runs, Settings.of_run(runs[0]), truths, metrics=tuple(metrics))

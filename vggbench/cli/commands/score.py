@@ -46,7 +46,9 @@ def score(
     from vggbench.results.judging import ground_truths
 
     truths = ground_truths(options.labels or (), options.blacklist, options.classes_of_data or ())
-    found = scored(files, _opened(options), options.runs, name=name, classes=classes, truths=truths)
+    found = scored(
+        files, _opened(options), options.runs, name=name, classes=classes, truths=truths, metrics=options.metrics or ()
+    )
     say(f"Stored as {found.runs[0].title}.")
     for sentence in found.models[0].said:
         say(f"Note: {sentence}.")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vggbench.paper.protocols import IMPORTED, OWN
+from vggbench.render.tables.calibration import calibration_columns
 from vggbench.render.tables.cells import (
     bounds,
     difference,
@@ -40,6 +41,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
             Column("Q", scales, folds=True),
             Column("Views", views, right=True, from_width=100),
             *_error_columns(rows),
+            *calibration_columns(rows),
             Column("GMACs", gmacs, right=True, spare=True),
         ],
         markdown=_markdown_columns(rows),
@@ -65,6 +67,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         Column("Views", views, right=True, from_width=100),
         *_error_columns(rows),
         *([Column(f"vs {baseline}", lambda r: points(r.against), optional=True, spare=True)] if baseline else []),
+        *calibration_columns(rows),
         Column("Params", params, right=True, spare=True),
         Column("GMACs", gmacs, right=True, spare=True),
         Column("Images/s", speed, right=True, from_width=100, spare=True),
@@ -121,6 +124,7 @@ def _markdown_columns(rows: Sequence[Row]) -> list[Column]:
         Column("Top-5 95% CI", lambda r: bounds(r.errors.top5) if r.errors else NONE, optional=few),
         Column("Ref. top-1 / top-5", lambda r: reference(r.reference, " / "), optional=True),
         Column("Diff.", lambda r: difference(r.difference), optional=True),
+        *calibration_columns(rows),
         Column("Params (M)", params, right=True),
         Column("GMACs/image", gmacs, right=True),
         Column("Reference", lambda r: r.reference.source if r.reference else NONE, optional=True),

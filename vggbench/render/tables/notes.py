@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vggbench.metrics import LEAST_SIGNIFICANT
+from vggbench.render.tables.calibration import calibration_notes
 from vggbench.render.tables.cells import duration, images, is_many, p_value, paired_bounds
 from vggbench.render.tables.table import NONE, Note
 from vggbench.results.circumstances import Circumstances
@@ -38,6 +39,7 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
         *([_gain_note(gain, rows[0].labels)] if gain else []),
         *_against_note(facts),
         *_mixed_note(facts),
+        *calibration_notes(rows),
         *(["No reference column: published figures are for the whole ILSVRC-2012 val."] if has_others else []),
         GMACS_NOTE,
         *([_NO_MACS] if facts.without_macs else []),
