@@ -1,7 +1,6 @@
 """Errors against Q and against cost, by class, and which classes are taken for which."""
 
 from collections.abc import Sequence
-from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +12,9 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from vggbench.data.imagenet import in_words
+from vggbench.render.plots.calibration import reliability, risk_against_coverage
 from vggbench.render.plots.figure import COLOURS, FAINT, INK, MARKERS, ON_COLOUR, STYLE, boxes_for_glyphs, titled
+from vggbench.render.plots.panels import legend, one_panel, signs, two_panels
 from vggbench.results.by_class import confused, errors_by_class, pareto
 from vggbench.results.circumstances import data_title
 from vggbench.results.evaluated import Evaluated
@@ -27,24 +28,24 @@ _FEW = 30
 """Classes of which each has a bar."""
 _CELL = (0.62, 0.32)
 """Inches of a cell of the confusion."""
-_LEFT, _BOTTOM, _MARGIN = 0.62, 0.5, 0.12
-"""Inches beside and below a panel, for its ticks and names, and to the border."""
 _OF_CELLS = "Rows: classes, most wrong first. Columns: what they are taken for, in % of the row's images."
 _FULL = 50.0
 """Percent from which such a cell may be of full colour."""
 _TICKS = FontProperties(family=STYLE["font.family"], size=7.5)
-_FRONT, _LEGEND = "nothing cheaper is better", 32
-"""The line of the front, and characters of a line of the legend."""
+_FRONT = "nothing cheaper is better"
+"""The line of the front."""
 
 
 def figures(found: Evaluated) -> dict[str, Figure]:
-    """Errors against Q and cost over all nets, and for each its classes and what they are taken for."""
+    """Errors against Q and cost, and calibration if asked for, over all nets; for each its classes and confusions."""
     models = found.models
     rows = [row for model in models for row in found.measured(found.lines(model))[:: len(found.truths)]]
     what = data_title(found.data, rows[0])
     drawn: dict[str, Figure | None] = {
         "error-q": error_against_scale(rows, what),
         "error-gmacs": error_against_cost(rows, what),
+        "reliability": reliability(rows, what),
+        "risk-coverage": risk_against_coverage(rows, what),
     }
     for model in models:
         line = found.lines(model)[-1]
@@ -66,8 +67,8 @@ def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
     if not lines:
         return None
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(title)
-        colour, marker = _signs([name for name, _ in lines]), _signs([protocol for _, protocol in lines])
+        figure, axes = one_panel(title)
+        colour, marker = signs([name for name, _ in lines]), signs([protocol for _, protocol in lines])
         for place, ((name, protocol), own) in enumerate(lines.items()):
             aside = _APART * (place - (len(lines) - 1) / 2)
             scales = [row.scales[0] + aside for row in own]
@@ -79,7 +80,7 @@ def error_against_scale(rows: Sequence[Row], title: str) -> Figure | None:
             )  # fmt: skip
         axes.set_xticks(sorted({row.scales[0] for own in lines.values() for row in own}))
         axes.set(xlabel="Q, the image's shorter side in pixels", ylabel="top-1 error, %")
-        _legend(axes)
+        legend(axes, last=_FRONT)
     return figure
 
 
@@ -89,8 +90,8 @@ def error_against_cost(rows: Sequence[Row], title: str) -> Figure | None:
     if len(measured) < 2:
         return None
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(title)
-        colour, marker = _signs([r.network for r in measured]), _signs([r.protocol for r in measured])
+        figure, axes = one_panel(title)
+        colour, marker = signs([r.network for r in measured]), signs([r.protocol for r in measured])
         for row in measured:
             assert row.errors
             assert row.macs
@@ -124,7 +125,7 @@ def error_by_class(found: PerImage, names: Sequence[str], title: str) -> Figure:
     worst = len(places) if len(places) <= _FEW else _WORST
     with mpl.rc_context(STYLE):
         shown = [_short(names[place]) for place in errors.classes[:worst]]
-        figure, curve, bars = _two_panels(max(3.2, 0.22 * worst + 1.2), max(map(_wide, shown)), title)
+        figure, curve, bars = two_panels(max(3.2, 0.22 * worst + 1.2), max(map(_wide, shown)), title)
         curve.plot(places, percent, color=COLOURS[0], linewidth=1.6)
         curve.fill_between(places, percent, color=COLOURS[0], alpha=0.15)
         curve.set(xlabel="classes, the worst first", ylabel="top-1 error, %", ylim=0)
@@ -185,59 +186,13 @@ def _wide(name: str) -> float:
     return float(width) / 72 + 0.08
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
-    """One panel, and room for the title and the names of the axes; `_legend` makes its own."""
-    figure = Figure(figsize=(7, 4.2))
-    top = _below(titled(figure, title))
-    return figure, _panel(figure, (_LEFT, _BOTTOM, 7 - _MARGIN, 4.2 - top))
-
-
-def _two_panels(height: float, names: float, title: str) -> tuple[Figure, Axes, Axes]:
-    """Side by side, with room for names of so many inches before the second."""
-    figure = Figure(figsize=(8, height))
-    top = height - _below(titled(figure, title))
-    middle = _LEFT + (8 - _LEFT - 3 * _MARGIN - names) / 2.4
-    one = _panel(figure, (_LEFT, _BOTTOM, middle, top))
-    return figure, one, _panel(figure, (middle + 2 * _MARGIN + names, _BOTTOM, 8 - _MARGIN, top))
-
-
-def _below(lines: int) -> float:
-    """Inches from the top to what stands under a title."""
-    return 0.2 + 0.17 * lines
-
-
-def _panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    """Axes from left to right and from bottom to top, in inches."""
-    (wide, high), (left, bottom, right, top) = figure.get_size_inches(), box
-    return figure.add_axes((left / wide, bottom / high, (right - left) / wide, (top - bottom) / high))
-
-
-def _signs(names: Sequence[str]) -> dict[str, int]:
-    """A number for each name, in order of appearance."""
-    return {name: place % len(COLOURS) for place, name in enumerate(dict.fromkeys(names))}
-
-
-def _legend(axes: Axes) -> None:
-    drawn, names = axes.get_legend_handles_labels()
-    front = names.index(_FRONT) if _FRONT in names else len(names)
-    order = sorted(range(len(names)), key=lambda place: place == front)
-    legend = axes.legend(
-        [drawn[place] for place in order], [fill(names[place], _LEGEND) for place in order], loc="center left",
-        bbox_to_anchor=(1, 0.5), fontsize=8,
-    )  # fmt: skip
-    own, whole = axes.get_position(), axes.get_figure(root=True)
-    assert whole
-    share = (legend.get_window_extent().width + 0.1 * whole.dpi) / whole.bbox.width
-    axes.set_position((own.x0, own.y0, own.width - share, own.height))
-
-
 def _keys(axes: Axes, colour: dict[str, int], marker: dict[str, int]) -> None:
     """Colours say the net, markers the protocol."""
     for name, place in colour.items():
         axes.plot([], [], "s", color=COLOURS[place], label=name)
     for protocol, place in marker.items():
         axes.plot([], [], MARKERS[place], color="white", markeredgecolor=INK, label=protocol)
-    _legend(axes)
+    legend(axes, last=_FRONT)
 
 
 def _short(name: str) -> str:

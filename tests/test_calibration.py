@@ -1,0 +1,412 @@
+"""Calibration: equal to torchmetrics, scikit-learn and plain loops, whatever the order and the batches."""
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import brier_score_loss, log_loss
+from test_tables import circumstances, measured, pets
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from vggbench import front
+from vggbench.errors import UsageError
+from vggbench.render.plots.calibration import reliability, risk_against_coverage
+from vggbench.render.tables.calibration import calibration_columns
+from vggbench.render.tables.errors import eval_table, nets_table
+from vggbench.render.tables.table import layout, render
+from vggbench.results.calibrated import require_metrics
+from vggbench.results.calibration import (
+    BINS,
+    COOLEST,
+    LEAST_POSTERIOR,
+    Calibration,
+    calibrations,
+    equal_mass,
+    equal_width,
+    error_of,
+    halves_of,
+    selective_risks,
+)
+from vggbench.results.judging import GroundTruth
+
+Vggbench = Callable[..., Result]
+KEYS = ["nll", "nll_clamped", "brier", "ece", "ece_equal_mass", "temperature", "ece_tempered", "aurc"]
+HEADINGS = ("ECE", "T", "ECE at T", "NLL", "Brier", "ECE by mass", "AURC")
+
+
+def drawn(
+    images: int, classes: int, sharp: float = 1.0, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Posteriors that are right as often as they say at `sharp` 1, too sure above, and labels."""
+    draw = np.random.default_rng(seed)
+    logits = draw.standard_normal((images, classes)) * 2
+    logits[np.arange(images), draw.integers(0, classes, images)] += draw.exponential(5, images)
+    labels = (softmax(logits).cumsum(axis=1) > draw.random((images, 1))).argmax(axis=1)
+    return softmax(sharp * logits).astype(np.float32), labels
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    found = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+def ids(count: int) -> list[str]:
+    return [f"ILSVRC2012_val_{place + 1:08d}" for place in range(count)]
+
+
+def of(
+    posteriors: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    images: Sequence[str] | None = None,
+    batch: int = 300,
+    **how: Any,
+) -> Calibration:
+    def passes() -> Iterator[list[NDArray[np.floating]]]:
+        for start in range(0, len(labels), batch):
+            yield [posteriors[start : start + batch]]
+
+    (found,) = calibrations(passes, labels, halves_of(images or ids(len(labels))), **how)
+    return found
+
+
+# ---------------------------------------------------------------- others' figures
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(("classes", "sharp"), [(2, 1.0), (12, 0.6), (12, 2.5), (1000, 1.4)])
+def test_others_find_the_same(classes: int, sharp: float, kind: Any) -> None:
+    posteriors, labels = drawn(2000, classes, sharp)
+    posteriors = posteriors.astype(kind)
+    found = of(posteriors, labels)
+    exact = posteriors.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a float32's sum is not 1 in float64
+        assert found.nll == pytest.approx(log_loss(labels, exact, labels=range(classes)), abs=1e-6)
+        brier = brier_score_loss(labels, exact, labels=range(classes), scale_by_half=False) if classes > 2 else (
+            2 * brier_score_loss(labels, exact[:, 1], scale_by_half=True)
+        )  # fmt: skip
+    assert found.brier == pytest.approx(brier, abs=1e-6)
+    tensors = torch.from_numpy(posteriors), torch.from_numpy(labels)
+    ece = multiclass_calibration_error(*tensors, num_classes=classes, n_bins=BINS, norm="l1")
+    assert found.ece == pytest.approx(float(ece), abs=1e-6)
+
+
+def test_a_plain_loop_finds_the_same() -> None:
+    posteriors, labels = drawn(500, 12, 1.7, seed=3)
+    found, pairs = of(posteriors, labels), []
+    for row, label in zip(posteriors.tolist(), labels.tolist(), strict=True):
+        pairs.append((max(row), row.index(max(row)) == label))
+    gaps = [[right - sure for sure, right in pairs if low <= 15 * sure < low + 1] for low in range(15)]
+    assert found.ece == pytest.approx(sum(abs(sum(gap)) for gap in gaps) / 500, abs=1e-7)
+    pairs.sort(reverse=True)
+    risks = [sum(not right for _, right in pairs[: count + 1]) / (count + 1) for count in range(500)]
+    assert found.aurc == pytest.approx(sum(risks) / 500)
+    parts = np.array_split(np.array(sorted(pairs)[:495], float), 15)
+    mass = of(posteriors, labels, counts=np.isin(posteriors.max(1), [sure for sure, _ in sorted(pairs)[:495]]))
+    assert mass.ece_equal_mass == pytest.approx(sum(abs((part[:, 1] - part[:, 0]).sum()) for part in parts) / 495)
+
+
+# ---------------------------------------------------------------- temperature
+
+
+def fitted(posteriors: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """1/T by a search that knows every posterior."""
+    logs = np.log(posteriors.astype(np.float64))
+    own = logs[np.arange(len(labels)), labels]
+
+    def nll(power: float) -> float:
+        return float((np.log(np.exp(power * logs).sum(axis=1)) - power * own).mean())
+
+    return float(minimize_scalar(nll, bounds=(1 / 8, 4), method="bounded", options={"xatol": 1e-9}).x)
+
+
+@pytest.mark.parametrize("classes", [2, 12, 300])
+@pytest.mark.parametrize("sharp", [0.5, 0.8, 1.0, 1.3, 2.0, 3.5])
+def test_temperature_is_that_of_a_full_search(classes: int, sharp: float) -> None:
+    posteriors, labels = drawn(1500, classes, sharp, seed=1)
+    posteriors = np.maximum(posteriors, 1e-30)
+    half = halves_of(ids(1500))
+    powers = [fitted(posteriors[half == own], labels[half == own]) for own in (0, 1)]
+    found = of(posteriors, labels)
+    assert found.temperature == pytest.approx(sum(1 / power for power in powers) / 2, rel=2e-3)
+    assert found.temperature == pytest.approx(sharp, rel=0.15)
+    tempered = posteriors.astype(np.float64) ** np.array(powers)[1 - half][:, None]
+    tempered /= tempered.sum(axis=1, keepdims=True)
+    bins = equal_width(tempered.max(axis=1), posteriors.argmax(axis=1) == labels)
+    assert found.ece_tempered == pytest.approx(error_of(bins), abs=2e-3)
+
+
+def test_calibrated_data_needs_none_and_too_sure_nets_get_better() -> None:
+    calm, labels = drawn(6000, 12)
+    found = of(calm, labels)
+    assert found.temperature == pytest.approx(1, abs=0.05)
+    assert found.ece < 0.03
+    sure, labels = drawn(6000, 12, 2.0)
+    found = of(sure, labels)
+    assert found.ece > 0.08
+    assert found.ece_tempered is not None
+    assert found.ece_tempered < 0.03
+
+
+def test_an_image_does_not_choose_its_own_temperature() -> None:
+    """Other labels in one half change the confidences of the other alone."""
+    posteriors, labels = drawn(800, 12, 1.5)
+    half = halves_of(ids(800))
+    other = np.where(half == 0, (labels + 1) % 12, labels)
+    before = of(posteriors, labels)
+    after = of(posteriors, other)
+    assert before.temperature is not None
+    assert after.temperature is not None
+    assert after.temperature > before.temperature
+    alone = of(posteriors[:1], labels[:1])
+    assert (alone.temperature, alone.ece_tempered) == (None, None)
+
+
+# ---------------------------------------------------------------- properties
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 90), st.sampled_from([2, 5, 40]), st.integers(0, 10**6), st.integers(1, 90))
+def test_neither_order_nor_batches_matter(images: int, classes: int, seed: int, batch: int) -> None:
+    posteriors, labels = drawn(images, classes, 1.5, seed)
+    posteriors = np.round(posteriors, 1)  # many equal confidences, and posteriors of 0
+    posteriors[:, 0] += 1e-3
+    names, order = ids(images), np.random.default_rng(seed).permutation(images)
+    one = of(posteriors, labels, names)
+    other = of(posteriors[order], labels[order], [names[place] for place in order], batch)
+    for key in KEYS[:1] + KEYS[2:]:
+        first, second = getattr(one, key.replace("nll_", "")), getattr(other, key.replace("nll_", ""))
+        assert first == second or first == pytest.approx(second, rel=1e-4, abs=1e-6)
+    assert one.clamped == other.clamped
+    assert sum(own.images for own in one.bins) == images
+
+
+@given(st.integers(1, 60), st.integers(2, 20))
+def test_a_perfect_net(images: int, classes: int) -> None:
+    labels = np.arange(images) % classes
+    found = of(np.eye(classes, dtype=np.float32)[labels], labels)
+    assert (found.nll, found.ece, found.ece_equal_mass, found.aurc, found.clamped) == (0, 0, 0, 0, 0)
+    assert found.brier == pytest.approx(0, abs=1e-6)
+    assert found.temperature in (None, 1)
+
+
+def test_a_nearly_perfect_net_is_made_as_sure_as_may_be() -> None:
+    labels = np.arange(600) % 10
+    posteriors = 0.9 * np.eye(10, dtype=np.float32)[labels] + 0.01
+    assert of(posteriors, labels).temperature == pytest.approx(COOLEST)
+
+
+@given(st.integers(2, 60), st.integers(2, 20))
+def test_a_constant_net(images: int, classes: int) -> None:
+    labels = np.arange(images) % classes
+    found = of(np.full((images, classes), 1 / classes, np.float32), labels)
+    accuracy = float((labels == 0).mean())
+    assert found.nll == pytest.approx(math.log(classes), rel=1e-6)
+    assert found.brier == pytest.approx(1 - 1 / classes, abs=1e-6)
+    assert found.ece == found.ece_equal_mass == pytest.approx(abs(accuracy - 1 / classes), abs=1e-6)
+    assert found.aurc == pytest.approx(1 - accuracy), "no order is better than another"
+    assert len(found.bins) == 1
+
+
+def test_a_wrong_and_certain_net_is_clamped_and_counted() -> None:
+    posteriors = np.eye(4, dtype=np.float32)[[0, 1, 2, 3]]
+    found = of(posteriors, np.array([1, 1, 2, 3]))
+    assert (found.clamped, found.nll) == (1, pytest.approx(-math.log(LEAST_POSTERIOR) / 4))
+    assert found.brier == pytest.approx(2 / 4)
+    assert found.aurc == pytest.approx(1 / 4)
+
+
+def test_an_edge_belongs_to_the_bin_above_and_1_to_the_last() -> None:
+    confidence = np.array([place / BINS for place in range(1, BINS)] + [1.0])
+    bins = equal_width(confidence, np.ones(BINS, bool))
+    assert [own.images for own in bins] == [1] * (BINS - 2) + [2]
+    assert [own.confidence for own in bins[:-1]] == pytest.approx([place / BINS for place in range(1, BINS - 1)])
+
+
+@given(st.lists(st.sampled_from([0.2, 0.3, 0.9, 1.0]), min_size=1, max_size=60))
+def test_equal_confidences_share_a_bin(confidence: list[float]) -> None:
+    bins = equal_mass(np.array(confidence), np.ones(len(confidence), bool))
+    means = {round(own.confidence, 6) for own in bins}
+    assert len(bins) <= len(set(confidence))
+    assert sum(own.images for own in bins) == len(confidence)
+    assert len(means) == len(bins)
+
+
+def test_bins_of_equal_mass_are_of_as_many_images() -> None:
+    confidence = np.random.default_rng(0).random(15 * 7 + 4)
+    assert {own.images for own in equal_mass(confidence, confidence > 0.5)} == {7, 8}
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.7]), st.booleans()), min_size=1, max_size=7), st.integers(0, 99))
+def test_risk_of_equal_confidences_is_the_mean_over_their_orders(pairs: list[tuple[float, bool]], seed: int) -> None:
+    confidence, right = np.array([sure for sure, _ in pairs]), np.array([own for _, own in pairs])
+    draw, total = np.random.default_rng(seed), np.zeros(len(pairs))
+    for _ in range(400):
+        order = np.lexsort((draw.random(len(pairs)), -confidence))
+        total += np.cumsum(~right[order]) / np.arange(1, len(pairs) + 1)
+    np.testing.assert_allclose(selective_risks(confidence, right), total / 400, atol=0.15)
+    assert selective_risks(confidence, right)[-1] == pytest.approx((~right).mean())
+
+
+def test_halves_go_by_ids_alone() -> None:
+    names = ids(2000)
+    half = halves_of(names)
+    assert halves_of(names[::-1]).tolist() == half[::-1].tolist()
+    assert 900 < half.sum() < 1100
+
+
+# ---------------------------------------------------------------- what counts
+
+
+def test_images_left_out_do_not_count() -> None:
+    posteriors, labels = drawn(700, 12, 1.3)
+    counts = np.random.default_rng(1).random(700) < 0.6
+    names = np.array(ids(700))
+    one = of(posteriors, labels, counts=counts)
+    other = of(posteriors[counts], labels[counts], names[counts].tolist())
+    assert one.images == int(counts.sum())
+    assert one.aurc == other.aurc
+    assert (one.nll, one.brier, one.temperature) == pytest.approx((other.nll, other.brier, other.temperature), rel=1e-5)
+
+
+def test_among_fewer_classes_posteriors_are_divided_by_their_sum() -> None:
+    posteriors, labels = drawn(400, 12)
+    among = np.array([1, 3, 4, 8])
+    labels = among[labels % 4]
+    fewer = posteriors[:, among].astype(np.float64)
+    fewer /= fewer.sum(axis=1, keepdims=True)
+    one, other = of(posteriors, labels, among=among), of(fewer, np.searchsorted(among, labels))
+    assert one == other
+    nothing = of(np.eye(12, dtype=np.float32)[[0, 0]], np.array([1, 3]), among=among)
+    assert nothing.nll == pytest.approx(math.log(4)), "all alike where nothing is said of them"
+
+
+def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
+    real = GroundTruth("real", {"x": ("cat", "dog")})
+    with pytest.raises(
+        UsageError, match="--metrics calibration with --labels real, by which an image may have several"
+    ):
+        require_metrics(["calibration"], [real])
+    require_metrics([], [real])
+    with pytest.raises(UsageError, match="--metrics speed: expected calibration"):
+        require_metrics(["speed"], [])
+
+
+# ---------------------------------------------------------------- tables, pictures, commands
+
+
+SAMPLE = ("--data", "sample", "--limit", "24", "--scales", "256")
+
+
+def test_every_row_has_it_and_no_row_unless_asked(vggbench: Vggbench) -> None:
+    asked = vggbench("eval", "A", *SAMPLE, 288, "--center", "--dense", "--metrics", "calibration", "--format", "json")
+    rows = json.loads(asked.out)
+    assert len(rows) == 5
+    assert all(isinstance(row[key], float | int) for row in rows for key in KEYS)
+    assert all(0 <= row[key] <= 1 for row in rows for key in ("ece", "ece_equal_mass", "ece_tempered", "aurc"))
+    plain = json.loads(vggbench("eval", "A", *SAMPLE, 288, "--center", "--dense", "--format", "json").out)
+    assert not set(KEYS) & set(plain[0])
+    assert [row["top1_error"] for row in plain] == [row["top1_error"] for row in rows]
+    out = vggbench("eval", "A", *SAMPLE, "--metrics", "calibration", "--format", "md").out
+    assert all(f"| {heading} |" in out for heading in HEADINGS)
+    assert "Guo et al. 2017" in out
+    assert "Geifman and El-Yaniv 2017" in out
+    csv = vggbench("compare", "A", "D", *SAMPLE, "--metrics", "calibration", "--format", "csv").out
+    assert csv.splitlines()[0].endswith(",".join(KEYS))
+
+
+def test_stored_runs_fusions_imports_and_python(vggbench: Vggbench, tmp_path: Path) -> None:
+    vggbench("compare", "A", "D", *SAMPLE)
+    store = tmp_path / "runs"
+    store = store if store.exists() else Path("runs")
+    both = [json.loads(vggbench("fuse", "A", "D", *SAMPLE, "--metrics", "calibration", "--format", "json").out)[0]]
+    found = front.fuse("A@sample", "D@sample", data="sample", scales=256, limit=24, metrics="calibration", runs=store)
+    assert found.to_pandas().ece[0] == pytest.approx(both[0]["ece"])
+    again = front.compare(*found.runs, metrics=["calibration"])
+    assert list(again.to_pandas().columns)[-len(KEYS) :] == KEYS
+    assert front.compare(*found.runs).to_pandas().get("ece") is None
+    with pytest.raises(UsageError, match="metrics speed: expected calibration"):
+        front.compare(*found.runs, metrics="speed")
+
+
+def test_score_has_it_and_refuses_the_five_best(vggbench: Vggbench, tmp_path: Path) -> None:
+    images = [image.id for image in front.open_data("sample").images]
+    names = front.open_data("sample").class_names
+    posteriors, _ = drawn(len(images), len(names))
+    whole, best = tmp_path / "whole.json", tmp_path / "best.json"
+    whole.write_text(json.dumps([
+        {"image": image} | dict(zip(names, row.tolist(), strict=True))
+        for image, row in zip(images, posteriors, strict=True)
+    ]))  # fmt: skip
+    row = json.loads(
+        vggbench("score", whole, "--data", "sample", "--metrics", "calibration", "--format", "json").out
+    )[0]  # fmt: skip
+    labels = front.open_data("sample").labels(names, len(names))
+    assert row["nll"] == pytest.approx(of(posteriors, labels, images).nll, rel=1e-5)
+    best.write_text(json.dumps([{"image": image, "top5": names[:5]} for image in images]))
+    done = vggbench("score", best, "--data", "sample", "--metrics", "calibration")
+    assert done.code != 0
+    assert "the five best classes alone are known, and --metrics calibration needs the posteriors of all" in done.err
+
+
+def calibrated_rows() -> list[Any]:
+    posteriors, labels = drawn(96, 12, 1.5)
+    found = of(posteriors, labels)
+    rows = [measured("dense", (scale,), (24, 12), 96) for scale in (256, 384)]
+    return [replace(rows[0], calibration=found), replace(rows[1], calibration=replace(found, clamped=2))]
+
+
+def test_columns_go_one_by_one_on_narrow_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, about = calibrated_rows(), circumstances(pets())
+    shown = []
+    for width in (40, 80, 100, 140, 200):
+        table = nets_table(rows, about)
+        there = [column.heading for column in layout(table, width).columns if column.heading in HEADINGS]
+        assert there == list(HEADINGS[: len(there)]) or not layout(table, width).widths
+        shown.append(len(there))
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = " ".join(render(table, "table").split())
+        if layout(table, width).widths:
+            assert ("AURC: area" in text) == ("AURC" in there), "a note stands with its column"
+    assert shown[-1] == len(HEADINGS)
+    assert "2 posteriors of labels below 1.18e-38" in render(eval_table(rows, about), "md")
+    assert calibration_columns([replace(row, calibration=None) for row in rows]) == []
+
+
+def test_pictures_draw_what_was_measured() -> None:
+    rows = calibrated_rows()
+    figure, curve = reliability(rows, "title"), risk_against_coverage(rows, "title")
+    assert figure
+    assert curve
+    (axes,), (area,) = figure.axes, curve.axes
+    own = rows[0].calibration
+    lines = {str(line.get_label()): line for line in axes.lines}
+    (line,) = [line for name, line in lines.items() if name.startswith("D@") and "256" in name]
+    assert np.asarray(line.get_xdata()).tolist() == [found.confidence for found in own.bins]
+    assert np.asarray(line.get_ydata()).tolist() == [found.accuracy for found in own.bins]
+    assert np.asarray(area.lines[0].get_ydata()).tolist() == [100 * risk for _, risk in own.curve]
+    assert own.curve[-1][0] == 1
+    assert reliability([replace(row, calibration=None) for row in rows], "title") is None
+
+
+def test_plot_and_report_have_both(vggbench: Vggbench, tmp_path: Path) -> None:
+    done = vggbench("eval", "A", *SAMPLE, "--metrics", "calibration", "--plot", tmp_path / "plots")
+    assert done.code == 0
+    assert {"reliability.png", "risk-coverage.svg"} <= {path.name for path in (tmp_path / "plots").iterdir()}
+    vggbench("report", "A", *SAMPLE, "--metrics", "calibration", "--output", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "AURC" in page
+    assert "reliability" in page
+    assert "risk-coverage" in page
