@@ -31,6 +31,10 @@ check: lint test
 tables: setup counted-tables
 	for form in md csv; do $(BIN)/vggbench compare A A-LRN B C D E --data sample --scales 256 384 512 --center \
 	  --tencrop --dense --multicrop --all --output tables/sample.$$form || exit 1; done
+	for form in md csv; do $(BIN)/vggbench compare A D E --data sample --scales 256 384 --center --dense --all \
+	  --metrics calibration --output tables/calibration.$$form && \
+	  $(BIN)/vggbench fuse A D E --data sample --scales 256 384 --dense --metrics calibration \
+	  --output tables/calibration-fused.$$form || exit 1; done
 	$(BIN)/python -c "from pathlib import Path; from vggbench.sample.pictures import contact_sheet as write; \
 	  write(Path('tables/sample.jpg'))"
 

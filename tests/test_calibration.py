@@ -46,9 +46,10 @@ KEYS = ["nll", "nll_clamped", "brier", "ece", "ece_equal_mass", "temperature", "
 HEADINGS = ("ECE", "T", "ECE at T", "NLL", "Brier", "ECE by mass", "AURC")
 
 
-def drawn(
-    images: int, classes: int, sharp: float = 1.0, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+Made = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def drawn(images: int, classes: int, sharp: float = 1.0, seed: int = 0) -> Made:
     """Posteriors that are right as often as they say at `sharp` 1, too sure above, and labels."""
     draw = np.random.default_rng(seed)
     logits = draw.standard_normal((images, classes)) * 2
@@ -113,9 +114,10 @@ def test_a_plain_loop_finds_the_same() -> None:
     pairs.sort(reverse=True)
     risks = [sum(not right for _, right in pairs[: count + 1]) / (count + 1) for count in range(500)]
     assert found.aurc == pytest.approx(sum(risks) / 500)
-    parts = np.array_split(np.array(sorted(pairs)[:495], float), 15)
-    mass = of(posteriors, labels, counts=np.isin(posteriors.max(1), [sure for sure, _ in sorted(pairs)[:495]]))
-    assert mass.ece_equal_mass == pytest.approx(sum(abs((part[:, 1] - part[:, 0]).sum()) for part in parts) / 495)
+    some = np.array(sorted(pairs)[:495])
+    apart = [float((part[:, 1] - part[:, 0]).sum()) for part in np.array_split(some, 15)]
+    mass = error_of(equal_mass(some[:, 0], some[:, 1] > 0))
+    assert mass == pytest.approx(sum(map(abs, apart)) / 495)
 
 
 # ---------------------------------------------------------------- temperature
@@ -205,7 +207,7 @@ def test_a_perfect_net(images: int, classes: int) -> None:
 def test_a_nearly_perfect_net_is_made_as_sure_as_may_be() -> None:
     labels = np.arange(600) % 10
     posteriors = 0.9 * np.eye(10, dtype=np.float32)[labels] + 0.01
-    assert of(posteriors, labels).temperature == pytest.approx(COOLEST)
+    assert of(posteriors, labels).temperature == pytest.approx(COOLEST, abs=0.1)
 
 
 @given(st.integers(2, 60), st.integers(2, 20))
@@ -223,7 +225,8 @@ def test_a_constant_net(images: int, classes: int) -> None:
 def test_a_wrong_and_certain_net_is_clamped_and_counted() -> None:
     posteriors = np.eye(4, dtype=np.float32)[[0, 1, 2, 3]]
     found = of(posteriors, np.array([1, 1, 2, 3]))
-    assert (found.clamped, found.nll) == (1, pytest.approx(-math.log(LEAST_POSTERIOR) / 4))
+    assert found.clamped == 1
+    assert found.nll == pytest.approx(-math.log(LEAST_POSTERIOR) / 4)
     assert found.brier == pytest.approx(2 / 4)
     assert found.aurc == pytest.approx(1 / 4)
 
@@ -293,11 +296,9 @@ def test_among_fewer_classes_posteriors_are_divided_by_their_sum() -> None:
     assert nothing.nll == pytest.approx(math.log(4)), "all alike where nothing is said of them"
 
 
-def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_had_is_refused() -> None:
     real = GroundTruth("real", {"x": ("cat", "dog")})
-    with pytest.raises(
-        UsageError, match="--metrics calibration with --labels real, by which an image may have several"
-    ):
+    with pytest.raises(UsageError, match="--metrics calibration with --labels real, by which an image may"):
         require_metrics(["calibration"], [real])
     require_metrics([], [real])
     with pytest.raises(UsageError, match="--metrics speed: expected calibration"):
@@ -337,7 +338,7 @@ def test_stored_runs_fusions_imports_and_python(vggbench: Vggbench, tmp_path: Pa
     again = front.compare(*found.runs, metrics=["calibration"])
     assert list(again.to_pandas().columns)[-len(KEYS) :] == KEYS
     assert front.compare(*found.runs).to_pandas().get("ece") is None
-    with pytest.raises(UsageError, match="metrics speed: expected calibration"):
+    with pytest.raises(UsageError, match="metrics=speed: expected calibration"):
         front.compare(*found.runs, metrics="speed")
 
 
@@ -356,7 +357,9 @@ def test_score_has_it_and_refuses_the_five_best(vggbench: Vggbench, tmp_path: Pa
     labels = front.open_data("sample").labels(names, len(names))
     assert row["nll"] == pytest.approx(of(posteriors, labels, images).nll, rel=1e-5)
     best.write_text(json.dumps([{"image": image, "top5": names[:5]} for image in images]))
-    done = vggbench("score", best, "--data", "sample", "--metrics", "calibration")
+    order = tmp_path / "classes.txt"
+    order.write_text("\n".join(names))
+    done = vggbench("score", best, "--data", "sample", "--metrics", "calibration", "--classes", order)
     assert done.code != 0
     assert "the five best classes alone are known, and --metrics calibration needs the posteriors of all" in done.err
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 BINS = 15
 LEAST_POSTERIOR = float(np.finfo(np.float32).tiny)
 """What a label's posterior below it counts as in the NLL: float32's smallest normal number."""
-COOLEST, HOTTEST = 1 / 4, 8
+COOLEST, HOTTEST = 1 / 8, 8
 """Temperatures between which the best is looked for."""
-_POWERS = np.array([1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1, 9 / 8, 5 / 4, 3 / 2, 2, 5 / 2, 3, 4])
+_POWERS = np.array([1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1, 9 / 8, 5 / 4, 3 / 2, 2, 5 / 2, 3, 4, 6, 8])
 """1/T of which all posteriors are summed: products of two of their roots and squares, without an exponential."""
 _DEGREE = 5
 """Of the spline through the NLL at those; T is then right to a thousandth, but near both ends."""
@@ -105,7 +105,7 @@ def calibrations(
     room = np.empty((0, 0, 0), np.float32)
     for rows, some in _counted(passes, counts, among):
         if not found:
-            found, room = [_Gathered() for _ in rows], np.empty((6, _ROWS, rows[0].shape[1]), np.float32)
+            found, room = [_Gathered() for _ in rows], np.empty((7, _ROWS, rows[0].shape[1]), np.float32)
         for gathered, batch in zip(found, rows, strict=True):
             _gather(gathered, batch, labels[some], halves[some], room)
     sizes = np.bincount(halves[counts], minlength=2)
@@ -154,11 +154,11 @@ def _gather(
     half: NDArray[np.integer],
     room: NDArray[np.float32],
 ) -> None:
-    """Add a batch (n, K) to a row; `room` is (6, n or more, K), written over."""
+    """Add a batch (n, K) to a row; `room` is (7, n or more, K), written over."""
     places = np.arange(len(batch))
     first = batch.argmax(axis=1)
     most, own = (batch[places, place].astype(np.float64) for place in (first, labels))
-    sums = _sums_of_powers(_over_the_largest(batch, most, room[5]), room)
+    sums = _sums_of_powers(_over_the_largest(batch, most, room[6]), room)
     into.confidence.append(most)
     into.right.append(first == labels)
     into.own.append(own)
@@ -179,17 +179,19 @@ def _over_the_largest(
 
 
 def _sums_of_powers(ratios: NDArray[np.float32], room: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of the classes, each to each of `_POWERS`: (n, K) -> (powers, n); five of `room` are written over."""
-    half, quarter, eighth, whole, square = room[:5, : len(ratios)]
+    """Of the classes, each to each of `_POWERS`: (n, K) -> (powers, n); six of `room` are written over."""
+    half, quarter, eighth, whole, square, fourth = room[:6, : len(ratios)]
     np.sqrt(ratios, out=half)
     np.sqrt(half, out=quarter)
     np.sqrt(quarter, out=eighth)
     np.add(ratios, _NEGLIGIBLE, out=whole)
     np.multiply(whole, whole, out=square)
+    np.add(square, _NEGLIGIBLE, out=fourth)
+    np.multiply(fourth, fourth, out=fourth)
     factors = (
         (eighth, eighth), (eighth, quarter), (quarter, quarter), (eighth, half), (quarter, half), (half, half),
         (eighth, whole), (quarter, whole), (half, whole), (whole, whole), (half, square), (whole, square),
-        (square, square),
+        (square, square), (square, fourth), (fourth, fourth),
     )  # fmt: skip
     products = [np.matmul(one[:, None, :], other[:, :, None])[:, 0, 0] for one, other in factors]
     return np.array([eighth.sum(axis=1), *products], np.float64)

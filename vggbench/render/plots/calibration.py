@@ -32,7 +32,7 @@ def reliability(rows: Sequence[Row], title: str) -> Figure | None:
             sizes = [max(4.0, _LARGEST * own.images / found.images) for own in found.bins]
             colour, marker, text = COLOURS[place], MARKERS[place], f"{name}, ECE {found.ece:.3f}"
             axes.plot(confidence, accuracy, color=colour, marker=marker, linewidth=1.2, markersize=3, label=text)
-            axes.scatter(confidence, accuracy, sizes, colour, marker, alpha=0.45, linewidths=0)
+            axes.scatter(confidence, accuracy, s=sizes, color=colour, marker=marker, alpha=0.45, linewidths=0)
         axes.set(xlabel="confidence: the top class's posterior", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
         legend(axes, last=_RIGHT)
     return figure
