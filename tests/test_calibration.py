@@ -308,7 +308,7 @@ def test_what_cannot_be_had_is_refused() -> None:
 # ---------------------------------------------------------------- tables, pictures, commands
 
 
-SAMPLE = ("--data", "sample", "--limit", "24", "--scales", "256")
+SAMPLE = ("--data", "sample", "--limit", "24", "--backend", "pytorch", "--scales", "256")
 
 
 def test_every_row_has_it_and_no_row_unless_asked(vggbench: Vggbench) -> None:
@@ -356,10 +356,9 @@ def test_score_has_it_and_refuses_the_five_best(vggbench: Vggbench, tmp_path: Pa
     )[0]  # fmt: skip
     labels = front.open_data("sample").labels(names, len(names))
     assert row["nll"] == pytest.approx(of(posteriors, labels, images).nll, rel=1e-5)
-    best.write_text(json.dumps([{"image": image, "top5": names[:5]} for image in images]))
-    order = tmp_path / "classes.txt"
-    order.write_text("\n".join(names))
-    done = vggbench("score", best, "--data", "sample", "--metrics", "calibration", "--classes", order)
+    five = {f"top{place + 1}": name for place, name in enumerate(names[:5])}
+    best.write_text(json.dumps([{"image": image} | five for image in images]))
+    done = vggbench("score", best, "--data", "sample", "--metrics", "calibration")
     assert done.code != 0
     assert "the five best classes alone are known, and --metrics calibration needs the posteriors of all" in done.err
 
