@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import naive
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 import torch.nn.functional as F
 from conftest import CLASSES, WIDTH, Result
@@ -20,14 +21,15 @@ from vggbench.data import DataSet, open_data
 from vggbench.data.imagenet import wnids
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.loop import evaluate
-from vggbench.images.pixels import decode
-from vggbench.images.preprocessing import INPUTS, Input
+from vggbench.images.pixels import decode, signature_of
+from vggbench.images.preprocessing import INPUTS, Input, Rescale
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG, initialise
 from vggbench.paper.configs import CONFIGS
 from vggbench.paper.protocols import TrainScale
 from vggbench.results.rows import Reference
 from vggbench.store.posteriors import posteriors
+from vggbench.store.runs import Run
 from vggbench.studies.explanation import (
     CHANGES,
     DENSE,
@@ -60,10 +62,14 @@ class Pipeline:
     divisor: float = 1
     ceil: bool = True
     softmax_first: bool = False
+    jpeg: dict[str, bool] = field(default_factory=dict)
 
     def posterior(self, path: Path, weights: dict[str, Tensor], config: str) -> NDArray[np.float64]:
         with Image.open(path) as file:
-            pixels = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+            decoded = np.array(file.convert("RGB"))
+        if self.jpeg:
+            decoded = simplejpeg.decode_jpeg(path.read_bytes(), **self.jpeg)
+        pixels = torch.from_numpy(decoded).permute(2, 0, 1)
         image = self._rescaled(pixels)
         views = self._crops(image)
         if self.mirror:
@@ -113,6 +119,8 @@ ROWS = {
     "no mirror": Pipeline(mirror=False),
     "bicubic": Pipeline(mode="bicubic"),
     "no antialias": Pipeline(antialias=False),
+    "fast DCT": Pipeline(jpeg={"fastdct": True}),
+    "plain upsampling": Pipeline(jpeg={"fastupsample": True}),
     "warped": Pipeline(square=True),
     "227, centre 224": Pipeline(side=227, crop="center", mirror=False),
     "channels swapped": Pipeline(rgb=True),
@@ -335,3 +343,26 @@ def test_at_80_columns(vggbench: Callable[..., Result], explained: Path, monkeyp
     (heading,) = (line for line in out.splitlines() if "Points" in line and "Change" in line)
     assert "Top-5" in heading
     assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_decoders_are_rows_only_where_they_can_be_asked_for(
+    few_drawn: Path, vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without simplejpeg the table says what brings it."""
+    monkeypatch.setattr("vggbench.images.pixels.has_other_decoders", lambda: False)
+    monkeypatch.setattr("vggbench.studies.explanation.has_other_decoders", lambda: False)
+    done = vggbench("explain", "A@sample", "--data", "sample", "--limit", "2", "--format", "md")
+    assert done.code == 0, done.err
+    assert "| fast DCT |" not in done.out
+    assert "pip install 'vggbench[decoders]'" in done.out
+
+
+def test_a_decoder_is_of_the_signature_and_comes_back_from_a_record() -> None:
+    usual = {"filter", "antialias", "rounding", "decoder", "uint8"}
+    assert set(signature_of(Rescale())) == usual
+    assert signature_of(Rescale())["decoder"] == "torchvision JPEG, else Pillow"
+    how = Rescale(decoder="fast DCT")
+    assert set(signature_of(how)) == usual
+    assert signature_of(how)["decoder"] != signature_of(Rescale())["decoder"]
+    run = Run(Path("x"), {"rescale": signature_of(how)}, {}, 1, 1)
+    assert run.rescale == how

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vggbench.data import ImageFile
 from vggbench.images.headers import NotAnImage, read_whole
-from vggbench.images.pixels import decode_listening, rescale, take
+from vggbench.images.pixels import decode_by, decode_listening, rescale, take
 from vggbench.images.preprocessing import Rescale, Wanted
 from vggbench.paper.protocols import Protocol
 
@@ -100,13 +100,24 @@ class Images:
         """A single image, with its pixels."""
         image = self._images[request.position]
         try:
-            pixels, doubt = decode_listening(read_whole(image))
-            found = {want: _seen(rescale(pixels, want.scale, want.how or self._how), want) for want in request.wanted}
+            data = read_whole(image)
+            pixels, doubt = decode_listening(data)
+            found = self._rescaled(data, pixels, request.wanted)
         except NotAnImage as reason:
             return Loaded(request.position, 0, 0, {}, str(reason))
         shapes = {want: (rescaled.shape[1], rescaled.shape[2]) for want, rescaled in found.items()}
         flat = torch.cat([rescaled.permute(1, 2, 0).flatten() for rescaled in found.values()])
         return Loaded(request.position, pixels.shape[1], pixels.shape[2], shapes, doubt=doubt, pixels=flat)
+
+    def _rescaled(self, data: bytes, pixels: Tensor, wanted: Iterable[Wanted]) -> dict[Wanted, Tensor]:
+        """What is wanted of an image, whose pixels are of the usual decoder; each other one decodes it once."""
+        decoded, found = {Rescale().decoder: pixels}, dict[Wanted, Tensor]()
+        for want in wanted:
+            how = want.how or self._how
+            if how.decoder not in decoded:
+                decoded[how.decoder] = decode_by(how.decoder, data)
+            found[want] = _seen(rescale(decoded[how.decoder], want.scale, how), want)
+        return found
 
 
 def images_of_pack(bytes_each: float, images: int, workers: int) -> int:

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from vggbench.errors import DataError, VggbenchError, first_line
 from vggbench.images.headers import JPEGS, eight_bits, jpegs_inside, opened, reasons
 from vggbench.images.libjpeg import complaints
-from vggbench.images.preprocessing import Rescale
+from vggbench.images.preprocessing import DecoderName, Rescale
 from vggbench.paper.protocols import View
 
 _LIBRARIES = ("image_stable", "image")
@@ -27,6 +27,9 @@ _UNCHANGED, _RGB = 0, 3
 """torchvision's `ImageReadMode`."""
 _PLACE = re.compile(r"^\w+, \S+:[0-9]+, ")
 """In torchvision's source, longer than the reason behind it."""
+INSTALL = "pip install 'vggbench[decoders]'"
+"""What brings the decoder of `decode_by`."""
+_DECODED = "torchvision JPEG, else Pillow"
 _NAMED = 2
 """Complaints of one image that are passed on."""
 
@@ -50,6 +53,29 @@ def decode(data: bytes) -> Tensor:
             for jpeg in jpegs_inside(header, data):
                 _decode_jpeg(jpeg, _UNCHANGED)  # since libtiff keeps libjpeg's complaints to itself
         return torch.from_numpy(np.array(eight_bits(header).convert("RGB"))).permute(2, 0, 1)
+
+
+def decode_by(decoder: DecoderName, data: bytes) -> Tensor:
+    """The same of a JPEG in RGB or grey by libjpeg's fast DCT or without its smooth chroma upsampling, by simplejpeg.
+
+    All else is as `decode` has it. Raises NotAnImage, and VggbenchError where simplejpeg is not installed.
+    """
+    header = opened(data)
+    if decoder == "torchvision" or header.format not in JPEGS or header.mode not in ("RGB", "L"):
+        return decode(data)
+    if not has_other_decoders():
+        raise VggbenchError(f"JPEGs by {decoder}: the package simplejpeg is not installed. Expected it: {INSTALL}.")
+    from simplejpeg import decode_jpeg
+
+    fast, plain = decoder == "fast DCT", decoder == "plain upsampling"
+    with reasons("cannot be decoded"):
+        pixels = decode_jpeg(data, colorspace="RGB", fastdct=fast, fastupsample=plain, strict=False)
+        return torch.from_numpy(np.asarray(pixels)).permute(2, 0, 1)
+
+
+def has_other_decoders() -> bool:
+    """Whether `decode_by` can have a JPEG decoded otherwise than `decode`."""
+    return importlib.util.find_spec("simplejpeg") is not None
 
 
 def decode_listening(data: bytes) -> tuple[Tensor, str | None]:
@@ -98,7 +124,7 @@ def signature_of(how: Rescale) -> dict[str, Any]:
         "antialias": how.antialias,
         **({"square": True} if how.square else {}),
         "rounding": "longer side truncated",
-        "decoder": "torchvision JPEG, else Pillow",
+        "decoder": _DECODED + (f"; JPEG by {how.decoder}" if how.decoder != "torchvision" else ""),
         "uint8": "Pillow" if how.library == "Pillow" else "native" if _resizes_uint8_natively(how.filter) else "float",
     }
 

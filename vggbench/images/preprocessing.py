@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FilterName = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 """Pillow has all of them, PyTorch nearest, bilinear and bicubic."""
+DecoderName = Literal["torchvision", "fast DCT", "plain upsampling"]
+"""libjpeg as everybody calls it, or by what other toolkits' decoders ask of it, which `simplejpeg` calls."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,14 @@ class Rescale:
     antialias: bool = True
     square: bool = False
     library: Literal["PyTorch", "Pillow"] = "PyTorch"
+    decoder: DecoderName = "torchvision"
+    """Of the JPEGs that are rescaled so."""
 
     def __str__(self) -> str:
         smooth = "" if self.filter == "nearest" else " antialiased" if self.antialias else " without antialias"
         by = "" if self.library == "PyTorch" else f" by {self.library}"
-        return f"{self.filter}{smooth}{by}{', warped to a square' if self.square else ''}"
+        decoded = "" if self.decoder == "torchvision" else f", decoded by {self.decoder}"
+        return f"{self.filter}{smooth}{by}{', warped to a square' if self.square else ''}{decoded}"
 
     def size(self, height: int, width: int, scale: int) -> tuple[int, int]:
         """(height, width) at Q = `scale` of an image of this size."""
@@ -166,8 +171,10 @@ class Preset:
         return f"{self.source}: {self.rescale}, Q={self.scale}, centre {self.crop}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; no publisher asks for another decoder."""
+        fields = asdict(self)
+        del fields["rescale"]["decoder"]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:

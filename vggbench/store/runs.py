@@ -106,7 +106,8 @@ class Run:
         if how is None:
             return None
         library = "Pillow" if how["uint8"] == "Pillow" else "PyTorch"
-        return Rescale(how["filter"], bool(how["antialias"]), bool(how.get("square")), library)  # type: ignore[arg-type]
+        other = str(how.get("decoder", "")).partition("; JPEG by ")[2] or "torchvision"
+        return Rescale(how["filter"], bool(how["antialias"]), bool(how.get("square")), library, other)  # type: ignore[arg-type]
 
     @property
     def block_count(self) -> int:

@@ -9,7 +9,8 @@ import torch
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Job, own_job
 from vggbench.evaluation.plan import Plan
-from vggbench.images.preprocessing import FilterName, Input, Rescale
+from vggbench.images.pixels import has_other_decoders
+from vggbench.images.preprocessing import DecoderName, FilterName, Input, Rescale
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import MODERN_SCALE, OWN, Protocol, modern_scale, resolve_scales
@@ -107,6 +108,11 @@ def _rescaled(**changes: Any) -> Callable[[Job], Job | None]:
     return lambda job: replace(job, rescale=replace(job.rescale or Rescale(), **changes))
 
 
+def _decoded(decoder: DecoderName) -> Callable[[Job], Job | None]:
+    """By what other toolkits' decoders ask of libjpeg, where it can be asked here."""
+    return lambda job: _rescaled(decoder=decoder)(job) if has_other_decoders() else None
+
+
 def _otherwise(filter: FilterName) -> Callable[[Job], Job | None]:
     """By another filter than its publisher's."""
     return lambda job: _rescaled(filter=filter)(job) if job.rescale else None
@@ -172,6 +178,8 @@ CHANGES: tuple[Change, ...] = (
     Change("bilinear", "filter of the rescaling", _otherwise("bilinear")),
     Change("tensor resize", "by PyTorch on tensors, not by Pillow", _of_tensors),
     Change("no antialias", "samples of the filter alone, as OpenCV", _rescaled(antialias=False, library="PyTorch")),
+    Change("fast DCT", "JPEGs by libjpeg's fast DCT", _decoded("fast DCT")),
+    Change("plain upsampling", "JPEGs' chroma not smoothed as it is enlarged", _decoded("plain upsampling")),
     Change("warped", "to a square of Q x Q, proportions lost", _rescaled(square=True)),
     Change(
         "227, centre 224", "shorter side 227, so that the crop is nearly the image",

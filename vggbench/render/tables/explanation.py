@@ -36,7 +36,7 @@ def explanation_table(found: "Explanation", *, recipes: bool) -> Table:
         terminal=_columns(heading, error_cell, paired_interval),
         markdown=_columns(heading, error_in_markdown, paired_bounds),
         record=lambda row: record_of(row, about),
-        notes=_notes(rows, about),
+        notes=_notes(rows, about) + ([] if recipes else _left_out()),
     )
 
 
@@ -71,6 +71,12 @@ def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[str]:
 def _s(model: Identity) -> str:
     """A VGG's training scale."""
     return f", S={model.train_scale or 'unknown'}" if model.architecture or model.train_scale else ""
+
+
+def _left_out() -> list[str]:
+    from vggbench.images.pixels import INSTALL, has_other_decoders
+
+    return [] if has_other_decoders() else [f"JPEGs by fast DCT and by plain upsampling are left out: {INSTALL}."]
 
 
 def _rescaled(row: "Explained", about: Circumstances) -> str:
