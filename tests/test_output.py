@@ -22,6 +22,7 @@ WRITING = {
     "score": "score x.csv --data {pictures}",
     "check": "check A@sample --data {pictures}",
     "explain": "explain A --data {pictures}",
+    "locate": "locate A@sample {one} --theirs x.npz",
     "fuse": "fuse A B --data {pictures}",
     "report": "report A --data {pictures}",
     "reproduce": "reproduce 3 --published",

@@ -300,6 +300,13 @@ class PredictOptions(_Rescaled, _Files, _Run, _Printed, _Protocols):
 
 
 @dataclass(frozen=True)
+class LocateOptions(_Rescaled, _Files, _Printed):
+    """What `locate` can be told: one Q, and how images are rescaled."""
+
+    scales: Annotated[list[str] | None, scales_option("Q: the shorter side; default: 256 for crops of 224.")] = None
+
+
+@dataclass(frozen=True)
 class SpeedOptions(_Printed):
     """What a benchmark of speed can be told, each with each; see each help text."""
 

@@ -1,5 +1,6 @@
 """Where tables and pictures go, to a terminal, a pipe or files, and whether files can be written, asked beforehand."""
 
+import json
 import os
 import shlex
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
-from vggbench.files import require_folder
+from vggbench.files import require_folder, write_whole
 from vggbench.progress import shows_bars
 from vggbench.render.tables.table import Table, choose_format, render, show, write
 
@@ -58,6 +59,18 @@ def put_all(tables: Sequence[Table], form: str | None, output: Path | None) -> N
             show(table)
     else:
         print(render(tables, chosen), end="", flush=True)
+
+
+def put_json(value: object, form: str | None, output: Path | None) -> bool:
+    """Print or write what is no list of records, and say whether JSON was asked for."""
+    if choose_format(form, output, sys.stdout.isatty()) != "json":
+        return False
+    text = json.dumps(value, indent=1) + "\n"
+    if output is not None:
+        write_whole(output, text)
+    else:
+        print(text, end="", flush=True)
+    return True
 
 
 def draw(drawn: "Mapping[str, Figure]", folder: Path) -> None:

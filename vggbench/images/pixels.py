@@ -92,7 +92,12 @@ def rescale(image: Tensor, scale: int, how: Rescale) -> Tensor:
 
     By PyTorch as torchvision rescales tensors, by Pillow as torchvision and timm rescale what Pillow opened.
     """
-    height, width = how.size(image.shape[1], image.shape[2], scale)
+    return rescale_to(image, how.size(image.shape[1], image.shape[2], scale), how)
+
+
+def rescale_to(image: Tensor, size: tuple[int, int], how: Rescale) -> Tensor:
+    """Bring (3, H, W) uint8 to a size, by the filter and the library of `how`."""
+    height, width = size
     if (height, width) == image.shape[1:]:
         return image
     if how.library == "Pillow":

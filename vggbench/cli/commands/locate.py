@@ -1,0 +1,74 @@
+"""`locate`: the first place where somebody's pipeline differs."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vggbench.cli.app import command
+from vggbench.cli.options import DATA, WHAT, LocateOptions, ModelName, option
+from vggbench.cli.output import put, put_json, require_output
+from vggbench.errors import DataError, UsageError, counted
+
+if TYPE_CHECKING:
+    from vggbench.data import ImageFile
+
+
+@command()
+def locate(
+    model: ModelName,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The file that their pipeline read.")],
+    options: LocateOptions,
+    theirs: Annotated[
+        Path | None, option("Their values by the names of stages, an .npz: see docs/locate.md.", DATA)
+    ] = None,
+    own: Annotated[
+        bool, option("Against its publisher's own recipe: torchvision's and timm's networks.", WHAT)
+    ] = False,
+) -> None:
+    """The first place where somebody's pipeline differs from ours, and by what; exit 1 where any stage differs.
+
+    Ours is the central crop: decode, rescale, crop, normalise, network, softmax. Stage by stage theirs are compared,
+    likely causes are tried, and it goes on from theirs. See docs/locate.md for how a dump is made and what is named.
+
+    Example: vggbench locate D@torchvision cat.jpg --theirs dump.npz
+    """
+    require_output(options.format, options.output)
+    if theirs is None:
+        raise UsageError("locate compares with somebody's values: expected --theirs DUMP.npz; see docs/locate.md.")
+    if own and options.scales:
+        raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")
+    if len(options.scales or ()) > 1:
+        raise UsageError(f"--scales {' '.join(options.scales or ())}: locate follows one crop: expected one Q.")
+    from vggbench.cli.evaluating import asked
+    from vggbench.cli.progress import DownloadProgress
+    from vggbench.data.single import single_images
+    from vggbench.evaluation.request import Manner
+    from vggbench.render.tables.locating import locating_table
+    from vggbench.studies.locating.location import locate, require_central
+    from vggbench.studies.prediction import predictor_of, require_predictable
+
+    manner = asked(Manner, options, protocols=("own",) if own else ("center",), device="cpu")
+    spec = require_predictable(model, manner)
+    with single_images([image], sys.stdin.buffer) as (files, _):
+        file = _only(files, image)
+        _require_there(theirs)
+        with DownloadProgress() as watch:
+            (job,) = predictor_of(spec, manner, watch).jobs
+        found = locate(require_central(job), manner.settings.rescale, file, theirs)
+    if not put_json(found.as_dict(), options.format, options.output):
+        put(locating_table(found), options.format, options.output)
+    if found.first_difference:
+        raise typer.Exit(1)
+
+
+def _only(files: "list[ImageFile]", image: str) -> "ImageFile":
+    if len(files) != 1:
+        raise UsageError(f"{image} holds {counted(len(files), 'image')}: expected the one that they read.")
+    return files[0]
+
+
+def _require_there(theirs: Path) -> None:
+    if not theirs.is_file():
+        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/locate.md.")

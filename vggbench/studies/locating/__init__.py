@@ -1,0 +1,1 @@
+"""Where two pipelines part: stage by stage, somebody's dump beside what is computed here."""
