@@ -115,7 +115,7 @@ def evaluation(
 
 def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:
     """The request that options make, whose fields have their names but for the protocols."""
-    protocols = [name for name in PROTOCOLS if getattr(options, name)]
+    protocols = [name for name in PROTOCOLS if getattr(options, name, False)]
     values = {item.name: getattr(options, item.name) for item in fields(kind) if hasattr(options, item.name)}
     return kind(**values | {"protocols": protocols, "scales": options.scales or ()} | others)
 
