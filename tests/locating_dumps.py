@@ -96,7 +96,9 @@ class Theirs:
             maps = found[f"features.{index}"] = F.conv2d(maps, weight, weights[f"features.{index}.bias"])
             if config.endswith("-BN"):
                 index += 1
-                own = [weights[f"features.{index}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+                own = [
+                    weights[f"features.{index}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+                ]
                 maps = found[f"features.{index}"] = F.batch_norm(maps, *own, eps=self.epsilon)
             maps = found[f"features.{index + 1}"] = F.relu(maps)
             index += 2
@@ -136,7 +138,11 @@ def resized_by(how: str, pixels: Array, size: tuple[int, int]) -> Array:
     """(H, W, 3); uint8 but of TensorFlow's rules."""
     library, _, what = how.partition(" ")
     if library == "pillow":
-        filters = {"": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST, "bicubic": Image.Resampling.BICUBIC}
+        filters = {
+            "": Image.Resampling.BILINEAR,
+            "nearest": Image.Resampling.NEAREST,
+            "bicubic": Image.Resampling.BICUBIC,
+        }
         return np.array(Image.fromarray(pixels).resize((size[1], size[0]), filters[what]))
     if library == "cv2":
         filters = {"": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}  # type: ignore[dict-item]

@@ -244,6 +244,7 @@ ONE_TOO_MANY = [
     (("weights", "D@a", "E@b"), "weights takes one MODEL and found E@b besides"),
     (("export", "D@a", "E@b", "--to", "onnx"), "export takes one MODEL and found E@b besides"),
     (("train", "A", "D"), "train takes one CONFIG and found D besides"),
+    (("locate", "D", "a.jpg", "b.jpg"), "locate takes"),
     (("doctor", "D"), "doctor takes no word and found D besides: expected `vggbench doctor` alone."),
     (("cite", "bibtex"), "cite takes no word and found bibtex besides: expected `vggbench cite` alone."),
 ]

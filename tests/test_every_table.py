@@ -67,6 +67,7 @@ COMMANDS = [
     ("score", "{predictions}", "--data", "sample"),
     ("check", "A@sample", "--data", "sample", "--center", "--expect", "10/1"),
     ("explain", "A", *SAMPLE),
+    ("locate", "A@sample", "{image}", "--theirs", "{dump}"),
     ("fuse", "A", "D", *SAMPLE, "--scales", "256"),
     ("reproduce", "1", "2", "3", "5", "7", "--published"),
     ("reproduce", "3", "7", "--data", "sample", "--limit", "1"),
@@ -100,6 +101,8 @@ def made(
     names = [kind.name for kind in KINDS]
     ids = [f"sample_val_{number + 1:05d}" for number in range(len(names))]
     write_predictions(ids, np.zeros(len(ids), int), names, [np.eye(len(ids))], places["predictions"])
+    places["dump"] = folder / "dump.npz"
+    np.savez(places["dump"], decoded=np.full((260, 300, 3), (255, 0, 0)), posterior=np.eye(len(names))[0])
     places["broken"].write_bytes(places["image"].read_bytes()[:-99])  # a picture by its header
     found: dict[tuple[str, ...], tuple[Path, list[Table]]] = {}
 

@@ -78,7 +78,8 @@ _ALTERED = {item.name for item in fields(Altered)}
 _RESIZERS = {
     "Pillow": "resize-pillow", "OpenCV": "resize-opencv", "no antialias": "no-antialias",
     "half pixel": "resize-tensorflow", "corner": "resize-tensorflow-v1", "aligned": "resize-align-corners",
-    "OpenCV area": "resize-opencv-area", "nearest middle": "resize-nearest", "nearest corner": "resize-nearest",
+    "OpenCV area": "resize-opencv-area", "Pillow nearest": "resize-nearest",
+    "PyTorch nearest": "resize-nearest", "nearest corner": "resize-nearest",
     "PyTorch bicubic": "resize-bicubic", "Pillow bicubic": "resize-bicubic",
 }  # fmt: skip
 _MOVES = [(0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]

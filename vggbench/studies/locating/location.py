@@ -15,7 +15,8 @@ from vggbench.studies.locating.dump import INPUT, LOGITS, PIXELS, POSTERIOR, Giv
 from vggbench.studies.locating.network import Network
 from vggbench.studies.locating.search import DIFFERENT, Search, Stage
 
-_BGR = "bgr"
+_BGR, _POOLED = "bgr", "avgpool"
+"""The latter is torchvision's, behind the last maps, which at 224 it leaves as they are."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def locate(job: Job, how: Rescale, image: ImageFile, theirs: Path) -> Located:
     Raises DataError for a dump that is not understood, UnreadableImages for an image that cannot be decoded.
     """
     network = Network(job.model.module, job.protocol.crop)
-    given = read_dump(theirs, [*network.layers, *(["avgpool"] if network.named("avgpool") != "avgpool" else [])])
+    first, *others = [*network.layers, ""]
+    given = read_dump(theirs, [name for name in (first, _POOLED, *others[:-1]) if name and _is_known(network, name)])
     try:
         data = read_whole(image)
         header_of(data)
@@ -93,8 +95,12 @@ def require_central(job: Job) -> Job:
     return job
 
 
+def _is_known(network: Network, name: str) -> bool:
+    return network.named(name) in network.layers
+
+
 def _in_order(given: dict[str, Given], network: Network) -> Sequence[str]:
-    layers = [name for layer in network.layers for name in (layer, "avgpool")
+    layers = [name for layer in network.layers for name in (layer, _POOLED)
               if name in given and network.named(name) == layer]  # fmt: skip
     return [name for name in (*PIXELS, INPUT, *dict.fromkeys(layers), LOGITS, POSTERIOR) if name in given]
 

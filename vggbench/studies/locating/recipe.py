@@ -71,9 +71,12 @@ RESIZERS: dict[str, resizers.Resizer] = {
     "half pixel": resizers.linear,
     "corner": partial(resizers.linear, rule=resizers.corner),
     "aligned": partial(resizers.linear, rule=resizers.aligned),
-    "nearest middle": resizers.nearest_middle,
+    "Pillow nearest": _by(Rescale("nearest", library="Pillow")),
+    "PyTorch nearest": _by(Rescale("nearest")),
     "nearest corner": resizers.nearest_corner,
 }
+UNROUNDED = ("half pixel", "corner", "aligned")
+"""Those that give no whole levels."""
 
 
 class Steps:

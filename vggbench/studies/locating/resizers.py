@@ -65,20 +65,10 @@ def opencv_area(pixels: Pixels, size: Size) -> Pixels:
     return np.rint(pixels)
 
 
-def nearest_middle(pixels: Pixels, size: Size) -> Pixels:
-    """The sample in which a target's middle lies: Pillow's, and PyTorch's nearest-exact."""
-    return _taken(pixels, size, lambda side, target: np.floor(half_pixel(side, target) + 0.5))
-
-
 def nearest_corner(pixels: Pixels, size: Size) -> Pixels:
     """The sample in which a target begins: OpenCV's, PyTorch's nearest, and TensorFlow's before 2.0."""
-    return _taken(pixels, size, lambda side, target: np.floor(corner(side, target)))
-
-
-def _taken(pixels: Pixels, size: Size, rule: Rule) -> Pixels:
     for axis, target in enumerate(size):
-        side = pixels.shape[axis]
-        pixels = np.take(pixels, rule(side, target).astype(int).clip(0, side - 1), axis)
+        pixels = np.take(pixels, np.floor(corner(pixels.shape[axis], target)).astype(int), axis)
     return pixels
 
 

@@ -33,7 +33,7 @@ from vggbench.studies.locating.dump import (
     pixel_readings,
 )
 from vggbench.studies.locating.network import Network
-from vggbench.studies.locating.recipe import Recipe, Steps, ended, reordered, softmax
+from vggbench.studies.locating.recipe import UNROUNDED, Recipe, Steps, ended, reordered, softmax
 
 EQUAL, ROUNDED, DIFFERENT = "equal", "equal up to rounding", "different"
 _ORDERS = ("class-order", "class-shift")
@@ -124,12 +124,21 @@ class Search:
         """Each candidate alone, once, where it changes anything."""
         at, seen, tried = self._step(given.name), {found.value}, list[Tried]()
         for row in self._rows:
-            if self._place < STEPS.index(row.step) <= at and not row.is_taken(self._recipe):
+            if self._place < STEPS.index(row.step) <= at and not self._is_ours(row):
                 one = self._tried(given, row.of(self._recipe), (row.name,), row)
                 if one.value not in seen:
                     seen.add(one.value)
                     tried.append(one)
         return tried
+
+    def _is_ours(self, row: Candidate) -> bool:
+        """Whether a row changes what was changed already, or nothing but that pixels are not rounded."""
+        if row.is_taken(self._recipe):
+            return True
+        if row.field != "resizer" or row.value not in UNROUNDED:
+            return False
+        ours, other = (self._steps.walk(one, *self._start, "resized") for one in (self._recipe, row.of(self._recipe)))
+        return fit(other, ours, 1.0, LEVELS).is_rounding(LEVELS)
 
     def _pairs(self, given: Given, singles: Sequence[Tried], found: Tried, tolerance: Tolerance) -> Iterator[Tried]:
         """Two of different kinds, those first that come nearest alone; up to the first pair that explains it."""
@@ -253,5 +262,4 @@ def _as_said(scores: Array, how: str) -> Array:
     """Scores, or what is taken for them."""
     if not how:
         return scores
-    posterior = softmax(scores)
-    return posterior if how == "softmax" else np.log(posterior)
+    return softmax(scores) if how == "softmax" else ended(scores, "log")
