@@ -279,7 +279,7 @@ def _none() -> tuple[dict[str, Tensor], str]:
 # ---------------------------------------------------------------- rules of other libraries
 
 
-@pytest.mark.parametrize("size", [(256, 341), (224, 224), (300, 420)])
+@pytest.mark.parametrize("size", [(256, 341), (224, 224), (300, 420), (500, 700)])
 def test_opencvs_rules_are_opencvs(size: tuple[int, int]) -> None:
     """To the last bit but where its vector code rounds otherwise, once in a thousand."""
     rng = np.random.default_rng(0)
@@ -321,7 +321,7 @@ def test_every_cause_is_documented() -> None:
     ("arrays", "sentence"),
     [
         ({"pixels": np.zeros((3, 4, 4))}, "holds 'pixels': expected arrays named decoded, resized, cropped"),
-        ({"features.99": np.zeros(3)}, "or after a layer: features.0 ... classifier.6"),
+        ({"features.99": np.zeros(3)}, "or after a layer: features.0 ... classifier."),
         ({}, "holds nothing: expected arrays named"),
         ({"decoded": np.zeros((4, 4))}, "expected H x W x 3 or 3 x H x W"),
         ({"input": np.zeros((1, 3, 227, 227))}, "expected 1 x 3 x 224 x 224"),

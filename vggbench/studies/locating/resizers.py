@@ -41,12 +41,11 @@ def linear(pixels: Pixels, size: Size, rule: Rule = half_pixel) -> Pixels:
     return pixels
 
 
-def opencv(pixels: Pixels, size: Size) -> Pixels:
+def opencv(pixels: Pixels, size: Size, rule: Rule = half_pixel) -> Pixels:
     """`cv2.resize` of bytes, INTER_LINEAR: columns, then rows, in integers."""
     whole = np.rint(pixels).astype(np.int64)
     (top, bottom, down), (left, right, across) = (
-        _between(half_pixel(side, target).astype(np.float32), side)
-        for side, target in zip(whole.shape, size, strict=False)
+        _between(rule(side, target).astype(np.float32), side) for side, target in zip(whole.shape, size, strict=False)
     )
     first, second = (np.rint(share * _WEIGHT).astype(np.int64)[None, :, None] for share in (1 - across, across))
     rows = whole[:, left] * first + whole[:, right] * second
@@ -59,7 +58,7 @@ def opencv(pixels: Pixels, size: Size) -> Pixels:
 def opencv_area(pixels: Pixels, size: Size) -> Pixels:
     """`cv2.resize` of bytes, INTER_AREA: means over the source's area, or where it enlarges a rule of its own."""
     if any(target > side for side, target in zip(pixels.shape, size, strict=False)):
-        return np.rint(linear(pixels, size, _enlarged_area))
+        return opencv(pixels, size, _enlarged_area)
     for axis, target in enumerate(size):
         pixels = np.moveaxis(np.tensordot(_shares(pixels.shape[axis], target), pixels, (1, axis)), 0, axis)
     return np.rint(pixels)

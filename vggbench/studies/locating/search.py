@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, count
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ from vggbench.studies.locating.recipe import UNROUNDED, Recipe, Steps, ended, re
 EQUAL, ROUNDED, DIFFERENT = "equal", "equal up to rounding", "different"
 _ORDERS = ("class-order", "class-shift")
 """What fits more than it explains, and is named where nothing else is."""
+_NETWORK = STEPS.index("network")
+_MOST_PAIRS = 400
+"""Of candidates where each takes a forward pass: minutes of the paper's largest net on two cores."""
 
 
 @dataclass
@@ -142,14 +145,17 @@ class Search:
 
     def _pairs(self, given: Given, singles: Sequence[Tried], found: Tried, tolerance: Tolerance) -> Iterator[Tried]:
         """Two of different kinds, those first that come nearest alone; up to the first pair that explains it."""
+        at = self._step(given.name)
         ranked = sorted(singles, key=lambda one: (one.names[0] in _ORDERS, one.fit.mean))
         both = sorted(combinations(range(len(ranked)), 2), key=sum)
-        for one, other in ((ranked[first], ranked[second]) for first, second in both):
-            assert one.row
-            assert other.row
-            if one.row.field == other.row.field:
+        rows = [(ranked[first], ranked[first].row, ranked[second].row) for first, second in both]
+        different = [(one, row, other) for one, row, other in rows if row and other and row.field != other.field]
+        passes = count()
+        for one, row, other in different:
+            needs_pass = at >= _NETWORK >= max(STEPS.index(each.step) for each in (row, other))
+            if needs_pass and next(passes) >= _MOST_PAIRS:
                 continue
-            pair = self._tried(given, other.row.of(one.recipe), self._in_order(one.row, other.row))
+            pair = self._tried(given, other.of(one.recipe), self._in_order(row, other))
             yield pair
             if pair.fit.explains(found.fit, tolerance) and not set(pair.names) & set(_ORDERS):
                 return
@@ -251,10 +257,11 @@ class Search:
     def _network_of(self, recipe: Recipe, layer: str | None) -> dict[str, list[Array]]:
         pixels = self._steps.walk(recipe, *self._start, INPUT) if self._start[0] != INPUT else self._start[1]
         assert pixels is not None
+        if layer:  # too large to be kept for hundreds of candidates
+            return self._network.run(pixels, recipe.altered, self._replaced, [self._network.named(layer)])
         key = hash(np.ascontiguousarray(pixels).tobytes()), recipe.altered
         if key not in self._runs:
-            wanted = [self._network.named(layer)] if layer else []
-            self._runs[key] = self._network.run(pixels, recipe.altered, self._replaced, wanted)
+            self._runs[key] = self._network.run(pixels, recipe.altered, self._replaced, [])
         return self._runs[key]
 
 
