@@ -96,10 +96,10 @@ class Theirs:
             maps = found[f"features.{index}"] = F.conv2d(maps, weight, weights[f"features.{index}.bias"])
             if config.endswith("-BN"):
                 index += 1
-                own = [
-                    weights[f"features.{index}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
-                ]
-                maps = found[f"features.{index}"] = F.batch_norm(maps, *own, eps=self.epsilon)
+                own = {name: weights[f"features.{index}.{name}"] for name in ("weight", "bias")}
+                mean, variance = (weights[f"features.{index}.running_{name}"] for name in ("mean", "var"))
+                maps = F.batch_norm(maps, mean, variance, own["weight"], own["bias"], eps=self.epsilon)
+                found[f"features.{index}"] = maps
             maps = found[f"features.{index + 1}"] = F.relu(maps)
             index += 2
         rows = maps.permute(0, 2, 3, 1).flatten(1) if self.flatten == "HWC" else maps.flatten(1)
@@ -127,7 +127,8 @@ class Theirs:
 def decoded_by(how: str, data: bytes) -> Array:
     """(H, W, 3) uint8 RGB."""
     if how == "cv2":
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].copy()
+        bgr: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return np.array(bgr[..., ::-1])
     if how != "pillow":
         return np.array(simplejpeg.decode_jpeg(data, fastdct=how == "fast", fastupsample=how == "plain"))
     with Image.open(io.BytesIO(data)) as opened:
@@ -146,7 +147,7 @@ def resized_by(how: str, pixels: Array, size: tuple[int, int]) -> Array:
         return np.array(Image.fromarray(pixels).resize((size[1], size[0]), filters[what]))
     if library == "cv2":
         filters = {"": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}  # type: ignore[dict-item]
-        return np.array(cv2.resize(pixels, (size[1], size[0]), interpolation=filters[what]))  # type: ignore[call-overload]
+        return np.array(cv2.resize(pixels, (size[1], size[0]), interpolation=filters[what]))
     if library == "tf":
         return _by_matrices(pixels, size, what)
     maps = torch.from_numpy(pixels).permute(2, 0, 1)

@@ -59,10 +59,14 @@ def nets(peaked: Callable[..., dict[str, Tensor]], tmp_path_factory: pytest.Temp
     return made
 
 
+def dump(folder: Path, stages: Any) -> None:
+    np.savez(folder / "dump.npz", **stages)
+
+
 def located(
-    cli: CLI, net: Path, config: str, image: Path, dump: Path, *more: object, caffe: bool = False
+    cli: CLI, net: Path, config: str, image: Path, theirs: Path, *more: object, caffe: bool = False
 ) -> tuple[int, Any]:
-    words = ("locate", f"{config}@{net}", image, "--theirs", dump, "--input", "caffe" if caffe else "torchvision")
+    words = ("locate", f"{config}@{net}", image, "--theirs", theirs, "--input", "caffe" if caffe else "torchvision")
     done = cli(*words, "--format", "json", *more)
     assert done.out, done.err
     return done.code, json.loads(done.out)
@@ -122,7 +126,7 @@ def test_a_seeded_fault_is_named(place: int, jpegs: list[Path], nets: Any, vggbe
     weights, net = nets(config, bool(caffe))
     image = [jpegs[place] for place in (4, 0, 1, 3)][0 if "side-rounded" in causes else place % 4]
     stages = pipeline.of(image.read_bytes(), weights, config, caffe=bool(caffe))
-    np.savez(tmp_path / "dump.npz", **{name: stages[name] for name in names})
+    dump(tmp_path, {name: stages[name] for name in names})
     code, found = located(vggbench, net, config, image, tmp_path / "dump.npz", caffe=bool(caffe))
     assert sorted(found["causes"]) == sorted(causes), found
     assert (code, found["first_difference"]) == (1, first), found
@@ -229,7 +233,7 @@ def test_another_correct_pipeline_raises_no_alarm(
     weights, net = nets(config, bool(caffe))
     image = jpegs[list(CLEAN).index(name) % len(jpegs)]
     stages = pipeline.of(image.read_bytes(), weights, config, caffe=bool(caffe))
-    np.savez(tmp_path / "dump.npz", **change(stages))
+    dump(tmp_path, change(stages))
     code, found = located(vggbench, net, config, image, tmp_path / "dump.npz", caffe=bool(caffe))
     assert (code, found["first_difference"], found["causes"]) == (0, None, []), found
     assert all(stage["verdict"].startswith("equal") for stage in found["stages"])
@@ -259,7 +263,7 @@ def test_pooling_of_other_networks(
     stages = Theirs(resize="pillow").of(jpegs[0].read_bytes(), *_none())
     with torch.inference_mode():
         logits = theirs(torch.from_numpy(stages["input"])).numpy()
-    np.savez(tmp_path / "dump.npz", input=stages["input"], logits=logits, **kept)
+    dump(tmp_path, {"input": stages["input"], "logits": logits} | kept)
     model = f"torchvision:{network}@{tmp_path / 'net.pth'}"
     done = vggbench("locate", model, jpegs[0], "--theirs", tmp_path / "dump.npz", "--own", "--format", "json")
     found = json.loads(done.out)
@@ -335,7 +339,7 @@ def test_what_is_not_understood_is_told_in_a_sentence(
     arrays: Stages, sentence: str, jpegs: list[Path], nets: Any, vggbench: CLI, tmp_path: Path
 ) -> None:
     _, net = nets("A", False)
-    np.savez(tmp_path / "dump.npz", allow_pickle=True, **arrays)
+    dump(tmp_path, arrays)
     words = ("locate", f"A@{net}", jpegs[0], "--theirs", tmp_path / "dump.npz", "--input", "torchvision")
     done = vggbench(*words)
     assert (done.code, done.out) == (1, "")
@@ -368,7 +372,7 @@ def test_what_cannot_be_asked_for(
 def test_the_table_says_it_in_words(jpegs: list[Path], nets: Any, vggbench: CLI, tmp_path: Path) -> None:
     weights, net = nets("A", False)
     stages = Theirs(resize="pillow nearest", mirror=True).of(jpegs[0].read_bytes(), weights, "A")
-    np.savez(tmp_path / "dump.npz", **{name: stages[name] for name in EVERY})
+    dump(tmp_path, {name: stages[name] for name in EVERY})
     words = ("locate", f"A@{net}", jpegs[0], "--theirs", tmp_path / "dump.npz", "--input", "torchvision")
     done = vggbench(*words, "--format", "md")
     assert done.code == 1
