@@ -35,12 +35,7 @@ def locate(
     Example: vggbench locate D@torchvision cat.jpg --theirs dump.npz
     """
     require_output(options.format, options.output)
-    if theirs is None:
-        raise UsageError("locate compares with somebody's values: expected --theirs DUMP.npz; see docs/locate.md.")
-    if own and options.scales:
-        raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")
-    if len(options.scales or ()) > 1:
-        raise UsageError(f"--scales {' '.join(options.scales or ())}: locate follows one crop: expected one Q.")
+    theirs = _asked_for(options, theirs, own=own)
     from vggbench.cli.evaluating import asked
     from vggbench.cli.progress import DownloadProgress
     from vggbench.data.single import single_images
@@ -53,7 +48,6 @@ def locate(
     spec = require_predictable(model, manner)
     with single_images([image], sys.stdin.buffer) as (files, _):
         file = _only(files, image)
-        _require_there(theirs)
         with DownloadProgress() as watch:
             (job,) = predictor_of(spec, manner, watch).jobs
         found = locate(require_central(job), manner.settings.rescale, file, theirs)
@@ -63,12 +57,21 @@ def locate(
         raise typer.Exit(1)
 
 
+def _asked_for(options: LocateOptions, theirs: Path | None, *, own: bool) -> Path:
+    """The dump, once what contradicts itself is refused."""
+    scales = options.scales or []
+    if theirs is None:
+        raise UsageError("locate compares with somebody's values: expected --theirs DUMP.npz; see docs/locate.md.")
+    if own and scales:
+        raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")
+    if len(scales) > 1:
+        raise UsageError(f"--scales {' '.join(scales)}: locate follows one crop: expected one Q.")
+    if not theirs.is_file():
+        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/locate.md.")
+    return theirs
+
+
 def _only(files: "list[ImageFile]", image: str) -> "ImageFile":
     if len(files) != 1:
         raise UsageError(f"{image} holds {counted(len(files), 'image')}: expected the one that they read.")
     return files[0]
-
-
-def _require_there(theirs: Path) -> None:
-    if not theirs.is_file():
-        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/locate.md.")
