@@ -70,7 +70,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_else(
     (tmp_path / f"folder{ending}").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / f"pipe{ending}").symlink_to("/dev/null")
-    # The last first: what imports it from there while it is replaced would keep the replacement.
+    # The last one last: what imports it from there while it is replaced would keep the replacement.
     for name in ("evaluation.session.open_data", "train.session.open_training_data", "data.open_data"):
         monkeypatch.setattr(f"vggbench.{name}", _opens)
     done = vggbench(*filled(WRITING[command], pictures), "--output", tmp_path / place.format(ending=ending))

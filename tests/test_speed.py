@@ -97,7 +97,7 @@ def test_what_cannot_run_is_left_out_and_said(vggbench: Callable[..., Result]) -
         (("D", "--batch-size", 0), "--batch-size 0: expected 1 to 65,536."),
         (("D", "--batch-size", 1, 10**20), f"--batch-size {10**20}: expected 1 to 65,536."),
         (("--data-only", "D"), "--data-only takes no model and found D: expected --data PATH"),
-        (("D", "--scales", 9999), "Q must lie between 224"),
+        (("D", "--scales", 9999), "Q must lie between 1 and 2048"),
         (("D", "--iterations", 0), "--iterations 0: expected 1 or more."),
         (("D", "--device", "cuda:77"), "PyTorch finds no such device"),
         (("--data-only", "--workers", -1, "--data", "sample"), "--workers -1: expected 0 or more"),
