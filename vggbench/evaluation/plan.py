@@ -158,20 +158,22 @@ def prepare(
     labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
     runs, backends = [run for _, run, _ in planned.values()], [backend for _, _, backend in planned.values()]
     plan = Plan(data, distinct, runs, [labels[key] for key in classes], backends, settings)
-    plan.known = [_known(run, own, data, store) for run, own in zip(runs, plan.labels, strict=True)]
+    shuffled = cache(data.shuffled)  # once for all runs, and not at all where none lacks a block
+    plan.known = [_known(run, own, data, store, shuffled) for run, own in zip(runs, plan.labels, strict=True)]
     if data.whole and not reads_only:
         _take_from_wholes(plan, store)
     return plan
 
 
-def _known(run: Recording, labels: NDArray[np.int32], data: DataSet, store: Store) -> Known | None:
+def _known(
+    run: Recording, labels: NDArray[np.int32], data: DataSet, store: Store, shuffled: Callable[[], DataSet]
+) -> Known | None:
     """What `check` has computed of a run that is not finished."""
     if not run.missing():
         return None
-    shuffled = data.shuffled()
-    if shuffled.fingerprint == data.fingerprint:
+    if shuffled().fingerprint == data.fingerprint:
         return None
-    checked = store.of_signature(run.signature | {"data": shuffled.fingerprint})
+    checked = store.of_signature(run.signature | {"data": shuffled().fingerprint})
     label_of = {image.id: label for image, label in zip(data.images, labels.tolist(), strict=True)}
     return Known.of(checked, label_of) if checked and checked.images else None
 
