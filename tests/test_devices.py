@@ -12,7 +12,7 @@ from vggbench.errors import UsageError
 from vggbench.evaluation import processes
 from vggbench.evaluation.processes import own_device, processes_beside, share_threads
 from vggbench.evaluation.request import Manner
-from vggbench.images import reading
+from vggbench.images import reading, threads
 from vggbench.inference import devices
 from vggbench.inference.devices import fallen_back, has_cuda, pick_device
 from vggbench.nets.onnxruntime_session import open_session
@@ -52,7 +52,7 @@ def test_without_a_gpu_there_is_none_to_share(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_cores_are_divided_among_the_processes_of_a_machine(gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "cores", lambda: 32)
-    monkeypatch.setattr(reading, "cores", lambda: 32)
+    monkeypatch.setattr(threads, "cores", lambda: 32)
     monkeypatch.setattr(reading, "shared_memory", lambda: 8_000)
     manners = [Manner(share=share, device=device) for share, device in (
         (None, "auto"), ("6/8", "auto"), ("2/2", "auto"), ("2/8", "cuda:1"), ("2/8", "cpu"))]  # fmt: skip
