@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Result
+from conftest import CLASSES, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
+from vggbench import INPUTS
 from vggbench.data import open_data
 from vggbench.errors import UsageError
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.loop import evaluate
 from vggbench.paper.protocols import Protocol
 from vggbench.store.posteriors import posteriors
-from vggbench.store.recording import Store
+from vggbench.store.recording import Recording, Store
 from vggbench.store.runs import stored_runs
 from vggbench.studies.checking.check import check
 from vggbench.studies.checking.claim import LEVEL, Claim, Judged
@@ -144,6 +146,38 @@ def test_its_own_error_is_not_refuted_and_nothing_is_computed_twice(
     assert own.code == 0
     assert (found["verdict"], found["culprit"]) == ("not refuted", None)
     assert {"top1_low", "top1_high", "top5_low", "top5_high", "images"} <= set(found)
+
+
+def test_a_killed_check_computes_nothing_twice(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while the third block is written: the same verdict as without, from the two that were."""
+    data, claim = open_data(pictures), Claim.parse("50")
+    monkeypatch.setattr(Settings, "block_for", lambda self, images: 1)
+    computed: list[int] = []
+
+    def asked(images: Tensor) -> Tensor:
+        computed.append(len(images))
+        return images.flatten(1)[:, :4].float()
+
+    model = Model.wrap("asked", asked, INPUTS["torchvision"], CLASSES, identity="asked")
+    job, write, written = Job(model, CENTER, 256), Recording.write, list[int]()
+    whole = check(job, data, Store(tmp_path / "whole"), QUICK, claim=claim)
+    assert sum(computed) == len(data)
+
+    def dying(self: Recording, number: int, *given: Any) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(number)
+        write(self, number, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recording, "write", dying)
+        with pytest.raises(KeyboardInterrupt):
+            check(job, data, Store(tmp_path / "killed"), QUICK, claim=claim)
+    computed.clear()
+    resumed = check(job, data, Store(tmp_path / "killed"), QUICK, claim=claim)
+    assert sum(computed) == len(data) - 2
+    assert (resumed.judged.seen, resumed.judged.refuted) == (whole.judged.seen, whole.judged.refuted)
+    assert np.array_equal(resumed.judged.ranks, whole.judged.ranks)
 
 
 def test_an_evaluation_goes_on_from_a_check(net: Model, pictures: Path, tmp_path: Path) -> None:
