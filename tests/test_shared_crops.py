@@ -182,14 +182,15 @@ def test_sharing_saves_work(side: tuple[int, int], monkeypatch: pytest.MonkeyPat
     assert (work[2] < work[1]) == (side[0] < 512)
 
 
+@pytest.mark.parametrize("config", ["D", "B-5x5"])
 def test_an_evaluation_gives_the_same_whatever_is_shared(
-    pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+    config: str, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
 ) -> None:
-    net = VGG(CONFIGS["D"], 4, 1 / 16)
-    net.load_state_dict(peaked("D"))
+    net = VGG(CONFIGS[config], 4, 1 / 32)
+    net.load_state_dict(peaked(config, width=1 / 32))
     names = ("apple", "boat", "fish", "house")
     model = Model(
-        Identity("D@x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 1 / 16)),
+        Identity("x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS[config], 4, 1 / 32)),
         net.eval(),
     )
     jobs = [Job(model, GRID, scale) for scale in (224, 256, 300)]
