@@ -21,8 +21,11 @@ TABLE_1: dict[str, list[int | str]] = {
     "C": [64, 64, "M", 128, 128, "M", 256, 256, -256, "M", 512, 512, -512, "M", 512, 512, -512, "M"],
     "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
     "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+    "B-5x5": [64, "M", 128, "M", 256, "M", 512, "M", 512, "M"],
 }
 """Output channels; negative ones are 1x1 convolutions; L is LRN."""
+SIDES = {"B-5x5": 5}
+"""Of the other convolutions, where they are not 3x3."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def score_map(config: str, weights: dict[str, Tensor], images: Tensor, *, ceil: 
             maps = krizhevsky(maps)
         else:
             weight, bias = weights[f"features.{index}.weight"], weights[f"features.{index}.bias"]
-            maps = F.relu(F.conv2d(maps, weight, bias, padding=1 if int(token) > 0 else 0))
+            side = SIDES.get(config, 3) if int(token) > 0 else 1
+            assert weight.shape[2:] == (side, side)
+            maps = F.relu(F.conv2d(maps, weight, bias, padding=side // 2))
             index += 2
     fc6, fc7, fc8 = (weights[f"classifier.{i}.weight"] for i in (0, 3, 6))
     maps = F.relu(F.conv2d(maps, fc6.reshape(len(fc6), -1, 7, 7), weights["classifier.0.bias"]))

@@ -29,6 +29,7 @@ GOLDEN = {
     "C": (133_638_952, 11_770_888_192),
     "D": (138_357_544, 15_470_264_320),
     "E": (143_667_240, 19_632_062_464),
+    "B-5x5": (134_503_528, 9_356_017_664),
 }
 
 
@@ -125,7 +126,7 @@ def test_eval_reads_several_scales_before_its_model(tmp_path: Path) -> None:
 
 
 def test_params_prints_the_golden_figures_of_all_six() -> None:
-    rows = records()
+    rows = records() + records("B-5x5")
     assert {row["network"]: (row["parameters"], row["macs"]) for row in rows} == GOLDEN
     assert [row["network"] for row in rows] == list(GOLDEN)
     assert all(row["flops"] == 2 * row["macs"] for row in rows)

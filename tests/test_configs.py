@@ -67,6 +67,17 @@ def test_nets_with_batch_normalisation_are_otherwise_the_papers(name: str) -> No
     assert (config.batch_norm, paper.batch_norm) == (True, False)
 
 
+def test_b_5x5_is_b_with_one_5x5_layer_for_each_pair_of_3x3_layers() -> None:
+    b, shallow = CONFIGS["B"], CONFIGS["B-5x5"]
+    pairs, pools = b.convs, [layer for layer in b.layers if layer.kind == "pool"]
+    assert [layer.channels for layer in shallow.convs] == [layer.channels for layer in pairs[1::2]]
+    assert {layer.kernel for layer in shallow.convs} == {5}
+    names = "conv1_1 pool1 conv2_1 pool2 conv3_1 pool3 conv4_1 pool4 conv5_1 pool5"
+    assert " ".join(layer.name for layer in shallow.layers) == names
+    assert [layer for layer in shallow.layers if layer.kind == "pool"] == pools
+    assert (shallow.known_as, shallow.batch_norm, "B-5x5" in PAPER) == (None, False, False)
+
+
 @pytest.mark.parametrize("name", PAPER)
 def test_layers_have_oxfords_names(name: str) -> None:
     assert " ".join(layer.name for layer in CONFIGS[name].layers) == NAMES[name]
@@ -93,6 +104,7 @@ def test_channels_double_up_to_512_and_fc_layers_have_4096() -> None:
     [
         ("A", "A"), ("a", "A"), ("vgg11", "A"), ("VGG11", "A"), ("VGG-11", "A"), ("vgg_11", "A"),
         ("A-LRN", "A-LRN"), ("a-lrn", "A-LRN"), ("alrn", "A-LRN"), ("A_LRN", "A-LRN"),
+        ("b-5x5", "B-5x5"), ("B5x5", "B-5x5"),
         ("b", "B"), ("vgg13", "B"), ("c", "C"), ("d", "D"), ("vgg16", "D"), ("Vgg-16", "D"),
         ("e", "E"), ("vgg19", "E"), ("d-bn", "D-BN"), ("vgg16_bn", "D-BN"), ("VGG-19-BN", "E-BN"), ("vgg11bn", "A-BN"),
     ],
@@ -107,7 +119,7 @@ def test_an_unknown_config_is_answered_with_the_nearest(text: str, hint: str) ->
         config_named(text)
     sentence = str(caught.value)
     assert repr(text) in sentence
-    assert "expected one of A, A-LRN, B, C, D, E or vgg11, vgg13, vgg16, vgg19" in sentence
+    assert "expected one of A, A-LRN, B, C, D, E, B-5x5 or vgg11, vgg13, vgg16, vgg19" in sentence
     assert sentence.endswith(f" Did you mean {hint}?")
 
 

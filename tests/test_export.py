@@ -62,11 +62,11 @@ def test_what_is_exported_comes_back_the_same(
     assert [path.name for path in tmp_path.iterdir()] == [f"x{ending}"]
 
 
-@pytest.mark.parametrize("ceil", [True, False])
+@pytest.mark.parametrize(("config", "ceil"), [("D", True), ("D", False), ("B-5x5", False)])
 def test_plain_onnx_runtime_gives_scores_and_their_mean(
-    ceil: bool, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+    config: str, ceil: bool, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
 ) -> None:
-    model = _model("D", peaked("D"), ceil=ceil)
+    model = _model(config, peaked(config), ceil=ceil)
     said = EXPORTERS["onnx"][1](model, tmp_path / "x.onnx")
     assert said.startswith("onnx:x.onnx reads it again, by --center unless told. ")
     assert said.endswith("It expects BGR 0-255 minus mean, mean 103.939, 116.779, 123.68, std 1, 1, 1.")
@@ -144,5 +144,5 @@ def test_the_commands_say_what_was_written_and_found(vggbench: Callable[..., Res
 
 def test_the_released_files_are_listed(vggbench: Callable[..., Result]) -> None:
     listed = vggbench("weights").out
-    for part in ("D@oxford", "E-BN@torchvision", "vgg16-397923af.pth", "28.408/9.618", "C and A-LRN: nobody"):
+    for part in ("D@oxford", "E-BN@torchvision", "vgg16-397923af.pth", "28.408/9.618", "C, A-LRN and B-5x5: nobody"):
         assert part in listed

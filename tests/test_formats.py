@@ -114,7 +114,7 @@ def test_pooling_is_the_files_own(peaked: Callable[..., dict[str, Tensor]], tmp_
 
 
 @pytest.mark.parametrize("older", [True, False])
-@pytest.mark.parametrize("config", ["B", "C", "E"])
+@pytest.mark.parametrize("config", ["B", "C", "E", "B-5x5"])
 def test_matconvnet_gives_the_nets_logits(
     config: str, older: bool, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
 ) -> None:

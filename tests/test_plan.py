@@ -20,13 +20,22 @@ def test_every_row_of_tables_3_and_4_is_reached(config: str) -> None:
     assert sorted(map(repr, reached)) == sorted(map(repr, expected))
 
 
-@pytest.mark.parametrize("config", PAPER)
+@pytest.mark.parametrize("config", [*PAPER, "B-5x5"])
 def test_every_stage_starts_from_one_before(config: str) -> None:
     made: list[str] = []
     for stage in chain(CONFIGS[config]):
         assert stage.start is None or stage.start in made
         made.append(stage.model)
     assert len(set(made)) == len(made)
+
+
+def test_what_is_no_deeper_than_a_starts_from_random_weights() -> None:
+    assert [name for name in (*PAPER, "B-5x5") if len(chain(CONFIGS[name])) == 1] == ["A", "A-LRN", "B-5x5"]
+    (stage,) = chain(CONFIGS["B-5x5"])
+    assert stage.command("imagenet", 1.0) == (
+        "vggbench train B-5x5 --data imagenet --init paper --output B-5x5-S256.safetensors"
+    )
+    assert stage.rows() == [], "the paper has no figure of it"
 
 
 def test_the_commands_parse_and_say_what_the_paper_says(

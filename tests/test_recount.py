@@ -26,6 +26,11 @@ def test_fvcore_agrees_at_the_papers_width() -> None:
     checking.check(Architecture(CONFIGS["A-LRN"]))
 
 
+def test_fvcore_counts_b_5x5_at_the_papers_width() -> None:
+    assert checking.recount(Architecture(CONFIGS["B-5x5"])) == (134_503_528, 9_356_017_664)
+    checking.check(Architecture(CONFIGS["B-5x5"]))
+
+
 @pytest.mark.parametrize("field", ["conv_parameters", "fc_parameters", "macs"])
 @pytest.mark.parametrize("off", [-1, 1])
 def test_a_closed_form_that_is_off_by_one_is_caught(monkeypatch: pytest.MonkeyPatch, field: str, off: int) -> None:

@@ -57,6 +57,7 @@ def test_bare_names_take_the_papers_nets_where_there_are_any() -> None:
     assert found == {
         "A": "torchvision", "A-LRN": None, "B": "torchvision", "C": None, "D": "oxford", "E": "oxford",
         "A-BN": "torchvision", "B-BN": "torchvision", "D-BN": "torchvision", "E-BN": "torchvision",
+        "B-5x5": None,
     }  # fmt: skip
 
 

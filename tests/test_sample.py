@@ -146,10 +146,11 @@ def test_other_data_keeps_bare_names_without_weights(vggbench: Callable[..., Res
     assert "D names no weights: pass D@FILE, or for the classes of ILSVRC one of D@oxford" in result.err
 
 
-def test_the_sample_has_no_nets_with_batch_normalisation(vggbench: Callable[..., Result], few_drawn: Path) -> None:
-    result = vggbench("compare", "D", "D-BN", "--format", "json")
+@pytest.mark.parametrize("other", ["D-BN", "B-5x5"])
+def test_the_sample_has_the_papers_nets_alone(other: str, vggbench: Callable[..., Result], few_drawn: Path) -> None:
+    result = vggbench("compare", "D", other, "--format", "json")
     assert (result.code, [row["top1_error"] is None for row in json.loads(result.out)]) == (0, [False, True])
-    assert "The sample has no net D-BN: expected one of A, A-LRN, B, C, D, E." in json.loads(result.out)[1]["note"]
+    assert f"The sample has no net {other}: expected one of A, A-LRN, B, C, D, E." in json.loads(result.out)[1]["note"]
 
 
 def test_six_images_are_the_least_that_can_be_significant() -> None:

@@ -42,13 +42,14 @@ GRID = Protocol("multicrop", 8)
 def _features(config: str, *, ceil: bool = False, width: float = 1 / 16) -> nn.Sequential:
     net = VGG(CONFIGS[config], 4, width, ceil_pool=ceil).eval()
     initialise(net, 0)
+    generator = torch.Generator().manual_seed(1)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             assert module.bias is not None
-            nn.init.uniform_(module.bias, -0.5, 0.5)  # padding is zero, not what a bias gives of zero
+            nn.init.uniform_(module.bias, -0.5, 0.5, generator)  # padding is zero, not what a bias gives of zero
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_mean, -0.5, 0.5, generator)
     return net.features
 
 
@@ -85,7 +86,7 @@ SIDES = st.one_of(st.integers(224, 300), st.sampled_from([256, 384, 512, 683]))
 
 
 @settings(max_examples=15, deadline=None)
-@given(height=SIDES, width=SIDES, config=st.sampled_from(["A", "C", "E", "A-LRN"]), shared=st.integers(0, 4))
+@given(height=SIDES, width=SIDES, config=st.sampled_from(["A", "C", "E", "A-LRN", "B-5x5"]), shared=st.integers(0, 4))
 def test_every_size(height: int, width: int, config: str, shared: int) -> None:
     image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height * width))
     _require_equal(_features(config, width=1 / 32), image, GRID.views(height, width), shared)
@@ -119,7 +120,7 @@ def test_at_any_offsets_what_precedes_the_pooling_is_shared(config: str, ceil: b
             plain = torch.cat([rest.run(before.run(some)) for some in torch.split(crops, 8)])
             shared = crop_maps_anywhere(stages, image, views)
             assert (plain - shared).abs().max() <= most * expected.abs().max()
-            assert (plain - expected).abs().max() <= 3e-6 * expected.abs().max()
+            assert (plain - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
@@ -161,6 +162,7 @@ def test_what_is_shared_is_three_stages_and_the_convolutions_of_the_fourth() -> 
     assert [(stage.reach, stage.step) for stage in stages] == [(2, 2), (2, 2), (3, 2), (3, 1)]
     assert isinstance(rest.run, nn.Sequential)
     assert isinstance(rest.run[0], nn.MaxPool2d)
+    assert [(stage.reach, stage.step) for stage in _stages(_features("B-5x5"))[:4]] == [(2, 2), (2, 2), (2, 2), (2, 1)]
 
 
 @pytest.mark.parametrize("side", [(256, 341), (384, 512), (512, 683)])
@@ -180,14 +182,15 @@ def test_sharing_saves_work(side: tuple[int, int], monkeypatch: pytest.MonkeyPat
     assert (work[2] < work[1]) == (side[0] < 512)
 
 
+@pytest.mark.parametrize("config", ["D", "B-5x5"])
 def test_an_evaluation_gives_the_same_whatever_is_shared(
-    pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
+    config: str, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
 ) -> None:
-    net = VGG(CONFIGS["D"], 4, 1 / 16)
-    net.load_state_dict(peaked("D"))
+    net = VGG(CONFIGS[config], 4, 1 / 32)
+    net.load_state_dict(peaked(config, width=1 / 32))
     names = ("apple", "boat", "fish", "house")
     model = Model(
-        Identity("D@x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS["D"], 4, 1 / 16)),
+        Identity("x", INPUTS["torchvision"], 4, names, "x", architecture=Architecture(CONFIGS[config], 4, 1 / 32)),
         net.eval(),
     )
     jobs = [Job(model, GRID, scale) for scale in (224, 256, 300)]

@@ -5,6 +5,7 @@ import functools
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vggbench.metrics import ErrorRate, Errors
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.paper.protocols import TrainScale
+from vggbench.paper.published import SHALLOW
 from vggbench.render.tables.cells import duration
 from vggbench.render.tables.errors import eval_table, nets_table
 from vggbench.render.tables.parameters import layers_table, parameters_table
@@ -288,6 +290,19 @@ def test_the_papers_column_vanishes_for_nets_that_are_not_the_papers(monkeypatch
         assert "| Paper" not in text
         assert " Paper " not in text.replace("No column Paper:", "")
         assert "No column Paper: its Table 2 is for width 1 and 1000 classes." in text
+
+
+def test_the_shallow_control_has_the_papers_statement_for_a_reference() -> None:
+    counts = parameters_table(by_net([Architecture(CONFIGS["B"]), Architecture(CONFIGS["B-5x5"])], [224]))
+    assert SHALLOW in shown_notes(counts, counts.terminal)
+    assert [counts.record(row)["paper_parameters_millions"] for row in counts.rows] == [133, None]
+    b, shallow = (replace(model(name), name=f"{name}@file") for name in ("B", "B-5x5"))
+    rows = [measured("center", (256,), (10, 5), 96, models=(net,), network=net.name) for net in (b, shallow)]
+    for shown, expected in ((rows, 1), (rows[:1], 0), (rows[1:], 0)):
+        table = nets_table(shown, circumstances(pets()))
+        notes = [note for note in shown_notes(table, table.terminal) if SHALLOW in note]
+        assert len(notes) == expected
+        assert table.record(shown[0])["reference_top1"] is None
 
 
 # ---------------------------------------------------------------- eval and compare

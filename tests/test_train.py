@@ -70,6 +70,17 @@ def test_deeper_nets_take_exactly_what_the_paper_says(config: str, peaked: Calla
             assert tensor.equal(fresh.state_dict()[name])
 
 
+@pytest.mark.parametrize(("source", "config"), [("A", "B-5x5"), ("B-5x5", "B")])
+def test_between_5x5_and_3x3_layers_only_fc_layers_are_taken(
+    source: str, config: str, peaked: Callable[..., dict[str, Tensor]]
+) -> None:
+    fresh, net = VGG(CONFIGS[config], 4, 1 / 16), VGG(CONFIGS[config], 4, 1 / 16)
+    begin(fresh, Recipe(), None)
+    assert set(begin(net, Recipe(), _model(source, peaked(source)))) == FC
+    for name, tensor in net.state_dict().items():
+        assert tensor.equal((peaked(source) if name in FC else fresh.state_dict())[name])
+
+
 @pytest.mark.parametrize("config", ["A", "A-LRN"])
 def test_nets_of_the_same_layers_take_all(config: str, peaked: Callable[..., dict[str, Tensor]]) -> None:
     net = VGG(CONFIGS[config], 4, 1 / 16)
@@ -87,12 +98,22 @@ def test_identity_starts_as_the_trained_net(config: str, peaked: Callable[..., d
         torch.testing.assert_close(net(images), start.module(images), rtol=1e-5, atol=1e-5)
 
 
+def test_the_shallow_control_starts_from_random_weights_as_a_does() -> None:
+    assert begin(VGG(CONFIGS["B-5x5"], 4, 1 / 16), Recipe(init="paper"), None) == []
+    with pytest.raises(UsageError, match="starts nets deeper than A from a trained A"):
+        begin(VGG(CONFIGS["B"], 4, 1 / 16), Recipe(init="paper"), None)
+
+
 def test_what_cannot_start_a_net_is_refused(peaked: Callable[..., dict[str, Tensor]]) -> None:
     net = VGG(CONFIGS["A"], 4, 1 / 16)
     with pytest.raises(UsageError, match="expected --from"):
         begin(net, Recipe(init="identity"), None)
     with pytest.raises(UsageError, match="D has conv1_2 and A has not"):
         begin(net, Recipe(init="identity"), _model("D", peaked("D")))
+    with pytest.raises(UsageError, match="all convolutions of A, of which none fits B-5x5"):
+        begin(VGG(CONFIGS["B-5x5"], 4, 1 / 16), Recipe(init="identity"), _model("A", peaked("A")))
+    with pytest.raises(UsageError, match=r"features.0.weight is not in A: expected a trained B-5x5"):
+        begin(VGG(CONFIGS["B-5x5"], 4, 1 / 16), Recipe(train_layers="fc"), _model("A", peaked("A")))
     with pytest.raises(UsageError, match=r"features.2.weight is not in A: expected a trained D"):
         begin(VGG(CONFIGS["D"], 4, 1 / 16), Recipe(train_layers="fc"), _model("A", peaked("A")))
     with pytest.raises(UsageError, match=r"features.0.weight of shape \(4, 3, 3, 3\): expected \(8, 3, 3, 3\)"):

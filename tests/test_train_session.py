@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from vggbench.evaluation.processes import World
 from vggbench.paper.configs import CONFIGS
 from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.train.session import TrainListener, TrainRequest, conduct
+from vggbench.weights.load import save_model
 
 RECIPE = Recipe(epochs=1, batch_size=4)
 
@@ -74,6 +76,20 @@ def test_a_training_by_one_call(
     assert silent
     assert silent[0].log[0].loss == trained.log[0].loss, "who listens changes nothing"
     assert capfd.readouterr() == ("", ""), "a library prints nothing"
+
+
+def test_what_fits_of_a_start_with_other_kernels_is_said(folder: Path, tmp_path: Path) -> None:
+    request = TrainRequest(
+        config=CONFIGS["A"], data=str(folder), recipe=RECIPE, width=1 / 64, device="cpu", workers=0
+    )  # fmt: skip
+    trained, start = conduct(request), tmp_path / "a.safetensors"
+    assert trained
+    save_model(trained[0].model, start, recipe=trained[0].record)
+    heard = Heard()
+    assert conduct(replace(request, config=CONFIGS["B-5x5"], start=f"A@{start}"), heard)
+    assert heard.all[:2] == ["No", "opened 4 and 4 for 1"]
+    assert conduct(replace(request, config=CONFIGS["B"], start=f"A@{start}"), heard := Heard())
+    assert heard.all[0] == "opened 4 and 4 for 1"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """The maps of many crops of one image, computed once where the crops agree: exact, not an approximation.
 
 A 3x3 convolution of a crop and of the whole image differ only where the crop's zero padding reaches: after n of them
-in a border ring n wide. Pooling halves the ring (rounded up), the next stage's convolutions widen it again: r' =
-ceil((r + n) / 2), for D 1, 2, 3 after stages 1, 2, 3. Pooling commutes with cropping where offsets are multiples of
-its stride, hence --grid 8 for three stages; at any offset crops share what comes before the first pooling. 1x1
-convolutions, LRN and batch normalisation act on single positions.
+in a border ring n wide, of 5x5 ones 2n wide. Pooling halves the ring (rounded up), the next stage's convolutions widen
+it again: r' = ceil((r + n) / 2), for D 1, 2, 3 after stages 1, 2, 3. Pooling commutes with cropping where offsets are
+multiples of its stride, hence --grid 8 for three stages; at any offset crops share what comes before the first pooling.
+1x1 convolutions, LRN and batch normalisation act on single positions.
 
 The ring is shared too. Its upper side depends on where the crop begins, not on its left end: it is that of the image
 cut off above the crop, a strip as wide as the image, common to all crops of that row. So there is one strip for every

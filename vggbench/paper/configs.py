@@ -1,4 +1,4 @@
-"""The six columns of the paper's Table 1, and four of them with the batch normalisation that torchvision added."""
+"""The six columns of the paper's Table 1, its shallow control, and four with the batch normalisation of torchvision."""
 
 import difflib
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Config:
-    """One column of Table 1; `table` is its stages, read from left to right.
+    """One net, such as a column of Table 1; `table` is its stages, read from left to right.
 
-    3: 3x3 convolution and ReLU. 1: 1x1 convolution and ReLU. LRN: local response
+    5, 3, 1: 5x5, 3x3 or 1x1 convolution and ReLU. LRN: local response
     normalisation. M: 2x2 max-pooling, which ends a stage. With `batch_norm` every convolution
     is followed by batch normalisation, which the paper does not have.
     """
@@ -64,7 +64,7 @@ def _counted(tokens: list[str]) -> list[tuple[str, int]]:
     convs = 0
     counted = []
     for token in tokens:
-        convs += token in "13"
+        convs += token in "135"
         counted.append((token, convs))
     return counted
 
@@ -86,14 +86,15 @@ CONFIGS = {config.name: config for config in (
     Config("C",     None,        "3 3   M 3 3 M   3 3 1   M   3 3 1   M   3 3 1   M"),
     Config("D",     "VGG-16",    "3 3   M 3 3 M   3 3 3   M   3 3 3   M   3 3 3   M"),
     Config("E",     "VGG-19",    "3 3   M 3 3 M   3 3 3 3 M   3 3 3 3 M   3 3 3 3 M"),
+    Config("B-5x5", None,        "5     M 5   M   5       M   5       M   5       M"),
     Config("A-BN",  "VGG-11-BN", "3     M 3   M   3 3     M   3 3     M   3 3     M", batch_norm=True),
     Config("B-BN",  "VGG-13-BN", "3 3   M 3 3 M   3 3     M   3 3     M   3 3     M", batch_norm=True),
     Config("D-BN",  "VGG-16-BN", "3 3   M 3 3 M   3 3 3   M   3 3 3   M   3 3 3   M", batch_norm=True),
     Config("E-BN",  "VGG-19-BN", "3 3   M 3 3 M   3 3 3 3 M   3 3 3 3 M   3 3 3 3 M", batch_norm=True),
 )}
 # fmt: on
-PAPER = {name: config for name, config in CONFIGS.items() if not config.batch_norm}
-"""The six nets of the paper."""
+PAPER = {name: CONFIGS[name] for name in ("A", "A-LRN", "B", "C", "D", "E")}
+"""The six nets of Table 1. B-5x5 stands apart: B with one 5x5 layer for each pair of 3x3 layers (section 4.1)."""
 
 
 def config_named(text: str) -> Config:
@@ -109,8 +110,8 @@ def config_named(text: str) -> Config:
         near = difflib.get_close_matches(_folded(text), known, n=1)
         hint = f" Did you mean {known[near[0]].name}?" if near else ""
         raise UsageError(
-            f"Unknown config {text!r}: expected one of {', '.join(PAPER)} or vgg11, vgg13, vgg16, vgg19 (with batch "
-            f"normalisation: D-BN, vgg16_bn and so on).{hint}"
+            f"Unknown config {text!r}: expected one of {', '.join(PAPER)}, B-5x5 or vgg11, vgg13, vgg16, vgg19 (with "
+            f"batch normalisation: D-BN, vgg16_bn and so on).{hint}"
         )
     return found
 

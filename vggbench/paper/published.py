@@ -44,6 +44,13 @@ PARAMETERS_MILLIONS = {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E"
 """Table 2."""
 
 
+SHALLOW = (
+    "B-5x5 is B with each pair of 3x3 layers replaced by one 5x5 layer; the paper states that its top-1 error is 7% "
+    "higher than B's on a centre crop (section 4.1), and prints no figure."
+)
+"""All that the paper says of it: no absolute figure, S or Q, nor whether 7% are points."""
+
+
 def _one(table: int, protocol: str, config: str, train_scale: str, scales: str, top1: float, top5: float) -> Result:
     qs = tuple(int(q) for q in scales.split(","))
     return Result(table, protocol, (Member(config, train_scale, qs),), top1, top5)

@@ -60,6 +60,8 @@ class Nets:
     """Names by how their publishers evaluate them, of those that a row is of by `own`."""
     remarks: tuple[tuple[str, str], ...]
     """Names, and what else has to be said of those."""
+    has_shallow_control: bool
+    """Whether both B and B-5x5 are among them."""
     differences: tuple[tuple[str, str], ...] | None
     """How two sources of one config differ in what they need; None where a table is not of two such."""
 
@@ -82,6 +84,8 @@ class Nets:
             ]),
             presets=_grouped([(str(model.preset), model.name) for model in by_own]),
             remarks=tuple((own.name, own.preset.remark) for own in by_own if own.preset and own.preset.remark),
+            has_shallow_control={"B", "B-5x5"}
+            <= {model.architecture.config.name for model in models if model.architecture and not model.is_random},
             differences=_differences(*models) if len(models) == 2 else None,
         )  # fmt: skip
 

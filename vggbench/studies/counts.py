@@ -35,8 +35,8 @@ class NetCount:
     def paper_millions(self) -> int | None:
         """Parameters by the paper's Table 2; None for what is not one of its nets."""
         net = self.architecture
-        is_paper = net.width == 1 and net.classes == 1000 and not net.config.batch_norm
-        return PARAMETERS_MILLIONS[net.config.name] if is_paper else None
+        is_paper = net.width == 1 and net.classes == 1000
+        return PARAMETERS_MILLIONS.get(net.config.name) if is_paper else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from vggbench.paper.published import RESULTS, Result
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
 from vggbench.train.recipe import Recipe
-from vggbench.train.start import begin
+from vggbench.train.start import begin, is_deeper
 from vggbench.train.statistics import ILSVRC
 from vggbench.train.step import Running, Stepper
 
@@ -74,7 +74,7 @@ def chain(config: Config) -> list[Stage]:
     At S=256 from A's layers; at 384 from the net of 256, at a tenth of the rate; at 256-512 from the
     net of 384. What the paper leaves open is ours, and said so.
     """
-    if config.name.startswith("A"):
+    if not is_deeper(config):
         return [_stage(config, "256", None, "from random weights (section 3.1)")]
     a = _stage(CONFIGS["A"], "256", None, "deeper nets take its first four convolutions and fc layers (section 3.1)")
     stages = [a, _stage(config, "256", a, "middle layers at random (section 3.1)")]

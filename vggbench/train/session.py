@@ -18,7 +18,7 @@ from vggbench.inference.devices import fallen_back
 from vggbench.paper.configs import PAPER, Config
 from vggbench.train.loop import Trained, train, training_workers
 from vggbench.train.recipe import Recipe, TrainWatch
-from vggbench.train.start import convolutions_alone
+from vggbench.train.start import convolutions_alone, shares_convolutions
 from vggbench.train.step import Running
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.parts import PartOfNetError
@@ -75,7 +75,7 @@ def require_trainable(config: Config, width: float) -> None:
     if config.batch_norm:
         raise UsageError(
             f"{config.name} has batch normalisation, which the paper's recipe has not: expected one of "
-            f"{', '.join(PAPER)}."
+            f"{', '.join(PAPER)} and B-5x5."
         )
     require_width(width)
 
@@ -101,6 +101,11 @@ def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tup
         for note in (*train_data.notes, *val_data.notes):
             told.note(f"{note}.")
         start = _start(source, request, train_data.class_names, told) if source else None
+        if source and not shares_convolutions(source.config, request.config):
+            told.say(
+                f"No convolution of {source.name} fits {request.config.name}, whose kernels are of another size: its "
+                "fc layers start the training, --init draws the convolutions."
+            )
         told.opened(train_data, val_data, world)
         workers = training_workers(request.recipe, running)
         if workers < running.settings.loader_workers:

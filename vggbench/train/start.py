@@ -7,6 +7,7 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.images.preprocessing import INPUTS
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CONFIGS, Config
 from vggbench.store.identity import Identity
 from vggbench.train.recipe import Recipe
 from vggbench.weights.files import tensors_hash
@@ -18,6 +19,16 @@ TRANSFERRED_CONVS = 4
 
 _NORMAL_STD = {"paper": 0.01, "paper-literal": 0.1}
 """The paper prints a variance of 0.01, a deviation of 0.1; its predecessors' deviation is 0.01."""
+
+
+def is_deeper(config: Config) -> bool:
+    """Than A, which the paper trains from random weights, and deeper nets from a trained A (section 3.1)."""
+    return len(config.convs) > len(CONFIGS["A"].convs)
+
+
+def shares_convolutions(source: Config, config: Config) -> bool:
+    """Whether the first convolutions of two nets are of one size: B-5x5 has only the fc layers of others."""
+    return source.convs[0].kernel == config.convs[0].kernel
 
 
 def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
@@ -71,10 +82,9 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
-    deeper = not network.config.name.startswith("A")
     if recipe.init == "identity":
         raise UsageError("--init identity continues a trained net: expected --from A@FILE beside it.")
-    if recipe.init.startswith("paper") and deeper:
+    if recipe.init.startswith("paper") and is_deeper(network.config):
         raise UsageError(
             f"--init {recipe.init} starts nets deeper than A from a trained A: expected --from A@a.safetensors, from "
             f"`vggbench train A --data DATA --init {recipe.init} --output a.safetensors`; or --init glorot."
@@ -103,7 +113,8 @@ def _draw(network: VGG, recipe: Recipe) -> None:
 def _origins(source: VGG, network: VGG, recipe: Recipe) -> dict[str, str]:
     """The layers of `network` that start from a layer of `source`, convolutions by their place in their stage.
 
-    All of them for the same config, and between A and A-LRN; else what the paper takes from A.
+    All of them for the same config, and between A and A-LRN; else what the paper takes from A, as far as it fits:
+    between B-5x5 and the others the fc layers.
     `identity` takes every convolution, and those that are new pass their input through, so that
     the deeper net starts as the trained one (Net2DeeperNet, Chen et al., arXiv 1511.05641).
     """
@@ -111,6 +122,13 @@ def _origins(source: VGG, network: VGG, recipe: Recipe) -> dict[str, str]:
     convs = list(theirs)
     if ours.keys() != theirs.keys() and recipe.init != "identity":
         convs = convs[:TRANSFERRED_CONVS]
+    if not shares_convolutions(source.config, network.config):
+        if recipe.init == "identity":
+            raise UsageError(
+                f"--init identity continues all convolutions of {source.config.name}, of which none fits "
+                f"{network.config.name}: expected a net of the same kernels in --from."
+            )
+        convs = []
     lost = [name for name in convs if name not in ours]
     if lost:
         raise UsageError(

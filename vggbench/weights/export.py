@@ -37,7 +37,7 @@ def export_torchvision(model: Model, path: Path) -> str:
     if str(model.identity.kind).startswith("torchvision:"):
         return export_tensors(model, path)
     network = _network(model)
-    if network.config.name in ("C", "A-LRN"):
+    if network.config.known_as is None:
         raise UsageError(
             f"torchvision has no {network.config.name}: expected A, B, D or E; or --to safetensors or onnx."
         )

@@ -24,8 +24,8 @@ def params(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="A, A-LRN, B, C, D, E, or D-BN and so on; torchvision:NAME, timm:NAME, onnx:FILE, pt2:FILE; none: the "
-            "paper's six.",
+            help="A, A-LRN, B, C, D, E, B-5x5, or D-BN and so on; torchvision:NAME, timm:NAME, onnx:FILE, pt2:FILE; "
+            "none: the paper's six.",
             autocompletion=models,
         ),
     ] = None,

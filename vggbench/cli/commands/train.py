@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 @command()
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D or E.")], options: TrainOptions
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E or B-5x5.")],
+    options: TrainOptions,
 ) -> None:
     """Train one net by the paper's recipe, into a .safetensors that says how it was made.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vggbench.metrics import LEAST_SIGNIFICANT
+from vggbench.paper.published import SHALLOW
 from vggbench.render.tables.calibration import calibration_notes
 from vggbench.render.tables.cells import duration, images, is_many, p_value, paired_bounds
 from vggbench.render.tables.table import NONE, Note
@@ -50,6 +51,7 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
         *_taken_notes(facts.nets),
         *_differences_note(facts.nets),
         *_origins_note(facts.nets),
+        *([f"{SHALLOW} Its images are ILSVRC-2012's."] if facts.nets.has_shallow_control else []),
         *_warnings(facts.nets),
         *facts.remarks,
         *signatures(measured, about),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vggbench.nets.cost import Architecture
+from vggbench.paper.published import SHALLOW
 from vggbench.render.tables.table import NONE, Column, Note, Table
 from vggbench.studies.counts import FC_LAYERS, HEIGHT, WIDTH, LayerCount, ModelCount, NetCount, ProtocolCount
 
@@ -83,6 +84,7 @@ def layers_table(rows: Sequence[LayerCount], totals: Sequence[NetCount]) -> Tabl
             Note("Field: the receptive field, in input pixels.", ("Field",), same_line=True),
             Note("Stride: in input pixels.", ("Stride",), same_line=True),
             "Three 3x3 layers see 7x7 with 27 C^2 weights; one 7x7 layer has 49 C^2 (paper, 2.3).",
+            *([SHALLOW] if any(row.architecture.config.name == "B-5x5" for row in totals) else []),
         ],
     )
 
@@ -120,6 +122,8 @@ def _notes(nets: Sequence[Architecture]) -> list[str | Note]:
     ]
     if any(net.config.batch_norm for net in nets):
         notes.append("Nor is batch normalisation, whose two parameters a channel are; the paper has none.")
+    if any(net.config.name == "B-5x5" for net in nets):
+        notes.append(SHALLOW)
     if net.width != 1:
         notes.append(f"Width: {net.width:g} of the paper's channels.")
     if net.width != 1 or net.classes != 1000:

@@ -95,7 +95,7 @@ def _notes(rows: Sequence[Listed]) -> list[str]:
         "Published: top-1 / top-5 error in percent, by the publisher's own protocol:",
         *dict.fromkeys(f"{row.source}: {'; '.join(p.how for p in row.published)}" for row in released if row.published),
         "Input: the preprocessing that --input names; caffe is BGR, matconvnet RGB, both 0-255 minus mean.",
-        "C and A-LRN: nobody has released any; vggbench train --plan C prints how to make them.",
+        "C, A-LRN and B-5x5: nobody has released any; vggbench train --plan C prints how to make them.",
         f"A missing file is downloaded when a MODEL names it, or put by hand, such as {rows[0].place}.",
         *(f"{row.name} is refused: {row.refused}." for row in released if row.refused),
     ]
