@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from vggbench.errors import UsageError, WeightsError
-from vggbench.images.preprocessing import input_of_text
+from vggbench.images.preprocessing import Input, input_of_text
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG, trunk
 from vggbench.paper.descriptors import Descriptor
@@ -35,7 +35,7 @@ def of_convolutions(found: PartOfNetError, spec: ModelSpec, options: LoadOptions
     Its weights are known by the hash of these tensors. Raises UsageError for a layer that needs fc layers, and where
     the input is not stated; WeightsError for another config's convolutions, and for values that are not finite.
     """
-    part, input = found.part, options.input or options.otherwise
+    part = found.part
     if not descriptor.is_pooling:
         raise UsageError(
             f"{found.path} {part.sentence}: expected a whole net for --layer {descriptor.layer}. Its pooling stages "
@@ -45,12 +45,8 @@ def of_convolutions(found: PartOfNetError, spec: ModelSpec, options: LoadOptions
         raise WeightsError(
             f"{found.path} {part.sentence}: expected {spec.config.name}'s. Ask for {part.config.name}@{found.path}."
         )
-    if input in (None, *ORDERS):
-        raise UsageError(
-            f"{found.path} holds convolutions alone and does not say what they expect at their input, and a guess "
-            "could give wrong numbers: pass --input torchvision, caffe or matconvnet, or another such as RGB,1,0.5,0.5."
-        )
-    ceil = input in CEIL_POOLED
+    input = _input(found, options)
+    ceil = options.input in CEIL_POOLED if found.ceil_pool is None else found.ceil_pool
     with torch.device("meta"):
         network = VGG(spec.config, 1, part.width, ceil_pool=ceil)
     tensors = {name: tensor.to(torch.float32, copy=True) for name, tensor in found.convolutions.items()}
@@ -65,7 +61,7 @@ def of_convolutions(found: PartOfNetError, spec: ModelSpec, options: LoadOptions
     network.load_state_dict(tensors, strict=False, assign=True)
     identity = Identity(
         name=spec.name,
-        input=input_of_text(str(input)),
+        input=input,
         classes=1,
         class_names=None,
         weights_hash=tensors_hash(tensors),
@@ -73,7 +69,20 @@ def of_convolutions(found: PartOfNetError, spec: ModelSpec, options: LoadOptions
         architecture=Architecture(spec.config, 1, part.width, ceil),
         source=spec.shown_source,
         spec=f"{spec.config.name}@{found.path.absolute()}",
-        said=(f"{part.sentence}, which alone are taken",),
+        said=(f"{part.sentence}; the convolutions alone are taken",),
         averaged=options.ema,
     )
     return Model(identity, frozen(network), found.path)
+
+
+def _input(found: PartOfNetError, options: LoadOptions) -> Input:
+    """By the file's word, or else as it is stated. Raises UsageError, and WeightsError where these contradict."""
+    stated = options.input or options.otherwise
+    if found.input:
+        return found.input.agreed(stated, found.path)
+    if stated in (None, *ORDERS):
+        raise UsageError(
+            f"{found.path} holds convolutions alone and does not say what they expect at their input, and a guess "
+            "could give wrong numbers: pass --input torchvision, caffe or matconvnet, or another such as RGB,1,0.5,0.5."
+        )
+    return input_of_text(str(stated))
