@@ -63,6 +63,58 @@ def score_map(config: str, weights: dict[str, Tensor], images: Tensor, *, ceil: 
     return F.conv2d(maps, fc8[:, :, None, None], weights["classifier.6.bias"])
 
 
+def maps_of(config: str, weights: dict[str, Tensor], images: Tensor, layer: str, *, relu: bool, ceil: bool) -> Tensor:
+    """(N, 3, H, W) -> (N, C, h, w), what `pool1` to `pool5`, `fc6` or `fc7` gives; these with their ReLU or without."""
+    index, stage, maps = 0, 0, images
+    for token in TABLE_1[config]:
+        if token == "M":
+            maps, index, stage = F.max_pool2d(maps, 2, 2, ceil_mode=ceil), index + 1, stage + 1
+            if layer == f"pool{stage}":
+                return maps
+        elif token == "L":
+            maps = krizhevsky(maps)
+        else:
+            weight, bias = weights[f"features.{index}.weight"], weights[f"features.{index}.bias"]
+            maps = F.relu(F.conv2d(maps, weight, bias, padding=1 if int(token) > 0 else 0))
+            index += 2
+    fc6, fc7 = (weights[f"classifier.{i}.weight"] for i in (0, 3))
+    maps = F.conv2d(maps, fc6.reshape(len(fc6), -1, 7, 7), weights["classifier.0.bias"])
+    if layer == "fc7":
+        maps = F.conv2d(F.relu(maps), fc7[:, :, None, None], weights["classifier.3.bias"])
+    return F.relu(maps) if relu else maps
+
+
+def descriptor(
+    config: str,
+    weights: dict[str, Tensor],
+    path: Path,
+    scales: list[int],
+    *,
+    layer: str = "fc7",
+    relu: bool = True,
+    flat: bool = False,
+    protocol: str = "dense",
+    stack: bool = False,
+    ceil: bool = False,
+    caffe: bool = False,
+    fault: Fault = RIGHT,
+) -> Tensor:
+    """The descriptor (D,) of one image file, one view after the other, as appendix B of the paper has it."""
+    image = v2.functional.pil_to_tensor(Image.open(path).convert("RGB"))
+    of_scales = []
+    for scale in scales:
+        rescaled = v2.Resize(scale, antialias=not fault.no_antialias)(image)
+        views = [rescaled] if protocol == "dense" else crops(rescaled, protocol, fault)
+        if protocol != "center" and not fault.no_mirror:
+            views += [view.flip(2) for view in views]
+        given = [_normalised(view, caffe, fault)[None] for view in views]
+        maps = [maps_of(config, weights, one, layer, relu=relu, ceil=ceil)[0].double() for one in given]
+        of_scales.append(torch.stack([one.flatten() if flat else one.mean((1, 2)) for one in maps]).mean(0))
+    found = torch.cat(of_scales) if stack else torch.stack(of_scales).mean(0)
+    unit: Tensor = found / found.norm()
+    return unit
+
+
 def krizhevsky(maps: Tensor) -> Tensor:
     """b_i = a_i / (2 + 1e-4 * sum_{|j - i| <= 2} a_j^2) ** 0.75, channel by channel."""
     out = torch.empty_like(maps)

@@ -16,7 +16,7 @@ from vggbench.errors import DataError, StoreError, UsageError
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(import.*?)```", README.read_text(), re.DOTALL)
-FUNCTIONS = ("compare", "evaluate", "explain", "fuse", "load", "open_data", "params")
+FUNCTIONS = ("compare", "evaluate", "explain", "features", "fuse", "load", "open_data", "params")
 
 
 @pytest.fixture(scope="session")

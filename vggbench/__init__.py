@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from vggbench.front import compare as compare
     from vggbench.front import evaluate as evaluate
     from vggbench.front import explain as explain
+    from vggbench.front import features as features
     from vggbench.front import fuse as fuse
     from vggbench.front import load as load
     from vggbench.front import open_data as open_data
     from vggbench.front import params as params
+    from vggbench.front import read_features as read_features
     from vggbench.front import score as score
     from vggbench.images.preprocessing import INPUTS as INPUTS
     from vggbench.images.preprocessing import Input as Input
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from vggbench.paper.protocols import View as View
     from vggbench.results.evaluated import Evaluated as Evaluated
     from vggbench.results.rows import error_rates as error_rates
+    from vggbench.store.features import Features as Features
     from vggbench.store.identity import Identity as Identity
     from vggbench.store.posteriors import Fusion as Fusion
     from vggbench.store.posteriors import posteriors as posteriors
@@ -53,7 +56,7 @@ _HOMES = {
         "data": "DataSet",
         "errors": "VggbenchError",
         "evaluation.jobs": "Job Settings",
-        "front": "ILSVRC_CLASSES compare evaluate explain fuse load open_data params score",
+        "front": "ILSVRC_CLASSES compare evaluate explain features fuse load open_data params read_features score",
         "images.preprocessing": "INPUTS Input Rescale",
         "metrics": "ErrorRate",
         "nets.vgg": "VGG",
@@ -61,6 +64,7 @@ _HOMES = {
         "paper.protocols": "Protocol TrainScale View",
         "results.evaluated": "Evaluated",
         "results.rows": "error_rates",
+        "store.features": "Features",
         "store.identity": "Identity",
         "store.posteriors": "Fusion posteriors",
         "store.runs": "Run",

@@ -13,7 +13,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from vggbench.data import DataSet
 from vggbench.data import open_data as opened
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from vggbench.results.evaluated import Evaluated
+    from vggbench.store.features import Features
     from vggbench.store.runs import Run
     from vggbench.studies.explanation import Explanation
     from vggbench.weights.load import Model
@@ -110,13 +111,9 @@ def evaluate(
     for name, count in {"limit": limit, "batch_size": batch_size, "workers": workers}.items():
         if count is not None and not isinstance(count, int):
             raise UsageError(f"{name}={count!r}: expected a whole number.")
-    named = [models] if isinstance(models, str | Path) or not isinstance(models, Iterable) else list(models)
-    if not named:
-        raise UsageError("No models: expected one or more, such as 'D@oxford'.")
-    words = [_described(one) if isinstance(one, Path) else one for one in named]
     request = Request(
-        models=words, data=data, protocols=protocols, scales=scales, limit=limit, runs=Path(runs), device=device,
-        precision=precision, batch_size=batch_size, workers=workers, **others,
+        models=_named(models), data=data, protocols=protocols, scales=scales, limit=limit, runs=Path(runs),
+        device=device, precision=precision, batch_size=batch_size, workers=workers, **others,
     )  # fmt: skip
     return evaluated(
         request,
@@ -193,6 +190,56 @@ def score(
 
 
 @in_python
+def features(
+    models: "str | Path | Model | Iterable[str | Path | Model]",
+    data: str | Path | DataSet,
+    *,
+    layer: str = "fc7",
+    before_relu: bool = False,
+    pool: str = "average",
+    views: str | None = None,
+    scales: str | int | Sequence[str | int] = (),
+    over_scales: str = "average",
+    output: str | Path | None = None,
+    half: bool = False,
+    runs: str | Path = "runs",
+    **others: Any,
+) -> "Features":
+    """Descriptors of images, as appendix B of the paper takes them, computing only what the store in `runs` lacks.
+
+    The parameters, and `others` such as `limit`, `precision` or `workers`, are the options of `vggbench features`;
+    `output` also writes the file, whose descriptors `half` rounds to float16. Raises as `evaluate`.
+
+        >>> found = vggbench.features("D@sample", "sample", scales=256, limit=12)
+        >>> found.descriptors.shape
+        (12, 256)
+    """
+    from vggbench.evaluation.request import Request
+    from vggbench.inference.choices import require_choice
+    from vggbench.paper.descriptors import Descriptor, OverScales
+    from vggbench.studies.describing import described
+
+    set_here = ("models", "data", "protocols", "grid", "descriptor", "dry_run", "keep_going", "share", "size")
+    _require_known("features", others, [name for name in Request.__dataclass_fields__ if name not in set_here])
+    require_choice("--over-scales", over_scales, get_args(OverScales))
+    descriptor = Descriptor(layer, not before_relu, pool)  # type: ignore[arg-type] # it refuses others
+    request = Request(models=_named(models), data=data, scales=scales, runs=Path(runs), **others)
+    found = described(request, descriptor, views=views, over_scales=over_scales)  # type: ignore[arg-type]
+    assert found, "one process, and no dry run"
+    if output is not None:
+        found.write(Path(output), half=half)
+    return found.in_memory()
+
+
+@in_python
+def read_features(path: str | Path) -> "Features":
+    """The descriptors in a file that `features` wrote; raises DataError for any other."""
+    from vggbench.store.features import read_features as read
+
+    return read(path)
+
+
+@in_python
 def explain(
     model: "str | Model", data: str | Path | DataSet, *, recipes: bool = False, multicrop: bool = False, **how: Any
 ) -> "Explanation":
@@ -244,6 +291,14 @@ def params(*models: str, scales: int | Sequence[int] = (), width: float = 1.0, c
         nets = [Architecture(config_named(name), classes, width) for name in models or PAPER]
         table = parameters_table(by_net(nets, sizes or (CROP,)))
     return DataFrame([table.record(row) for row in table.rows])
+
+
+def _named(models: "str | Path | Model | Iterable[str | Path | Model]") -> "list[str | Model]":
+    """One or several, as a list; raises UsageError where there is none."""
+    named = [models] if isinstance(models, str | Path) or not isinstance(models, Iterable) else list(models)
+    if not named:
+        raise UsageError("No models: expected one or more, such as 'D@oxford'.")
+    return [_described(one) if isinstance(one, Path) else one for one in named]
 
 
 def _several(

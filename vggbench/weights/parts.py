@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vggbench.errors import WeightsError
 from vggbench.paper.configs import CONFIGS, FC6_KERNEL, FC_SIZE, MAX_WIDTH, Config, scaled
+from vggbench.weights.description import StatedInput
 
 
 class LayerShape(NamedTuple):
@@ -31,11 +32,21 @@ class Part:
 
 
 class PartOfNetError(WeightsError):
-    """A file holds a part of a net: nothing can be evaluated by it, but a training can start from it."""
+    """A file holds a part of a net: nothing can be evaluated by it, but a training can start from it, and its pooling
+    stages describe images. `input` and `ceil_pool` are the file's own word, if it says them.
+    """
 
-    def __init__(self, path: Path, part: Part, convolutions: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        part: Part,
+        convolutions: dict[str, Tensor],
+        input: StatedInput | None = None,
+        ceil_pool: bool | None = None,
+    ) -> None:
         super().__init__(f"{path} {part.sentence}: expected a whole net. {_way_out(part, path)}.")
         self.path, self.part, self.convolutions = path, part, convolutions
+        self.input, self.ceil_pool = input, ceil_pool
 
 
 def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part | None:
