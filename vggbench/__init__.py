@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vggbench.front import load as load
     from vggbench.front import open_data as open_data
     from vggbench.front import params as params
+    from vggbench.front import probe as probe
     from vggbench.front import score as score
     from vggbench.images.preprocessing import INPUTS as INPUTS
     from vggbench.images.preprocessing import Input as Input
@@ -53,7 +54,7 @@ _HOMES = {
         "data": "DataSet",
         "errors": "VggbenchError",
         "evaluation.jobs": "Job Settings",
-        "front": "ILSVRC_CLASSES compare evaluate explain fuse load open_data params score",
+        "front": "ILSVRC_CLASSES compare evaluate explain fuse load open_data params probe score",
         "images.preprocessing": "INPUTS Input Rescale",
         "metrics": "ErrorRate",
         "nets.vgg": "VGG",

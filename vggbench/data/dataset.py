@@ -95,11 +95,6 @@ class DataSet:
         """The classes, sorted; those that are all numbers as numbers."""
         return self.of_classes or sorted_classes({image.class_name for image in self.images})
 
-    @property
-    def is_labelled(self) -> bool:
-        """Whether each image has a class."""
-        return self.class_names != ("",)
-
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the images' ids and byte lengths, in order; labels do not enter."""
@@ -128,11 +123,6 @@ class DataSet:
         Without names the data's classes count in sorted order, if there are as many as `classes`; those that
         are known to be numbers of outputs are that. Raises DataError for a class that the model does not know.
         """
-        if not self.is_labelled:
-            raise DataError(
-                f"{self.name} has no class for each image ({self.layout}): expected images of one class each. Of such "
-                "as these `vggbench features` writes descriptors, which `vggbench probe` takes."
-            )
         if self.by_index and not set(self.class_names) <= set(class_names or ()):
             return self._indices(classes)
         if class_names is None:

@@ -64,8 +64,6 @@ class Layout:
     """All classes in the order of their numbers, where a set has its own; else they are sorted."""
     empty_classes: Callable[[Place], tuple[str, ...]] = lambda place: ()
     """Classes that have a place and no image."""
-    has_many_labels: bool = False
-    """Whether an image has a label for each class, so that all are `UNLABELLED` here."""
 
 
 def require_split_of(top: Path, spot: Spot, split: str) -> None:

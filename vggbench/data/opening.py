@@ -42,8 +42,6 @@ def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: boo
     found = _in_order_of_numbers(layout.images(place))
     if not found:
         raise DataError(f"{place.path} holds no image ({layout.name}): expected one or more.")
-    if layout.has_many_labels:
-        return _with_many_labels(top, found, layout, ground_truth, trains=trains)
     truths = _truths(top, place, found, ground_truth, trains=trains)
     images, labelled_by = labelled(found, truths)
     images.sort(key=lambda image: image.id)
@@ -62,19 +60,6 @@ def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: boo
         layout=layout.name + (" in a tar" if "whole_listing" in vars(place) and place.path.is_file() else ""),
         labelled_by=labelled_by,
     )
-
-
-def _with_many_labels(
-    top: Path, images: Sequence[ImageFile], layout: Layout, ground_truth: str | None, *, trains: bool
-) -> DataSet:
-    """Images without a class, which describes them all and judges none."""
-    if trains or ground_truth not in (None, NO_FILE):
-        raise DataError(
-            f"{top} is a {layout.name}, whose images have a label for each class: expected images of one class each. "
-            "Write descriptors by `vggbench features`, and train a classifier on them by `vggbench probe`."
-        )
-    ordered = tuple(sorted(images, key=lambda image: image.id))
-    return DataSet(name=_name(top), images=ordered, total=len(ordered), layout=layout.name)
 
 
 def _is_column(ground_truth: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""PASCAL VOC's folders, read as they are: `JPEGImages`, and `ImageSets/Main` for the parts and the labels of each class.
+"""PASCAL VOC's folders, read as they are: `JPEGImages`, and `ImageSets/Main` for the parts and each class's labels.
 
 `CLASS_PART.txt` holds an image and 1, -1 or 0 on each line. 0 is an image that shows the class in nothing but objects
 marked difficult; the devkit's `VOCevalcls.m` counts it neither as right (`gt > 0`) nor as wrong (`gt < 0`). What these
@@ -18,8 +18,8 @@ from vggbench.data.layout import UNLABELLED, Layout, Place
 from vggbench.errors import DataError, counted
 
 CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 """Of VOC-2007 to VOC-2012."""
 PARTS = ("train", "val", "trainval", "test")
@@ -84,8 +84,8 @@ def read_part(folder: Path, part: str) -> VocPart:
     classes = class_names(folder, part)
     if not classes:
         raise DataError(
-            f"{folder / _SETS} has no labels of its part {part}: expected CLASS_{part}.txt for each class, with an image "
-            "and 1, -1 or 0 on each line."
+            f"{folder / _SETS} has no labels of its part {part}: expected CLASS_{part}.txt for each class, with an "
+            "image and 1, -1 or 0 on each line."
         )
     place = {image: at for at, image in enumerate(images)}
     labels = np.zeros((len(images), len(classes)), np.int8)
@@ -159,7 +159,8 @@ def _is_place(place: Place) -> bool:
     return is_voc(place.path)
 
 
-VOC = Layout("PASCAL VOC", "VOCdevkit/VOC2007/JPEGImages/000001.jpg", _is_place, _all_images, has_many_labels=True)
+VOC = Layout("PASCAL VOC", "VOCdevkit/VOC2007/JPEGImages/000001.jpg", _is_place, _all_images)
+"""Its images have a label for each class, so that none has a class of its own."""
 
 
 def require_known(part: VocPart, images: Sequence[str], what: str) -> None:

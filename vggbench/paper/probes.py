@@ -1,4 +1,4 @@
-"""The protocols by which descriptors are probed: the paper's for each set of its Table 11 (appendix B), and one for any.
+"""The protocols by which descriptors are probed: the paper's for each set of its Table 11 (appendix B), and for any.
 
 The paper: "20% of training images were used as a validation set for hyper-parameter selection" on Caltech; on VOC the
 official validation set is that part.
@@ -7,6 +7,7 @@ official validation set is that part.
 from dataclasses import dataclass
 from typing import Literal
 
+ProbeName = Literal["folders", "caltech101", "caltech256", "voc2007", "voc2012"]
 Over = Literal["average", "stack"]
 """How the descriptors of several Qs become one."""
 
@@ -53,7 +54,7 @@ _THREE, _FIVE = (256, 384, 512), (256, 384, 512, 640, 768)
 PROTOCOLS: dict[str, ProbeProtocol] = {
     one.name: one
     for one in (
-        ProbeProtocol("folders", "any folder of classes"),
+        ProbeProtocol("folders", "class folders"),
         ProbeProtocol(
             "caltech101", "Caltech-101", folds=1, scales=_THREE, over_scales="stack", classes=102, images=9_144
         ),
