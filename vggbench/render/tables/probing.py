@@ -27,7 +27,7 @@ def probing_table(found: "Probed") -> Table:
             Column("Over Q", lambda row: _each(row, lambda about: about["over_scales"] or NONE), optional=True),
             Column("Numbers", lambda row: f"{row.descriptors.matrix.shape[1]:,}", right=True, spare=True),
             Column("C", _costs, right=True),
-            Column(metric[0].upper() + metric[1:], _figure, right=True),
+            Column(metric if metric == "mAP" else metric.capitalize(), _figure, right=True),
             Column("Top-1 error", lambda row: _error(row, markdown=markdown), right=True, optional=True),
             Column("Paper", _paper, right=True, optional=True),
             Column("Difference", _difference, right=True, optional=True),

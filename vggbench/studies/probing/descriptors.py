@@ -121,9 +121,7 @@ def labels_among(classes: Sequence[str], test: Descriptors) -> NDArray[np.int32]
     met = [test.classes[label] for label in np.unique(test.labels)] if test.classes else []
     unknown = next((name for name in met if name not in place), None)
     if unknown is not None:
-        raise DataError(
-            f"{test.name} has the class {unknown}, which nothing was trained on: expected the same classes."
-        )
+        raise DataError(f"{test.name} has the class {unknown}, which nothing trains: expected the same classes.")
     of_test = np.array([place.get(name, -1) for name in test.classes or ()], np.int32)
     found: NDArray[np.int32] = of_test[test.labels]
     return found

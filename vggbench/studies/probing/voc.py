@@ -36,9 +36,7 @@ def probe_voc(
     if set(test.classes) != set(CLASSES):
         notes.append(f"{folder.name} has {len(test.classes)} classes, not the 20 of PASCAL VOC.")
     if not is_full:
-        notes.append(
-            f"{folder} has no labels of test images: val tests in their place, which no published figure is of."
-        )
+        notes.append(f"{folder} has no labels of test images: val tests instead, which no published figure is of.")
     return Probed(
         protocol, request, tuple(rows),
         f"{len(final):,} images of {final.name} train, {len(test):,} of {test.name} test",
