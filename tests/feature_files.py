@@ -35,7 +35,7 @@ def write_file(
     order: Sequence[int] | None = None,
     prefix: str = "",
     half: bool = False,
-    about: Mapping[str, Any] | None = None,
+    about: dict[str, Any] | None = None,
 ) -> Path:
     """A file of `each` images of every class; `order` permutes its rows."""
     labels = np.repeat(np.arange(len(classes)), each)

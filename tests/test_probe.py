@@ -303,10 +303,11 @@ def test_the_papers_figure_stands_beside_its_like_alone() -> None:
     like = of_paper("caltech101", "D")
     assert paper_figure(like, "caltech101", False) is None
     assert paper_figure(replace(like, images=like.images[1:]), "caltech101", True) is None
-    for key, value in {
+    others: dict[str, Any] = {
         "layer": "fc6", "after_relu": False, "pool": "flatten", "views": "center", "scales": [256], "l2": False,
         "over_scales": "average", "released": ["D@torchvision"],
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for key, value in others.items():
         assert paper_figure(replace(like, about=(like.about[0] | {key: value},)), "caltech101", True) is None, key
     assert paper_figure(replace(like, about=(ABOUT,)), "caltech101", True) is None, "nobody says whose weights"
     assert paper_figure(of_paper("caltech101", "D", "D"), "caltech101", True) is None
@@ -449,7 +450,7 @@ def test_files_of_other_images_are_not_stacked(tmp_path: Path) -> None:
         ("labels", {"about": {"classes": ["a", "b", "c"]}}, "have other labels"),
     ):
         with pytest.raises(DataError, match=told):
-            probe([first, write_file(tmp_path / f"{name}.parquet", **other)], Request())  # type: ignore[arg-type]
+            probe([first, write_file(tmp_path / f"{name}.parquet", **other)], Request())
     with pytest.raises(UsageError, match="expected different files"):
         probe([first, first], Request())
 

@@ -185,8 +185,8 @@ class _Rescaled:
 
 
 @dataclass(frozen=True)
-class _Evaluated(_Printed, _Run):
-    """What every command that evaluates by protocols of its own can be told."""
+class _Stored(_Run):
+    """What every command that computes what a store lacks can be told."""
 
     data: DataPath = None
     ground_truth: GroundTruthFile = None
@@ -204,6 +204,11 @@ class _Evaluated(_Printed, _Run):
     ] = None
     verbose: Annotated[bool, option("Say which way each run was computed.", RUNNING, "--verbose", "-v")] = False
     runs: Runs = _RUNS
+
+
+@dataclass(frozen=True)
+class _Evaluated(_Printed, _Stored):
+    """What every command that evaluates by protocols of its own can be told."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +255,20 @@ class EvalOptions(_Judged, _Rescaled, _Files, _Evaluated, _Protocols):
     width: Annotated[float, width_option("Width of random nets; 1.0 is the paper's.", DATA)] = 1.0
     precision: Precision = "fp32"
     compile: Annotated[bool, option("Compile for PyTorch; not for dense, whose sizes vary.", RUNNING)] = False
+    dry_run: DryRun = False
+
+
+@dataclass(frozen=True)
+class FeaturesOptions(_Rescaled, _Stored):
+    """What `features` can be told, besides what is taken of the nets."""
+
+    scales: Scales = None
+    input: InputName = None
+    ema: Ema = False
+    train_scale: StatedTrainScale = None
+    weights: Annotated[str | None, option("Source of all models that name none, such as random.", DATA)] = None
+    width: Annotated[float, width_option("Width of random nets; 1.0 is the paper's.", DATA)] = 1.0
+    precision: Precision = "fp32"
     dry_run: DryRun = False
 
 

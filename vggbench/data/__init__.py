@@ -17,19 +17,19 @@ __all__ = ["EXPECTED", "SAMPLE", "DataSet", "ImageFile", "is_sample", "open_data
 _Opened = TypeVar("_Opened")
 
 
-def open_data(path: str | Path, ground_truth: str | None = None) -> DataSet:
+def open_data(path: str | Path, ground_truth: str | None = None, *, may_lack_labels: bool = False) -> DataSet:
     """Open the images at `path`, in any layout, or the built-in `sample`.
 
     `sample-train`, `sample-dev`, `sample-heldout` and `sample-unseen` are its other splits; a folder that is itself
     called sample is `./sample`. `ground_truth` is a devkit or a file of labels that must agree, of
     shards also the column that holds the labels, `none`, or None for those that lie beside the
-    images of ILSVRC-2012 or images that nothing else labels. Raises DataError with what
-    was found and expected.
+    images of ILSVRC-2012 or images that nothing else labels. `may_lack_labels`: images without any are
+    welcome, as descriptors need none. Raises DataError with what was found and expected.
     """
     split = sample_split(str(path))
     if split:
         return replace(_sample(split), place=str(path))
-    found = _opened(path, lambda top: open_evaluation(top, ground_truth))
+    found = _opened(path, lambda top: open_evaluation(top, ground_truth, may_lack_labels=may_lack_labels))
     return replace(found, place=str(Path(path).expanduser().absolute()))
 
 

@@ -20,6 +20,8 @@ _NUMBERS = (
     "Numbers count as outputs by themselves only where all of 0 to 999 are met; say that they are with --ground-truth: "
     "a file of names and numbers or, of shards, the column label or cls."
 )
+UNLABELLED = ""
+"""The class of an image of which nothing says it."""
 CANNOT_BE_READ = "cannot be read"
 """How a reason begins that lies in the file system and may pass, rather than in the image."""
 LARGEST_IMAGE = 200_000_000
@@ -93,7 +95,18 @@ class DataSet:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The classes, sorted; those that are all numbers as numbers."""
-        return self.of_classes or sorted_classes({image.class_name for image in self.images})
+        return self.of_classes or sorted_classes({image.class_name for image in self.images} - {UNLABELLED})
+
+    @cached_property
+    def is_labelled(self) -> bool:
+        """Whether every image has a class: either all have one or none."""
+        return all(image.class_name != UNLABELLED for image in self.images)
+
+    @property
+    def own_labels(self) -> NDArray[np.int32]:
+        """The place of each image's class among the data's own, (N,); -1 where the data has no labels."""
+        place = {name: index for index, name in enumerate(self.class_names)}
+        return np.array([place.get(image.class_name, -1) for image in self.images], dtype=np.int32)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -6,10 +6,10 @@
 from dataclasses import replace
 from typing import NoReturn
 
-from vggbench.data.dataset import ImageFile, sorted_classes, with_unique_ids
+from vggbench.data.dataset import UNLABELLED, ImageFile, sorted_classes, with_unique_ids
 from vggbench.data.foreign import advice
 from vggbench.data.imagenet import is_wnid, named_wnid, require_stated_class, wnids
-from vggbench.data.layout import UNLABELLED, Layout, Place
+from vggbench.data.layout import Layout, Place
 from vggbench.data.listing import EXTENSIONS, Listing
 from vggbench.data.numbers import is_thousand
 from vggbench.data.shards import require_split, shards_at

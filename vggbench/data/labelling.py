@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vggbench.data.dataset import ImageFile
+from vggbench.data.dataset import UNLABELLED, ImageFile
 from vggbench.data.imagenet import is_ilsvrc_class, val_labels, val_number, wnids
-from vggbench.data.layout import UNLABELLED, Place
+from vggbench.data.layout import Place
 from vggbench.data.listing import KNOWN_TRUTHS
 from vggbench.data.splits import KAGGLE_TOP, is_part
 from vggbench.data.truth import Truth, read_truth
@@ -15,15 +15,24 @@ from vggbench.errors import DataError
 
 _PLACE = "where the images lie"
 SHIPPED = "the labels of ILSVRC-2012 val that vggbench ships"
+NOBODY = "nothing"
+"""What labels images that have no labels."""
 NO_FILE = "none"
 """Asks that no ground truth that lies beside the images is looked at."""
 
 
-def labelled(images: Sequence[ImageFile], truths: Sequence[Truth]) -> tuple[list[ImageFile], str]:
-    """The images with their classes, and what said them; raises DataError where two sources disagree."""
+def labelled(
+    images: Sequence[ImageFile], truths: Sequence[Truth], *, may_lack: bool = False
+) -> tuple[list[ImageFile], str]:
+    """The images with their classes, and what said them; where labels `may_lack`, without any if nothing says one.
+
+    Raises DataError where two sources disagree, and where some images have a class and others none.
+    """
     for truth in truths:
         _require_same_images(images, truth)
     sources, asked = _sources(images, truths), Counter[str]()
+    if may_lack and not truths and not any(_says(image, sources) for image in images):
+        return list(images), NOBODY
     found = [_of(image, sources, asked) for image in images]
     of_all = len(images)
     return found, ", ".join(
@@ -49,6 +58,11 @@ def beside(top: Path, place: Place) -> list[Truth]:
 def _sources(images: Sequence[ImageFile], truths: Sequence[Truth]) -> list[tuple[str, dict[str, str]]]:
     shipped = {image.id: wnids()[val_labels()[n - 1]] for image in images if (n := val_number(image.id))}
     return [*((truth.name, truth.classes) for truth in truths), (SHIPPED, shipped)]
+
+
+def _says(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]]) -> bool:
+    """Whether anything says an image's class."""
+    return image.class_name != UNLABELLED or any(image.id in classes for _, classes in sources)
 
 
 def _of(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]], asked: Counter[str]) -> ImageFile:

@@ -12,9 +12,6 @@ from vggbench.data.splits import Spot, look_into_listing, split_of_folder, spot_
 from vggbench.data.tar import is_tar, list_tar
 from vggbench.errors import DataError
 
-UNLABELLED = ""
-"""The class of an image whose place does not say it."""
-
 
 @dataclass(frozen=True)
 class Place:

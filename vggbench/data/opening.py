@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vggbench.data.dataset import DataSet, ImageFile, sorted_classes
+from vggbench.data.dataset import UNLABELLED, DataSet, ImageFile, sorted_classes
 from vggbench.data.folders import CLASS_FOLDERS
 from vggbench.data.imagenet import VAL_IMAGES, is_ilsvrc_class, val_number, wnids
 from vggbench.data.labelling import NO_FILE, beside, labelled
-from vggbench.data.layout import UNLABELLED, Layout, Place
+from vggbench.data.layout import Layout, Place
 from vggbench.data.layouts import place_of, recognised, split_place
 from vggbench.data.listing import KNOWN_TRUTHS
 from vggbench.data.numbers import is_thousand
@@ -25,16 +25,18 @@ _HELD_OUT = 10
 """Where a folder has no validation images of its own, one image of so many in each class validates."""
 
 
-def open_evaluation(top: Path, ground_truth: str | None) -> DataSet:
+def open_evaluation(top: Path, ground_truth: str | None, *, may_lack_labels: bool = False) -> DataSet:
     """The validation images at `top`, or all where it names no splits. Raises DataError and OSError."""
-    return open_place(top, place_of(top, "val"), ground_truth)
+    return open_place(top, place_of(top, "val"), ground_truth, may_lack_labels=may_lack_labels)
 
 
-def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: bool = False) -> DataSet:
+def open_place(
+    top: Path, place: Place, ground_truth: str | None, *, trains: bool = False, may_lack_labels: bool = False
+) -> DataSet:
     """The images at `place`, a part of `top`; `ground_truth` is a file, `none`, or None for those beside the images.
 
     Of shards it may also be the column that holds the labels; what only trains reads no file that it
-    does not need. Raises DataError and OSError.
+    does not need. `may_lack_labels`: images that nothing labels are welcome. Raises DataError and OSError.
     """
     layout = recognised(place)
     if layout in (PARQUET, WEBDATASET) and _is_column(ground_truth):
@@ -43,7 +45,7 @@ def open_place(top: Path, place: Place, ground_truth: str | None, *, trains: boo
     if not found:
         raise DataError(f"{place.path} holds no image ({layout.name}): expected one or more.")
     truths = _truths(top, place, found, ground_truth, trains=trains)
-    images, labelled_by = labelled(found, truths)
+    images, labelled_by = labelled(found, truths, may_lack=may_lack_labels)
     images.sort(key=lambda image: image.id)
     is_val = all(val_number(image.id) for image in images)
     of_classes = None if is_val else layout.class_names(place)

@@ -7,13 +7,14 @@ from vggbench.errors import StoreError, UsageError, VggbenchError, counted
 from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.loop import execute
+from vggbench.evaluation.models import load_for
 from vggbench.evaluation.plan import Plan, prepare
 from vggbench.images.preprocessing import INPUTS
 from vggbench.store.recording import Store
 from vggbench.store.runs import Run
 from vggbench.weights.load import LoadOptions
-from vggbench.weights.loading import load_any
 from vggbench.weights.spec import parse_model
+from vggbench.weights.trunks import up_to
 
 
 def finish_runs(runs: Sequence[Run], settings: Settings, listener: Listener | None = None) -> None:
@@ -43,9 +44,12 @@ def continuation(run: Run, settings: Settings) -> Plan:
             f"{run.title} does not say where its {'images' if spec else 'weights'} are: expected a run of this version "
             "of a file or of a named source. Repeat the command that began it; it carries on."
         )
-    data = open_data(str(place)).subset(run.total)
-    model = load_any(parse_model(str(spec)), _load_options(run), data.class_names)
-    job = Job(model.with_identity(name=run.identity.name), run.protocol, run.scale, run.rescale)
+    data = open_data(str(place), may_lack_labels=run.descriptor is not None).subset(run.total)
+    model = load_for(run.descriptor, parse_model(str(spec)), _load_options(run), data)
+    model = model.with_identity(name=run.identity.name)
+    if run.descriptor:
+        model = up_to(model, run.descriptor)
+    job = Job(model, run.protocol, run.scale, run.rescale, run.descriptor)
     plan = prepare(data, [job], Store(run.folder.parent), Settings.of_run(run, settings))
     if plan.runs[0].title != run.title:  # it ends in the hash of the signature
         raise StoreError(

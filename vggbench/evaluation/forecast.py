@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vggbench.evaluation.jobs import Job
+from vggbench.evaluation.loop import scorer_of
 from vggbench.evaluation.plan import Plan
 from vggbench.images.heap import keep_freed_memory
 from vggbench.images.packs import Images, Request
@@ -20,7 +21,6 @@ from vggbench.inference import timing
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
 from vggbench.inference.choices import BackendName
-from vggbench.inference.scorer import Scorer
 from vggbench.inference.shared_crops import CHOICES, before_pooling, crop_maps, crop_maps_anywhere, in_stages
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CROP
@@ -93,7 +93,7 @@ def forecast(plan: Plan) -> Forecast:
         seconds=_together(plan, reading, computing),
         seconds_on_grid=_seconds_on_grid(plan, probes, reading, each),
         each=each,
-        disk_bytes=sum(n * (job.identity.classes * 4 + 40) for job, n in zip(plan.jobs, counts, strict=True)),
+        disk_bytes=sum(n * (job.numbers * 4 + 40) for job, n in zip(plan.jobs, counts, strict=True)),
         device=str(plan.settings.torch_device),
         threads=torch.get_num_threads(),
         rate=sum(plan.missing_work[place] for place in own) / own_seconds / 1e9 if own_seconds else 0.0,
@@ -115,7 +115,7 @@ def _seconds_on_grid(plan: Plan, probes: "_Probes", reading: float, each: Sequen
     crops = sum(
         images * seconds
         for job, images, seconds in zip(plan.jobs, plan.missing_images, each, strict=True)
-        if job.protocol == _WHOLE_PIXELS
+        if job.protocol == _WHOLE_PIXELS and not job.descriptor
     )
     if plan.settings.compile or crops < _LONG:
         return None
@@ -188,7 +188,7 @@ class _Probes:
 
     def _seconds_per_work(self, job: Job, backend: BackendName) -> float:
         at = job.scale if job.protocol.name == "dense" else None
-        kind = (job.identity.architecture or job.identity.key, backend, job.protocol, at)
+        kind = (job.identity.architecture or job.identity.key, job.descriptor, backend, job.protocol, at)
         if kind not in self.found:
             self.found[kind] = self._probed(job, backend)
         return self.found[kind]
@@ -197,7 +197,7 @@ class _Probes:
         settings = self.plan.settings
         images = [pixels[probed.wanted] for pixels in self.images]
         count, stream = self._images_at_once(probed, images[0]), cycle(images)
-        scorer = Scorer(probed.protocol, self._backend(probed, backend), settings.views_per_batch)
+        scorer = scorer_of(probed, self._backend(probed, backend), settings.views_per_batch)
 
         def run() -> float:
             some = list(islice(stream, count))
@@ -218,7 +218,7 @@ class _Probes:
         return max(1, count)
 
     def _backend(self, job: Job, name: BackendName) -> Backend:
-        key = (*job.identity.weights, name)
+        key = (*job.identity.weights, job.descriptor, name)
         if self._started is None or self._started[0] != key:
             self._started = None
             settings = self.plan.settings
@@ -234,7 +234,7 @@ class _Probes:
         Counted by hooks, as the fewest MACs of the convolutions of a narrow net on a black image of a common size.
         """
         net, settings = job.identity.architecture, self.plan.settings
-        if job.protocol.name != "multicrop" or net is None:
+        if job.protocol.name != "multicrop" or net is None or job.descriptor:
             return 1.0
         if job.protocol.grid == 1 and (settings.torch_device.type != "cpu" or settings.compile):
             return 1.0

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from vggbench.errors import UsageError
 from vggbench.images.preprocessing import Rescale, Wanted
 from vggbench.inference.choices import Asked, BackendName, Precision
-from vggbench.nets.cost import image_macs
+from vggbench.nets.cost import image_macs, numbers_of
+from vggbench.paper.descriptors import Descriptor
 from vggbench.paper.protocols import OWN, Protocol, modern_scale, rescaled_size
 from vggbench.store.identity import Identity
 from vggbench.store.runs import BLOCK, Run
@@ -32,6 +33,8 @@ class Job:
     scale: int
     rescale: Rescale | None = None
     """Where it differs from that of all other jobs, which the settings name."""
+    descriptor: Descriptor | None = None
+    """What is taken of the network in place of its posteriors; the model ends in that layer."""
 
     @property
     def identity(self) -> Identity:
@@ -46,13 +49,23 @@ class Job:
     @property
     def title(self) -> str:
         """For messages."""
-        return f"{self.identity.name} {self.protocol} Q={self.scale}"
+        what = f"{self.descriptor} " if self.descriptor else ""
+        return f"{self.identity.name} {what}{self.protocol} Q={self.scale}"
+
+    @property
+    def numbers(self) -> int:
+        """What is stored of an image: its posteriors, or its descriptor."""
+        if self.descriptor:
+            assert self.identity.architecture
+            return numbers_of(self.identity.architecture, self.descriptor)
+        return self.identity.classes
 
     def work(self, height: int, width: int) -> float:
         """MACs of one image of this original size; pixels of its views where the network is not a VGG."""
         height, width = (1, 1) if self.rescale and self.rescale.square else (height, width)
         if self.identity.architecture:
-            return image_macs(self.identity.architecture, self.protocol, self.scale, height, width)
+            last = self.descriptor.layer if self.descriptor else None
+            return image_macs(self.identity.architecture, self.protocol, self.scale, height, width, last)
         if self.counts_macs:
             return (self.identity.macs or 0) * self.protocol.view_count
         views = self.protocol.views(*rescaled_size(height, width, self.scale))
@@ -141,6 +154,7 @@ class Settings:
         from vggbench.inference.choice import by_width, choose
 
         alone = self.share == (0, 1)
+        measures = measures and job.descriptor is None  # what is kept is of whole nets
         quicker = by_width if not alone else measured.quicker if measures else measured.quicker_as_kept
         return choose(
             self.backend, job.model, job.protocol, self.torch_device, self.precision, compiled=self.compile,

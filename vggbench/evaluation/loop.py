@@ -21,11 +21,12 @@ from vggbench.evaluation.writer import Task, Writer
 from vggbench.images.heap import FreedMemory, keep_freed_memory
 from vggbench.inference.backend import Backend
 from vggbench.inference.choice import start
+from vggbench.inference.describer import Describer
 from vggbench.inference.devices import device_name
 from vggbench.inference.scorer import Scorer
 from vggbench.inference.transfer import Transfer, transfer_to
 from vggbench.metrics import ranks
-from vggbench.store.blocks import Block
+from vggbench.store.blocks import VALUES, Block
 from vggbench.store.recording import Store
 from vggbench.store.runs import Run
 
@@ -124,7 +125,8 @@ def _store(
     computed = _block(plan, turn, posteriors, provenance | {"seconds": round(seconds, 3)})
     block = plan.with_known(turn.job, computed, turn.block)
     plan.runs[turn.job].write(turn.block, block)
-    return _Stored(turn.job, ranks(block.posteriors, block.labels))
+    is_judged = plan.jobs[turn.job].descriptor is None
+    return _Stored(turn.job, ranks(block.posteriors, block.labels) if is_judged else np.empty(0, np.int32))
 
 
 def _tell(watch: Watch, plan: Plan, stored: Sequence[_Stored], seen: list[list[NDArray[np.int32]]]) -> None:
@@ -142,13 +144,21 @@ def _scorers(plan: Plan, transfer: Transfer) -> dict[int, Scorer]:
         if not plan.missing[index]:
             continue
         name = plan.backends[index]
-        key = (*job.identity.weights, name)
+        key = (*job.identity.weights, job.descriptor, name)
         if key not in started:
             started[key] = start(name, job.model, settings.torch_device, settings.precision).load()
-        scorers[index] = Scorer(
-            job.protocol, started[key].of(job.model), _batch_size(run, settings), _shared_stages(run), transfer
-        )
+        backend, batch_size = started[key].of(job.model), _batch_size(run, settings)
+        scorers[index] = scorer_of(job, backend, batch_size, _shared_stages(run), transfer)
     return scorers
+
+
+def scorer_of(
+    job: Job, backend: Backend, batch_size: int, shared: int | None = None, transfer: Transfer | None = None
+) -> Scorer:
+    """What a job's images are computed by: posteriors, or descriptors."""
+    if job.descriptor:
+        return Describer(job.descriptor, job.protocol, backend, batch_size, transfer)
+    return Scorer(job.protocol, backend, batch_size, shared, transfer)
 
 
 def _advance(watch: Watch, freed: FreedMemory, view_work: float, views: int) -> None:
@@ -165,6 +175,7 @@ def _block(plan: Plan, turn: Turn, computed: NDArray[np.float32], provenance: di
         widths=np.array([image.width for image in readable], dtype=np.int32),
         heights=np.array([image.height for image in readable], dtype=np.int32),
         posteriors=computed,
+        column=VALUES[plan.jobs[turn.job].descriptor is not None],
         unreadable={plan.data.images[image.position].id: image.problem for image in turn.images if image.problem},
         doubtful={plan.data.images[image.position].id: image.doubt for image in turn.images if image.doubt},
         provenance=[provenance],

@@ -7,11 +7,15 @@ from vggbench.data import DataSet
 from vggbench.errors import UsageError, VggbenchError
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.request import Request
+from vggbench.paper.descriptors import Descriptor
 from vggbench.store.identity import require_same_classes
-from vggbench.weights.load import Model
+from vggbench.weights.download import DownloadWatch
+from vggbench.weights.load import LoadOptions, Model
 from vggbench.weights.loading import load_any, require_heeded, require_model
+from vggbench.weights.parts import PartOfNetError
 from vggbench.weights.released import Released, default_source
 from vggbench.weights.spec import SAMPLE_NETS, AnySpec, ModelSpec, OtherSpec, parse_model
+from vggbench.weights.trunks import of_convolutions
 from vggbench.weights.unfetched import by_shape, unfetched
 
 
@@ -64,7 +68,8 @@ def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]
         spec = None if isinstance(one, Model) else one
         try:
             model = one if isinstance(one, Model) else _loaded(one, request, data, listener, away)
-            data.labels(model.identity.class_names, model.identity.classes)  # refuses a net that lacks a class
+            if request.descriptor is None:
+                data.labels(model.identity.class_names, model.identity.classes)  # refuses a net that lacks a class
             entries.append(Entry(spec, model))
         except VggbenchError as error:
             if spec is None or not request.keep_going or (is_named and isinstance(error, UsageError)):
@@ -77,7 +82,10 @@ def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]
             "shapes, as if no result were stored."
         )
     entries = _told_apart(entries)
-    _require_different([entry.model for entry in entries if entry.model])
+    models = [entry.model for entry in entries if entry.model]
+    if request.descriptor is None:
+        require_same_classes([model.identity for model in models])
+    _require_different(models)
     return entries
 
 
@@ -124,7 +132,31 @@ def _loaded(spec: AnySpec, request: Request, data: DataSet, listener: Listener, 
             "random ones, as if no result were stored."
         )
     with listener.downloading() as watch:
-        return load_any(spec, request.load_options, data.class_names, watch, shape_alone=request.dry_run)
+        return load_for(request.descriptor, spec, request.load_options, data, watch, shape_alone=request.dry_run)
+
+
+def load_for(
+    descriptor: Descriptor | None,
+    spec: AnySpec,
+    options: LoadOptions,
+    data: DataSet,
+    watch: DownloadWatch | None = None,
+    *,
+    shape_alone: bool = False,
+) -> Model:
+    """The model that `spec` names, for images of this data; for descriptors the convolutions of a file suffice.
+
+    Raises as `load_any` and `of_convolutions`.
+    """
+    try:
+        return load_any(spec, options, data.class_names, watch, shape_alone=shape_alone)
+    except PartOfNetError as found:
+        if descriptor is None or not isinstance(spec, ModelSpec):
+            raise
+        model = of_convolutions(found, spec, options, descriptor)
+    for sentence in model.identity.said:
+        (watch or DownloadWatch()).begin(f"{spec.name}: {sentence}.")
+    return model
 
 
 def _told_apart(entries: list[Entry]) -> list[Entry]:
@@ -139,8 +171,7 @@ def _told_apart(entries: list[Entry]) -> list[Entry]:
 
 
 def _require_different(models: Sequence[Model]) -> None:
-    """Refuse nets of different classes, and the same weights by two names. Raises VggbenchError."""
-    require_same_classes([model.identity for model in models])
+    """Refuse the same weights by two names. Raises UsageError."""
     known: dict[object, str] = {}
     for model in models:
         key = *model.identity.weights, model.identity.input

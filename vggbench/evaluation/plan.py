@@ -154,8 +154,8 @@ def prepare(
         run = recorded(backend)
         planned.setdefault(run.folder, (job, run, backend))
     distinct = [job for job, _, _ in planned.values()]
-    classes = [(job.identity.class_names, job.identity.classes) for job in distinct]
-    labels = {key: data.labels(*key) for key in dict.fromkeys(classes)}
+    classes = [_classes(job) for job in distinct]
+    labels = {key: data.labels(*key) if key else data.own_labels for key in dict.fromkeys(classes)}
     runs, backends = [run for _, run, _ in planned.values()], [backend for _, _, backend in planned.values()]
     plan = Plan(data, distinct, runs, [labels[key] for key in classes], backends, settings)
     shuffled = cache(data.shuffled)  # once for all runs, and not at all where none lacks a block
@@ -163,6 +163,11 @@ def prepare(
     if data.whole and not reads_only:
         _take_from_wholes(plan, store)
     return plan
+
+
+def _classes(job: Job) -> tuple[tuple[str, ...] | None, int] | None:
+    """Among which an image's label is a place: the model's, by name and number; of descriptors None, the data's own."""
+    return None if job.descriptor else (job.identity.class_names, job.identity.classes)
 
 
 def _known(
@@ -182,7 +187,8 @@ def _recorded(
     job: Job, data: DataSet, ids: Sequence[str], store: Store, settings: Settings, backend: BackendName
 ) -> Recording:
     """The job's run by this backend, as far as it is stored."""
-    name = f"{job.identity.name.replace('@', '-')[:100]}-{job.protocol}-Q{job.scale}"
+    what = f"-{job.descriptor}" if job.descriptor else ""
+    name = f"{job.identity.name.replace('@', '-')[:100]}{what}-{job.protocol}-Q{job.scale}"
     signed = signature(job, data, settings, backend)
     return store.run(name, signed, ids, about_of(job.identity, data), settings.block_for(len(ids)))
 
@@ -231,6 +237,7 @@ def signature(job: Job, data: DataSet, settings: Settings, backend: BackendName)
         "backend": backend,
         "data": data.fingerprint,
         "numerics": _numerics(job, settings),
+        **({"descriptor": str(job.descriptor)} if job.descriptor else {}),
         **({} if job.protocol.crop == CROP or job.protocol.name == "dense" else {"crop": job.protocol.crop}),
     }
 

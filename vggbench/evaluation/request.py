@@ -14,8 +14,10 @@ from vggbench.evaluation.shares import parse_share
 from vggbench.images.choices import Filter
 from vggbench.images.preprocessing import Rescale, require_input
 from vggbench.inference.choices import Asked, Precision, require_choice, require_least, require_width
+from vggbench.paper.descriptors import Descriptor
 from vggbench.paper.protocols import ANY_SCALE, OWN, Protocol, TrainScale, modern_scale, resolve_scales
 from vggbench.weights.load import LoadOptions, Model
+from vggbench.weights.trunks import up_to
 
 _USUAL = "dense"
 """Of VGGs."""
@@ -172,6 +174,22 @@ class Request(Manner):
     """Whether a model without weights becomes an entry without, rather than raise."""
     dry_run: bool = False
     """Whether to stop after the plan, with a forecast."""
+    descriptor: Descriptor | None = None
+    """What is taken of images in place of posteriors; the data may then lack labels, and a file its fc layers."""
+
+    def jobs_of(self, model: Model) -> list[Job]:
+        """All that is asked of a model: posteriors, or descriptors; raises UsageError for what it cannot do."""
+        if self.descriptor is None:
+            return super().jobs_of(model)
+        end = up_to(model, self.descriptor)
+        jobs = [
+            Job(end, protocol, scale, descriptor=self.descriptor)
+            for protocol in self.chosen_protocols
+            for scale in self.scales_of(protocol, model.identity.train_scale)
+        ]
+        for job in jobs:
+            job.require_possible()
+        return jobs
 
     @property
     def each_model(self) -> Sequence[str | Model]:

@@ -157,7 +157,7 @@ def opened_for(request: Request) -> DataSet:
     if not isinstance(found, DataSet):
         if not is_sample(found) and _is_missing(found):
             raise UsageError(f"There is no {found}: expected images, from --data or $VGGBENCH_DATA.")
-        found = open_data(found, request.ground_truth)
+        found = open_data(found, request.ground_truth, may_lack_labels=request.descriptor is not None)
     return found if request.limit is None else found.subset(request.limit)
 
 

@@ -64,7 +64,9 @@ class Backend:
         """Make the layers functions now, and place the constants, which else happens with the first images."""
         _ = self._statistics
         if self.network:
-            _ = self._features, self._classifier
+            _ = self._features
+        if self._has_fc:
+            _ = self._classifier
         return self
 
     def of(self, model: Model) -> Self:
@@ -158,6 +160,10 @@ class Backend:
         assert self.network
         return before_pooling(self.network.features, self.through)
 
+    @property
+    def _has_fc(self) -> bool:
+        return self.network is not None and len(self.network.classifier) > 0
+
     @cached_property
     def _classifier(self) -> Function:
         assert self.network
@@ -171,7 +177,12 @@ class Backend:
         return torch.cat([self._features(part) for part in torch.split(pixels, at_once)])
 
     def _score_map(self, maps: Tensor) -> Tensor:
-        """(N, C, h + 6, w + 6) -> (N, K, h, w), the fc layers as matrix products over the positions of all."""
+        """(N, C, h + 6, w + 6) -> (N, K, h, w), the fc layers as matrix products over the positions of all.
+
+        Of a net that ends before them the maps themselves.
+        """
+        if not self._has_fc:
+            return maps
         rows, together = windows(maps), _FC_ROWS if self.device.type == "cpu" else _FC_ROWS_ON_DEVICE
         scores = torch.cat([self._padded(part, together) for part in torch.split(rows, together)])
         height, width = maps.shape[2] - 6, maps.shape[3] - 6

@@ -13,11 +13,11 @@ class OnnxRuntimeLayers:
 
     def __init__(self, layers: nn.Sequential, device: torch.device) -> None:
         self._layers, self._device = list(leaves(layers)), device
-        maps = isinstance(self._layers[-1], nn.Linear)
         first = next(layer for layer in self._layers if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d))
         given = first.weight.shape[1] if isinstance(first, nn.Conv2d | nn.Linear) else first.num_features
-        shape: list[int | str] = ["N", given] if maps else ["N", given, "H", "W"]
-        graph = onnx_graph(layers, ("given", shape), ("found", ["N", "K"] if maps else ["N", "C", "h", "w"]))
+        rows = isinstance(first, nn.Linear)
+        shape: list[int | str] = ["N", given] if rows else ["N", given, "H", "W"]
+        graph = onnx_graph(layers, ("given", shape), ("found", ["N", "K"] if rows else ["N", "C", "h", "w"]))
         self._weights = {name: values.cpu().contiguous() for name, values in graph.weights.items()}
         self._session = open_session(graph.model.SerializeToString(), device, self._weights)
 

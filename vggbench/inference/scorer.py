@@ -66,12 +66,9 @@ class Scorer:
                         f"{model.identity.classes}, one for each of its class names."
                     )
                 averaged = (scores.softmax(1) if protocol.softmax_first else scores).mean((2, 3)).to(wide)
-                _put(found.flatten(0, 1), numbers, averaged if protocol.softmax_first else averaged.softmax(1))
+                put(found.flatten(0, 1), numbers, averaged if protocol.softmax_first else averaged.softmax(1))
                 advance(len(numbers))
-            total = found[:, 0].clone()
-            for view in range(1, protocol.view_count):  # in their order, whatever the device: the same bits each time
-                total += found[:, view]
-            fetch = self._transfer.back((total / protocol.view_count).to(torch.float32))
+            fetch = self._transfer.back(mean_of_views(found))
         return lambda: self._without_nan(fetch())
 
     def _without_nan(self, posteriors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -138,7 +135,15 @@ class Scorer:
             start += len(batch)
 
 
-def _put(rows: Tensor, places: Sequence[int], values: Tensor) -> None:
+def mean_of_views(found: Tensor) -> Tensor:
+    """(n, views, K) -> (n, K) in float32; added in their order, whatever the device: the same bits each time."""
+    total = found[:, 0].clone()
+    for view in range(1, found.shape[1]):
+        total += found[:, view]
+    return (total / found.shape[1]).to(torch.float32)
+
+
+def put(rows: Tensor, places: Sequence[int], values: Tensor) -> None:
     """Write `values` (n, K) to these rows, as many at once as follow one another."""
     start = 0
     for end in range(1, len(places) + 1):

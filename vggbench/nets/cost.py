@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from vggbench.paper.configs import CROP, FC6_KERNEL, FC_SIZE, Config, scaled
+from vggbench.paper.descriptors import Descriptor
 from vggbench.paper.protocols import Protocol, rescaled_size
 
 
@@ -103,9 +104,11 @@ def _pooled(side: int, ceil: bool) -> int:
 
 
 @lru_cache(maxsize=65536)
-def cost(net: Architecture, height: int = CROP, width: int = CROP) -> Cost:
-    """The sums over `layers`."""
+def cost(net: Architecture, height: int = CROP, width: int = CROP, last: str | None = None) -> Cost:
+    """The sums over `layers`; up to the `last`, by its name, where the net ends there."""
     rows = layers(net, height, width)
+    if last is not None:
+        rows = rows[: [row.name for row in rows].index(last) + 1]
     return Cost(
         conv_parameters=sum(row.parameters for row in rows if row.kind == "conv"),
         fc_parameters=sum(row.parameters for row in rows if row.kind == "fc"),
@@ -115,11 +118,22 @@ def cost(net: Architecture, height: int = CROP, width: int = CROP) -> Cost:
     )
 
 
-def image_macs(net: Architecture, protocol: Protocol, scale: int, height: int, width: int) -> int:
-    """MACs of all views that `protocol` takes at Q = `scale` of an image of this original size, counted plainly."""
+def numbers_of(net: Architecture, descriptor: Descriptor) -> int:
+    """D, the length of a descriptor: the layer's channels, times the positions of a crop's where they are flattened."""
+    (row,) = (row for row in layers(net) if row.name == descriptor.layer)
+    return row.channels * (row.height * row.width if descriptor.pool == "flatten" else 1)
+
+
+def image_macs(
+    net: Architecture, protocol: Protocol, scale: int, height: int, width: int, last: str | None = None
+) -> int:
+    """MACs of all views that `protocol` takes at Q = `scale` of an image of this original size, counted plainly.
+
+    `last`: the layer that the net ends with, where that is not the config's.
+    """
     if protocol.name != "dense":
-        return protocol.view_count * cost(net).macs
-    return protocol.view_count * cost(net, *rescaled_size(height, width, scale)).macs
+        return protocol.view_count * cost(net, last=last).macs
+    return protocol.view_count * cost(net, *rescaled_size(height, width, scale), last).macs
 
 
 def mean_macs(net: Architecture, protocol: Protocol, scale: int, sizes: Iterable[tuple[int, int]]) -> float:

@@ -59,6 +59,35 @@ class VGG(nn.Module):
         return F.dropout(F.relu_(maps), 0.5, self.training)
 
 
+class Trunk(VGG):
+    """The layers of a VGG up to one of them, shared with it: a score map is what that layer gives, (N, C, h, w)."""
+
+    def __init__(self, whole: VGG, layers: int, fc_layers: int) -> None:
+        nn.Module.__init__(self)
+        self.config, self.classes, self.width, self.ceil_pool = whole.config, 0, whole.width, whole.ceil_pool
+        self.features, self.classifier = whole.features[:layers], whole.classifier[:fc_layers]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, C, h, w)."""
+        maps: Tensor = self.features(images)
+        if not len(self.classifier):
+            return maps
+        height, width = maps.shape[2] - FC6_KERNEL + 1, maps.shape[3] - FC6_KERNEL + 1
+        rows: Tensor = self.classifier(windows(maps))
+        return rows.view(len(maps), height, width, -1).permute(0, 3, 1, 2)
+
+
+def trunk(whole: VGG, layer: str, *, after_relu: bool = True) -> Trunk:
+    """A net up to `pool1` to `pool5`, `fc6` or `fc7`, these with their ReLU or without; in evaluation, as it is."""
+    places = [place for place, module in enumerate(whole.features) if isinstance(module, nn.MaxPool2d)]
+    if layer.startswith("pool"):
+        found = Trunk(whole, places[int(layer[-1]) - 1] + 1, 0)
+    else:
+        linear = [place for place, module in enumerate(whole.classifier) if isinstance(module, nn.Linear)]
+        found = Trunk(whole, len(whole.features), linear[("fc6", "fc7").index(layer)] + 1 + after_relu)
+    return found.train(whole.training)
+
+
 def windows(maps: Tensor) -> Tensor:
     """The 7 x 7 windows that fc6 sees, (N, C, h + 6, w + 6) -> (N * h * w, C * 49), one row per position."""
     positions = maps.unfold(2, FC6_KERNEL, 1).unfold(3, FC6_KERNEL, 1)  # (N, C, h, w, 7, 7)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vggbench.errors import StoreError
+from vggbench.errors import StoreError, UsageError
 from vggbench.evaluation.jobs import Settings
 from vggbench.results.calibrated import require_metrics
 from vggbench.results.evaluated import Evaluated
@@ -14,12 +14,23 @@ from vggbench.store.identity import require_same_classes
 from vggbench.store.runs import Run
 
 
+def require_posteriors_of(runs: Sequence[Run]) -> None:
+    """Raise UsageError for a run of descriptors, of which no error is known."""
+    for run in runs:
+        if run.descriptor:
+            raise UsageError(
+                f"{run.title} holds descriptors ({run.descriptor}): expected posteriors, as `vggbench eval` stores. "
+                "`vggbench features` writes descriptors to a file."
+            )
+
+
 def stored(
     runs: Sequence[Run], truths: tuple[GroundTruth, ...] = (ORIGINAL,), metrics: Sequence[str] = ()
 ) -> Evaluated:
     """Stored runs side by side, by the labels that they were given; raises UsageError, and StoreError for different
     images, or none.
     """
+    require_posteriors_of(runs)
     require_metrics(metrics, truths, [run.identity for run in runs])
     for run in runs:
         if not run.images:

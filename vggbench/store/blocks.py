@@ -18,8 +18,10 @@ from vggbench.data.dataset import CANNOT_BE_READ
 from vggbench.errors import StoreError, first_line
 from vggbench.files import Refusal, written_whole
 
-ROW_GROUP = 1024
-"""Rows that are read at once."""
+_MOST_ROWS, _GROUP_BYTES = 1024, 8 << 20
+"""Rows that are read at once, and about how many bytes at most."""
+VALUES = ("posterior", "descriptor")
+"""The column of what was computed, of a run of posteriors and of one of descriptors."""
 _METADATA, _METADATA_SHA256 = b"vggbench", b"vggbench.sha256"
 """The notes, and their hash, since Parquet has checksums of its pages alone; older files have none."""
 _TYPES = {"image": pa.string(), "label": pa.int32(), "width": pa.int32(), "height": pa.int32()}
@@ -29,7 +31,7 @@ _BLOCK_NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
 
 @dataclass(frozen=True)
 class Block:
-    """What is stored for consecutive images: n rows, (n,) labels and sizes, (n, K) posteriors."""
+    """What is stored for consecutive images: n rows, (n,) labels and sizes, (n, K) posteriors or descriptors."""
 
     images: tuple[str, ...]
     labels: NDArray[np.int32]
@@ -41,6 +43,8 @@ class Block:
     doubtful: dict[str, str] = field(default_factory=dict)
     """Images that were decoded although libjpeg complained, and of what."""
     provenance: Sequence[dict[str, Any]] = ()
+    column: str = VALUES[0]
+    """What the posteriors are called, which may be descriptors."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class BlockFile:
     doubtful: dict[str, str]
     provenance: list[dict[str, Any]]
     schema: pa.Schema
+
+    @property
+    def values(self) -> str:
+        """The column of what was computed."""
+        return _values_of(self.schema)
 
     @property
     def may_pass(self) -> bool:
@@ -169,8 +178,14 @@ def _write(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
         partial.open("wb") as file,
         pq.ParquetWriter(file, schema, use_dictionary=False, compression="none", write_page_checksum=True) as writer,
     ):
+        rows = rows_of_group(schema.field(_values_of(schema)).type.list_size)
         for table in tables:
-            writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
+            writer.write_table(table.cast(schema), row_group_size=rows)
+
+
+def rows_of_group(numbers: int, width: int = 4) -> int:
+    """Rows of `numbers` values of `width` bytes that are written and read together."""
+    return max(1, min(_MOST_ROWS, _GROUP_BYTES // (numbers * width)))
 
 
 def merged(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -206,7 +221,7 @@ def _table(block: Block) -> pa.Table:
             "label": pa.array(block.labels, pa.int32()),
             "width": pa.array(block.widths, pa.int32()),
             "height": pa.array(block.heights, pa.int32()),
-            "posterior": pa.FixedSizeListArray.from_arrays(values, classes),
+            block.column: pa.FixedSizeListArray.from_arrays(values, classes),
         },
         metadata=_metadata(block.unreadable, block.doubtful, block.provenance),
     )
@@ -223,14 +238,20 @@ def _notes(schema: pa.Schema) -> dict[str, Any]:
     """What a file says of its images; raises what Arrow and json do, or ValueError where it is not as written."""
     if any(schema.field(name).type != own for name, own in _TYPES.items()):
         raise ValueError("its columns are of other types")
-    posterior = schema.field("posterior").type
-    if not pa.types.is_fixed_size_list(posterior) or posterior.value_type != pa.float32():
-        raise ValueError("its posteriors are of another type")
+    computed = schema.field(_values_of(schema)).type
+    if not pa.types.is_fixed_size_list(computed) or computed.value_type != pa.float32() or computed.list_size < 1:
+        raise ValueError(f"its {_values_of(schema)}s are of another type")
     text = schema.metadata[_METADATA]
     if schema.metadata.get(_METADATA_SHA256, b"") not in (b"", hashlib.sha256(text).hexdigest().encode()):
         raise ValueError("its notes are not what was written")
     notes: dict[str, Any] = json.loads(text)
     return notes
+
+
+def _values_of(schema: pa.Schema) -> str:
+    """Raises ValueError where there is no such column, or both."""
+    (name,) = (name for name in VALUES if name in schema.names)
+    return name
 
 
 def _array(column: pa.Array) -> NDArray[Any]:
@@ -244,9 +265,11 @@ def _grouped(files: Iterable[BlockFile]) -> Iterator[pa.Table]:
     """The blocks' tables, joined into row groups."""
     held: list[pa.Table] = []
     for file in files:
-        held += [table.replace_schema_metadata() for table in file.tables()]
-        if sum(table.num_rows for table in held) >= ROW_GROUP:
-            yield pa.concat_tables(held)
-            held = []
+        rows = rows_of_group(file.schema.field(file.values).type.list_size)
+        for table in file.tables():
+            held.append(table.replace_schema_metadata())
+            if sum(table.num_rows for table in held) >= rows:
+                yield pa.concat_tables(held)
+                held = []
     if held:
         yield pa.concat_tables(held)

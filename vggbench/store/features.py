@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vggbench.errors import DataError, first_line
 from vggbench.files import OUTPUT, written_whole
+from vggbench.store.blocks import rows_of_group
 
 FORMAT = 1
 KIND = "features"
@@ -41,11 +42,9 @@ ABOUT: dict[str, type | tuple[type, ...]] = {
 }
 """What a file says of itself besides `kind` and `format`: the nets and the sha256 of their weights, what was taken of
 them, the Qs and how they became one, each net's input, the names of the classes, the hash of the images, the short
-signatures of the runs."""
+signatures of the runs. It may say more."""
 MOST_NUMBERS = 1 << 24
 """Of one descriptor."""
-_GROUP_BYTES = 8 << 20
-"""Of the descriptors of a row group, which is read as a whole."""
 _INFLATES = 16
 """Times as large as its file that a table of descriptors may be, since they hardly compress."""
 _METADATA, _METADATA_SHA256 = b"vggbench", b"vggbench.sha256"
@@ -73,11 +72,6 @@ class Features:
         return f"{' + '.join(self.about['models'])} {self.about['layer']} Q={scales}"
 
 
-def rows_of_group(numbers: int, width: int = 4) -> int:
-    """Rows of `numbers` values of `width` bytes that are written and read together, at most 1,024."""
-    return max(1, min(1024, _GROUP_BYTES // (numbers * width)))
-
-
 def write_features(
     path: Path,
     images: Sequence[str],
@@ -92,7 +86,7 @@ def write_features(
     The file is there whole or not at all, and no more than a row group is held beside a batch. Raises VggbenchError
     where it cannot be written.
     """
-    kept = json.dumps({"kind": KIND, "format": FORMAT} | {name: about[name] for name in ABOUT}).encode()
+    kept = json.dumps(dict(about) | {"kind": KIND, "format": FORMAT}).encode()
     start = 0
     with written_whole(path, OUTPUT._replace(failures=(OSError, pa.ArrowException))) as partial:
         writer = None

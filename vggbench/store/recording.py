@@ -87,6 +87,7 @@ class Recording(Run):
                  if self.expected[place] in unreadable},
                 {image: doubtful[image] for image in ids if image in doubtful},
                 [entry | {"seconds": entry["seconds"] * part} for entry in whole.provenance],
+                self.values,
             ))  # fmt: skip
 
     def compact(self) -> None:
@@ -123,10 +124,6 @@ class Recording(Run):
             partial.write_text(sealed({
                 "signature": self.signature, "images": self.total, "block": self.block, "about": self.about,
             }))  # fmt: skip
-
-    @property
-    def _blocks(self) -> Path:
-        return self.folder / "posteriors"
 
     def _opened(self, path: Path) -> BlockFile:
         return BlockFile.open(path, self.expected)

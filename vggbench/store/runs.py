@@ -4,7 +4,7 @@ A run is a folder that reads by itself:
 
     D-oxford-dense-Q384-1f2e3d4c/
         run.json                           its signature, and what it was asked for
-        posteriors/000000-000031.parquet   a block; a finished run is one file
+        posteriors/000000-000031.parquet   a block; a finished run is one file; of descriptors: descriptors/
 
 `posteriors/` holds nothing but Parquet, so that it opens in pandas, Polars and DuckDB as it is.
 """
@@ -29,8 +29,9 @@ from vggbench.files import digest, sealed, unsealed, write_whole
 from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import ErrorRate, Errors
 from vggbench.paper.configs import CONFIGS, CROP
+from vggbench.paper.descriptors import Descriptor
 from vggbench.paper.protocols import Protocol
-from vggbench.store.blocks import ROW_GROUP, BlockFile, disjoint, merged, rechunked
+from vggbench.store.blocks import VALUES, BlockFile, disjoint, merged, rechunked, rows_of_group
 from vggbench.store.identity import Identity
 from vggbench.store.posteriors import label_ranks
 
@@ -64,7 +65,13 @@ class Run:
             about = dict(record.get("about", {}))
             found = cls(folder, dict(record["signature"]), about, record["images"], record["block"])
             assert isinstance(found.total, int)
-            _ = found.identity, found.protocol, found.scale, found.rescale  # refuses a record that is no run's
+            _ = (
+                found.identity,
+                found.protocol,
+                found.scale,
+                found.rescale,
+                found.descriptor,
+            )  # refuses a record that is no run's
         except (ValueError, KeyError, TypeError, AssertionError, VggbenchError) as error:
             raise StoreError(
                 f"{folder / 'run.json'} cannot be read ({type(error).__name__}: {first_line(error)}): expected the "
@@ -93,6 +100,17 @@ class Run:
     def protocol(self) -> Protocol:
         """How its images were seen."""
         return replace(Protocol.parse(self.signature["protocol"]), crop=int(self.signature.get("crop", CROP)))
+
+    @cached_property
+    def descriptor(self) -> Descriptor | None:
+        """What it holds in place of posteriors."""
+        spec = self.signature.get("descriptor")
+        return Descriptor.parse(spec) if spec is not None else None
+
+    @property
+    def values(self) -> str:
+        """The column of what was computed: posterior, or descriptor."""
+        return VALUES[self.descriptor is not None]
 
     @property
     def scale(self) -> int:
@@ -173,13 +191,27 @@ class Run:
         return read[self.folder]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
-        """The posteriors, (n, K) at a time; raises StoreError for a file that is damaged inside."""
-        return rechunked((array for file in self._ordered for array in file.column("posterior")), ROW_GROUP)
+        """The posteriors, or descriptors, (n, K) at a time; raises StoreError for a file that is damaged inside."""
+        rows = rows_of_group(self.numbers)
+        return rechunked((array for file in self._ordered for array in file.column(self.values)), rows)
+
+    @property
+    def numbers(self) -> int:
+        """K, or the length of a descriptor; 0 where nothing is stored."""
+        first = next(iter(self._files.values()), None)
+        return int(first.schema.field(self.values).type.list_size) if first else 0
 
     def labels(self) -> NDArray[np.int32]:
-        """The label of each image at the time of the run, (N,); raises StoreError for one that is no class."""
+        """The label of each image at the time of the run, (N,); raises StoreError for one that is no class.
+
+        Of a run of descriptors, those by the data's own classes.
+        """
         found = np.concatenate([array for file in self._ordered for array in file.column("label")])
-        if len(found) and not 0 <= found.min() <= found.max() < int(self.signature["classes"]):
+        if (
+            self.descriptor is None
+            and len(found)
+            and not 0 <= found.min() <= found.max() < int(self.signature["classes"])
+        ):
             raise StoreError(
                 f"{self.title} has labels from {found.min()} to {found.max()}: expected those of its "
                 f"{self.signature['classes']} classes. Delete it with --delete, and evaluate again."
@@ -234,7 +266,7 @@ class Run:
     @property
     def errors(self) -> Errors | None:
         """By the labels at the time of the run, of the images so far; counted once and remembered beside the run."""
-        if not self._files:
+        if not self._files or self.descriptor:
             return None
         key = [[file.path.name, file.path.stat().st_size, file.path.stat().st_mtime_ns] for file in self._ordered]
         return _remembered(self.folder / _ERRORS, key) or self._counted(key)
@@ -254,13 +286,17 @@ class Run:
     def _find_files(self) -> list[BlockFile]:
         """Take the files that are whole; all of them come back, also those that repeat images of others."""
         found = []
-        for path in sorted((self.folder / "posteriors").glob("*.parquet")):
+        for path in sorted(self._blocks.glob("*.parquet")):
             try:
                 found.append(self._opened(path))
             except StoreError:
                 self.damaged.append(path)
         self._files = disjoint(file for file in found if file.last < self.total)
         return found
+
+    @property
+    def _blocks(self) -> Path:
+        return self.folder / f"{self.values}s"
 
     def _opened(self, path: Path) -> BlockFile:
         return BlockFile.open(path)

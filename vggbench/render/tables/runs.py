@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vggbench.metrics import ErrorRate
+from vggbench.metrics import ErrorRate, Errors
 from vggbench.render.tables.cells import duration, percent
 from vggbench.render.tables.notes import NO_TOP5
 from vggbench.render.tables.table import NONE, Column, Table
@@ -14,8 +14,8 @@ from vggbench.store.identity import Identity
 from vggbench.store.runs import Run
 
 _KEYS = (
-    "run", "model", "data", "protocol", "scale", "images", "images_total", "unreadable", "complete", "top1_error",
-    "top5_error", "changed", "bytes", "signature",
+    "run", "model", "data", "protocol", "descriptor", "scale", "images", "images_total", "unreadable", "complete",
+    "top1_error", "top5_error", "changed", "bytes", "signature",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def runs_table(root: Path, runs: Sequence[Run], now: float) -> Table:
         Column("Run", lambda r: r.run.short_hash),
         Column("Model", lambda r: r.run.identity.name, folds=True),
         Column("Data", lambda r: _data(r.run), folds=True, spare=True),
-        Column("Protocol", lambda r: str(r.run.protocol)),
+        Column("Protocol", lambda r: _protocol(r.run)),
         Column("Q", lambda r: str(r.run.scale or NONE), right=True),
         Column("Images", lambda r: _images(r.run), right=True),
         Column("Top-1", lambda r: percent(r.top1), right=True),
@@ -83,13 +83,13 @@ def _facts(run: Run) -> list[_Fact]:
         _Fact("Model", f"{model.name}, S {model.train_scale or NONE}, weights {signature['weights']}"),
         _Fact("Loaded from", str(run.about.get("spec") or NONE)),
         _Fact("Input", model.input.in_full() + _pooling(model) if model.input else "not known: imported"),
-        _Fact("Protocol", f"{run.protocol}{f' at Q={run.scale}' if run.scale else ''}"),
+        _Fact("Protocol", f"{_protocol(run)}{f' at Q={run.scale}' if run.scale else ''}"),
         _Fact(
             "Rescaling", ", ".join(f"{name} {value}" for name, value in (signature["rescale"] or {}).items()) or NONE
         ),
         _Fact("Data", f"{_data(run)}, {run.about.get('place') or 'place not on record'}"),
         _Fact("Images", f"{_images(run)}{_left(run)}"),
-        _error("Top-1 error", errors.top1) if errors else _Fact("Top-1 error", NONE),
+        *([_of_descriptors(run)] if run.descriptor else [_top1(errors)]),
         *([_error("Top-5 error", errors.top5)] if errors and errors.top5 else []),
         _Fact("Size", _megabytes(run.size)),
     ]
@@ -99,6 +99,19 @@ def _facts(run: Run) -> list[_Fact]:
         made = ", ".join(f"{name} {value}" for name, value in entry.items() if name != "seconds" and value is not None)
         facts.append(_Fact("Computed", f"{made}, in {duration(entry['seconds'])}"))
     return facts
+
+
+def _protocol(run: Run) -> str:
+    """And of descriptors, what they are of."""
+    return f"{run.descriptor} {run.protocol}" if run.descriptor else str(run.protocol)
+
+
+def _of_descriptors(run: Run) -> _Fact:
+    return _Fact("Descriptors", f"{run.descriptor}, {run.numbers:,} numbers an image, before any normalisation")
+
+
+def _top1(errors: Errors | None) -> _Fact:
+    return _error("Top-1 error", errors.top1) if errors else _Fact("Top-1 error", NONE)
 
 
 def _pooling(model: Identity) -> str:
@@ -123,6 +136,7 @@ def _record(row: _Row) -> dict[str, Any]:
         "model": run.identity.name,
         "data": _data(run),
         "protocol": str(run.protocol),
+        "descriptor": str(run.descriptor) if run.descriptor else None,
         "scale": run.scale,
         "images": run.done - len(run.unreadable),
         "images_total": run.total,
