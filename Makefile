@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables counted-tables docs sample-nets miniature clean
+.PHONY: setup demo test check lint tables counted-tables docs sample-nets miniature probe clean
 
 setup: $(INSTALLED)
 
@@ -66,6 +66,10 @@ sample-nets: setup
 # Within an hour on two cores; killed, it carries on.
 miniature: setup
 	$(BIN)/python tables/miniature.py
+
+# Descriptors of the sample's D and a linear SVM: about ten minutes on two cores; killed, it carries on.
+probe: setup
+	$(BIN)/python tables/probe.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -282,16 +282,18 @@ def test_table_11_is_the_papers() -> None:
 
 
 def of_paper(protocol: str, *nets: str) -> Descriptors:
+    """Descriptors as the paper's, by what their files say."""
     rule = PROTOCOLS[protocol]
+    oxford = {"channels": "RGB", "range": 255, "mean": [123.68, 116.779, 103.939], "std": [1.0] * 3, "ceil_pool": True}
     about = [
         ABOUT | {"models": [f"{net}@oxford"], "released": [f"{net}@oxford"], "scales": list(rule.scales),
-                 "over_scales": rule.over_scales}
+                 "over_scales": rule.over_scales, "input": {f"{net}@oxford": oxford}, "precision": "fp32",
+                 "rescale": {"filter": "bilinear", "antialias": True}}
         for net in nets
     ]  # fmt: skip
-    count = rule.images or 9
-    return Descriptors(
-        ("",) * count, np.zeros(count, np.int32), None, np.zeros((count, 1), np.float32), tuple(about), "f"
-    )
+    images = ("",) * (rule.images or 9)
+    nothing = np.zeros((len(images), 1), np.float32)
+    return Descriptors(images, np.zeros(len(images), np.int32), None, nothing, tuple(about), "f")
 
 
 def test_the_papers_figure_stands_beside_its_like_alone() -> None:
@@ -305,7 +307,8 @@ def test_the_papers_figure_stands_beside_its_like_alone() -> None:
     assert paper_figure(replace(like, images=like.images[1:]), "caltech101", True) is None
     others: dict[str, Any] = {
         "layer": "fc6", "after_relu": False, "pool": "flatten", "views": "center", "scales": [256], "l2": False,
-        "over_scales": "average", "released": ["D@torchvision"],
+        "over_scales": "average", "released": ["D@torchvision"], "precision": "fp16", "rescale": {"filter": "bicubic"},
+        "input": like.about[0]["input"] | {"D@oxford": {"channels": "BGR"}},
     }  # fmt: skip
     for key, value in others.items():
         assert paper_figure(replace(like, about=(like.about[0] | {key: value},)), "caltech101", True) is None, key

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vggbench.data.dataset import ImageFile
-from vggbench.data.layout import UNLABELLED, Layout, Place
+from vggbench.data.dataset import UNLABELLED, ImageFile
+from vggbench.data.layout import Layout, Place
 from vggbench.errors import DataError, counted
 
 CLASSES = (

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vggbench.images.preprocessing import Input, Rescale
 from vggbench.paper.probes import PROTOCOLS
 from vggbench.paper.published import TABLE_11
 from vggbench.studies.probing.descriptors import Descriptors
-from vggbench.weights.released import by_name
+from vggbench.weights.released import Released, by_name
 
 _LAYER, _POOL, _VIEWS = "fc7", "average", "dense"
 _PUBLISHER = "oxford"
@@ -37,13 +38,35 @@ def _is_papers(about: Mapping[str, Any], protocol: str) -> bool:
         and about["views"] == _VIEWS
         and tuple(about["scales"]) == rule.scales
         and about["over_scales"] == rule.over_scales
+        and about.get("precision") == "fp32"
+        and _is_usual(about.get("rescale"))
         and None not in _nets(about)
     )
 
 
+def _is_usual(rescale: Any) -> bool:
+    """Whether images were rescaled as by default."""
+    usual = Rescale()
+    given = rescale if isinstance(rescale, dict) else {}
+    return (given.get("filter"), given.get("antialias")) == (usual.filter, usual.antialias)
+
+
 def _nets(about: Mapping[str, Any]) -> list[str | None]:
-    """The configs of the released files that the weights are, None of weights that nobody released."""
+    """The configs of the publisher's files that the weights are, None of others and of another input than theirs."""
     given = about.get("released")
     names = given if isinstance(given, list) and len(given) == len(about["models"]) else [None] * len(about["models"])
     rows = [by_name(name) if isinstance(name, str) else None for name in names]
-    return [row.config.name if row and row.source == _PUBLISHER else None for row in rows]
+    return [
+        row.config.name if row and row.source == _PUBLISHER and _has_its_input(about, model, row) else None
+        for model, row in zip(about["models"], rows, strict=True)
+    ]
+
+
+def _has_its_input(about: Mapping[str, Any], model: str, row: Released) -> bool:
+    """Whether a net was given what its publisher says; readers turn BGR into RGB, weights and means alike."""
+    given = about["input"].get(model)
+    try:
+        own = Input.from_dict({name: value for name, value in given.items() if name != "ceil_pool"})
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return own.in_rgb() == row.input.in_rgb() and given.get("ceil_pool") is row.ceil_pool
