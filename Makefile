@@ -67,7 +67,7 @@ sample-nets: setup
 miniature: setup
 	$(BIN)/python tables/miniature.py
 
-# Descriptors of the sample's D and a linear SVM: about ten minutes on two cores; killed, it carries on.
+# Descriptors of the sample's D and a linear SVM: about five minutes on two cores; killed, it carries on.
 probe: setup
 	$(BIN)/python tables/probe.py
 

@@ -21,7 +21,8 @@ def drawn(labels: NDArray[np.integer], numbers: int, noise: float, seed: int) ->
     """(N, D) of length 1, around a point a class, which is the same for all seeds."""
     points = np.random.default_rng(7).normal(size=(int(labels.max()) + 1, numbers))
     rows = points[labels] + noise * np.random.default_rng(seed).normal(size=(len(labels), numbers))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    found: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 def write_file(

@@ -311,7 +311,7 @@ def test_the_papers_figure_stands_beside_its_like_alone() -> None:
         "input": like.about[0]["input"] | {"D@oxford": {"channels": "BGR"}},
     }  # fmt: skip
     for key, value in others.items():
-        assert paper_figure(replace(like, about=(like.about[0] | {key: value},)), "caltech101", True) is None, key
+        assert paper_figure(replace(like, about=({**like.about[0], key: value},)), "caltech101", True) is None, key
     assert paper_figure(replace(like, about=(ABOUT,)), "caltech101", True) is None, "nobody says whose weights"
     assert paper_figure(of_paper("caltech101", "D", "D"), "caltech101", True) is None
     assert paper_figure(of_paper("caltech101", "A"), "caltech101", True) is None
