@@ -43,7 +43,7 @@ counted-tables: setup
 	  $(BIN)/vggbench reproduce 1 --published --output tables/configurations.$$form && \
 	  $(BIN)/vggbench params --output tables/parameters.$$form && \
 	  $(BIN)/vggbench params --cost --output tables/cost.$$form && \
-	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 --published --output tables/paper.$$form || exit 1; done
+	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 11 --published --output tables/paper.$$form || exit 1; done
 
 docs: setup
 	$(BIN)/python -m typer vggbench.cli.main utils docs --name vggbench --output docs/commands.md
