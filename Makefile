@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables counted-tables docs sample-nets miniature clean
+.PHONY: setup demo test check lint tables counted-tables docs sample-nets miniature probe clean
 
 setup: $(INSTALLED)
 
@@ -43,7 +43,7 @@ counted-tables: setup
 	  $(BIN)/vggbench reproduce 1 --published --output tables/configurations.$$form && \
 	  $(BIN)/vggbench params --output tables/parameters.$$form && \
 	  $(BIN)/vggbench params --cost --output tables/cost.$$form && \
-	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 --published --output tables/paper.$$form || exit 1; done
+	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 11 --published --output tables/paper.$$form || exit 1; done
 
 docs: setup
 	$(BIN)/python -m typer vggbench.cli.main utils docs --name vggbench --output docs/commands.md
@@ -66,6 +66,10 @@ sample-nets: setup
 # Within an hour on two cores; killed, it carries on.
 miniature: setup
 	$(BIN)/python tables/miniature.py
+
+# Descriptors of the sample's D and a linear SVM: about five minutes on two cores; killed, it carries on.
+probe: setup
+	$(BIN)/python tables/probe.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

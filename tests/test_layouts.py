@@ -63,7 +63,7 @@ def test_every_layout_of_the_table_is_one_of_those_forms(flat: Path, tmp_path: P
     met = {
         open_data(form(flat, tmp_path / name)).layout.removesuffix(" in a tar") for name, form in forms.FORMS.items()
     }
-    assert met == {layout.name for layout in LAYOUTS} - {"folders 0 to 999"}
+    assert met == {layout.name for layout in LAYOUTS} - {"folders 0 to 999", "PASCAL VOC"}
 
 
 @pytest.mark.parametrize("form", forms.ELSEWHERE)

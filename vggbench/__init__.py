@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vggbench.front import load as load
     from vggbench.front import open_data as open_data
     from vggbench.front import params as params
+    from vggbench.front import probe as probe
     from vggbench.front import read_features as read_features
     from vggbench.front import score as score
     from vggbench.images.preprocessing import INPUTS as INPUTS
@@ -56,7 +57,7 @@ _HOMES = {
         "data": "DataSet",
         "errors": "VggbenchError",
         "evaluation.jobs": "Job Settings",
-        "front": "ILSVRC_CLASSES compare evaluate explain features fuse load open_data params read_features score",
+        "front": "ILSVRC_CLASSES compare evaluate explain features fuse load open_data params probe read_features score",
         "images.preprocessing": "INPUTS Input Rescale",
         "metrics": "ErrorRate",
         "nets.vgg": "VGG",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vggbench.store.features import Features
     from vggbench.store.runs import Run
     from vggbench.studies.explanation import Explanation
+    from vggbench.studies.probing.probed import Probed
     from vggbench.weights.load import Model
 
 ILSVRC_CLASSES = wnids()
@@ -260,6 +261,36 @@ def explain(
     request = Request(models=(model,), data=data, **how | {"runs": Path(how.get("runs", "runs"))})
     jobs = functools.partial(changed_jobs, recipes=recipes, costly=multicrop)
     return explained_by(evaluated(request, jobs_of=jobs), recipes=recipes, costly=multicrop)
+
+
+@in_python
+def probe(
+    features: str | Path | Sequence[str | Path],
+    *,
+    protocol: str = "folders",
+    test: str | Path | Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    split_file: str | Path | None = None,
+    costs: float | Sequence[float] = (),
+    **others: Any,
+) -> "Probed":
+    """A linear SVM on the descriptors in files that `vggbench features` wrote, stacked where there are several.
+
+    The parameters, and `others` such as `train_per_class`, `seed` or `each`, are the options of `vggbench probe`.
+    Raises UsageError and DataError.
+    """
+    from vggbench.studies.probing.machine import COSTS
+    from vggbench.studies.probing.probe import probe as probed
+    from vggbench.studies.probing.probed import Request
+
+    _require_known("probe", others, Request.__dataclass_fields__)
+    paths = [[Path(one) for one in ([given] if isinstance(given, str | Path) else given)] for given in (features, test)]
+    tried = (float(costs),) if isinstance(costs, int | float) else tuple(map(float, costs)) or COSTS
+    request = Request(
+        protocol=protocol, test=paths[1], data=None if data is None else Path(data),
+        split_file=None if split_file is None else Path(split_file), costs=tried, **others,
+    )  # fmt: skip
+    return probed(paths[0], request)
 
 
 @in_python

@@ -149,3 +149,32 @@ def _binomial(trials: int, successes: int, share: float) -> float:
         return float(successes == trials)
     ways = math.lgamma(trials + 1) - math.lgamma(successes + 1) - math.lgamma(trials - successes + 1)
     return math.exp(ways + successes * math.log(share) + (trials - successes) * math.log1p(-share))
+
+
+def average_precision(
+    scores: NDArray[np.floating], truth: NDArray[np.integer], *, eleven_points: bool = False
+) -> float:
+    """VOC's average precision of a class, 0 to 1, from (N,) scores and truths: 1 right, -1 wrong, 0 left out.
+
+    Images are in falling order of score, equal ones in the order given. The area under the precision that no higher
+    recall exceeds (`VOCap.m`, from 2010 on) or, with `eleven_points`, the mean of that precision at recalls 0, 0.1 to 1
+    (`VOCevalcls.m` of 2007, here in whole numbers: recall is t where 10 hits are t of the class). Needs a 1.
+    """
+    assert (truth == 1).any(), "a class without an example has no precision"
+    kept = truth != 0
+    order = np.argsort(-scores[kept], kind="stable")
+    hits = np.cumsum(truth[kept][order] == 1)
+    precision = hits / np.arange(1, len(hits) + 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    total = int(hits[-1])
+    if eleven_points:
+        reached = np.searchsorted(10 * hits, total * np.arange(11), side="left")
+        return float(best[reached].sum() / 11)
+    steps = np.diff(hits, prepend=0) > 0
+    return float(best[steps].sum() / total)
+
+
+def mean_class_recall(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """The mean, over the classes that (N,) labels hold, of the share of a class's images that are predicted as it."""
+    right = predicted == labels
+    return float(np.mean([right[labels == name].mean() for name in np.unique(labels)]))

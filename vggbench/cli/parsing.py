@@ -29,6 +29,8 @@ FURTHER: dict[str, Callable[[str], bool]] = {
     "--shares": lambda word: re.fullmatch(r"[0-9.]+", word) is not None,
     "--backend": get_args(BackendName).__contains__,
     "--batch-size": str.isdigit,
+    "--test": lambda word: word.endswith(".parquet"),
+    "--costs": lambda word: re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", word) is not None,
     "--precision": get_args(Precision).__contains__,
 }
 """What counts as a further value of an option that takes several, which follow without repeating it."""

@@ -20,7 +20,7 @@ _Opened = TypeVar("_Opened")
 def open_data(path: str | Path, ground_truth: str | None = None, *, may_lack_labels: bool = False) -> DataSet:
     """Open the images at `path`, in any layout, or the built-in `sample`.
 
-    `sample-train`, `sample-dev` and `sample-heldout` are its other splits; a folder that is itself
+    `sample-train`, `sample-dev`, `sample-heldout` and `sample-unseen` are its other splits; a folder that is itself
     called sample is `./sample`. `ground_truth` is a devkit or a file of labels that must agree, of
     shards also the column that holds the labels, `none`, or None for those that lie beside the
     images of ILSVRC-2012 or images that nothing else labels. `may_lack_labels`: images without any are

@@ -8,9 +8,10 @@ from vggbench.data.parquet import PARQUET
 from vggbench.data.shards import shards, split_of
 from vggbench.data.splits import Spot, look_into_folder, spot_of
 from vggbench.data.tar import is_tar
+from vggbench.data.voc import VOC, is_voc
 from vggbench.data.webdataset import WEBDATASET
 
-LAYOUTS: tuple[Layout, ...] = (PARQUET, WEBDATASET, KAGGLE, FLAT, NUMBERED, CLASS_FOLDERS)
+LAYOUTS: tuple[Layout, ...] = (VOC, PARQUET, WEBDATASET, KAGGLE, FLAT, NUMBERED, CLASS_FOLDERS)
 """The last takes any folder or tar."""
 
 
@@ -34,6 +35,8 @@ def place_of(top: Path, split: str) -> Place:
     """
     if top.is_file():
         return Place(top, split)  # in a tar, a place finds its split by itself
+    if is_voc(top):
+        return Place(top, split)
     spot = spot_of(look_into_folder(top), split)
     if named := _named_place(top, split, spot):
         return named

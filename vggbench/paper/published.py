@@ -1,6 +1,6 @@
-"""The published figures of Simonyan & Zisserman, arXiv 1409.1556v6, Tables 2 to 7.
+"""The published figures of Simonyan & Zisserman, arXiv 1409.1556v6, Tables 2 to 7 and 11.
 
-Table 1 is `configs.CONFIGS`. Errors in percent on the ILSVRC-2012 validation set.
+Table 1 is `configs.CONFIGS`. Errors in percent on the ILSVRC-2012 validation set; Table 11 is of other sets.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,26 @@ class OtherResult:
     top1: float | None
     top5: float | None
     top5_test: float | None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A row of Table 11: a linear SVM on descriptors; `nets` are empty of another publication.
+
+    Mean average precision on VOC, mean class recall with its deviation over the splits on Caltech; all in percent.
+    """
+
+    method: str
+    nets: tuple[str, ...]
+    voc2007: tuple[float] | None
+    voc2012: tuple[float] | None
+    caltech101: tuple[float, float] | None
+    caltech256: tuple[float, float] | None
+
+    def figure(self, protocol: str) -> tuple[float, ...] | None:
+        """What is printed for a set, the deviation second; the set by the name of its field."""
+        found: tuple[float, ...] | None = getattr(self, protocol)
+        return found
 
 
 PARAMETERS_MILLIONS = {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144}
@@ -126,6 +146,18 @@ TABLE_7: tuple[OtherResult, ...] = (
     OtherResult("Krizhevsky et al.", 5,    38.1, 16.4, 16.4),
     OtherResult("Krizhevsky et al.", 1,    40.7, 18.2, None),
 )
+
+TABLE_11: tuple[Transfer, ...] = (
+    #        method             nets        VOC-2007 VOC-2012 Caltech-101  Caltech-256
+    Transfer("Zeiler & Fergus", (),         None,    (79.0,), (86.5, 0.5), (74.2, 0.3)),
+    Transfer("Chatfield et al.", (),        (82.4,), (83.2,), (88.4, 0.6), (77.6, 0.1)),
+    Transfer("He et al.",       (),         (82.4,), None,    (93.4, 0.5), None),
+    Transfer("Wei et al.",      (),         (81.5,), (81.7,), None,        None),
+    Transfer("VGG",             ("D",),     (89.3,), (89.0,), (91.8, 1.0), (85.0, 0.2)),
+    Transfer("VGG",             ("E",),     (89.3,), (89.0,), (92.3, 0.5), (85.1, 0.3)),
+    Transfer("VGG",             ("D", "E"), (89.7,), (89.3,), (92.7, 0.5), (86.2, 0.3)),
+)
+"""Without Wei et al.'s 85.2 and 90.3, of networks that were trained on 2,000 classes."""
 # fmt: on
 
 

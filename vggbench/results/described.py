@@ -106,6 +106,8 @@ class Described:
             "data": first.signature["data"],
             "signatures": [run.short_hash for run in self.runs],
             "vggbench": __version__,
+            "released": [runs[0].identity.released for runs in self.nets],
+            "rescale": first.signature["rescale"],
             "precision": first.signature["precision"],
             "left_out": len(first.unreadable),
         }

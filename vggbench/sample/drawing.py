@@ -53,7 +53,8 @@ def draw(kind: Kind, seed: Sequence[int]) -> tuple[Image.Image, int]:
     return _photographed(picture, rng), int(rng.integers(78, 94))
 
 
-def _ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0, corners: int = 36) -> Points:
+def ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0, corners: int = 36) -> Points:
+    """Around (x, y), by its half axes, turned by `turn` radians."""
     angles = [2 * pi * i / corners for i in range(corners)]
     return [
         (
@@ -64,34 +65,35 @@ def _ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0, 
     ]
 
 
-def _box(left: float, top: float, right: float, bottom: float) -> Points:
+def box(left: float, top: float, right: float, bottom: float) -> Points:
+    """An upright rectangle."""
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _apple(rng: np.random.Generator) -> list[Polygon]:
     return [
-        (_ellipse(-0.32, 0.15, 0.58, 0.75), "main"),
-        (_ellipse(0.32, 0.15, 0.58, 0.75), "main"),
-        (_ellipse(-0.42, -0.15, 0.14, 0.24, 0.4), "light"),
+        (ellipse(-0.32, 0.15, 0.58, 0.75), "main"),
+        (ellipse(0.32, 0.15, 0.58, 0.75), "main"),
+        (ellipse(-0.42, -0.15, 0.14, 0.24, 0.4), "light"),
         ([(-0.05, -0.5), (0.05, -0.5), (0.16, -0.95), (0.04, -0.98)], "wood"),
-        (_ellipse(0.42, -0.8, 0.34, 0.15, -0.4), "green"),
+        (ellipse(0.42, -0.8, 0.34, 0.15, -0.4), "green"),
     ]
 
 
 def _balloon(rng: np.random.Generator) -> list[Polygon]:
     return [
         ([(-0.36, 0.3), (-0.16, 0.72), (0.16, 0.72), (0.36, 0.3)], "dark"),
-        (_ellipse(0, -0.25, 0.72, 0.75), "main"),
-        (_ellipse(0, -0.25, 0.4, 0.75), "second"),
-        (_ellipse(0, -0.25, 0.14, 0.75), "main"),
-        (_box(-0.18, 0.72, 0.18, 1.0), "wood"),
+        (ellipse(0, -0.25, 0.72, 0.75), "main"),
+        (ellipse(0, -0.25, 0.4, 0.75), "second"),
+        (ellipse(0, -0.25, 0.14, 0.75), "main"),
+        (box(-0.18, 0.72, 0.18, 1.0), "wood"),
     ]
 
 
 def _boat(rng: np.random.Generator) -> list[Polygon]:
     return [
         ([(-1, 0.4), (1, 0.4), (0.65, 0.85), (-0.7, 0.85)], "main"),
-        (_box(-0.05, -0.95, 0.03, 0.4), "wood"),
+        (box(-0.05, -0.95, 0.03, 0.4), "wood"),
         ([(0.08, -0.9), (0.85, 0.28), (0.08, 0.28)], "light"),
         ([(-0.1, -0.7), (-0.75, 0.28), (-0.1, 0.28)], "second"),
     ]
@@ -102,23 +104,23 @@ def _butterfly(rng: np.random.Generator) -> list[Polygon]:
     wings: list[Polygon] = []
     for side in (-1, 1):
         wings += [
-            (_ellipse(side * 0.5, 0.4, 0.42, 0.38, side * droop), "second"),
-            (_ellipse(side * 0.54, -0.3, 0.55, 0.42, -side * droop), "main"),
-            (_ellipse(side * 0.62, -0.36, 0.24, 0.17, -side * droop), "light"),
+            (ellipse(side * 0.5, 0.4, 0.42, 0.38, side * droop), "second"),
+            (ellipse(side * 0.54, -0.3, 0.55, 0.42, -side * droop), "main"),
+            (ellipse(side * 0.62, -0.36, 0.24, 0.17, -side * droop), "light"),
             ([(0, -0.5), (side * 0.3, -0.98), (side * 0.36, -0.94), (side * 0.04, -0.4)], "dark"),
         ]
-    return [*wings, (_ellipse(0, 0.05, 0.09, 0.62), "dark")]
+    return [*wings, (ellipse(0, 0.05, 0.09, 0.62), "dark")]
 
 
 def _cactus(rng: np.random.Generator) -> list[Polygon]:
     left, right = rng.uniform(-0.3, 0.1, 2)
     return [
-        (_ellipse(0, -0.12, 0.3, 0.85), "main"),
-        (_ellipse(-0.55, left - 0.12, 0.15, 0.4), "main"),
-        (_box(-0.6, left + 0.02, -0.2, left + 0.26), "main"),
-        (_ellipse(0.55, right - 0.12, 0.15, 0.4), "main"),
-        (_box(0.2, right + 0.02, 0.6, right + 0.26), "main"),
-        (_ellipse(0, -0.95, 0.14, 0.1), "light"),
+        (ellipse(0, -0.12, 0.3, 0.85), "main"),
+        (ellipse(-0.55, left - 0.12, 0.15, 0.4), "main"),
+        (box(-0.6, left + 0.02, -0.2, left + 0.26), "main"),
+        (ellipse(0.55, right - 0.12, 0.15, 0.4), "main"),
+        (box(0.2, right + 0.02, 0.6, right + 0.26), "main"),
+        (ellipse(0, -0.95, 0.14, 0.1), "light"),
         ([(-0.45, 0.55), (0.45, 0.55), (0.34, 1.0), (-0.34, 1.0)], "second"),
     ]
 
@@ -127,10 +129,10 @@ def _fish(rng: np.random.Generator) -> list[Polygon]:
     return [
         ([(0.45, 0), (1.0, -0.5), (0.86, 0), (1.0, 0.5)], "second"),
         ([(-0.2, -0.35), (0.25, -0.8), (0.35, -0.25)], "second"),
-        (_ellipse(-0.15, 0, 0.8, 0.46), "main"),
+        (ellipse(-0.15, 0, 0.8, 0.46), "main"),
         ([(0.0, 0.1), (0.38, 0.45), (0.05, 0.34)], "second"),
-        (_ellipse(-0.6, -0.1, 0.13, 0.13), "light"),
-        (_ellipse(-0.62, -0.1, 0.065, 0.065), "dark"),
+        (ellipse(-0.6, -0.1, 0.13, 0.13), "light"),
+        (ellipse(-0.62, -0.1, 0.065, 0.065), "dark"),
     ]
 
 
@@ -139,21 +141,21 @@ def _flower(rng: np.random.Generator) -> list[Polygon]:
     turns = [2 * pi * i / petals for i in range(petals)]
     size = 1.9 / petals + 0.06
     return [
-        (_box(-0.05, 0.3, 0.05, 1.1), "green"),
-        *((_ellipse(0.58 * cos(t), 0.58 * sin(t), 0.38, size, t), "main") for t in turns),
-        (_ellipse(0, 0, 0.3, 0.3), "second"),
+        (box(-0.05, 0.3, 0.05, 1.1), "green"),
+        *((ellipse(0.58 * cos(t), 0.58 * sin(t), 0.38, size, t), "main") for t in turns),
+        (ellipse(0, 0, 0.3, 0.3), "second"),
     ]
 
 
 def _house(rng: np.random.Generator) -> list[Polygon]:
     door = rng.uniform(-0.35, 0.15)
     return [
-        (_box(0.32, -0.95, 0.55, -0.3), "dark"),
-        (_box(-0.75, -0.15, 0.75, 0.9), "main"),
+        (box(0.32, -0.95, 0.55, -0.3), "dark"),
+        (box(-0.75, -0.15, 0.75, 0.9), "main"),
         ([(-0.98, -0.1), (0, -0.95), (0.98, -0.1)], "second"),
-        (_box(door, 0.3, door + 0.3, 0.9), "wood"),
-        (_box(-0.62, 0.08, -0.4, 0.36), "light"),
-        (_box(0.38, 0.08, 0.62, 0.36), "light"),
+        (box(door, 0.3, door + 0.3, 0.9), "wood"),
+        (box(-0.62, 0.08, -0.4, 0.36), "light"),
+        (box(0.38, 0.08, 0.62, 0.36), "light"),
     ]
 
 
@@ -166,7 +168,7 @@ def _leaf(rng: np.random.Generator) -> list[Polygon]:
         for side in (-1, 1):
             tip = side * wide * 0.72
             veins.append(([(0, y + 0.16), (tip, y - 0.12), (tip, y - 0.07), (0, y + 0.22)], "light"))
-    return [(outline, "main"), *veins, (_box(-0.035, -0.85, 0.035, 1.05), "wood")]
+    return [(outline, "main"), *veins, (box(-0.035, -0.85, 0.035, 1.05), "wood")]
 
 
 def _mushroom(rng: np.random.Generator) -> list[Polygon]:
@@ -187,7 +189,7 @@ def _star(rng: np.random.Generator) -> list[Polygon]:
 def _tree(rng: np.random.Generator) -> list[Polygon]:
     tiers = [(-1.0, 0.45), (-0.6, 0.66), (-0.15, 0.85)]
     return [
-        (_box(-0.13, 0.4, 0.13, 1.0), "wood"),
+        (box(-0.13, 0.4, 0.13, 1.0), "wood"),
         *(([(0, top), (half, top + 0.75), (-half, top + 0.75)], "main") for top, half in reversed(tiers)),
     ]
 
@@ -258,7 +260,7 @@ def _clutter(canvas: Image.Image, rng: np.random.Generator) -> None:
         colour = _hsv(rng.uniform(0, 360), rng.uniform(0.2, 0.7), rng.uniform(0.4, 0.95))
         middle = (rng.uniform(0, canvas.width), rng.uniform(0, canvas.height))
         radius = min(canvas.size) * rng.uniform(0.02, 0.11)
-        outline = _ellipse(0, 0, 1, rng.uniform(0.5, 1), 0, corners)
+        outline = ellipse(0, 0, 1, rng.uniform(0.5, 1), 0, corners)
         painter.polygon(_placed(outline, radius, middle, rng.uniform(0, pi), 1), fill=colour)
 
 

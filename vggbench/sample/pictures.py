@@ -1,4 +1,4 @@
-"""The built-in sample: drawn pictures of twelve classes, for trying everything without ImageNet."""
+"""The built-in sample: drawn pictures of twelve classes, for trying everything without ImageNet, and of six more."""
 
 import io
 import os
@@ -9,7 +9,8 @@ from vggbench.cache import cache_folder
 from vggbench.errors import DataError, UsageError
 from vggbench.files import Refusal, written_whole
 from vggbench.progress import told
-from vggbench.sample.drawing import KINDS, draw
+from vggbench.sample.drawing import KINDS, Kind, draw
+from vggbench.sample.unseen import UNSEEN
 
 NETS = Path(__file__).parent / "nets"
 """The six small nets, a file each."""
@@ -18,11 +19,14 @@ SAMPLE = "sample"
 VERSION = 1
 """Raised whenever the pictures change, so that old ones are not taken for new ones."""
 
-SPLITS = {"train": 200, "dev": 20, "val": 40, "heldout": 200}
-"""Pictures of each class: `dev` steers training, `val` is what evaluations see and no training step may."""
+SPLITS = {"train": 200, "dev": 20, "val": 40, "heldout": 200, "unseen": 80}
+"""Pictures of each class: `dev` steers training, `val` is what evaluations see and no training step may.
+
+`unseen` is of six other classes, which its nets do not know.
+"""
 
 _NAMES = [f"{SAMPLE}-{split}" for split in SPLITS]
-_SEEDS = {"train": 1, "dev": 2, "val": 3, "heldout": 4}
+_SEEDS = {"train": 1, "dev": 2, "val": 3, "heldout": 4, "unseen": 5}
 
 
 def sample_split(name: str) -> str | None:
@@ -45,9 +49,14 @@ def sample_folder(split: str = "val") -> Path:
     return folder
 
 
+def kinds_of(split: str) -> tuple[Kind, ...]:
+    """The classes of a split."""
+    return UNSEEN if split == "unseen" else KINDS
+
+
 def encoded(split: str, kind: int, number: int) -> bytes:
     """One picture of the sample as the bytes of a JPEG file."""
-    picture, quality = draw(KINDS[kind], (VERSION, _SEEDS[split], kind, number))
+    picture, quality = draw(kinds_of(split)[kind], (VERSION, _SEEDS[split], kind, number))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -77,21 +86,22 @@ def _draw_split(split: str, folder: Path) -> None:
     expected = "a folder that this user may write. Name another in $VGGBENCH_CACHE."
     refusal = Refusal(DataError, expected, f"The sample's pictures cannot be drawn into {folder}")
     with written_whole(folder, refusal, is_folder=True) as partial:
-        for kind in KINDS:
+        for kind in kinds_of(split):
             (partial / kind.name).mkdir()
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and NumPy let go of the interpreter's lock
             drawn = enumerate(pool.map(_draw_one, _places(split)), start=1)
-            total = SPLITS[split] * len(KINDS)
+            total = SPLITS[split] * len(kinds_of(split))
             what = f"Drawing the sample's {total} {split} pictures"
             for _, (place, jpeg) in told(drawn, what, total, done=lambda item: item[0]):
                 (partial / place).write_bytes(jpeg)
 
 
 def _places(split: str) -> list[tuple[str, int, int]]:
-    return [(split, kind, number) for number in range(SPLITS[split]) for kind in range(len(KINDS))]
+    return [(split, kind, number) for number in range(SPLITS[split]) for kind in range(len(kinds_of(split)))]
 
 
 def _draw_one(place: tuple[str, int, int]) -> tuple[str, bytes]:
     split, kind, number = place
-    name = f"sample_{split}_{number * len(KINDS) + kind + 1:05d}.JPEG"
-    return f"{KINDS[kind].name}/{name}", encoded(split, kind, number)
+    kinds = kinds_of(split)
+    name = f"sample_{split}_{number * len(kinds) + kind + 1:05d}.JPEG"
+    return f"{kinds[kind].name}/{name}", encoded(split, kind, number)

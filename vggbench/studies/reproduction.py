@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from vggbench.weights.load import Model
 
 ERROR_TABLES = (3, 4, 5, 6)
-TABLES = (1, 2, *ERROR_TABLES, 7)
+TRANSFER_TABLE = 11
+TABLES = (1, 2, *ERROR_TABLES, 7, TRANSFER_TABLE)
+_NOT_COVERED = {8: "localisation", 9: "localisation", 10: "localisation", 12: "action classification"}
 _JITTERED_SCALES = (256, 384, 512)
 """The paper's Qs for nets of a jittered S, as its Table 7's are."""
 _PAPERS_DIGIT = 0.1
@@ -105,8 +107,15 @@ def results_of(numbers: Sequence[int]) -> list[Result]:
 def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
     """Table numbers, or all where none is named; raises UsageError."""
     for text in texts:
+        if text in map(str, _NOT_COVERED):
+            raise UsageError(
+                f"Table {text} is of {_NOT_COVERED[int(text)]}, which vggbench does not cover: expected numbers from 1 to "
+                "7, or 11."
+            )
         if text not in map(str, TABLES):
-            raise UsageError(f"{text!r} is no table of errors or nets: expected numbers from 1 to 7, or torchvision.")
+            raise UsageError(
+                f"{text!r} is no table of errors or nets: expected numbers from 1 to 7, 11, or torchvision."
+            )
     return tuple(sorted({int(text) for text in texts})) or TABLES
 
 
@@ -229,7 +238,7 @@ def checks_of(source: str) -> list[tuple[Released, Published]]:
     found = [(row, figure) for row, figure in published if row.source == source]
     if not found:
         known = dict.fromkeys(row.source for row, _ in published)
-        raise UsageError(f"reproduce {source}: expected table numbers from 1 to 7, or one of {', '.join(known)}.")
+        raise UsageError(f"reproduce {source}: expected table numbers from 1 to 7, 11, or one of {', '.join(known)}.")
     return found
 
 

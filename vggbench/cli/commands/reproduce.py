@@ -27,7 +27,9 @@ def reproduce(
     options: ReproduceOptions,
     tables: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TABLE...|SOURCE", help="1 to 7, none: all; or torchvision, oxford: its own figures."),
+        typer.Argument(
+            metavar="TABLE...|SOURCE", help="1 to 7, 11, none: all; or torchvision, oxford: its own figures."
+        ),
     ] = None,
     nets: Annotated[
         list[str] | None, option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL...")
@@ -38,7 +40,7 @@ def reproduce(
     ] = None,
     published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
 ) -> None:
-    """The paper's Tables 1 to 7 with what is measured here, or a source's own published figures as a first check.
+    """The paper's Tables 1 to 7 and 11 with what is measured here, or a source's own published figures as a first check.
 
     Runs what is missing and possible, and names what no released weights can give. Exit 1 where released weights
     cannot be had, as `compare` does.
@@ -70,7 +72,6 @@ def _tables(
     """The paper's, with what is measured; none after a plan."""
     from vggbench.cli.evaluating import evaluation
     from vggbench.evaluation.models import require_loaded
-    from vggbench.render.tables.paper import published_table
     from vggbench.studies.reproduction import jobs_of, neighbours, nets_for, remedies, reproduced, results_of
     from vggbench.weights.spec import parse_model
 
@@ -79,7 +80,7 @@ def _tables(
     names = [parse_model(text).name for text in beside]
     results = results_of(numbers)
     if not results:
-        show([published_table(number) for number in numbers])
+        show([_unmeasured(number) for number in numbers])
         return
     found = evaluation(
         [*nets_for(named, options.data), *beside], options.for_evaluation(), keep_going=True,
@@ -105,12 +106,21 @@ def _table(
     lacking: "dict[Member, Remedy]",
     others: "list[Row]",
 ) -> "Table":
-    from vggbench.render.tables.paper import measured_others_table, measured_table, published_table
+    from vggbench.render.tables.paper import measured_others_table, measured_table
     from vggbench.studies.reproduction import ERROR_TABLES
 
     if number in ERROR_TABLES:
         return measured_table(number, [found for found in rows if found.result.table == number], about, lacking)
-    return measured_others_table(rows, about, lacking, others) if number == 7 else published_table(number)
+    return measured_others_table(rows, about, lacking, others) if number == 7 else _unmeasured(number)
+
+
+def _unmeasured(number: int) -> "Table":
+    """A table of nets as printed; of Table 11 the commands that measure its rows."""
+    from vggbench.render.tables.paper import published_table
+    from vggbench.render.tables.transfer import planned_transfer_table
+    from vggbench.studies.reproduction import TRANSFER_TABLE
+
+    return planned_transfer_table() if number == TRANSFER_TABLE else published_table(number)
 
 
 def _say_plan(results: "Sequence[Result]", models: "Sequence[Model]") -> None:

@@ -1,4 +1,4 @@
-"""The paper's Tables 1 to 7: as printed, or with what is measured here."""
+"""The paper's Tables 1 to 7, and 11: as printed, or with what is measured here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +13,7 @@ from vggbench.render.tables.cells import difference, error_cell, error_in_markdo
 from vggbench.render.tables.notes import made_notes
 from vggbench.render.tables.parameters import parameters_table
 from vggbench.render.tables.table import NONE, Column, Table
+from vggbench.render.tables.transfer import published_transfer_table
 from vggbench.results.circumstances import Circumstances, data_name, data_title
 from vggbench.results.facts import without_top5
 from vggbench.results.records import error_record
@@ -89,6 +90,8 @@ def published_table(number: int) -> Table:
         return replace(counted, title=_TITLES[2], record=lambda row: {"table": 2} | counted.record(row))
     if number == 7:
         return _others_table()
+    if number == 11:
+        return published_transfer_table()
     return _errors_table(number, [result for result in RESULTS if result.table == number])
 
 
