@@ -4,11 +4,12 @@ import torch
 from torch import nn
 
 from vggbench.errors import UsageError, WeightsError
-from vggbench.images.preprocessing import INPUTS
+from vggbench.images.preprocessing import input_of_text
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.store.identity import Identity
 from vggbench.train.recipe import Recipe
+from vggbench.weights.description import ORDERS
 from vggbench.weights.files import tensors_hash
 from vggbench.weights.load import CEIL_POOLED, Model
 from vggbench.weights.parts import PartOfNetError
@@ -50,14 +51,16 @@ def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
 def convolutions_alone(found: PartOfNetError, name: str, input: str | None, classes: tuple[str, ...]) -> Model:
     """The convolutions of a part of a net as a net to start from, whose fc layers have no values (meta tensors).
 
-    Raises UsageError where `input`, by its name, is not stated.
+    Its input and pooling are the file's where it says them, else those of `input`. Raises UsageError where neither
+    states the input, WeightsError where they contradict.
     """
-    if input not in INPUTS:
+    if found.input is None and input in (None, *ORDERS):
         raise UsageError(
             f"{found.path} is not known and does not say what it expects at its input: expected --input torchvision, "
-            "caffe or matconvnet, which the trained net keeps."
+            "caffe or matconvnet, or any other such as RGB,1,0.5,0.5; the trained net keeps it."
         )
-    part, ceil = found.part, input in CEIL_POOLED
+    given = found.input.agreed(input, found.path) if found.input else input_of_text(str(input))
+    part, ceil = found.part, input in CEIL_POOLED if found.ceil_pool is None else found.ceil_pool
     with torch.device("meta"):
         network = VGG(part.config, len(classes), part.width, ceil_pool=ceil)
     tensors = {key: tensor.to(torch.float32, copy=True) for key, tensor in found.convolutions.items()}
@@ -66,7 +69,7 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
         raise WeightsError(f"{found.path} holds NaN or infinity in {broken}: expected finite weights.")
     network.load_state_dict(tensors, strict=False, assign=True)
     net = Architecture(part.config, len(classes), part.width, ceil)
-    identity = Identity(name, INPUTS[input], len(classes), classes, tensors_hash(tensors), architecture=net)
+    identity = Identity(name, given, len(classes), classes, tensors_hash(tensors), architecture=net)
     return Model(identity, network.eval())
 
 

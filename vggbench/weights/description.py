@@ -97,7 +97,7 @@ def require_described(config: Config, described: Sequence[Described], path: Path
         _require_known_kinds(config, described, expected, path)
         pairs = list(_paired(described, expected))
     _require_facts(config, pairs, path)
-    return _rounds_up(described, path)
+    return rounds_up(described, path)
 
 
 def require_convolutions(config: Config, described: Sequence[Described], path: Path) -> None:
@@ -121,7 +121,8 @@ def _require_facts(config: Config, pairs: Sequence[tuple[Described, Described]],
                 )
 
 
-def _rounds_up(described: Sequence[Described], path: Path) -> bool | None:
+def rounds_up(described: Sequence[Described], path: Path) -> bool | None:
+    """Whether pooled sizes are rounded up; None where a file does not say. Raises WeightsError where it says both."""
     found = {layer.facts["rounding"] for layer in described if "rounding" in layer.facts}
     if len(found) > 1:
         raise WeightsError(f"{path} rounds some pooled sizes up and others down: expected one rounding.")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vggbench.errors import WeightsError, first_line
 from vggbench.paper.configs import CONFIGS, FC6_KERNEL, Config
-from vggbench.weights.description import Described, StatedInput, require_convolutions
+from vggbench.weights.description import Described, StatedInput, require_convolutions, rounds_up
 from vggbench.weights.parts import FC_PLACES, LayerShape, PartOfNetError, convolution_places, norm_place, part_of
 
 MAX_VALUES = 300_000_000
@@ -98,7 +98,7 @@ def _refuse_part(net: Foreign, path: Path) -> None:
     convolutions: dict[str, Tensor] = {}
     for place, layer in zip(convolution_places(part.config), net.layers, strict=False):
         convolutions |= {f"{place}.weight": layer.weight, f"{place}.bias": layer.bias.flatten()}
-    raise PartOfNetError(path, part, convolutions)
+    raise PartOfNetError(path, part, convolutions, rounds_up(net.described, path), net.input)
 
 
 def for_our_epsilon(var: Tensor, epsilon: float) -> Tensor:

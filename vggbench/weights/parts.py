@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vggbench.errors import WeightsError
 from vggbench.paper.configs import CONFIGS, FC6_KERNEL, FC_SIZE, MAX_WIDTH, Config, scaled
+from vggbench.weights.description import StatedInput
 
 
 class LayerShape(NamedTuple):
@@ -33,9 +34,18 @@ class Part:
 class PartOfNetError(WeightsError):
     """A file holds a part of a net: nothing can be evaluated by it, but a training can start from it."""
 
-    def __init__(self, path: Path, part: Part, convolutions: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        part: Part,
+        convolutions: dict[str, Tensor],
+        ceil_pool: bool | None = None,
+        input: StatedInput | None = None,
+    ) -> None:
         super().__init__(f"{path} {part.sentence}: expected a whole net. {_way_out(part, path)}.")
         self.path, self.part, self.convolutions = path, part, convolutions
+        self.ceil_pool, self.input = ceil_pool, input
+        """What the file says of its pooling and input, if anything."""
 
 
 def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part | None:

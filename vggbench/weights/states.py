@@ -13,6 +13,7 @@ from vggbench.weights.held import Contents, State
 from vggbench.weights.modules import require_places
 from vggbench.weights.naming import named
 from vggbench.weights.npz import read_npz
+from vggbench.weights.parts import PartOfNetError
 from vggbench.weights.recognition import refuse, refuse_folder, refuse_zip
 
 LARGEST = 4_000_000_000
@@ -27,7 +28,11 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Contents:
     """
     file, chosen_file = _file(path)
     state = _state(file, ema=ema)
-    tensors, said = named(state.tensors, config, path, says_whole=bool(state.description))
+    try:
+        tensors, said = named(state.tensors, config, path, says_whole=bool(state.description))
+    except PartOfNetError as found:
+        found.ceil_pool = state.ceil_pool
+        raise
     require_places(state.kinds, config, path)
     is_described = _is_hugging_face(path) or path.name in FILES  # by config.json, a file by itself too
     description = state.description or (description_of(file.parent, tensors) if is_described else {})
