@@ -27,9 +27,7 @@ class Halves:
         if layers == "all":
             return None
         classifier, cut = list(network.classifier), _CUTS[layers]
-        return cls(
-            nn.Sequential(network.features, nn.Flatten(1), *classifier[:cut]), nn.Sequential(*classifier[cut:])
-        )
+        return cls(nn.Sequential(network.features, nn.Flatten(1), *classifier[:cut]), nn.Sequential(*classifier[cut:]))
 
     def freeze(self) -> None:
         """Let no gradient reach the frozen part."""

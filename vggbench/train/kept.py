@@ -4,8 +4,9 @@ import hashlib
 import io
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggbench.data import DataSet
-from vggbench.errors import StoreError, UnreadableImages, VggbenchError
+from vggbench.errors import StoreError, UnreadableImages
+from vggbench.evaluation.jobs import Settings
 from vggbench.evaluation.processes import World
 from vggbench.files import LEFTOVERS, Refusal, digest, refusing, sealed, unsealed, write_whole
 from vggbench.images.preprocessing import Input
-from vggbench.images.reading import from_workers
+from vggbench.images.reading import AHEAD, from_workers
 from vggbench.inference.devices import AUTOCAST
+from vggbench.metrics import ranks, top_k_error
 from vggbench.nets.memory import is_out_of_memory, make_room
+from vggbench.nets.vgg import VGG
+from vggbench.paper.configs import CROP
 from vggbench.paper.protocols import Protocol
 from vggbench.train.crops import AllCrops, Batch, fixed_view
 from vggbench.train.frozen import Halves
-from vggbench.train.recipe import Recipe
+from vggbench.train.recipe import Layers, Recipe, TrainWatch
+from vggbench.train.step import no_room
 from vggbench.weights.files import tensors_hash
 
 VERSION = 1
@@ -40,30 +46,49 @@ _REFUSAL = Refusal(
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptOutputs:
     """A folder of files `NNNNNN-HASH.npy`, each (images, V, F) float32 of consecutive images of a set."""
 
     folder: Path
-    images: int
-    views: int
+    data: DataSet
+    protocol: Protocol
+    scale: int
     size: int
-
-    @classmethod
-    def of(cls, runs: Path, signature: dict[str, Any], images: int, views: int, size: int) -> "Kept":
-        """The one with this signature in the store `runs`. Raises StoreError where it is of another."""
-        folder = runs / f"frozen-{signature['config']}-{digest(signature)[:8]}"
-        _require_signature(folder, signature)
-        return cls(folder, images, views, size)
+    """F, the outputs of a crop."""
 
     @property
-    def bytes(self) -> int:
-        """Of all files."""
-        return 4 * self.images * self.views * self.size
+    def views(self) -> int:
+        """V, the crops of an image."""
+        return self.protocol.view_count
+
+    @property
+    def crops(self) -> int:
+        """Of all images."""
+        return len(self.data) * self.views
+
+    def prepare(self) -> None:
+        """Remove what a kill left, and see that there is room. Raises StoreError."""
+        with refusing(self.folder, _REFUSAL):
+            for leftover in self.folder.glob(LEFTOVERS):
+                leftover.unlink()
+            there = sum(path.stat().st_size for path in self.folder.glob("*.npy"))
+            free, whole = shutil.disk_usage(self.folder).free, 4 * self.crops * self.size
+        if free < whole - there:
+            raise StoreError(
+                f"What the frozen layers give for {self.crops:,} crops takes {whole / 1e9:,.1f} GB, and "
+                f"{self.folder.parent} has {free / 1e9:,.1f} GB free: expected room. Name another folder with --runs, "
+                "or leave out --crops fixed."
+            )
 
     def blocks(self) -> list[range]:
         """The images of each file."""
-        firsts = range(0, self.images, _BLOCK)
-        return [range(first, min(first + _BLOCK, self.images)) for first in firsts]
+        firsts = range(0, len(self.data), _BLOCK)
+        return [range(first, min(first + _BLOCK, len(self.data))) for first in firsts]
+
+    def missing(self) -> list[range]:
+        """The images of files that are not there."""
+        there = self.whole()
+        return [block for block in self.blocks() if block.start not in there]
 
     def whole(self) -> dict[int, Path]:
         """The files that are there and as they were written, by their first image; others are removed."""
@@ -101,7 +126,7 @@ class Kept:
 class KeptCrops:
     """What frozen layers made of one fixed crop of each image an epoch, in place of its pixels."""
 
-    def __init__(self, kept: Kept, labels: NDArray[np.int32], recipe: Recipe) -> None:
+    def __init__(self, kept: KeptOutputs, labels: NDArray[np.int32], recipe: Recipe) -> None:
         self._blocks, self._labels = kept.open(), labels
         self.recipe, self.epoch = recipe, 0
 
@@ -116,106 +141,143 @@ class KeptCrops:
         return Batch(torch.from_numpy(np.stack(rows)), torch.zeros(len(rows), 3), labels, none, none)
 
 
-@dataclass(frozen=True)
-class Freezer:
-    """The frozen part of a network on a device, and how it is run."""
+class _Block:
+    """Outputs of a file's images as they come; the file is written once it has all."""
 
-    halves: Halves
+    def __init__(self, kept: KeptOutputs, images: range) -> None:
+        self._kept, self._images, self._filled = kept, images, 0
+        self._outputs = np.empty((len(images), kept.views, kept.size), dtype=np.float32)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has all."""
+        return self._filled == len(self._images)
+
+    def take(self, outputs: NDArray[np.float32]) -> None:
+        """(n, V, F) of the next images. Raises StoreError."""
+        self._outputs[self._filled : self._filled + len(outputs)] = outputs
+        self._filled += len(outputs)
+        if self.is_full:
+            self._kept.write(self._images, self._outputs)
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """The frozen layers of a network in training, on its device, and what is kept of what they give."""
+
+    network: VGG
+    layers: Layers
     input: Input
-    device: torch.device
-    precision: str
-    workers: int
+    settings: Settings
     world: World
 
-    def signature(self, about: dict[str, Any], data: DataSet, protocol: Protocol, scale: int) -> dict[str, Any]:
-        """Everything that decides what it gives."""
-        return about | {
+    @cached_property
+    def halves(self) -> Halves:
+        """The network in its two parts."""
+        halves = Halves.of(self.network, self.layers)
+        assert halves, "nothing is frozen"
+        return halves
+
+    def kept(self, runs: Path, data: DataSet, protocol: Protocol, scale: int) -> KeptOutputs:
+        """Where the outputs for a set's crops are kept, if they are not there yet. Raises StoreError."""
+        signature = {
+            "config": self.network.config.name,
+            "width": self.network.width,
+            "ceil_pool": self.network.ceil_pool,
+            "layers": self.layers,
             "weights": tensors_hash(self.halves.frozen.state_dict()),
             "input": self.input.as_dict(),
-            "precision": self.precision,
+            "precision": self.settings.precision,
             "data": data.fingerprint,
             "protocol": str(protocol),
             "scale": scale,
             "version": VERSION,
         }
+        folder = runs / f"frozen-{self.network.config.name}-{digest(signature)[:8]}"
+        _require_signature(folder, signature)
+        return KeptOutputs(folder, data, protocol, scale, self.halves.size)
 
-    def keep(
-        self, kept: Kept, data: DataSet, protocol: Protocol, scale: int, tell: Callable[[int], None],
-        doubted: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        """Compute the blocks that are missing, each process its share; `tell` hears of the images done.
+    def compute(self, several: Sequence[KeptOutputs], watch: TrainWatch) -> None:
+        """Compute what is missing, each process its share.
 
-        Raises UnreadableImages, StoreError and VggbenchError for want of memory.
+        Raises UnreadableImages, StoreError, and VggbenchError for want of memory.
         """
         if self.world.is_first:
-            _prepare(kept)
-        self.world.total(0)  # the first has looked before another writes
-        there = kept.whole()
-        missing = [block for block in kept.blocks() if block.start not in there]
-        self.world.total(0)
-        own = missing[self.world.rank :: self.world.size]
-        done = kept.images - sum(map(len, missing))
-        order = [block[first : first + _PACK] for block in own for first in range(0, len(block), _PACK)]
-        packs = from_workers(AllCrops(data, protocol, scale), order, self.workers)
-        self.halves.train()
-        for block in own:
-            outputs = np.empty((len(block), kept.views, kept.size), dtype=np.float32)
-            for first in range(0, len(block), _PACK):
+            for kept in several:
+                kept.prepare()
+        self.world.wait()
+        missing = [kept.missing() for kept in several]
+        self.world.wait()  # all have looked before any writes
+        of = sum(kept.crops for kept in several)
+        done = of - sum(sum(map(len, some)) * kept.views for kept, some in zip(several, missing, strict=True))
+        for kept, blocks in zip(several, missing, strict=True):
+            own = blocks[self.world.rank :: self.world.size]
+            for block, pack in self._packs(kept, own, watch):
+                outputs = self._outputs(pack.crops)
+                block.take(outputs)
+                done += len(outputs) * kept.views * self.world.size
+                watch.kept(min(done, of), of)
+        self.world.wait()
+
+    def top1_error(self, kept: KeptOutputs, labels: NDArray[np.int32]) -> float:
+        """In percent, by the trained layers as they are now, of the one crop of each image."""
+        self.halves.trained.eval()
+        wrong = 0
+        for block, outputs in list(zip(kept.blocks(), kept.open(), strict=True))[self.world.rank :: self.world.size]:
+            posteriors = self._posteriors(torch.from_numpy(np.array(outputs[:, 0])))
+            wrong += top_k_error(ranks(posteriors, labels[block.start : block.stop]), 1).wrong
+        return 100 * self.world.total(wrong)[0] / len(labels)
+
+    def _posteriors(self, outputs: Tensor) -> NDArray[np.float32]:
+        """(n, F) -> (n, K)."""
+        with torch.inference_mode(), self._autocast():
+            scores = self.halves.trained(outputs.to(self.settings.torch_device))
+        posteriors: NDArray[np.float32] = scores.float().softmax(1).cpu().numpy()
+        return posteriors
+
+    def _autocast(self) -> torch.autocast:
+        kind, precision = self.settings.torch_device.type, self.settings.precision
+        return torch.autocast(kind, AUTOCAST.get(precision), enabled=precision in AUTOCAST)
+
+    def _packs(self, kept: KeptOutputs, blocks: Sequence[range], watch: TrainWatch) -> Iterator[tuple[_Block, Batch]]:
+        """The crops of these blocks, a few images at a time, each with the block that they are of."""
+        order = [block[first : first + _PACK] for block in blocks for first in range(0, len(block), _PACK)]
+        workers = self.settings.workers_for(_PACK * kept.views * 3 * CROP * CROP, held=AHEAD, ahead=AHEAD)
+        packs = from_workers(AllCrops(kept.data, kept.protocol, kept.scale), order, workers)
+        for block in blocks:
+            collected = _Block(kept, block)
+            while not collected.is_full:
                 pack = next(packs)
-                problem = next((text for text in pack.problem if text), None)
+                problem = next(filter(None, pack.problem), None)
                 if problem:
                     raise UnreadableImages(problem)
-                for text in filter(None, pack.doubt):
-                    doubted(text)
-                outputs[first : first + len(pack.labels)] = self._outputs(pack.crops)
-                done += len(pack.labels) * self.world.size
-                tell(min(done, kept.images))
-            kept.write(block, outputs)
-        self.world.total(0)
+                for doubt in filter(None, pack.doubt):
+                    watch.doubted(doubt)
+                yield collected, pack
 
     def _outputs(self, crops: Tensor) -> NDArray[np.float32]:
-        """(n, V, 3, 224, 224) uint8 -> (n, V, F)."""
-        flat, size = crops.flatten(0, 1), crops.shape[0] * crops.shape[1]
+        """(n, V, 3, 224, 224) uint8 -> (n, V, F), in smaller parts where memory runs out."""
+        self.halves.train()
+        device, flat = self.settings.torch_device, crops.flatten(0, 1)
+        size = len(flat)
         while True:
             try:
-                found = torch.cat([self._of(part) for part in flat.split(size)])
+                found = torch.cat([self._of(flat[first : first + size]) for first in range(0, len(flat), size)])
                 return found.view(*crops.shape[:2], -1).numpy()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise VggbenchError(
-                        f"Single images do not fit in the memory of {self.device}: expected room for one. End what "
-                        "else uses it, and the same command carries on."
-                    ) from error
-                make_room(error, self.device)
+                    raise no_room(device) from error
+                make_room(error, device)
                 size = math.ceil(size / 2)
 
     def _of(self, crops: Tensor) -> Tensor:
-        pixels = Batch(crops, torch.zeros(len(crops), 3), torch.zeros(len(crops))).pixels(self.device)
-        return self.outputs(pixels).float().cpu()
-
-    def outputs(self, pixels: Tensor) -> Tensor:
-        """(N, 3, 224, 224) of 0 to 255 -> (N, F), as a step that keeps nothing computes it."""
-        images = self.input.normalise(pixels, self.input.statistics(self.device))
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
-            return self.halves.computed(images)
-
-
-def _prepare(kept: Kept) -> None:
-    """Remove what a kill left, and see that there is room. Raises StoreError."""
-    with refusing(kept.folder, _REFUSAL):
-        for leftover in kept.folder.glob(LEFTOVERS):
-            leftover.unlink()
-        there = sum(path.stat().st_size for path in kept.folder.glob("*.npy"))
-        free, needed = shutil.disk_usage(kept.folder).free, kept.bytes - there
-    if free < needed:
-        raise StoreError(
-            f"What the frozen layers give for {kept.images:,} images takes {kept.bytes / 1e9:,.1f} GB, and "
-            f"{kept.folder.parent} has {free / 1e9:,.1f} GB free: expected room. Name another folder with --runs, or "
-            "leave out --crops fixed."
-        )
+        """(N, 3, 224, 224) uint8 -> (N, F) float32, as a step would compute it."""
+        pixels = self.input.normalise(crops.to(self.settings.torch_device).float())
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            return self.halves.computed(pixels).float().cpu()
 
 
 def _require_signature(folder: Path, signature: dict[str, Any]) -> None:
@@ -228,6 +290,6 @@ def _require_signature(folder: Path, signature: dict[str, Any]) -> None:
             raise ValueError("it is of other layers or images")
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{path} cannot be trusted ({error}): expected the signature of what the folder holds. Remove {folder}, and "
-            "the same command computes it again."
+            f"{path} cannot be trusted ({error}): expected the signature of what the folder holds. Remove {folder}, "
+            "and the same command computes it again."
         ) from error

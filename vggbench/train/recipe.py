@@ -130,5 +130,8 @@ class TrainWatch:
     def step(self, images: int, loss: float) -> None:
         """One step more; heard while the next one is computed."""
 
+    def grows(self, now: float, lowest: float, rate: float) -> None:
+        """The mean loss of the last steps is several times what it was at its lowest, and what guessing gives."""
+
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is over, and validated."""
