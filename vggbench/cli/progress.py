@@ -271,18 +271,18 @@ class TrainProgress(_WithBar, TrainWatch):
             f"high. Interrupt it, and begin again with --rate {rate / 10:g}."
         )
 
-    def kept(self, images: int, of: int) -> None:
-        """Move a bar of its own; say once what for."""
+    def kept(self, crops: int, of: int) -> None:
+        """Move a bar of its own; say once what for, and now and then how far it is."""
         if not self._keeping:
-            self._keeping, self._started, self._before = True, time.monotonic(), images
-            say(f"Computing what the frozen layers give for {counted(of, 'image')}, once for all epochs.")
-            self._start_bar(of, images)
+            self._keeping, self._started, self._before = True, time.monotonic(), crops
+            say(f"Computing what the frozen layers give for {counted(of, 'crop')}, once for all epochs.")
+            self._start_bar(of, crops)
         spent = time.monotonic() - self._started
-        self._move_bar(images, f"{images:,} images", rate(images - self._before, spent))
+        self._move_bar(crops, f"{crops:,} crops", rate(crops - self._before, spent, "crops"))
         if not self._bar and time.monotonic() - self._spoken > _LINE_EVERY:
             self._spoken = time.monotonic()
-            say_progress(f"{images:,} of {counted(of, 'image')} seen by the frozen layers.")
-        self._keeping = images < of
+            left = spent * (of - crops) / max(crops - self._before, 1)
+            say_progress(f"{crops:,} of {counted(of, 'crop')}{_time_left('about', left)}.")
         self._heed()
 
     def _heed(self) -> None:

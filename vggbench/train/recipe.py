@@ -118,8 +118,8 @@ class TrainWatch:
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
 
-    def kept(self, images: int, of: int) -> None:
-        """The frozen layers have seen all crops of so many images, of those that they are to see."""
+    def kept(self, crops: int, of: int) -> None:
+        """The frozen layers have seen so many crops, of those that they are to see."""
 
     def doubted(self, image: str) -> None:
         """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""

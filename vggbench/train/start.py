@@ -20,6 +20,8 @@ from vggbench.weights.parts import PartOfNetError
 TRANSFERRED_CONVS = 4
 """Deeper nets take these of a trained A, conv1_1, conv2_1, conv3_1 and conv3_2, and its fc layers (section 3.1)."""
 
+STEADY_RATE = 0.0005
+"""Ours, at which new fc layers on Oxford's convolutions were fitted to 360 photographs without trouble."""
 _LAST = "classifier.6"
 _STAYING = {"fc": "the convolutions", "last": "all layers but the last"}
 _NORMAL_STD = {"paper": 0.01, "paper-literal": 0.1}
@@ -115,6 +117,19 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
     net = Architecture(part.config, len(classes), part.width, ceil)
     identity = Identity(name, given, len(classes), classes, tensors_hash(tensors), architecture=net)
     return Model(identity, network.eval())
+
+
+def on_rate(start: Model, recipe: Recipe, names: Sequence[str]) -> str | None:
+    """What to say of a rate that new layers may not stand, whose inputs reach hundreds; None where all is well."""
+    given, outputs = start.input, kept_outputs(start.identity, names)
+    assert isinstance(start.module, VGG)
+    kept = outputs is not None and not start.module.classifier[-1].weight.is_meta
+    if given.range == 1 or max(given.std) > 1 or kept or recipe.rate <= STEADY_RATE:
+        return None
+    return (
+        f"{start.identity.name} takes {given}, so that activations reach hundreds, and layers start anew on them: at "
+        f"--rate {recipe.rate:g} the loss may grow. --rate {STEADY_RATE:g} is proposed."
+    )
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
