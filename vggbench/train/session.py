@@ -105,7 +105,7 @@ def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tup
         start = _start(source, request, train_data.class_names, told) if source else None
         recipe = _settled(request, start)
         told.opened(recipe, train_data, val_data, world)
-        if start and (said := on_rate(start, recipe, train_data.class_names)):
+        if start and (said := on_rate(start, recipe)):
             told.note(said)
         workers = training_workers(recipe, running)
         if workers < running.settings.loader_workers:

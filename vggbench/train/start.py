@@ -75,7 +75,7 @@ def kept_outputs(start: Identity, names: Sequence[str]) -> Sequence[int] | None:
 def on_last_layer(start: Model, names: Sequence[str], init: str) -> str | None:
     """What becomes of the last layer of the net to start from, in a sentence; None where it stays as it is."""
     own = start.identity
-    if isinstance(start.module, VGG) and start.module.classifier[-1].weight.is_meta:
+    if _is_of_convolutions(start):
         return None
     outputs = kept_outputs(own, names)
     if outputs is None:
@@ -119,17 +119,20 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
     return Model(identity, network.eval())
 
 
-def on_rate(start: Model, recipe: Recipe, names: Sequence[str]) -> str | None:
-    """What to say of a rate that new layers may not stand, whose inputs reach hundreds; None where all is well."""
-    given, outputs = start.input, kept_outputs(start.identity, names)
-    assert isinstance(start.module, VGG)
-    kept = outputs is not None and not start.module.classifier[-1].weight.is_meta
-    if given.range == 1 or max(given.std) > 1 or kept or recipe.rate <= STEADY_RATE:
+def on_rate(start: Model, recipe: Recipe) -> str | None:
+    """What to say of a rate that a new fc6 may not stand, whose inputs reach hundreds; None where all is well."""
+    given = start.input
+    if given.range == 1 or max(given.std) > 1 or not _is_of_convolutions(start) or recipe.rate <= STEADY_RATE:
         return None
     return (
-        f"{start.identity.name} takes {given}, so that activations reach hundreds, and layers start anew on them: at "
-        f"--rate {recipe.rate:g} the loss may grow. --rate {STEADY_RATE:g} is proposed."
+        f"{start.identity.name} takes {given}, so that what its convolutions give reaches hundreds, and fc6 starts "
+        f"anew on it: at --rate {recipe.rate:g} the loss may grow. --rate {STEADY_RATE:g} is proposed."
     )
+
+
+def _is_of_convolutions(start: Model) -> bool:
+    """Whether its fc layers have no values."""
+    return isinstance(start.module, VGG) and any(tensor.is_meta for tensor in start.module.state_dict().values())
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
