@@ -30,7 +30,7 @@ class Heard(TrainListener):
     def say(self, sentence: str) -> None:
         self.all.append(sentence.partition(" ")[0])
 
-    def opened(self, train_data: DataSet, val_data: DataSet, world: World) -> None:
+    def opened(self, recipe: Recipe, train_data: DataSet, val_data: DataSet, world: World) -> None:
         self.all.append(f"opened {len(train_data)} and {len(val_data)} for {world.size}")
 
     @contextmanager

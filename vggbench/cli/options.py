@@ -17,7 +17,7 @@ from vggbench.images.preprocessing import require_input
 from vggbench.inference import choices
 from vggbench.paper.protocols import ANY_SCALE, TrainScale, resolve_scales
 from vggbench.render.tables import table
-from vggbench.train.recipe import Init, Layers, Normalise, Pixels, Recipe
+from vggbench.train.recipe import Cropping, Init, Layers, Normalise, Pixels, Recipe
 
 PANELS = (
     "What is measured", "Recipe (defaults: the paper's, section 3.1)", "Start", "Data and weights", "Running", "Output"
@@ -357,7 +357,19 @@ class SpeedOptions(_Printed):
 class TrainOptions:
     """What a training can be told; see each help text."""
 
-    train_scale: Annotated[str, train_scale_option("S: 256, 384, or jittered, 256-512.", RECIPE)] = "256"
+    train_scale: Annotated[
+        str | None,
+        train_scale_option(
+            "S: 256, 384, or jittered, 256-512; default: that of --from, where it states one, or 256.", RECIPE
+        ),
+    ] = None
+    crops: Annotated[
+        Cropping,
+        word(
+            "random; or fixed (ours): one of ten a picture, at one scale; what frozen layers give is computed once.",
+            RECIPE,
+        ),
+    ] = "random"
     epochs: Annotated[int, option("At most.", RECIPE, metavar="N")] = 74
     batch_size: Annotated[int, option("Images a step.", RECIPE, metavar="N")] = 256
     rate: Annotated[float, option("Learning rate at the start.", RECIPE, metavar="N")] = 0.01
@@ -385,9 +397,15 @@ class TrainOptions:
         ),
     ] = "glorot"
     start: Annotated[
-        str | None, option("MODEL to take layers from; from A the paper's, of one's own config all.", START, "--from")
+        str | None,
+        option(
+            "MODEL to take layers from: of one's own config all, but for the last where classes differ, or the "
+            "convolutions alone; from A the paper's.",
+            START,
+            "--from",
+        ),
     ] = None
-    train_layers: Annotated[Layers, word("all, or fc: the convolutions stay as --from has them.", START)] = "all"
+    train_layers: Annotated[Layers, word("all; fc or last: the layers before stay as --from has them.", START)] = "all"
     statistics: Annotated[
         Pixels, word("Mean and colour components: of the data itself (data), or of ILSVRC (ilsvrc).", START)
     ] = "data"
@@ -422,4 +440,5 @@ class TrainOptions:
         """How the net is trained; raises UsageError."""
         taken = {item.name for item in fields(Recipe)} & {item.name for item in fields(self)}
         values = {name: getattr(self, name) for name in taken}
-        return Recipe(**values | {"train_scale": TrainScale.parse(self.train_scale)})
+        scale = {"train_scale": TrainScale.parse(self.train_scale)} if self.train_scale else {}
+        return Recipe(**{name: value for name, value in values.items() if name != "train_scale"} | scale)

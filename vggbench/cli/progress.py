@@ -221,7 +221,8 @@ class TrainProgress(_WithBar, TrainWatch):
         self._recipe = recipe
         self._images = self._total = 0
         self._measured, self._started = 0, time.monotonic()
-        self._measuring = self._doubted = False
+        self._measuring = self._doubted = self._keeping = False
+        self._before, self._spoken = 0, self._started
         self.stops = False
 
     def measured(self, images: int, of: int) -> None:
@@ -261,6 +262,27 @@ class TrainProgress(_WithBar, TrainWatch):
         """Move the bar; raises KeyboardInterrupt if a signal came during the step."""
         self._images, self._measured = self._images + images, self._measured + images
         self._move_bar(self._images, f"loss {loss:.3f}", rate(self._measured, time.monotonic() - self._started))
+        self._heed()
+
+    def grows(self, now: float, lowest: float, rate: float) -> None:
+        """Say it, and what to change."""
+        warn(
+            f"Warning: the loss grows, to {now:,.4g} over the last steps from {lowest:,.4g}: --rate {rate:g} is too "
+            f"high. Interrupt it, and begin again with --rate {rate / 10:g}."
+        )
+
+    def kept(self, crops: int, of: int) -> None:
+        """Move a bar of its own; say once what for, and now and then how far it is."""
+        if not self._keeping:
+            self._keeping, self._started, self._before = True, time.monotonic(), crops
+            say(f"Computing what the frozen layers give for {counted(of, 'crop')}, once for all epochs.")
+            self._start_bar(of, crops)
+        spent = time.monotonic() - self._started
+        self._move_bar(crops, f"{crops:,} crops", rate(crops - self._before, spent, "crops"))
+        if not self._bar and time.monotonic() - self._spoken > _LINE_EVERY:
+            self._spoken = time.monotonic()
+            left = spent * (of - crops) / max(crops - self._before, 1)
+            say_progress(f"{crops:,} of {counted(of, 'crop')}{_time_left('about', left)}.")
         self._heed()
 
     def _heed(self) -> None:

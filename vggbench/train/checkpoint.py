@@ -26,6 +26,8 @@ TRAINER = 2
 """Raised whenever our code changes what a training gives, so that no old checkpoint is carried on."""
 _MIXED_LRN = 3
 """The trainer of A-LRN in bf16 and fp16, since its normalisation squares in float32."""
+_SPARE = 10
+"""Times as long as a checkpoint took, training goes on before an epoch's end brings the next."""
 
 
 @dataclass
@@ -55,7 +57,11 @@ class State:
     def begin(cls, network: VGG, recipe: Recipe, precision: str = "fp32") -> Self:
         """Before the first step."""
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.SGD(trained, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        # In one pass over memory, which bounds the step where little else is computed; it rounds otherwise.
+        fused = recipe.crops == "fixed" and trained[0].device.type == "cpu"
+        optimiser = torch.optim.SGD(
+            trained, recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused or None
+        )
         return cls(network, optimiser, torch.amp.GradScaler(trained[0].device.type, enabled=precision == "fp16"))
 
     def taken(self, images: int) -> None:
@@ -157,7 +163,9 @@ class Checkpoint:
 
     def __init__(self, folder: Path | None, writes: bool, identity: dict[str, Any]) -> None:
         self.folder, self._writes, self._identity = folder, writes, identity
-        self._saved = time.monotonic()
+        self._saved, self._took = time.monotonic(), 0.0
+        self.is_behind = False
+        """Whether a save was put off, and none came since."""
 
     @classmethod
     def of(cls, runs: Path | None, writes: bool, identity: dict[str, Any]) -> Self:
@@ -194,9 +202,16 @@ class Checkpoint:
         """Whether a file is kept here, and the last was written `every` seconds ago or more."""
         return self.folder is not None and self._writes and time.monotonic() - self._saved >= every
 
+    def save_unless_costly(self, state: State) -> None:
+        """Write the file, but where the last took a tenth of the time since, as after short epochs of large layers."""
+        self.is_behind = time.monotonic() - self._saved < _SPARE * self._took
+        if not self.is_behind:
+            self.save(state)
+
     def save(self, state: State) -> None:
         """Write the file, if one is kept here. Raises StoreError."""
         assert not state.unheard, "a loss that may be NaN"
+        began, self.is_behind = time.monotonic(), False
         if self.folder is None or not self._writes:
             return
         assert self.path is not None
@@ -205,6 +220,7 @@ class Checkpoint:
         if not state.steps:
             write_whole(self.folder / "log.csv", _as_csv(state.log), self._refusal)
         self._saved = time.monotonic()
+        self._took = self._saved - began
 
     def _prepare(self) -> None:
         assert self.folder is not None

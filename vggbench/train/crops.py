@@ -1,7 +1,8 @@
-"""What the trainer sees: one random crop of each image an epoch."""
+"""What the trainer sees: one crop of each image an epoch, at random or one of its ten fixed ones."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
+from typing import Protocol as Structure
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 from vggbench.data import DataSet, ImageFile
 from vggbench.errors import UnreadableImages
 from vggbench.images.headers import NotAnImage, read_whole
-from vggbench.images.pixels import decode_listening, rescale
+from vggbench.images.pixels import decode_listening, rescale, take
 from vggbench.images.preprocessing import Rescale
 from vggbench.images.reading import Packed, from_workers
 from vggbench.paper.configs import CROP
+from vggbench.paper.protocols import Protocol
 from vggbench.train.recipe import Recipe
 
 
@@ -22,7 +24,7 @@ class Batch(NamedTuple):
     """Crops as they come from the workers."""
 
     crops: Tensor
-    """(N, 3, 224, 224) uint8"""
+    """(N, 3, 224, 224) uint8; or (N, F) float32, what frozen layers made of them."""
     shifts: Tensor
     """(N, 3) added to every pixel, in units of 0 to 1"""
     labels: Tensor
@@ -49,6 +51,11 @@ class Batch(NamedTuple):
         ):
             yield self._replace(crops=crops, shifts=shifts, labels=labels)
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether the frozen layers have seen it."""
+        return self.crops.ndim == 2
+
     def pixels(self, device: torch.device) -> Tensor:
         """(N, 3, 224, 224) float32 RGB from 0 to 255, shifted, on the device."""
         shifts = self.shifts.to(device, non_blocking=True)
@@ -74,6 +81,10 @@ class Crops:
     def one(self, index: int) -> Batch:
         """The crop of a single image, without a dimension of images."""
         recipe, label = self.recipe, torch.tensor(int(self._labels[index]))
+        if recipe.crops == "fixed":
+            found = fixed_crops(self._images[index], FIXED, recipe.train_scale.single, self._name)
+            crop = found.crops[fixed_view(recipe, self.epoch, index)]
+            return found._replace(crops=crop, shifts=torch.zeros(3), labels=label)
         rng = np.random.default_rng((recipe.seed, self.epoch, index))
         scale = int(rng.integers(recipe.train_scale.low, recipe.train_scale.high + 1))
         try:
@@ -93,8 +104,51 @@ class Crops:
         return torch.from_numpy(shift.astype(np.float32))
 
 
+FIXED = Protocol("tencrop")
+"""The crops of `--crops fixed`: the four corners, the centre, and their mirrors."""
+
+
+def fixed_view(recipe: Recipe, epoch: int, index: int) -> int:
+    """Which of an image's ten crops an epoch takes; the seed, the epoch and the image alone decide."""
+    return int(np.random.default_rng((recipe.seed, epoch, index)).integers(FIXED.view_count))
+
+
+def fixed_crops(image: ImageFile, protocol: Protocol, scale: int, data: str) -> Batch:
+    """All crops (V, 3, 224, 224) of a protocol of one image at Q = `scale`, or the problem with it."""
+    try:
+        whole, doubt = decoded(image, data)
+    except UnreadableImages as error:  # raised by the main process, since a worker would add its traceback
+        none = torch.zeros(protocol.view_count, 3, CROP, CROP, dtype=torch.uint8)
+        return Batch(none, torch.zeros(3), torch.tensor(0), str(error))
+    pixels = rescale(whole, scale, Rescale())
+    views = protocol.views(*pixels.shape[1:])
+    return Batch(torch.stack([take(pixels, view) for view in views]), torch.zeros(3), torch.tensor(0), doubt=doubt)
+
+
+class AllCrops:
+    """All fixed crops of each image, (N, V, 3, 224, 224), for layers that see them once."""
+
+    def __init__(self, data: DataSet, protocol: Protocol, scale: int) -> None:
+        self._name, self._images = data.name, Packed(data.images)
+        self._protocol, self._scale = protocol, scale
+
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        return Batch.of([fixed_crops(self._images[n], self._protocol, self._scale, self._name) for n in indices])
+
+
+class Shown(Structure):
+    """One view of each image an epoch, whether as pixels or as what frozen layers made of it."""
+
+    recipe: Recipe
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Sequence[int], /) -> Batch: ...
+
+
 def batches(
-    crops: Crops, epoch: int, *, skip: int = 0, workers: int = 0, rank: int = 0, processes: int = 1
+    crops: Shown, epoch: int, *, skip: int = 0, workers: int = 0, rank: int = 0, processes: int = 1
 ) -> Iterator[Batch]:
     """This process's share of the batches of one epoch after the first `skip`.
 

@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, validated by the project's own evaluation, resumable at any step."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from vggbench.cache import cache_folder
 from vggbench.data import DataSet
-from vggbench.errors import StoreError, UnreadableImages, UsageError, counted
+from vggbench.errors import StoreError, UnreadableImages, counted
 from vggbench.evaluation.jobs import Job
 from vggbench.evaluation.loop import evaluate
 from vggbench.evaluation.processes import World, require_same
@@ -24,7 +25,8 @@ from vggbench.paper.protocols import Protocol
 from vggbench.results.rows import error_rates
 from vggbench.store.identity import Identity
 from vggbench.train.checkpoint import Checkpoint, State, identity
-from vggbench.train.crops import Crops, batches
+from vggbench.train.crops import FIXED, Crops, Shown, batches
+from vggbench.train.kept import FrozenPart, KeptCrops
 from vggbench.train.recipe import Epoch, Recipe, TrainWatch
 from vggbench.train.start import begin
 from vggbench.train.statistics import ILSVRC, Kept, Statistics, measure
@@ -66,16 +68,12 @@ def train(
     running, watch = running or Running(), watch or TrainWatch()
     settings, world = running.settings, running.world
     names = train_data.class_names
-    labels = train_data.labels(names, len(names))
     val_data.labels(names, len(names))  # refuses a class that is not trained, before any work
-    if start is not None and start.identity.class_names != names:
-        raise UsageError(
-            f"{start.identity.name} was trained on other classes than {train_data.name}: expected the same list."
-        )
     ceil_pool = _rounds_up(start)
     network = VGG(config, len(names), width, ceil_pool=ceil_pool)
-    begin(network, recipe, start)
-    stats = ILSVRC if recipe.statistics == "ilsvrc" else _measured(train_data, running, watch)
+    taken = begin(network, recipe, start, names)
+    needs_none = start is not None and recipe.crops == "fixed"  # neither an input nor colour shifts
+    stats = ILSVRC if needs_none or recipe.statistics == "ilsvrc" else _measured(train_data, running, watch)
     draft = _draft(network, names, recipe, stats, start)
     network.to(device=settings.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = State.begin(network, recipe, settings.precision)
@@ -84,8 +82,8 @@ def train(
     checkpoint = Checkpoint.of(runs, world.is_first, training)
     checkpoint.restore(state)
     _require_one_checkpoint(state, world)
+    crops, validate = _shown(draft, stats, train_data, val_data, recipe, running, runs, watch)
     watch.begun(state.log, state.images, len(train_data))
-    crops = Crops(train_data, labels, np.array(stats.components), recipe)
     stepper = Stepper(state, draft.input, recipe, running, watch)
     workers = training_workers(recipe, running)
     while (rate := recipe.rate_after([epoch.top1_error for epoch in state.log])) is not None:
@@ -99,11 +97,32 @@ def train(
                 _hear(stepper, state, checkpoint)
                 checkpoint.save(state)
         _hear(stepper, state, checkpoint)
-        checkpoint.save(state)  # a validation that fails costs no step
-        epoch = state.end_epoch(rate, _validate(draft, val_data, recipe, running))
-        checkpoint.save(state)
+        checkpoint.save_unless_costly(state)  # a validation that fails costs no step
+        epoch = state.end_epoch(rate, validate())
+        checkpoint.save_unless_costly(state)
         watch.epoch(epoch)
-    return _finished(draft, state, train_data, val_data, recipe, running, start)
+    if checkpoint.is_behind:
+        checkpoint.save(state)
+    anew = sorted({name.rpartition(".")[0] for name in network.state_dict()} - {n.rpartition(".")[0] for n in taken})
+    return _finished(draft, state, train_data, val_data, recipe, running, start, anew)
+
+
+def _shown(
+    draft: Model, stats: Statistics, train_data: DataSet, val_data: DataSet, recipe: Recipe, running: Running,
+    runs: Path | None, watch: TrainWatch,
+) -> tuple[Shown, Callable[[], float]]:  # fmt: skip
+    """What an epoch shows, and its validation: of images, or of what frozen layers made of their fixed crops."""
+    labels = train_data.labels(draft.identity.names_of_classes, draft.identity.classes)
+    assert isinstance(draft.module, VGG)
+    if recipe.train_layers == "all" or recipe.crops == "random" or runs is None:
+        crops = Crops(train_data, labels, np.array(stats.components), recipe)
+        return crops, lambda: _validate(draft, val_data, recipe, running)
+    part = FrozenPart(draft.module, recipe.train_layers, draft.input, running.settings, running.world)
+    ways = ((train_data, FIXED), (val_data, Protocol("center")))
+    shown, validating = (part.kept(runs, data, protocol, recipe.train_scale.single) for data, protocol in ways)
+    part.compute([shown, validating], watch)
+    truth = val_data.labels(draft.identity.names_of_classes, draft.identity.classes)
+    return KeptCrops(shown, labels, recipe), lambda: part.top1_error(validating, truth)
 
 
 def chosen_from(epochs: int) -> str:
@@ -197,7 +216,7 @@ def _unreadable(error: UnreadableImages, data: DataSet) -> str:
 
 def _finished(
     draft: Model, state: State, train_data: DataSet, val_data: DataSet, recipe: Recipe, running: Running,
-    start: Model | None,
+    start: Model | None, anew: Sequence[str],
 ) -> Trained:  # fmt: skip
     """The net of the best epoch, rounded if asked for, and measured as it will be stored."""
     best = state.best
@@ -221,4 +240,5 @@ def _finished(
     }
     if start is not None:  # its input is kept
         record.pop("normalise")
+        record |= {"from_train_scale": str(start.identity.train_scale or "-"), "anew": list(anew)}
     return Trained(model, tuple(state.log), error, record)

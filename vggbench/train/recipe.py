@@ -10,7 +10,8 @@ from vggbench.paper.protocols import TrainScale
 
 Init = Literal["glorot", "paper", "paper-literal", "he", "identity"]
 Normalise = Literal["auto", "mean", "std"]
-Layers = Literal["all", "fc"]
+Layers = Literal["all", "fc", "last"]
+Cropping = Literal["random", "fixed"]
 Pixels = Literal["data", "ilsvrc"]
 
 
@@ -40,7 +41,11 @@ class Recipe:
     """`glorot` is what the paper recommends in hindsight, and needs no trained A; `paper` is N(0, std 0.01), and
     `paper-literal` the variance of 0.01 that the paper prints, which cannot be trained; the others are ours."""
     train_layers: Layers = "all"
-    """`fc` leaves the convolutions as they are: D at 256-512 in the paper's submission (Table 6)."""
+    """`fc` leaves the convolutions as they are: D at 256-512 in the paper's submission (Table 6); `last`, ours, all
+    layers but the last."""
+    crops: Cropping = "random"
+    """`fixed`, ours, shows one of an image's ten crops an epoch, four corners, centre and mirrors at one scale, without
+    a colour shift, so that frozen layers need to see each crop but once."""
     statistics: Pixels = "data"
     """Mean and colour components of the training set, or the known ones of ILSVRC."""
     half: bool = False
@@ -59,7 +64,11 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         normalise = "std" if self.standardised else "mean"
-        return asdict(self) | {"train_scale": str(self.train_scale), "normalise": normalise}
+        record = asdict(self) | {"train_scale": str(self.train_scale), "normalise": normalise}
+        if self.crops == "random":  # as all were before there were others
+            del record["crops"]
+            return record
+        return record | {"colour_std": 0.0, "scale": self.train_scale.single}
 
     @property
     def standardised(self) -> bool:
@@ -78,7 +87,9 @@ class Recipe:
         return float(self.rate / 10**drops)
 
 
-_CHOICES = {"init": Init, "normalise": Normalise, "train_layers": Layers, "statistics": Pixels}
+_CHOICES = {
+    "init": Init, "normalise": Normalise, "train_layers": Layers, "crops": Cropping, "statistics": Pixels,
+}  # fmt: skip
 _BOUNDS = {
     "batch_size": (1, 1_000_000), "rate": (1e-12, 1e3), "momentum": (0, 0.999), "weight_decay": (0, 1),
     "dropout": (0, 0.95), "epochs": (1, 1_000_000), "drops": (0, 10), "patience": (1, 1_000_000),
@@ -107,6 +118,9 @@ class TrainWatch:
     def begun(self, epochs: Sequence[Epoch], images: int, epoch_images: int) -> None:
         """The epochs and the images of the next one that a checkpoint had already, and the images of an epoch."""
 
+    def kept(self, crops: int, of: int) -> None:
+        """The frozen layers have seen so many crops, of those that they are to see."""
+
     def doubted(self, image: str) -> None:
         """An image is trained on although libjpeg complained of it; once an epoch, with the complaint."""
 
@@ -115,6 +129,9 @@ class TrainWatch:
 
     def step(self, images: int, loss: float) -> None:
         """One step more; heard while the next one is computed."""
+
+    def grows(self, now: float, lowest: float, rate: float) -> None:
+        """The mean loss of the last steps is several times what it was at its lowest, and what guessing gives."""
 
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is over, and validated."""

@@ -1,7 +1,7 @@
 """A training from words to a trained net: refuse early, open the images, load what it starts from, train together."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +18,7 @@ from vggbench.inference.devices import fallen_back
 from vggbench.paper.configs import PAPER, Config
 from vggbench.train.loop import Trained, train, training_workers
 from vggbench.train.recipe import Recipe, TrainWatch
-from vggbench.train.start import convolutions_alone, shares_convolutions
+from vggbench.train.start import convolutions_alone, on_last_layer, on_rate, shares_convolutions
 from vggbench.train.step import Running
 from vggbench.weights.load import LoadOptions, Model, load_model
 from vggbench.weights.parts import PartOfNetError
@@ -29,8 +29,8 @@ from vggbench.weights.unfetched import require_source
 class TrainListener(Listener):
     """What a training's session tells while it goes on; this one listens to nothing."""
 
-    def opened(self, train_data: DataSet, val_data: DataSet, world: World) -> None:
-        """The images are there, and what the training starts from."""
+    def opened(self, recipe: Recipe, train_data: DataSet, val_data: DataSet, world: World) -> None:
+        """The images are there, and what the training starts from; the recipe is settled."""
 
     def training(self) -> AbstractContextManager[TrainWatch]:
         """Listens to the training, as long as it lasts."""
@@ -45,6 +45,8 @@ class TrainRequest:
     data: str | None = None
     """A folder with train/ and val/, or of classes, or `sample`; None is refused."""
     recipe: Recipe = field(default_factory=Recipe)
+    takes_scale: bool = False
+    """Whether S is that of the net to start from, where it states one, and not the recipe's."""
     start: str | None = None
     """The MODEL to take layers from."""
     input: str | None = None
@@ -106,14 +108,17 @@ def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tup
                 f"No convolution of {source.name} fits {request.config.name}, whose kernels are of another size: its "
                 "fc layers start the training, --init draws the convolutions."
             )
-        told.opened(train_data, val_data, world)
-        workers = training_workers(request.recipe, running)
+        recipe = _settled(request, start)
+        told.opened(recipe, train_data, val_data, world)
+        if start and (said := on_rate(start, recipe)):
+            told.note(said)
+        workers = training_workers(recipe, running)
         if workers < running.settings.loader_workers:
             told.note(no_room("reading images", workers))
         told.say("Interrupt it at any time: the same command carries on where it was.")
         with told.training() as watch:
             trained = train(
-                request.config, train_data, val_data, request.recipe, width=request.width, start=start,
+                request.config, train_data, val_data, recipe, width=request.width, start=start,
                 runs=request.runs, running=running, watch=watch,
             )  # fmt: skip
         return (trained, val_data) if world.is_first else None
@@ -145,10 +150,16 @@ def _opened(path: str, world: World) -> tuple[DataSet, DataSet]:
     return opened if world.is_first else open_training_data(path)
 
 
+def _settled(request: TrainRequest, start: Model | None) -> Recipe:
+    """The recipe, at the S of the net to start from where that is asked for."""
+    scale = start.identity.train_scale if start and request.takes_scale else None
+    return replace(request.recipe, train_scale=scale) if scale else request.recipe
+
+
 def _start(spec: ModelSpec, request: TrainRequest, folders: tuple[str, ...], listener: Listener) -> Model:
     with listener.downloading() as watch:
         try:
-            return load_model(spec, LoadOptions(input=request.input, ema=request.ema), folders, watch)
+            start = load_model(spec, LoadOptions(input=request.input, ema=request.ema), folders, watch)
         except PartOfNetError as found:
             if found.part.config != spec.config:
                 raise
@@ -156,3 +167,6 @@ def _start(spec: ModelSpec, request: TrainRequest, folders: tuple[str, ...], lis
                 f"{spec.name} {found.part.sentence}. Its convolutions start the training; --init draws the fc layers."
             )
             return convolutions_alone(found, spec.name, request.input, folders)
+    if told := on_last_layer(start, folders, request.recipe.init):
+        listener.say(told)
+    return start

@@ -1,15 +1,19 @@
 """How a net starts: random weights, and what it takes over from a trained one."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from vggbench.errors import UsageError, WeightsError
-from vggbench.images.preprocessing import INPUTS
+from vggbench.images.preprocessing import input_of_text
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.paper.configs import CONFIGS, Config
 from vggbench.store.identity import Identity
+from vggbench.train.frozen import Halves
 from vggbench.train.recipe import Recipe
+from vggbench.weights.description import ORDERS
 from vggbench.weights.files import tensors_hash
 from vggbench.weights.load import CEIL_POOLED, Model
 from vggbench.weights.parts import PartOfNetError
@@ -17,6 +21,10 @@ from vggbench.weights.parts import PartOfNetError
 TRANSFERRED_CONVS = 4
 """Deeper nets take these of a trained A, conv1_1, conv2_1, conv3_1 and conv3_2, and its fc layers (section 3.1)."""
 
+STEADY_RATE = 0.0005
+"""Ours, at which new fc layers on Oxford's convolutions were fitted to 360 photographs without trouble."""
+_LAST = "classifier.6"
+_STAYING = {"fc": "the convolutions", "last": "all layers but the last"}
 _NORMAL_STD = {"paper": 0.01, "paper-literal": 0.1}
 """The paper prints a variance of 0.01, a deviation of 0.1; its predecessors' deviation is 0.01."""
 
@@ -31,10 +39,11 @@ def shares_convolutions(source: Config, config: Config) -> bool:
     return source.convs[0].kernel == config.convs[0].kernel
 
 
-def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
+def begin(network: VGG, recipe: Recipe, start: Model | None, names: Sequence[str] | None = None) -> list[str]:
     """Fill a network with its first weights; returns the names of the tensors taken from `start`.
 
-    Raises UsageError where `start` does not fit, or is missing for `identity`.
+    `names`: the classes in the order of its outputs, without any those of `start`. Raises UsageError where `start`
+    does not fit, or is missing for `identity` or for layers that are not trained.
     """
     if start is None:
         _refuse_without_start(network, recipe)
@@ -42,33 +51,73 @@ def begin(network: VGG, recipe: Recipe, start: Model | None) -> list[str]:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout
-    if recipe.train_layers == "fc":
-        network.features.requires_grad_(False)
+    halves = Halves.of(network, recipe.train_layers)
+    if halves:
+        halves.freeze()
     if start is None:
         return []
     if not isinstance(start.module, VGG):
         raise UsageError(f"{start.identity.name} is no VGG: expected a trained A to start from.")
-    taken = _take(start.identity.name, start.module, network, _origins(start.module, network, recipe))
-    left = [name for name in network.state_dict() if name.startswith("features.") and name not in taken]
-    if recipe.train_layers == "fc" and recipe.init != "identity" and left:
+    rows = range(network.classes) if names is None else kept_outputs(start.identity, names)
+    taken = _take(start.identity.name, start.module, network, _origins(start.module, network, recipe), rows)
+    frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+    passing = recipe.init == "identity"  # new convolutions pass their input on
+    left = [name for name in frozen if name not in taken and not (passing and name.startswith("features."))]
+    if left:
         raise UsageError(
-            f"--train-layers fc leaves the convolutions as they are, and {left[0]} is not in {start.identity.name}: "
-            f"expected a trained {network.config.name} in --from."
+            f"--train-layers {recipe.train_layers} leaves {_STAYING[recipe.train_layers]} as they are, and {left[0]} "
+            f"is not in {start.identity.name}: expected a trained {network.config.name} in --from."
         )
     return taken
+
+
+def kept_outputs(start: Identity, names: Sequence[str]) -> Sequence[int] | None:
+    """The outputs of the net to start from that are these classes, in their order; None where it has others.
+
+    A net that names no classes, and has as many, is taken to have these, in their order, as an evaluation takes it.
+    """
+    if start.class_names is None:
+        return range(len(names)) if start.classes == len(names) else None
+    if set(start.class_names) != set(names):
+        return None
+    return [start.class_names.index(name) for name in names]
+
+
+def on_last_layer(start: Model, names: Sequence[str], init: str) -> str | None:
+    """What becomes of the last layer of the net to start from, in a sentence; None where it stays as it is."""
+    own = start.identity
+    if _is_of_convolutions(start):
+        return None
+    outputs = kept_outputs(own, names)
+    if outputs is None:
+        known = "other classes" if own.class_names else "classes that it does not name"
+        return (
+            f"{own.name} was trained on {known}, {own.classes:,} of them: its last layer starts anew (--init {init}), "
+            "all others as they are there."
+        )
+    if own.class_names is None:
+        return (
+            f"{own.name} names no classes: its {own.classes:,} outputs are taken for the {len(names):,} classes in "
+            "their order, as in an evaluation, and its last layer is kept."
+        )
+    if own.class_names != tuple(names):
+        return f"{own.name} has the same classes in another order: its last layer is kept, by their names."
+    return None
 
 
 def convolutions_alone(found: PartOfNetError, name: str, input: str | None, classes: tuple[str, ...]) -> Model:
     """The convolutions of a part of a net as a net to start from, whose fc layers have no values (meta tensors).
 
-    Raises UsageError where `input`, by its name, is not stated.
+    Its input and pooling are the file's where it says them, else those of `input`. Raises UsageError where neither
+    states the input, WeightsError where they contradict.
     """
-    if input not in INPUTS:
+    if found.input is None and input in (None, *ORDERS):
         raise UsageError(
             f"{found.path} is not known and does not say what it expects at its input: expected --input torchvision, "
-            "caffe or matconvnet, which the trained net keeps."
+            "caffe or matconvnet, or any other such as RGB,1,0.5,0.5; the trained net keeps it."
         )
-    part, ceil = found.part, input in CEIL_POOLED
+    given = found.input.agreed(input, found.path) if found.input else input_of_text(str(input))
+    part, ceil = found.part, input in CEIL_POOLED if found.ceil_pool is None else found.ceil_pool
     with torch.device("meta"):
         network = VGG(part.config, len(classes), part.width, ceil_pool=ceil)
     tensors = {key: tensor.to(torch.float32, copy=True) for key, tensor in found.convolutions.items()}
@@ -77,8 +126,24 @@ def convolutions_alone(found: PartOfNetError, name: str, input: str | None, clas
         raise WeightsError(f"{found.path} holds NaN or infinity in {broken}: expected finite weights.")
     network.load_state_dict(tensors, strict=False, assign=True)
     net = Architecture(part.config, len(classes), part.width, ceil)
-    identity = Identity(name, INPUTS[input], len(classes), classes, tensors_hash(tensors), architecture=net)
+    identity = Identity(name, given, len(classes), classes, tensors_hash(tensors), architecture=net)
     return Model(identity, network.eval())
+
+
+def on_rate(start: Model, recipe: Recipe) -> str | None:
+    """What to say of a rate that a new fc6 may not stand, whose inputs reach hundreds; None where all is well."""
+    given = start.input
+    if given.range == 1 or max(given.std) > 1 or not _is_of_convolutions(start) or recipe.rate <= STEADY_RATE:
+        return None
+    return (
+        f"{start.identity.name} takes {given}, so that what its convolutions give reaches hundreds, and fc6 starts "
+        f"anew on it: at --rate {recipe.rate:g} the loss may grow. --rate {STEADY_RATE:g} is proposed."
+    )
+
+
+def _is_of_convolutions(start: Model) -> bool:
+    """Whether its fc layers have no values."""
+    return isinstance(start.module, VGG) and any(tensor.is_meta for tensor in start.module.state_dict().values())
 
 
 def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
@@ -89,8 +154,11 @@ def _refuse_without_start(network: VGG, recipe: Recipe) -> None:
             f"--init {recipe.init} starts nets deeper than A from a trained A: expected --from A@a.safetensors, from "
             f"`vggbench train A --data DATA --init {recipe.init} --output a.safetensors`; or --init glorot."
         )
-    if recipe.train_layers == "fc":
-        raise UsageError("--train-layers fc leaves the convolutions as they are: expected a trained net in --from.")
+    if recipe.train_layers != "all":
+        raise UsageError(
+            f"--train-layers {recipe.train_layers} leaves {_STAYING[recipe.train_layers]} as they are: expected a "
+            "trained net in --from."
+        )
 
 
 def _draw(network: VGG, recipe: Recipe) -> None:
@@ -138,18 +206,22 @@ def _origins(source: VGG, network: VGG, recipe: Recipe) -> dict[str, str]:
     return {ours[name]: theirs[name] for name in convs} | {f"classifier.{i}": f"classifier.{i}" for i in (0, 3, 6)}
 
 
-def _take(name: str, source: VGG, network: VGG, origins: dict[str, str]) -> list[str]:
+def _take(
+    name: str, source: VGG, network: VGG, origins: dict[str, str], rows: Sequence[int] | None
+) -> list[str]:  # fmt: skip
+    """Copy the layers; of the last one these rows, or none."""
     ours, theirs = network.state_dict(), source.state_dict()
     copied = []
     for layer, origin in origins.items():
         for kind in ("weight", "bias"):
             target, value = ours[f"{layer}.{kind}"], theirs[f"{origin}.{kind}"]
-            if value.is_meta:  # the fc layers of a start that has convolutions alone
+            if value.is_meta or (layer == _LAST and rows is None):  # of convolutions alone, and of other classes
                 continue
+            value = value[list(rows)] if layer == _LAST and rows is not None and len(rows) == len(value) else value
             if target.shape != value.shape:
                 raise UsageError(
                     f"{name} has {origin}.{kind} of shape {tuple(value.shape)}: expected {tuple(target.shape)}. "
-                    "Start from a net of the same width, kernels and classes."
+                    "Start from a net of the same width and kernels (--width)."
                 )
             target.copy_(value)
             copied.append(f"{layer}.{kind}")

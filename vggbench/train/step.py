@@ -22,7 +22,9 @@ from vggbench.nets.memory import is_out_of_memory, make_room
 from vggbench.train.checkpoint import State
 from vggbench.train.crops import Batch
 from vggbench.train.exchange import Exchange
+from vggbench.train.frozen import Halves
 from vggbench.train.recipe import Recipe, TrainWatch
+from vggbench.train.trend import Trend
 
 _FITS, _TOO_LARGE, _HOPELESS = range(3)
 """What a process finds of its share of a batch: the last where single images do not fit."""
@@ -80,9 +82,11 @@ class Stepper:
         self._statistics = input.statistics(self._device)
         torch.backends.cudnn.deterministic = True  # a training that carries on ends in the same bits
         allow_tf32(running.settings.precision == "tf32")
-        self._forward: Callable[[Tensor], Tensor] = state.network
+        self._halves = Halves.of(state.network, recipe.train_layers)
+        self._forward: Callable[[Tensor], Tensor] = self._halves.trained if self._halves else state.network
         if running.compile:
-            self._forward = cast(Callable[[Tensor], Tensor], torch.compile(state.network))
+            self._forward = cast(Callable[[Tensor], Tensor], torch.compile(self._forward))
+        self._trend = Trend(state.network.classes)
         self._exchange = Exchange(state.network, running.world, self._device)
 
     @property
@@ -96,7 +100,10 @@ class Stepper:
         In fp16 alone the scaler waits, since it leaves out a step whose gradients overflow.
         """
         state = self._state
-        state.network.train()
+        if self._halves:
+            self._halves.train()
+        else:
+            state.network.train()
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         loss = self._gradients(batch)
@@ -118,6 +125,8 @@ class Stepper:
             self._taken.popleft()
             self._state.heard(mean, taken.images)
             self._watch.step(taken.images, mean)
+            if self._trend.grows(mean):
+                self._watch.grows(self._trend.now, self._trend.lowest, taken.rate)
 
     def _update(self) -> None:
         """Change the weights, by whose first change the momentum comes to be. Raises VggbenchError."""
@@ -126,7 +135,7 @@ class Stepper:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise _no_room(self._device) from error
+            raise no_room(self._device) from error
         self._state.scaler.update()
 
     def _gradients(self, batch: Batch) -> Tensor:
@@ -145,7 +154,7 @@ class Stepper:
                 self._exchange.total(loss)
                 return loss
             if worst == _HOPELESS:
-                raise _no_room(self._device if found == _HOPELESS else "another process's device")
+                raise no_room(self._device if found == _HOPELESS else "another process's device")
             images = -(-len(batch.labels) // self.accumulate)
             self._state.accumulate = 2 * self.accumulate
             self._watch.divided(images, self.accumulate)
@@ -174,12 +183,18 @@ class Stepper:
 
     def _loss(self, part: Batch) -> Tensor:
         """Cross entropy, summed over the part's images."""
-        pixels = self._input.normalise(part.pixels(self._device), self._statistics)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
         precision = self._running.settings.precision
         with torch.autocast(self._device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST):
-            scores = self._forward(pixels)[:, :, 0, 0]
+            scores = self._forward(self._shown(part)).flatten(1)
         return F.cross_entropy(scores.float(), part.labels.to(self._device, non_blocking=True), reduction="sum")
+
+    def _shown(self, part: Batch) -> Tensor:
+        """What the first trained layer takes."""
+        if part.is_computed:
+            return part.crops.to(self._device, non_blocking=True)
+        pixels = self._input.normalise(part.pixels(self._device), self._statistics)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return self._halves.computed(pixels) if self._halves else pixels
 
     def _seed(self) -> int:
         """What dropout draws depends on the seed, the step and the process, so that a training carries on exactly."""
@@ -196,7 +211,8 @@ class Stepper:
         )
 
 
-def _no_room(where: object) -> VggbenchError:
+def no_room(where: object) -> VggbenchError:
+    """That single images do not fit there."""
     return VggbenchError(
         f"Single images do not fit in the memory of {where}: expected room for one, for all gradients and for their "
         "momentum. End what else uses it, and the same command carries on; or pass --precision bf16."

@@ -122,7 +122,7 @@ def _require_facts(config: Config, pairs: Sequence[tuple[Described, Described]],
 
 
 def rounds_up(described: Sequence[Described], path: Path) -> bool | None:
-    """Whether a file says that its pooling rounds up; None where it does not say. Raises WeightsError."""
+    """Whether pooled sizes are rounded up; None where a file does not say. Raises WeightsError where it says both."""
     found = {layer.facts["rounding"] for layer in described if "rounding" in layer.facts}
     if len(found) > 1:
         raise WeightsError(f"{path} rounds some pooled sizes up and others down: expected one rounding.")

@@ -98,7 +98,7 @@ def _refuse_part(net: Foreign, path: Path) -> None:
     convolutions: dict[str, Tensor] = {}
     for place, layer in zip(convolution_places(part.config), net.layers, strict=False):
         convolutions |= {f"{place}.weight": layer.weight, f"{place}.bias": layer.bias.flatten()}
-    raise PartOfNetError(path, part, convolutions, net.input, rounds_up(net.described, path))
+    raise PartOfNetError(path, part, convolutions, rounds_up(net.described, path), net.input)
 
 
 def for_our_epsilon(var: Tensor, epsilon: float) -> Tensor:

@@ -41,12 +41,13 @@ class PartOfNetError(WeightsError):
         path: Path,
         part: Part,
         convolutions: dict[str, Tensor],
-        input: StatedInput | None = None,
         ceil_pool: bool | None = None,
+        input: StatedInput | None = None,
     ) -> None:
         super().__init__(f"{path} {part.sentence}: expected a whole net. {_way_out(part, path)}.")
         self.path, self.part, self.convolutions = path, part, convolutions
-        self.input, self.ceil_pool = input, ceil_pool
+        self.ceil_pool, self.input = ceil_pool, input
+        """What the file says of its pooling and input, if anything."""
 
 
 def part_of(layers: Sequence[LayerShape], *, batch_norm: bool = False) -> Part | None:

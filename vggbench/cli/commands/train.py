@@ -45,14 +45,20 @@ def train(
     found = conduct(request, _teller(request))
     if found:
         trained, val_data = found
-        _save(trained, output, request.recipe, val_data)
+        _save(trained, output, val_data)
 
 
 def _request(config: Config, options: TrainOptions) -> "TrainRequest":
     from vggbench.train.session import TrainRequest
 
     own = {item.name for item in fields(TrainRequest)} & {item.name for item in fields(options)}
-    return TrainRequest(config=config, recipe=options.recipe(), **{name: getattr(options, name) for name in own})
+    takes_scale = options.train_scale is None
+    return TrainRequest(
+        config=config,
+        recipe=options.recipe(),
+        takes_scale=takes_scale,
+        **{name: getattr(options, name) for name in own},
+    )
 
 
 def _output(path: Path | None) -> Path:
@@ -71,8 +77,8 @@ def _teller(request: "TrainRequest") -> "TrainListener":
     from vggbench.train.session import TrainListener
 
     class TrainTeller(Teller, TrainListener):
-        def opened(self, train_data: "DataSet", val_data: "DataSet", world: "World") -> None:
-            say(_announcement(request, train_data, val_data, world))
+        def opened(self, recipe: Recipe, train_data: "DataSet", val_data: "DataSet", world: "World") -> None:
+            say(_announcement(request.config, recipe, train_data, val_data, world))
 
         def training(self) -> AbstractContextManager[TrainWatch]:
             return stopping(TrainProgress(request.recipe))
@@ -80,30 +86,32 @@ def _teller(request: "TrainRequest") -> "TrainListener":
     return TrainTeller()
 
 
-def _announcement(request: "TrainRequest", train_data: "DataSet", val_data: "DataSet", world: "World") -> str:
-    recipe, classes = request.recipe, counted(len(train_data.class_names), "class")
+def _announcement(config: Config, recipe: Recipe, train_data: "DataSet", val_data: "DataSet", world: "World") -> str:
+    classes = counted(len(train_data.class_names), "class")
     together = f" in {world.size} processes" if world.size > 1 else ""
+    fixed = f", fixed crops at {recipe.train_scale.single}," if recipe.crops == "fixed" else ""
     last = len(train_data) % recipe.batch_size
     ragged = f"; the last batch of an epoch has {last:,}" if last else ""
     return (
-        f"Training {request.config.name} at S={recipe.train_scale}{together} on {counted(len(train_data), 'image')} "
+        f"Training {config.name} at S={recipe.train_scale}{fixed}{together} on {counted(len(train_data), 'image')} "
         f"of {train_data.name}, {classes}, {recipe.batch_size:,} a step{ragged}; "
         f"validating on {len(val_data):,} of {val_data.name}."
     )
 
 
-def _save(trained: "Trained", output: Path, recipe: Recipe, val_data: "DataSet") -> None:
+def _save(trained: "Trained", output: Path, val_data: "DataSet") -> None:
     from vggbench.render.tables.cells import duration
     from vggbench.train.loop import chosen_from
     from vggbench.weights.load import save_model
 
-    net = trained.model.identity.architecture
+    net, scale = trained.model.identity.architecture, trained.model.identity.train_scale
     assert net
+    assert scale
     command = shlex.join(["vggbench", *sys.argv[1:]])
-    save_model(trained.model, output, recipe=trained.record | {"command": command}, half=recipe.half)
+    save_model(trained.model, output, recipe=trained.record | {"command": command}, half=trained.record["half"])
     typer.echo(
-        f"{output}: {net.config.name}, S={recipe.train_scale}, {trained.top1_error:.1f}% top-1 error "
-        f"on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={recipe.train_scale.single}), "
+        f"{output}: {net.config.name}, S={scale}, {trained.top1_error:.1f}% top-1 error "
+        f"on {val_data.name} ({counted(len(val_data), 'image')}, center, Q={scale.single}), "
         f"{chosen_from(len(trained.log))}; {duration(trained.record['seconds'])}."
     )
 
