@@ -87,7 +87,7 @@ class Sitting:
         trainings = sum(task.is_training for task in tasks)
         say(
             f"{counted(trainings, 'training')} and {counted(len(tasks) - trainings, 'evaluation')} are left: about "
-            f"{duration(todo / self._jobs * _slower())} for {counted(self._jobs, 'process')} here, by a short probe. "
+            f"{duration(todo / self._jobs * slower())} for {counted(self._jobs, 'process')} here, by a short probe. "
             "Interrupt it at any time: the same command carries on; --render writes the table of what there is."
         )
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -121,7 +121,7 @@ class Sitting:
         _note(task, used.ru_utime + used.ru_stime, seconds)
         if child.returncode and not self._stopped:
             last = log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise VggbenchError(f"{task.name} failed: {last} Its command and output: {log}.")
+            raise VggbenchError(f"{task.name} failed: {last} Its output: {log}.")
         if not child.returncode:
             self._tell(task, seconds, todo)
 
@@ -152,7 +152,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _slower() -> float:
+def slower() -> float:
     """Times as long as where the design's seconds were measured, by a probe of a training's step."""
     import torch
 

@@ -197,7 +197,7 @@ def _findings(stored: Stored) -> Iterator[str]:
     yield "|---|---|---|--:|--:|---|--:|--:|---|"
     for claim, own in found.items():
         points = "-" if own is None else f"{100 * own.change.mean:+.1f}"
-        p, paper = adjusted[claim], _paper_points(claim)
+        p, paper = adjusted[claim], paper_points(claim)
         yield (
             f"| {claim.says} | {claim.first.title} | {claim.second.title} | {own.seeds if own else 0} | {points} "
             f"| {_interval(changes.get(claim))} | {p_value(p) if own and own.seeds > 1 else '-'} "
@@ -210,11 +210,11 @@ def verdict(claim: Claim, change: Crossed | None, p: float) -> str:
     """Whether the change has the paper's sign, if it is significant among all."""
     if change is None or p >= SIGNIFICANT:
         return "cannot be told"
-    paper = _paper_points(claim)
+    paper = paper_points(claim)
     return "holds" if (change.mean < 0) == (paper is None or paper < 0) else "does not hold"
 
 
-def _paper_points(claim: Claim) -> float | None:
+def paper_points(claim: Claim) -> float | None:
     """From the first line's published top-1 error to the second's; None where the paper prints none."""
     first, second = (_published(line) for line in (claim.first, claim.second))
     return second.top1 - first.top1 if first and second else None
