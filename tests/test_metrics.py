@@ -6,6 +6,7 @@ from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,18 @@ from scipy import stats
 from statsmodels.stats import contingency_tables, multitest, proportion
 
 from vggbench.errors import NumericsError
-from vggbench.metrics import Z95, ErrorRate, at_chance, holm, mcnemar, paired_interval, ranks, top_k_error, wilson
+from vggbench.metrics import (
+    Z95,
+    Crossed,
+    ErrorRate,
+    at_chance,
+    holm,
+    mcnemar,
+    paired_interval,
+    ranks,
+    top_k_error,
+    wilson,
+)
 
 patient = settings(deadline=None)
 
@@ -337,3 +349,90 @@ def test_the_interval_covers(shares: tuple[float, ...]) -> None:
         low, high = paired_interval(both, first, second, 400)
         covered += low <= truth <= high
     assert 0.94 <= covered / len(drawn) <= 0.975
+
+
+# ---------------------------------------------------------------- seeds and images
+
+
+def _differences(seeds: int, images: int, of_seeds: float, of_images: float, random: int) -> Floats:
+    """How two equally good nets of each seed differ: -1, 0 or 1 on an image, as some are harder for one of the two."""
+    rng = np.random.default_rng(random)
+    both, own = rng.normal(0, 1.5, images), rng.normal(0, of_images, (2, images))
+    levels = -2.2 + rng.normal(0, of_seeds, (seeds, 2, 1)) + both + own
+    errs = rng.random((seeds, 2, images)) < 1 / (1 + np.exp(-levels))
+    found: Floats = errs[:, 1].astype(float) - errs[:, 0]
+    return found
+
+
+def test_mean_squares_over_seeds_and_images_are_statsmodels() -> None:
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    seeds, images = 5, 30
+    outcomes = _differences(seeds, images, 0.5, 1.0, 3)
+    rows = [(outcomes[s, i], s, i) for s in range(seeds) for i in range(images)]
+    frame = pd.DataFrame(rows, columns=["d", "seed", "image"])
+    squares = anova_lm(ols("d ~ C(seed) + C(image)", frame).fit())["mean_sq"]
+    of_seeds, of_images, left = squares["C(seed)"], squares["C(image)"], squares["Residual"]
+    assert of_images > left
+    whole = of_seeds + of_images - left
+    found = Crossed.of(outcomes)
+    assert found.mean == pytest.approx(outcomes.mean())
+    assert found.error == pytest.approx(np.sqrt(whole / (seeds * images)))
+    assert found.freedom == pytest.approx((seeds - 1) * (whole / of_seeds) ** 2)
+
+
+def test_the_standard_error_is_that_of_a_mixed_model() -> None:
+    """Of crossed random effects of seed and image, fitted by REML."""
+    import statsmodels.api as sm
+
+    seeds, images = 5, 24
+    rng = np.random.default_rng(1)
+    outcomes = 0.3 + rng.normal(0, 1, (seeds, 1)) + rng.normal(0, 1.5, images) + rng.normal(0, 1, (seeds, images))
+    rows = [(outcomes[s, i], s, i) for s in range(seeds) for i in range(images)]
+    frame = pd.DataFrame(rows, columns=["d", "seed", "image"])
+    effects = {"seed": "0 + C(seed)", "image": "0 + C(image)"}
+    model = sm.MixedLM.from_formula("d ~ 1", frame, groups=np.ones(len(frame)), vc_formula=effects, re_formula="0")
+    fit = model.fit()
+    assert Crossed.of(outcomes).error == pytest.approx(fit.bse["Intercept"], rel=0.01)
+
+
+def test_with_images_that_add_nothing_it_is_the_t_test_over_seeds() -> None:
+    from scipy.stats import ttest_1samp
+
+    outcomes = np.array([[1.0, 0, 0, 1], [0, 1, 1, 1], [0, 1, 1, 0]])  # every image 1.33 or so; no image stands out
+    means = outcomes.mean(1)
+    found = Crossed.of(outcomes)
+    expected = ttest_1samp(means, 0)
+    assert found.freedom == 2
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval()))
+
+
+@pytest.mark.parametrize(("of_seeds", "of_images"), [(0.4, 0.0), (0.4, 1.0), (0.0, 1.0)])
+def test_95_of_100_intervals_hold_the_truth(of_seeds: float, of_images: float) -> None:
+    """Over seeds and images both; one over images alone misses it several times as often where seeds differ."""
+    tries, held, alone = 400, 0, 0
+    for random in range(tries):
+        outcomes = _differences(5, 200, of_seeds, of_images, random)
+        low, high = Crossed.of(outcomes).interval
+        held += low <= 0 <= high
+        first = outcomes[0]
+        alone += abs(first.mean()) <= 1.96 * first.std(ddof=1) / np.sqrt(len(first))
+    assert 0.92 <= held / tries <= 0.985
+    assert of_seeds == 0 or alone / tries < 0.85
+
+
+def test_of_one_seed_nothing_can_be_told() -> None:
+    found = Crossed.of(np.array([[1.0, 1, 1, 0]]))
+    assert (found.mean, found.p, found.interval) == (0.75, 1.0, (-np.inf, np.inf))
+
+
+def test_seeds_that_agree_wholly_leave_no_doubt_and_no_division_by_nought() -> None:
+    always = Crossed.of(np.ones((3, 5)))
+    assert (always.mean, always.interval, always.p) == (1.0, (1.0, 1.0), 0.0)
+    never = Crossed.of(np.zeros((3, 5)))
+    assert (never.interval, never.p) == ((0.0, 0.0), 1.0)
+    means_agree = Crossed.of(np.array([[1.0, 0, 0, -1], [0, 1, -1, 0], [-1, 0, 0, 1]]))
+    assert means_agree.mean == 0
+    assert means_agree.interval[1] > 0.2

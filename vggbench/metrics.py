@@ -178,3 +178,57 @@ def mean_class_recall(predicted: NDArray[np.integer], labels: NDArray[np.integer
     """The mean, over the classes that (N,) labels hold, of the share of a class's images that are predicted as it."""
     right = predicted == labels
     return float(np.mean([right[labels == name].mean() for name in np.unique(labels)]))
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """The mean outcome of several seeds on the same images, both being samples; with an interval from two seeds up."""
+
+    mean: float
+    error: float
+    """Standard error of the mean."""
+    freedom: float
+    """Degrees of freedom of `error`; 0 of a single seed."""
+
+    @classmethod
+    def of(cls, outcomes: NDArray[np.floating]) -> Self:
+        """Of (S, N) outcomes, a row for each seed: whether a net errs, or how two nets of one seed differ.
+
+        Seeds and images are random and crossed, as readers and cases are in studies of diagnosis: the mean squares of a
+        two-way analysis of variance (Obuchowski & Rockette 1995), with Hillis's degrees of freedom (Hillis 2007), of
+        which seeds, being few, have most say. Where images add nothing it is the t test over the S means.
+        """
+        seeds, images = outcomes.shape
+        assert images > 1
+        mean, by_seed, by_image = outcomes.mean(), outcomes.mean(1), outcomes.mean(0)
+        if seeds == 1:
+            return cls(float(mean), math.nan, 0)
+        rest = outcomes - by_seed[:, None] - by_image + mean
+        left = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
+        of_seeds = images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1) or left  # S equal means
+        of_images = seeds * float(((by_image - mean) ** 2).sum()) / (images - 1)
+        whole = of_seeds + max(of_images - left, 0.0)
+        freedom = (seeds - 1) * (whole / of_seeds) ** 2 if of_seeds else math.inf
+        return cls(float(mean), math.sqrt(whole / (seeds * images)), freedom)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the mean; without bounds for a single seed."""
+        half = self.error * _t_quantile(self.freedom, 0.975) if self.freedom else math.inf
+        return self.mean - half, self.mean + half
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of a mean of nought; 1 for a single seed."""
+        from scipy.special import stdtr
+
+        if not self.freedom or not self.mean:
+            return 1.0
+        return 2 * float(stdtr(self.freedom, -abs(self.mean) / self.error)) if self.error else 0.0
+
+
+def _t_quantile(freedom: float, share: float) -> float:
+    """Of Student's t."""
+    from scipy.special import stdtrit
+
+    return Z95 if math.isinf(freedom) else float(stdtrit(freedom, share))
