@@ -101,14 +101,59 @@ def test_compare_with_bare_names_alone_exits_0(vggbench: Callable[..., Result], 
     assert "The paper has 27.3 / 8.8 (Table 3" in result.out
 
 
-def test_fuse_prints_one_row_of_the_mean(
+def test_fuse_prints_the_mean_tested_against_the_best_net_and_the_nets(
     vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
 ) -> None:
     models = (f"D@{nets['D']}", f"E@{nets['E']}")
     options = (*STATED, "--data", pictures, "--scales", 224, 256, "--dense", "--multicrop", "--format", "json")
-    (row,) = json.loads(vggbench("fuse", *models, *options).out)
+    row, *nets_alone = json.loads(vggbench("fuse", *models, *options).out)
     assert (row["network"], row["protocol"], row["views"]) == ("D@D.pth + E@E.pth", "dense+multicrop", 208)
     assert row["config"] == "D+E"
+    assert [one["network"] for one in nets_alone] == ["D@D.pth", "E@E.pth"]
+    best = min(nets_alone, key=lambda one: float(one["top1_error"]))
+    assert row["against"] == best["network"]
+    assert row["against_points"] == pytest.approx(row["top1_error"] - best["top1_error"])
+    assert row["against_p_holm"] == row["against_p"] is not None
+    assert {one["against"] for one in nets_alone} == {None}
+    compared = json.loads(vggbench("compare", *models, *options).out)
+    assert [one["top1_error"] for one in nets_alone] == [one["top1_error"] for one in compared]
+
+
+def test_a_fusion_by_two_ground_truths_is_tested_by_each(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
+) -> None:
+    models = (f"D@{nets['D']}", f"E@{nets['E']}")
+    labels = ("--classes-of-data", "all", "only")
+    done = vggbench("fuse", *models, *STATED, "--data", pictures, "--scales", 256, *labels, "--format", "json")
+    found = json.loads(done.out) if done.code == 0 else []
+    assert [one["against"] is not None for one in found] in ([], [True, True, False, False, False, False]), done.err
+
+
+def test_the_json_of_eval_has_the_test_that_its_table_prints(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
+) -> None:
+    command = (
+        "eval",
+        f"D@{nets['D']}",
+        *STATED,
+        "--data",
+        pictures,
+        "--scales",
+        256,
+        384,
+        512,
+        "--train-scale",
+        "256-512",
+    )
+    *others, last = json.loads(vggbench(*command, "--format", "json").out)
+    said = re.search(
+        r"dense at Q=256,384,512 against dense at Q=384: (\S+) points .* p (?:= )?(\S+)\.", vggbench(*command).out
+    )
+    assert said
+    assert last["against"] == "dense at Q=384"
+    assert f"{last['against_points']:+.1f}" == said[1]
+    assert last["against_p_holm"] == last["against_p"] == pytest.approx(float(said[2].lstrip("<")), abs=0.01)
+    assert {one["against"] for one in others} == {None}
 
 
 def test_limit_says_subset(vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path) -> None:
@@ -140,6 +185,28 @@ def test_a_dry_run_computes_nothing(
     assert re.search(r"views, 0\.[0-9]{3} GMACs per image", result.err), "a small net's is no 0.0"
     assert "About" in result.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_forecast_of_a_dry_run_in_json(
+    vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "kept.json"
+    output.write_text("kept")
+    models = (f"A@{nets['A']}", "C")
+    asked = (*STATED, "--data", pictures, "--scales", 256, 384, "--format", "json")
+    done = vggbench("compare", *models, *asked, "--dry-run", "--output", output)
+    found = json.loads(done.out)
+    assert (done.code, found["images"], found["image_evaluations"], found["views_per_image"]) == (0, 4, 8, 4)
+    assert [(run["network"], run["protocol"], run["scale"], run["missing"]) for run in found["runs"]] == [
+        ("A@A.pth", "dense", 256, 4), ("A@A.pth", "dense", 384, 4),
+    ]  # fmt: skip
+    assert found["seconds"] > 0
+    assert found["gmacs_per_image"] == pytest.approx(sum(run["gmacs_per_image"] for run in found["runs"]))
+    assert list(found["without_weights"]) == ["C"]
+    assert output.read_text() == "kept"
+    assert not (tmp_path / "runs").exists()
+    assert vggbench("eval", models[0], *asked[:-2]).code == 0
+    assert json.loads(vggbench("eval", models[0], *asked, "--dry-run").out)["image_evaluations"] == 0
 
 
 def test_a_forecast_says_what_the_grid_of_eight_saves(

@@ -2,18 +2,25 @@
 
 import hashlib
 import http.server
+import io
+import json
 import os
+import re
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import typer
+from conftest import Result
 
-from vggbench.errors import WeightsError
-from vggbench.weights.download import DownloadWatch, fetch, find, place, torch_hub
+from vggbench.cli.main import app
+from vggbench.errors import UsageError, WeightsError
+from vggbench.weights import download
+from vggbench.weights.download import DownloadWatch, fetch, find, lacking, place, torch_hub, wanted
 from vggbench.weights.released import RELEASED, Released, recognise
 
 CONTENT = bytes(range(256)) * 4000
@@ -228,3 +235,54 @@ def test_torch_hubs_folder_is_known_without_torch(set_to: dict[str, str], monkey
     said = torch_hub()
     monkeypatch.delitem(sys.modules, "torch")
     assert torch_hub() == said == Path(torch.hub.get_dir())
+
+
+# ---------------------------------------------------------------- weights --download
+
+
+def test_downloads_are_named_by_config_or_source() -> None:
+    assert [row.name for row in wanted("oxford")] == ["D@oxford", "E@oxford"]
+    assert [row.name for row in wanted("vgg16@Oxford")] == ["D@oxford"]
+    assert {row.name for row in wanted(None)} == {row.name for row in RELEASED if not row.refused}
+    for text, said in (("oxfrod", "Did you mean oxford?"), ("D@oxfrod", "Did you mean D@oxford?"), ("C@oxford", "")):
+        with pytest.raises(UsageError, match=f"no released file has this name.*{re.escape(said)}"):
+            wanted(text)
+
+
+def test_a_download_needs_a_yes(
+    row: Released, server: _Server, vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "RELEASED", [row])
+    refused = vggbench("weights", row.name, "--download")
+    assert refused.code == 2
+    assert f"Download 1 file, 1 MB, to {place(row).parent.parent}/? There is no terminal to ask at" in refused.err
+    assert server.ranges == []
+    assert vggbench("weights", "--yes").code == 2
+    done = vggbench("weights", row.name, "--download", "--yes", "--format", "json")
+    assert (done.code, [one["here"] for one in json.loads(done.out)]) == (0, [True])
+    assert f"{row.name}: {row.file}, 1 MB, {row.licence}, from {server.url}." in done.err
+    assert place(row).read_bytes() == CONTENT
+    assert lacking([row]) == []
+    again = vggbench("weights", row.name, "--download")
+    assert (again.code, server.ranges) == (0, [None])
+    assert "nothing is downloaded" in again.err
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("y\n", 0)])
+def test_a_download_asks_at_a_terminal(
+    answer: str, code: int, row: Released, server: _Server, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(download, "RELEASED", [row])
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    command = typer.main.get_command(app).commands["weights"]  # type: ignore[attr-defined]
+    found = command.main([row.name, "--download"], standalone_mode=False) or 0
+    assert (find(row) is not None) == (code == 0)
+    assert "[y/N]" in capsys.readouterr().err
+    assert found == code

@@ -133,10 +133,10 @@ SAID = [
     ("train D --train-scale 12", "S '12' is no training scale"),
     ("runs --device X", "--device X: expected auto, cpu, cuda, cuda:0 or mps."),
     ("eval", "Missing argument 'MODEL'. `vggbench eval --help` says what is expected."),
-    ("eval D --bogus", "`vggbench eval --help` says what is expected."),
+    ("eval D --bogus", "eval has no option --bogus. `vggbench eval --help` lists all."),
     ("eval D --scales", "Option '--scales' requires an argument. `vggbench eval --help` says what is expected."),
-    ("evl D", "No such command 'evl'. Did you mean 'eval'? `vggbench --help` says what is expected."),
-    ("--bogus", "No such option: --bogus. `vggbench --help` says what is expected."),
+    ("evl D", "There is no command 'evl'. Did you mean `vggbench eval`? `vggbench --help` lists all."),
+    ("--bogus", "vggbench has no option --bogus. `vggbench --help` lists all."),
 ]
 
 

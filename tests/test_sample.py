@@ -109,8 +109,9 @@ def test_compare_and_fuse_run_bare(vggbench: Callable[..., Result], few_drawn: P
     rows = json.loads(vggbench("compare", "A", "B", "C", "D", "E", "--format", "json").out)
     assert [row["network"] for row in rows] == [f"{config}@sample" for config in "ABCDE"]
     assert all(row["top1_error"] is not None for row in rows)
-    (fused,) = json.loads(vggbench("fuse", "D", "E", "--format", "json").out)
+    fused, *alone = json.loads(vggbench("fuse", "D", "E", "--format", "json").out)
     assert (fused["network"], fused["data"]) == ("D@sample + E@sample", "sample")
+    assert [one["network"] for one in alone] == ["D@sample", "E@sample"]
 
 
 @pytest.mark.parametrize(

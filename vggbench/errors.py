@@ -11,9 +11,10 @@
 Our own bugs are `assert`s and keep their tracebacks.
 """
 
+import difflib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 
@@ -68,6 +69,28 @@ def printable(text: object) -> str:
 def counted(number: int, thing: str) -> str:
     """1 run, 2 runs, 2 classes."""
     return f"{number:,} {thing}{'' if number == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
+_NEAR = 0.6
+"""How alike two words are at least, of 1, where one may have been meant by the other."""
+
+
+def nearest(word: object, known: Iterable[object], most: int = 1) -> list[str]:
+    """The known words that resemble `word`, whatever its case, the nearest first."""
+    likeness = {str(name): _likeness(str(word).lower(), str(name).lower()) for name in known}
+    return sorted((name for name in likeness if likeness[name] >= _NEAR), key=lambda name: -likeness[name])[:most]
+
+
+def _likeness(one: str, other: str) -> float:
+    """From 0 to 1, read from either end: difflib can miss two letters that changed places."""
+    ways = ((one, other), (one[::-1], other[::-1]))
+    return max(difflib.SequenceMatcher(None, b, a).ratio() for a, b in ways)
+
+
+def did_you_mean(word: object, known: Iterable[object], before: str = "", most: int = 1) -> str:
+    """A sentence that names the nearest of the known words, each with `before` in front; empty where none is near."""
+    near = nearest(word, known, most)
+    return f" Did you mean {' or '.join(before + name for name in near)}?" if near else ""
 
 
 _Given = ParamSpec("_Given")

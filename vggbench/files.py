@@ -2,15 +2,16 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vggbench.errors import UsageError, VggbenchError, first_line
+from vggbench.errors import UsageError, VggbenchError, first_line, nearest
 
 LEFTOVERS = ".*.partial"
 """Names of what a kill leaves in a folder, for `Path.glob`."""
@@ -33,6 +34,29 @@ OUTPUT = Refusal(
     "a place where this user may write. Name another with --output, --plot or --map; nothing needs to be computed "
     "again.",
 )
+
+
+def names_in(folder: Path, most: int = 1000) -> list[str]:
+    """Names of what lies in a folder, as many as `most`; none of a folder that cannot be read."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [entry.name for entry in itertools.islice(entries, most) if not entry.name.startswith(".")]
+    return []
+
+
+def near_path(path: Path, known: Sequence[str] = ()) -> str:
+    """A sentence that names a path, or one of the words, that may have been meant by a path where nothing is."""
+    try:
+        missing = next((part for part in (*reversed(path.parents), path) if not part.exists()), path)
+    except OSError:  # of a folder that this user may not read
+        return ""
+    words = known if len(path.parts) == 1 else ()
+    near = nearest(missing.name, (*words, *names_in(missing.parent)))
+    if not near:
+        return ""
+    if near[0] in words:
+        return f" Did you mean {near[0]}?"
+    found = missing.parent / near[0] / path.relative_to(missing)
+    return f" Did you mean {found}?" if found.exists() else ""
 
 
 @contextlib.contextmanager

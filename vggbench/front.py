@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from vggbench.data import DataSet
 from vggbench.data import open_data as opened
 from vggbench.data.imagenet import wnids
-from vggbench.errors import UsageError, in_python
+from vggbench.errors import UsageError, did_you_mean, in_python
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -138,7 +138,7 @@ def compare(
         ['A@sample', 'D@sample']
     """
     if against not in ("first", "best"):
-        raise UsageError(f"--against {against}: expected one of first, best.")
+        raise UsageError(f"--against {against}: expected one of first, best.{did_you_mean(against, ('first', 'best'))}")
     first, *others = _several(models, "runs", how)
     return first.compare(*others, against="best" if against == "best" else "first", every=every)
 
@@ -380,7 +380,10 @@ def _computed(models: Sequence[Any], runs: str | Path, how: dict[str, Any]) -> "
 def _require_known(call: str, given: dict[str, Any], known: Iterable[str]) -> None:
     unknown = next((name for name in given if name not in set(known)), None)
     if unknown:
-        raise UsageError(f"{call}(..., {unknown}=...): expected one of {', '.join(known)}.")
+        names = list(known)
+        raise UsageError(
+            f"{call}(..., {unknown}=...): expected one of {', '.join(names)}.{did_you_mean(unknown, names)}"
+        )
 
 
 def _described(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from vggbench.cache import cache_folder
 from vggbench.cli.options import EvalOptions
+from vggbench.cli.output import put_json
 from vggbench.cli.progress import DownloadProgress, Progress
 from vggbench.cli.terminal import say, warn
 from vggbench.data import SAMPLE
@@ -17,6 +18,7 @@ from vggbench.evaluation.jobs import Job, Settings
 from vggbench.evaluation.listening import Listener
 from vggbench.evaluation.plan import Plan
 from vggbench.evaluation.request import Manner, Request
+from vggbench.evaluation.session import Session
 from vggbench.inference.choice import by_width, possible
 from vggbench.inference.choices import BackendName
 from vggbench.inference.measured import kept_answer, kind_of
@@ -106,11 +108,20 @@ def evaluation(
         classes_of_data=options.classes_of_data or (), metrics=options.metrics or (), check=check, jobs_of=jobs_of,
     )  # fmt: skip
     assert found.session
+    if options.dry_run and options.format == "json":
+        _put_forecast(found.session)
     if not found.session.speaks:
         return None
     if options.verbose:
         _say_how(found.session.plan)
     return found
+
+
+def _put_forecast(session: Session) -> None:
+    """As JSON on standard output: a dry run writes no file. Only the first of several processes has a forecast."""
+    lacking = {entry.name: entry.note for entry in session.entries if entry.note}
+    if session.forecast:
+        put_json(session.forecast.record(session.plan) | {"without_weights": lacking}, "json", None)
 
 
 def asked(kind: type[_Asked], options: Any, **others: Any) -> _Asked:

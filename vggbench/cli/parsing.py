@@ -14,8 +14,9 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from vggbench.cli.options import OUTPUT, PANELS, NoProgress, Quiet
+from vggbench.cli.suggestions import all_options, unknown_command, unknown_option
 from vggbench.cli.terminal import speak
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, did_you_mean
 from vggbench.inference.choices import BackendName, Precision
 from vggbench.paper.protocols import is_scale
 
@@ -60,7 +61,9 @@ class Command(TyperCommand):
         try:
             rest = super().parse_args(ctx, list(words))
         except _Refused as error:
-            raise UsageError(self._mistyped(ctx, error, words) or _refusal(error, f"vggbench {self.name}")) from error
+            raise UsageError(
+                self._mistyped(ctx, error, words) or _refusal(ctx, error, words, self.name, ctx.find_root().command)
+            ) from error
         if rest and not ctx.resilient_parsing:
             raise UsageError(_too_many(self, rest, ctx.params))
         return rest
@@ -74,9 +77,11 @@ class Command(TyperCommand):
         value, _ = param.consume_value(ctx, given)
         hint = get_type_hints(self.callback, include_extras=True)[param.name]
         for word in value if isinstance(value, list | tuple) else [value]:
-            expected = None if word is None else _expected(*_kind(hint), str(word))
+            kind, option = _kind(hint)
+            expected = None if word is None else _expected(kind, option, str(word))
             if expected:
-                return f"{max(param.opts, key=len)} {word}: expected {expected}."
+                near = did_you_mean(word, get_args(kind)) if get_origin(kind) is Literal else ""
+                return f"{max(param.opts, key=len)} {word}: expected {expected}.{near}"
         return None
 
 
@@ -88,20 +93,19 @@ class Commands(TyperGroup):
         return _with_plain_switches(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raise UsageError for an unknown option; without any word Typer shows the help."""
-        if not args:
-            return super().parse_args(ctx, args)
+        """Raise UsageError for an unknown option."""
+        words = list(args)
         try:
             return super().parse_args(ctx, args)
         except _Refused as error:
-            raise UsageError(_refusal(error, "vggbench")) from error
+            raise UsageError(_refusal(ctx, error, words, None, self)) from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Raise UsageError for an unknown command."""
         try:
             return super().resolve_command(ctx, args)
         except _Refused as error:
-            raise UsageError(_refusal(error, "vggbench")) from error
+            raise UsageError(unknown_command(args[0], list(self.commands))) from error
 
 
 def _with_plain_switches(params: list[Any]) -> list[Any]:
@@ -112,7 +116,16 @@ def _with_plain_switches(params: list[Any]) -> list[Any]:
     return params
 
 
-def _refusal(error: Any, command: str) -> str:
+def _refusal(ctx: Any, error: Any, words: Sequence[str], name: str | None, group: Any) -> str:
+    """A sentence on what Typer refuses of a command, or of vggbench itself."""
+    command = f"vggbench {name}" if name else "vggbench"
+    unknown = getattr(error, "option_name", None) if hasattr(error, "possibilities") else None
+    if unknown and hasattr(group, "commands"):
+        place = next((i for i, word in enumerate(words) if word.partition("=")[0] == unknown), len(words))
+        following = next(iter(words[place + 1 :]), None)
+        if place < len(words) and "=" in words[place]:
+            following = words[place].partition("=")[2]
+        return unknown_option(unknown, following, name, all_options(group))
     said = " ".join(str(error.format_message()).split())
     return f"{said}{'' if said.endswith(('.', '?')) else '.'} `{command} --help` says what is expected."
 

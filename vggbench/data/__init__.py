@@ -10,6 +10,7 @@ from vggbench.data.labelling import NO_FILE
 from vggbench.data.layout import EXPECTED
 from vggbench.data.opening import open_evaluation, open_training
 from vggbench.errors import DataError, first_line
+from vggbench.files import near_path
 from vggbench.sample.pictures import SAMPLE, sample_folder, sample_split
 
 __all__ = ["EXPECTED", "SAMPLE", "DataSet", "ImageFile", "is_sample", "open_data", "open_training_data"]
@@ -59,7 +60,7 @@ def _opened(path: str | Path, reader: Callable[[Path], _Opened]) -> _Opened:
     try:
         top = Path(path).expanduser()
         if not top.exists():
-            raise DataError(f"There is no {top}: expected {EXPECTED}.")
+            raise DataError(f"There is no {top}: expected {EXPECTED}.{near_path(top, (SAMPLE,))}")
         return reader(top)
     except OSError as error:
         why = f"{error.strerror or first_line(error)}: {error.filename}"

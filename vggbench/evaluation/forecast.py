@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,26 @@ class Forecast:
     threads: int
     rate: float
     """GMAC/s of what VGGs compute, counted plainly; 0 where there are none."""
+
+    def record(self, plan: Plan) -> dict[str, Any]:
+        """For JSON: the whole, and each run by itself; keys may be added, never renamed."""
+        runs = [
+            {
+                "run": run.title, "network": job.identity.name, "protocol": str(job.protocol), "scale": job.scale,
+                "backend": backend, "images": len(plan.data), "missing": missing,
+                "gmacs_per_image": work / 1e9 if job.counts_macs else None, "seconds": missing * each,
+            }
+            for run, job, backend, missing, work, each in zip(
+                plan.runs, plan.jobs, plan.backends, plan.missing_images, plan.work_per_image, self.each, strict=True
+            )
+        ]  # fmt: skip
+        return {
+            "data": plan.data.name, "images": len(plan.data), "image_evaluations": self.images,
+            "views_per_image": self.views, "gmacs_per_image": self.gmacs, "seconds": self.seconds,
+            "seconds_reading": self.reading, "seconds_computing": self.computing,
+            "seconds_on_grid_8": self.seconds_on_grid, "disk_bytes": self.disk_bytes, "device": self.device,
+            "threads": self.threads, "gmacs_per_second": self.rate or None, "runs": runs,
+        }  # fmt: skip
 
 
 def forecast(plan: Plan) -> Forecast:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vggbench.cache import at_home
-from vggbench.data import EXPECTED, DataSet, is_sample, open_data
+from vggbench.data import EXPECTED, SAMPLE, DataSet, is_sample, open_data
 from vggbench.data.labelling import NO_FILE
 from vggbench.errors import DataError, UsageError
 from vggbench.evaluation.forecast import Forecast, forecast
@@ -24,7 +24,7 @@ from vggbench.evaluation.processes import (
 )
 from vggbench.evaluation.request import Request
 from vggbench.evaluation.shares import is_last
-from vggbench.files import require_folder
+from vggbench.files import near_path, require_folder
 from vggbench.images.reading import no_room
 from vggbench.inference.devices import fallen_back
 from vggbench.store.recording import Store
@@ -156,7 +156,8 @@ def opened_for(request: Request) -> DataSet:
         )
     if not isinstance(found, DataSet):
         if not is_sample(found) and _is_missing(found):
-            raise UsageError(f"There is no {found}: expected images, from --data or $VGGBENCH_DATA.")
+            near = near_path(at_home(str(found)), (SAMPLE,))
+            raise UsageError(f"There is no {found}: expected images, from --data or $VGGBENCH_DATA.{near}")
         found = open_data(found, request.ground_truth, may_lack_labels=request.descriptor is not None)
     return found if request.limit is None else found.subset(request.limit)
 

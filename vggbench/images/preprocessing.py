@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, did_you_mean
 from vggbench.paper.protocols import rescaled_size
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def input_of_text(text: str) -> Input:
     except ValueError as error:
         raise UsageError(
             f"--input {text}: expected one of {', '.join(INPUTS)}, RGB, BGR, or order, full scale, mean and deviation "
-            "such as RGB,1,0.5,0.5 or BGR,255,103.939/116.779/123.68,1."
+            f"such as RGB,1,0.5,0.5 or BGR,255,103.939/116.779/123.68,1.{did_you_mean(text, (*INPUTS, 'RGB', 'BGR'))}"
         ) from error
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, did_you_mean
 from vggbench.paper.configs import MAX_WIDTH
 
 DEVICE = r"auto|(cpu|cuda|mps)(:\d{1,3})?"
@@ -17,7 +17,9 @@ Asked = Literal["auto", "onnxruntime", "pytorch"]
 def require_choice(option: str, value: str | None, allowed: Sequence[str | None]) -> None:
     """Raise UsageError unless `value` is one of those."""
     if value not in allowed:
-        raise UsageError(f"{option} {value}: expected one of {', '.join(choice for choice in allowed if choice)}.")
+        known = [choice for choice in allowed if choice]
+        one_of = "one of " if len(known) > 1 else ""
+        raise UsageError(f"{option} {value}: expected {one_of}{', '.join(known)}.{did_you_mean(value, known)}")
 
 
 def require_least(option: str, count: float | None, least: int) -> None:

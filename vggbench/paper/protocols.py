@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, did_you_mean
 from vggbench.paper.configs import CROP
 
 ProtocolName = Literal["center", "tencrop", "dense", "multicrop", "own", "imported"]
@@ -87,7 +87,10 @@ class Protocol:
         for name in get_args(ProtocolName):
             if bare in (name, f"{name}8"):
                 return cls(name, 8 if bare.endswith("8") else 1, bare == plain, plain != spec)
-        raise UsageError(f"Unknown protocol {spec!r}: expected {', '.join(PROTOCOLS)} or multicrop8.")
+        known = (*PROTOCOLS, "multicrop8")
+        raise UsageError(
+            f"Unknown protocol {spec!r}: expected {', '.join(PROTOCOLS)} or multicrop8.{did_you_mean(spec, known)}"
+        )
 
     @property
     def combines(self) -> bool:
@@ -221,7 +224,10 @@ def _scales(spec: str, train_scale: TrainScale | None, crop: int) -> Iterable[in
             )
         return train_scale.multi
     if not is_scale(spec):
-        raise UsageError(f"--scales {spec!r}: expected single, multi, numbers such as 256 384 512, or 224:512:32.")
+        raise UsageError(
+            f"--scales {spec!r}: expected single, multi, numbers such as 256 384 512, or 224:512:32."
+            f"{did_you_mean(spec, ('single', 'multi'))}"
+        )
     first, *rest = (int(number) for number in spec.split(":"))
     if not rest:
         return [first]

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from vggbench.data import DataSet
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, did_you_mean
 from vggbench.results.calibration import Calibration, calibrations, halves_of
 from vggbench.results.judging import GroundTruth, own_labels
 from vggbench.results.lines import Line
@@ -55,7 +55,8 @@ def require_metrics(metrics: Sequence[str], truths: Sequence[GroundTruth], model
     """Refuse, before anything is computed, metrics that are not known or cannot be had. Raises UsageError."""
     for metric in metrics:
         if metric not in get_args(Metric):
-            raise UsageError(f"--metrics {metric}: expected {', '.join(get_args(Metric))}.")
+            known = get_args(Metric)
+            raise UsageError(f"--metrics {metric}: expected {', '.join(known)}.{did_you_mean(metric, known)}")
     if metrics:
         require_single_labels(truths)
         require_all_posteriors(models)

@@ -50,8 +50,14 @@ _SIZES_LOOKED_AT = 1000
 
 
 def each(found: "Evaluated") -> list[Row]:
-    """All rows of each model: its protocols at each Q, over all Qs, and combined."""
-    return [row for model in found.models for row in found.measured(found.lines(model))]
+    """All rows of each model: its protocols at each Q, over all Qs, and combined, the last tested by its `gain`."""
+    rows: list[Row] = []
+    for model in found.models:
+        rows += found.measured(found.lines(model))
+        gain, place = found.gain(model), len(rows) - len(found.truths)  # of the last line by the first ground truth
+        if gain:
+            rows[place] = replace(rows[place], against=gain)
+    return corrected(rows)
 
 
 @dataclass(frozen=True)
@@ -287,12 +293,16 @@ def _top1(row: Row) -> float:
 
 
 def fused(found: Evaluated, shares: Sequence[float] | None = None, paper: Result | None = None) -> list[Row]:
-    """The rows of all models together, one a ground truth, each model by its most complete row; raises UsageError."""
+    """All models together, one row a ground truth, then each by itself; each model by its most complete row.
+
+    The fusion is tested against the best of its models, by the first ground truth. Raises UsageError.
+    """
     require_members(found.models, paper)
     require_shares(shares, len(found.models))
     require_posteriors(found.models)
     lines = [found.whole_line(model) for model in found.models]
-    return found.measured([fused_line(lines, shares)])
+    best = _baseline(found, [[line] for line in lines], "best")
+    return corrected(found.measured([fused_line(lines, shares)], best) + found.measured(lines))
 
 
 def evaluated(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, nearest
 from vggbench.paper.published import FUSIONS, Result
 from vggbench.store.identity import Identity
 from vggbench.store.runs import is_run_name
@@ -26,6 +26,9 @@ def name_runs(root: Path, texts: Sequence[str]) -> bool:
 
 def require_fusible(texts: Sequence[str], manner: "Manner", shares: Sequence[float] | None) -> None:
     """Raise UsageError, before anything is loaded, for what cannot become one row."""
+    near = nearest(texts[0], FUSIONS) if texts else []
+    if near:
+        raise UsageError(f"{texts[0]}: no fusion and no model has this name. Did you mean {near[0]}?")
     require_shares(shares, len(set(texts)))
     last = manner.chosen_protocols[-1]
     if not last.combines and manner.has_several_scales(last):

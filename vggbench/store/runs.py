@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.data import DataSet, ImageFile
-from vggbench.errors import StoreError, UsageError, VggbenchError, first_line
+from vggbench.errors import StoreError, UsageError, VggbenchError, did_you_mean, first_line
 from vggbench.files import digest, sealed, unsealed, write_whole
 from vggbench.images.preprocessing import Rescale
 from vggbench.metrics import ErrorRate, Errors
@@ -392,6 +392,7 @@ def _matching(root: Path, names: Sequence[str], text: str) -> list[str]:
         some = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         raise UsageError(
             f"{root}/ has no run {text!r}: expected one of {some}; `vggbench runs` lists them."
+            f"{did_you_mean(text, names)}"
             if names
             else f"{root}/ has no runs: expected the store of an evaluation. Name it with --runs."
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vggbench.data import DataSet, is_sample
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, did_you_mean
 from vggbench.evaluation.jobs import Job, own_job
 from vggbench.paper.configs import CONFIGS, CROP, PAPER
 from vggbench.paper.protocols import Protocol, modern_scale
@@ -238,7 +238,10 @@ def checks_of(source: str) -> list[tuple[Released, Published]]:
     found = [(row, figure) for row, figure in published if row.source == source]
     if not found:
         known = dict.fromkeys(row.source for row, _ in published)
-        raise UsageError(f"reproduce {source}: expected table numbers from 1 to 7, 11, or one of {', '.join(known)}.")
+        raise UsageError(
+            f"reproduce {source}: expected table numbers from 1 to 7, 11, or one of {', '.join(known)}."
+            f"{did_you_mean(source, known)}"
+        )
     return found
 
 

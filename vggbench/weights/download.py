@@ -4,14 +4,16 @@ import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from vggbench.cache import at_home, cache_folder
-from vggbench.errors import WeightsError
+from vggbench.errors import UsageError, WeightsError, did_you_mean
 from vggbench.files import take_place
 from vggbench.images.preprocessing import INPUTS
+from vggbench.paper.configs import config_named
 from vggbench.weights.released import RELEASED, Released
 
 _TIMEOUT = 60.0
@@ -222,6 +224,34 @@ def _reason(error: Any) -> str:
     return "no connection"
 
 
+def wanted(text: str | None) -> list[Released]:
+    """The released files that CONFIG@SOURCE or SOURCE names, None all; those that cannot be evaluated are left out.
+
+    Raises UsageError.
+    """
+    known = [row for row in RELEASED if not row.refused]
+    if text is None:
+        return known
+    name, at, source = text.partition("@")
+    if at:
+        config = config_named(name)
+        found = [row for row in known if row.config == config and row.source == source.lower()]
+    else:
+        found = [row for row in known if row.source == text.lower()]
+    if not found:
+        names = list(dict.fromkeys([row.source for row in known] + [row.name for row in known]))
+        raise UsageError(
+            f"{text}: no released file has this name. Expected CONFIG@SOURCE or SOURCE, as `vggbench weights` lists "
+            f"them, such as D@oxford.{did_you_mean(text, names)}"
+        )
+    return found
+
+
+def lacking(rows: Sequence[Released]) -> list[Released]:
+    """Those that do not lie on this machine; raises WeightsError for a wrong file in place of one."""
+    return [row for row in rows if find(row) is None]
+
+
 def torch_hub() -> Path:
     """torch.hub's folder: as it says itself where PyTorch is loaded, else by the rule of its documentation."""
     if "torch" in sys.modules:
@@ -243,10 +273,10 @@ class Listed:
     """`wrong` for bytes that are not the released ones."""
 
 
-def listed() -> list[Listed]:
-    """All of them."""
+def listed(rows: Sequence[Released] = RELEASED) -> list[Listed]:
+    """All of them, or some."""
     names = {known: name for name, known in reversed(INPUTS.items())}
-    return [Listed(row, names.get(row.input), str(place(row)), _here(row)) for row in RELEASED]
+    return [Listed(row, names.get(row.input), str(place(row)), _here(row)) for row in rows]
 
 
 def _here(row: Released) -> Literal["yes", "wrong"] | None:

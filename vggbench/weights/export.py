@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vggbench.errors import NumericsError, UsageError
+from vggbench.errors import NumericsError, UsageError, did_you_mean
 from vggbench.files import written_whole
 from vggbench.nets.onnx_graph import onnx_graph, with_weights
 from vggbench.nets.vgg import VGG
@@ -86,7 +86,7 @@ EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
 def export_path(text: str, to: str, output: Path | None = None) -> Path:
     """Where a MODEL goes in the format `to`: `output`, or a name made of its own. Raises UsageError."""
     if to not in EXPORTERS:
-        raise UsageError(f"--to {to}: expected one of {', '.join(EXPORTERS)}.")
+        raise UsageError(f"--to {to}: expected one of {', '.join(EXPORTERS)}.{did_you_mean(to, EXPORTERS)}")
     ending, spec = EXPORTERS[to][0], parse_model(text)
     if isinstance(spec, OtherSpec) and spec.kind not in LIBRARIES:
         raise UsageError(f"{spec.name} is a program in a file already: expected a model of weights to export.")

@@ -57,8 +57,12 @@ class Released:
     @property
     def megabytes(self) -> str:
         """Its size, to print."""
-        size = self.size or (round(self.mib * 2**20) if self.mib else None)
-        return f"{size / 1e6:.0f} MB" if size else "size not on record"
+        return f"{self.bytes / 1e6:.0f} MB" if self.bytes else "size not on record"
+
+    @property
+    def bytes(self) -> int | None:
+        """Its size; None where it is not on record."""
+        return self.size or (round(self.mib * 2**20) if self.mib else None)
 
     def fits_size(self, size: int) -> bool:
         """Whether a file of this many bytes can be it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Self, get_args
 
 from vggbench.cache import at_home
-from vggbench.errors import UsageError
+from vggbench.errors import UsageError, nearest
 from vggbench.paper.configs import Config, config_named
 from vggbench.sample.pictures import NETS
 from vggbench.weights.released import SOURCES
@@ -143,6 +143,12 @@ def parse_model(text: str) -> AnySpec:
 
 def _meant(name: str, text: str) -> str | None:
     """What to write instead of a MODEL whose first part is no config, where that can be seen."""
+    kind, colon, rest = text.partition(":")
+    if colon and (near := nearest(kind, get_args(Kind))):
+        return (
+            f"{text!r}: {kind} is no kind of network. Expected torchvision:NAME, timm:NAME, onnx:FILE or pt2:FILE. "
+            f"Did you mean {near[0]}:{rest}?"
+        )
     if name.lower() in NAMED_SOURCES:
         return f"{text!r} begins with a source of weights: expected CONFIG@SOURCE, such as D@{name.lower()}."
     path = at_home(name)

@@ -1,15 +1,16 @@
 """What can be said of a model before its weights are read: whether there is a file, and a released net's shape."""
 
 import contextlib
-import difflib
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from vggbench.data.imagenet import wnids
 from vggbench.errors import WeightsError
+from vggbench.files import near_path
 from vggbench.nets.cost import Architecture
 from vggbench.nets.vgg import VGG
 from vggbench.store.identity import Identity
@@ -29,11 +30,11 @@ def require_source(spec: ModelSpec) -> None:
         row_of(spec)
     if spec.source in NAMED_SOURCES or spec.path is None or spec.path.exists():
         return
-    near = difflib.get_close_matches(str(spec.source).lower(), NAMED_SOURCES, n=1)
     known = [name for name in NAMED_SOURCES if name not in SOURCES or name in sources_of(spec.config)]
+    near = near_path(Path(str(spec.source)), NAMED_SOURCES).replace("mean ", f"mean {spec.config.name}@", 1)
     raise WeightsError(
         f"There is no readable weights file {spec.path}, and no source of that name: expected {spec.config.name}@FILE, "
-        f"or after the @ one of {', '.join(known)}.{f' Did you mean {spec.config.name}@{near[0]}?' if near else ''}"
+        f"or after the @ one of {', '.join(known)}.{near}"
     )
 
 

@@ -34,6 +34,8 @@ def fuse(
 ) -> None:
     """The mean of several models' posteriors: ConvNet fusion (paper, section 4.4, Table 6).
 
+    The first row is the fusion, tested against the best single net (McNemar's exact test); the single nets follow.
+
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """
     require_output(options.format, options.output, dry=options.dry_run)
@@ -46,7 +48,8 @@ def fuse(
     has_runs = name_runs(options.runs, texts)
     found = of_words(texts, options, 2) if has_runs else _of_models(texts, options, shares or None, paper)
     if found:
-        put(nets_table(fused(found, shares or None, paper), found.about), options.format, options.output)
+        rows = fused(found, shares or None, paper)
+        put(nets_table(rows, found.about, rows[0].against), options.format, options.output)
 
 
 def _of_models(

@@ -50,8 +50,8 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
     )
 
 
-def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
-    """Several models, or fusions of models: one row each, with parameters and cost."""
+def nets_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None) -> Table:
+    """Several models, or fusions of models: one row each, with parameters and cost; `gain` compares two of the rows."""
     measured = [row for row in rows if row.errors]
     baseline = next((row.against.first for row in rows if row.against), None)
     protocols = list(dict.fromkeys(row.protocol for row in rows))
@@ -78,7 +78,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances) -> Table:
         terminal=columns,
         markdown=[*_markdown_columns(rows), *(_against_in_full(baseline) if baseline else [])],
         record=lambda row: error_record(row, about),
-        notes=notes(rows, about),
+        notes=notes(rows, about, gain),
     )
 
 

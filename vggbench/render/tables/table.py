@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from vggbench.errors import UsageError, printable
+from vggbench.errors import UsageError, did_you_mean, printable
 from vggbench.files import write_whole
 from vggbench.render.tables.wrapping import narrowest, widest, wrapped
 
@@ -74,7 +74,8 @@ def choose_format(asked: str | None, output: Path | None, is_terminal: bool) -> 
     if asked in get_args(Format):
         return cast(Format, asked)
     if asked is not None:
-        raise UsageError(f"--format {asked}: expected one of {', '.join(get_args(Format))}.")
+        known = get_args(Format)
+        raise UsageError(f"--format {asked}: expected one of {', '.join(known)}.{did_you_mean(asked, known)}")
     if output is None:
         return "table" if is_terminal else "md"
     if output.suffix and output.suffix.lower() not in _SUFFIXES:

@@ -1,7 +1,6 @@
 """A network of torchvision or timm: by the library's own names, with its own weights, a file's, or random ones."""
 
 import contextlib
-import difflib
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vggbench.data.imagenet import wnids
-from vggbench.errors import UsageError, VggbenchError, WeightsError, first_line
+from vggbench.errors import UsageError, VggbenchError, WeightsError, did_you_mean, first_line
 from vggbench.nets.recount import Counted, count
 from vggbench.store.identity import Identity
 from vggbench.weights.classifiers import timm_nets, torchvision_nets
@@ -43,8 +42,7 @@ def require_network(spec: OtherSpec) -> None:
         )
     library = _library(spec)
     if not library.knows(spec.network):
-        near = difflib.get_close_matches(spec.network, library.names(), n=3)
-        hint = f" Did you mean {' or '.join(f'{spec.kind}:{name}' for name in near)}?" if near else ""
+        hint = did_you_mean(spec.network, library.names(), f"{spec.kind}:", most=3)
         raise UsageError(f"{spec.kind} has no network {spec.network!r} that classifies images.{hint}")
     if spec.path and not spec.path.exists():
         raise WeightsError(f"There is no weights file {spec.path}: expected {spec.kind}:{spec.network}@FILE.")

@@ -1,0 +1,33 @@
+"""What `vggbench` alone prints: the questions that people come with, and the commands that answer them."""
+
+from typing import NamedTuple
+
+
+class Question(NamedTuple):
+    """A question, and command lines that answer it."""
+
+    text: str
+    lines: tuple[str, ...]
+
+
+QUESTIONS = (
+    Question("Is my set-up right?", ("vggbench check D@torchvision --data imagenet --center",)),
+    Question("What does my net score by the paper?", ("vggbench eval D@vgg16.pth --data imagenet --dense",)),
+    Question(
+        "Which change made the difference?",
+        ("vggbench explain D@oxford --data imagenet", "vggbench locate D@torchvision cat.jpg --theirs dump.npz"),
+    ),
+    Question("Which net is better?", ("vggbench compare D@a.pth E@b.pth --data imagenet",)),
+    Question("How do I reproduce the paper?", ("vggbench reproduce --data imagenet --plan",)),
+)
+FIRST = "vggbench quickstart"
+"""What to type first: it needs no file and no network."""
+
+
+def overview() -> str:
+    """The questions, each with its command, in lines of at most 80 characters."""
+    lines = ["Evaluate VGG networks, and any classifier, by the protocols of arXiv 1409.1556.", ""]
+    lines += [f"First try, with no file of your own:  {FIRST}", ""]
+    for question in QUESTIONS:
+        lines += [question.text, *(f"  {line}" for line in question.lines)]
+    return "\n".join([*lines, "", "All commands: vggbench --help    Options of one: vggbench COMMAND --help", ""])
