@@ -113,7 +113,10 @@ def at_a_terminal(words: list[str]) -> tuple[int, str, str]:
         code = int(stop.code or 0)
     finally:
         sys.argv = before
-    said = [textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in err.getvalue().splitlines()]
+    said = [
+        textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for line in err.getvalue().splitlines()
+    ]
     return code, out.getvalue(), "\n".join(said)
 
 
@@ -206,7 +209,9 @@ class Runner:
             origin = example.start + example.document.text[example.start :].index(str(example.parsed))
             self.page.edits.append((origin + command.start, origin + command.end, f"{text}\n"))
             return None
-        return f"$ {shlex.join(command.words)}\nprints\n{chr(10).join(found)}\nand the page shows\n{chr(10).join(known)}"
+        return (
+            f"$ {shlex.join(command.words)}\nprints\n{chr(10).join(found)}\nand the page shows\n{chr(10).join(known)}"
+        )
 
     def _other(self, words: list[str]) -> str | None:
         """Commands that are not ours: what can be known of them is checked."""
@@ -219,7 +224,9 @@ class Runner:
             targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert set(words[1:]) <= set(targets), f"no target: {words}"
         else:
-            assert words[0] in ("pip", "git", "source", "cd", "export", "docker", "python", "sbatch"), f"not known: {words}"
+            assert words[0] in ("pip", "git", "source", "cd", "export", "docker", "python", "sbatch"), (
+                f"not known: {words}"
+            )
         return None
 
     def python(self, example: Example) -> str | None:
