@@ -90,6 +90,19 @@ def _first_sentence(command: typer.core.TyperCommand) -> str:
     return " ".join(str(command.help).split("\n\n")[0].split())
 
 
+def show_code(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Docstrings indent what is code, as Markdown does; reStructuredText wants a `::` before it."""
+    shown: list[str] = []
+    for before, line in zip(["", *lines], lines, strict=False):
+        follows = shown and not before.strip() and next((one for one in reversed(shown) if one.strip()), "")
+        begins = line.startswith("    ") and not line.lstrip().startswith(">>>")
+        if begins and follows and not follows.startswith((" ", ":")):
+            shown += ["::", ""]
+        shown.append(line)
+    lines[:] = shown
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", show_code)
     app.connect("builder-inited", write_command_pages)
