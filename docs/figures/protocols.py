@@ -24,7 +24,7 @@ def main() -> None:
     picture = widest.convert("RGB")
     height, width = rescaled_size(picture.height, picture.width, Q)
     pixels = picture.resize((width, height), Image.Resampling.BILINEAR)
-    figure, panels = plt.subplots(2, 2, figsize=(9, 2 + 9 * height / width), layout="constrained")
+    figure, panels = plt.subplots(2, 2, figsize=(9, 0.9 + 9 * height / width), layout="constrained")
     for panel, (name, title) in zip(panels.flat, SHOWN, strict=True):
         panel.imshow(pixels, alpha=0.75)
         for view in Protocol(name).views(height, width):  # type: ignore[arg-type]
