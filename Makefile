@@ -4,23 +4,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables counted-tables docs sample-nets miniature probe clean
+.PHONY: setup demo test check lint tables counted-tables docs-site pages figures dist sample-nets miniature probe clean
 
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	touch $@
 
 demo: setup
-	$(BIN)/vggbench params
-	$(BIN)/vggbench eval D --scales 256 384 512 --dense --multicrop --data sample
+	$(BIN)/vggbench quickstart
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 test: setup
 	$(BIN)/pytest
@@ -45,9 +45,23 @@ counted-tables: setup
 	  $(BIN)/vggbench params --cost --output tables/cost.$$form && \
 	  $(BIN)/vggbench reproduce 2 3 4 5 6 7 11 --published --output tables/paper.$$form || exit 1; done
 
-docs: setup
-	$(BIN)/python -m typer vggbench.cli.main utils docs --name vggbench --output docs/commands.md
-	$(BIN)/python docs/score_map.py
+# The site, in build/site: warnings are errors, and nothing may be fetched or lead nowhere.
+docs-site: setup
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	VGGBENCH_SITE=build/site $(BIN)/pytest -n0 -q -m slow tests/test_site.py
+
+# Writes what commands print now into README and the pages of docs/.
+pages: setup
+	VGGBENCH_UPDATE_PAGES=1 $(BIN)/pytest -q tests/test_pages.py
+
+figures: setup
+	set -e; for script in docs/figures/*.py; do $(BIN)/python $$script; done
+
+# The package as it would be published, in build/dist.
+dist: setup
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/twine check --strict build/dist/*
 
 # The six nets in the package, trained on the sample's own pictures: about ten minutes on two cores. First A, by the
 # paper's recipe but for batch, dropout and epochs; then all six start as that A and train alike, at a tenth of the rate.
