@@ -1,4 +1,4 @@
-"""The site: MyST pages, the commands from their parser, the Python API from its docstrings; nothing from the network."""
+"""The site: MyST pages, commands from their parser, the Python API from docstrings; nothing from the network."""
 
 import sys
 from pathlib import Path

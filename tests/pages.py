@@ -1,8 +1,8 @@
 """What stands on a page, run: commands and their output, Python, and commands that are only parsed.
 
 `$ vggbench ...` in a console block runs in this process, as at a terminal of 80 columns, in a folder of the page's own.
-Its standard output must be what the page shows; where it prints none, what it says on standard error. A line `...` on the
-page stands for any lines. A command without output under it must end well. `$ echo $?` shows how the last one ended.
+Its standard output must be what the page shows; where it prints none, what it says on standard error. A line `...` on
+the page stands for any lines. A command without output under it must end well. `$ echo $?` shows how the last one ended.
 
 `<!-- parsed: REASON -->` above a block: its commands are only parsed, its Python only compiled.
 """
@@ -14,17 +14,16 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import typer
 from sybil import Document, Example, Region, Sybil
+from sybil.evaluators.doctest import DocTestEvaluator
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.abstract.doctest import DocTestStringParser
-from sybil.evaluators.doctest import DocTestEvaluator
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, FencedCodeBlockLexer
 
 ROOT = Path(__file__).parent.parent
@@ -45,8 +44,11 @@ _UPDATES = "VGGBENCH_UPDATE_PAGES"
 _MACHINES = (
     (r"[0-9a-f]{64}", "SHA256"),
     (r"\b[0-9a-f]{8}\b", "HASH"),
-    (r"\b(torch|torchvision|PyTorch|Pillow|vggbench|onnxruntime|ONNX Runtime|timm|simplejpeg|Python)[ =]\d+(\.\w+)+(\+\w+)?",
-     r"\1 VERSION"),
+    (
+        r"\b(torch|torchvision|PyTorch|Pillow|vggbench|onnxruntime|ONNX Runtime|timm|simplejpeg|Python)"
+        r"[ =]\d+(\.\w+)+(\+\w+)?",
+        r"\1 VERSION",
+    ),
     (r"\b\d[\d,.]*( ?(ms|s|min|h|hours?)\b| images/s| GMAC/s)", r"TIME\1"),
     (r"\bTIME (ms|s|min|h)\b", "TIME"),
     (r"\b\d[\d,.]* (kB|MB|GB|MiB|GiB)\b", "SIZE"),
@@ -288,7 +290,7 @@ def run(path: Path, folder: Path) -> tuple[Page, list[str]]:
     for example in document.examples():
         try:
             example.evaluate()
-        except Exception as error:  # noqa: BLE001 - each example is judged, whatever it raises
+        except Exception as error:
             wrong.append(f"{path.name}:{example.line}: {error}")
     if runner.page.edits:
         text = path.read_text()

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vggbench.errors import DataError
-from vggbench.store.features import ABOUT, Features, read_features, rows_of_group, write_features
+from vggbench.store.blocks import rows_of_group
+from vggbench.store.features import ABOUT, Features, read_features, write_features
 
 IMAGES, NUMBERS = 50, 12
 DRAWN = np.random.default_rng(0).random((IMAGES, NUMBERS)).astype(np.float32)

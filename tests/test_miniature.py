@@ -1,6 +1,7 @@
 """The miniature: its trainings are alike but for what is compared, its table says what is stored, it carries on."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from vggbench.cli.main import app
 from vggbench.errors import VggbenchError
 from vggbench.metrics import Crossed
 from vggbench.paper.configs import CONFIGS
-from vggbench.paper.published import published
+from vggbench.paper.published import Member, published
 from vggbench.store.runs import Run
 from vggbench.train.session import TrainRequest
 
@@ -167,7 +168,7 @@ def test_a_verdict_needs_a_p_by_holm_over_all_claims(monkeypatch: pytest.MonkeyP
     ]  # fmt: skip
     assert "Not finished" not in text
     assert f"all {len(design.CLAIMS)} claims together" in text
-    result = published("dense", (findings.Member("B", "256", (256,)),))
+    result = published("dense", (Member("B", "256", (256,)),))
     assert result
     assert f"{result.top1} / {result.top5} |" in text
     assert all(claim.says in text for claim in design.CLAIMS)
@@ -206,7 +207,7 @@ def test_what_another_design_trained_is_trained_again(tmp_path: Path, monkeypatc
     assert not design.is_trained(row, 0)
     tensors = {name: torch.zeros_like(t) for name, t in VGG(CONFIGS["A"], 4, 1 / 64).state_dict().items()}
     for command, expected in ((["vggbench", *row.training(0)], True), (["vggbench", *row.training(1)], False)):
-        write_tensors(row.file(0), tensors, {"config": "A", "recipe": {"command": design.shlex.join(command)}})
+        write_tensors(row.file(0), tensors, {"config": "A", "recipe": {"command": shlex.join(command)}})
         assert design.is_trained(row, 0) is expected
 
 

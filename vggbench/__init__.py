@@ -57,7 +57,8 @@ _HOMES = {
         "data": "DataSet",
         "errors": "VggbenchError",
         "evaluation.jobs": "Job Settings",
-        "front": "ILSVRC_CLASSES compare evaluate explain features fuse load open_data params probe read_features score",
+        "front": "ILSVRC_CLASSES compare evaluate explain features fuse load open_data params probe read_features "
+        "score",
         "images.preprocessing": "INPUTS Input Rescale",
         "metrics": "ErrorRate",
         "nets.vgg": "VGG",

@@ -109,8 +109,8 @@ def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
     for text in texts:
         if text in map(str, _NOT_COVERED):
             raise UsageError(
-                f"Table {text} is of {_NOT_COVERED[int(text)]}, which vggbench does not cover: expected numbers from 1 to "
-                "7, or 11."
+                f"Table {text} is of {_NOT_COVERED[int(text)]}, which vggbench does not cover: expected numbers from 1 "
+                "to 7, or 11."
             )
         if text not in map(str, TABLES):
             raise UsageError(

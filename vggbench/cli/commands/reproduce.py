@@ -40,7 +40,7 @@ def reproduce(
     ] = None,
     published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
 ) -> None:
-    """The paper's Tables 1 to 7 and 11 with what is measured here, or a source's own published figures as a first check.
+    """The paper's Tables 1 to 7 and 11 beside what is measured here, or a source's own figures as a first check.
 
     Runs what is missing and possible, and names what no released weights can give. Exit 1 where released weights
     cannot be had, as `compare` does.

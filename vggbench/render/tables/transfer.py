@@ -1,7 +1,7 @@
 """The paper's Table 11: as it is printed, and the commands that measure its rows."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ def published_transfer_table() -> Table:
     """As it is printed."""
     columns = [
         Column("Method", _method),
-        *(Column(one.title, lambda row, one=one: _cell(row.figure(one.name)), right=True) for one in _SETS),
+        *(Column(one.title, _figure_of(one.name), right=True) for one in _SETS),
     ]
     notes = [
         _SOURCE,
@@ -39,6 +39,10 @@ def published_transfer_table() -> Table:
         *(f"VGG on {title}: Q={scales} {over}." for title, scales, over in _descriptors()),
     ]
     return Table(f"{TITLE} (published)", TABLE_11, columns, columns, _record, notes)
+
+
+def _figure_of(name: str) -> Callable[[Transfer], str]:
+    return lambda row: _cell(row.figure(name))
 
 
 def _method(row: Transfer) -> str:
