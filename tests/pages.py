@@ -2,7 +2,7 @@
 
 `$ vggbench ...` in a console block runs in this process, as at a terminal of 80 columns, in a folder of the page's own.
 Its standard output must be what the page shows; where it prints none, what it says on standard error. A line `...` on
-the page stands for any lines. A command without output under it must end well. `$ echo $?` shows how the last one ended.
+the page stands for any lines. A command without output under it must end well. `$ echo $?` shows how it ended.
 
 `<!-- parsed: REASON -->` above a block: its commands are only parsed, its Python only compiled.
 """
