@@ -51,7 +51,9 @@ def _stand_ins(tmp_path_factory: pytest.TempPathFactory, peaked: "Callable[..., 
     with tarfile.open(root / "ILSVRC2012_img_val.tar", "w") as archive:
         for path in sorted(flat.iterdir()):
             archive.add(path, path.name)
-    torch.save(peaked("D", 1000), root / "vgg16.pth")
+    weights = peaked("D", 1000)
+    torch.save(weights, root / "vgg16.pth")
+    torch.save({name: 1.01 * tensor for name, tensor in weights.items()}, root / "other.pth")
     return root
 
 
@@ -104,7 +106,8 @@ def test_what_takes_minutes_happens_too(path: Path, folder: Path) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
-def test_an_edited_output_is_found(folder: Path) -> None:
+def test_an_edited_output_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VGGBENCH_UPDATE_PAGES", raising=False)
     page = folder / "page.md"
     page.write_text("```console\n$ vggbench params D --format csv\nnet\n...\n```\n")
     assert run(page, folder)[1]
