@@ -47,6 +47,7 @@ counted-tables: setup
 
 # The site, in build/site: warnings are errors, and nothing may be fetched or lead nowhere.
 docs-site: setup
+	rm -rf build/site
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	VGGBENCH_SITE=build/site $(BIN)/pytest -n0 -q -m slow tests/test_site.py
 
