@@ -531,7 +531,7 @@ def test_python_gives_what_the_command_gives(tmp_path: Path, vggbench: CLI) -> N
         package.probe(path, protocol="folder")
     for name, least in (("train_per_class", 0), ("splits", 0), ("seed", -1), ("test_per_class", -1)):
         with pytest.raises(UsageError, match=f"{name}={least}: expected {least + 1} or more"):
-            package.probe(path, **{name: least})
+            package.probe(path, **{name: least})  # type: ignore[arg-type] # a number, in fact
     with pytest.raises(UsageError, match=r"probe\(\.\.\., sed=\.\.\.\)"):
         package.probe(path, sed=1)
 
