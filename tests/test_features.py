@@ -421,7 +421,7 @@ def test_wide_descriptors_are_stored_in_small_row_groups(peaked: Peaked, picture
 
 
 def test_the_three_lines_of_the_docs_read_it(peaked: Peaked, many_pictures: Path, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "descriptors.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "descriptors.md").read_text()
     blocks = [part.split("```")[0] for part in page.split("```python\n")[1:]]
     assert len(blocks) >= 3
     found = found_of(
@@ -451,7 +451,7 @@ def test_the_commands_of_the_docs_say_what_stands_there(
     few_drawn: Path, tmp_path: Path, vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "descriptors.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "descriptors.md").read_text()
     shown = [line for part in page.split("```console\n")[1:] for line in part.split("```")[0].splitlines()]
     commands = [place for place, line in enumerate(shown) if line.startswith("$ vggbench features ")]
     assert len(commands) == 4
