@@ -253,6 +253,11 @@ def test_a_picture_that_trains_and_tests_under_two_names_is_told(tmp_path: Path)
     y[[3, 70]] = x[[5, 70]]
     write_features(test, [f"new/{at}" for at in range(135)], labels, [y], ABOUT | {"classes": ["ant", "bee", "cat"]})
     found = probe([train], Request(test=[test], costs=[1.0]))
+    (outcome,) = found.rows[0].outcomes
+    assert outcome.error is not None
+    assert outcome.wrong is not None
+    assert len(set(outcome.wrong)) == outcome.error.wrong > 0
+    assert outcome.figure == pytest.approx(100 - 100 * len(outcome.wrong) / 135), "classes are of one size"
     assert any(note.startswith("2 test images have the very descriptor of one that trains") for note in found.notes)
     assert not any("very descriptor" in note for note in probe([train], Request(costs=[1.0])).notes)
 

@@ -147,6 +147,7 @@ def _outcome(train: Descriptors, test: Descriptors, manner: Manner, fits: Fits) 
         by_class={
             train.classes[at]: 100 * float(right[test.labels == at].mean()) for at in np.unique(test.labels).tolist()
         },
+        wrong=tuple(test.images[at] for at in np.flatnonzero(~right).tolist()),
         twins=twins(train.matrix, test.matrix),
     )
 

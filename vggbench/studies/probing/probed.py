@@ -50,6 +50,8 @@ class Outcome:
     """Top-1; None of a VOC."""
     by_class: dict[str, float | None]
     """Average precision of a VOC's classes, else recall, in percent; None of a class that no test image shows."""
+    wrong: tuple[str, ...] | None = None
+    """Test images of a class that are predicted as another; None of a VOC."""
     twins: int = 0
     """Test images whose descriptor is that of an image that trains, number for number."""
 

@@ -100,7 +100,7 @@ def _voc_row(
     by_class = {name: None if one is None else 100 * one for name, one in zip(test.classes, each, strict=True)}
     outcome = Outcome(
         100 * mean, cost, None if reached is None else 100 * reached, len(final), len(test), None, by_class,
-        twins(given(final)[0], given(test)[0]),
+        twins=twins(given(final)[0], given(test)[0]),
     )  # fmt: skip
     is_papers = request.is_papers and test.name == "test" and set(test.classes) == set(CLASSES)
     is_papers &= len(final) + len(test) == protocol.images
