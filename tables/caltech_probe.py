@@ -1,8 +1,9 @@
 """Descriptors of Oxford's convolutions on real photographs, by what the net is given.
 
 `python tables/caltech_probe.py FOLDER` reads what `vggbench features D@NET --layer pool5` wrote there of the two halves
-of caltech-sample, for each input of INPUTS: `caffe-train.parquet`, `caffe-val.parquet` and so on. With `--net NET --data
-caltech-sample` those that are missing are computed. Writes tables/caltech-probe.md and tables/caltech-probe.csv.
+of caltech-sample, for each input of INPUTS: `caffe-train.parquet`, `caffe-val.parquet` and so on. With
+`--net NET --data caltech-sample` those that are missing are computed. Writes tables/caltech-probe.md and
+tables/caltech-probe.csv.
 """
 
 import argparse
