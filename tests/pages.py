@@ -47,7 +47,7 @@ _MACHINES = (
     (r"[0-9a-f]{64}", "SHA256"),
     (r"\b[0-9a-f]{8}\b", "HASH"),
     (
-        r"\b(torch|torchvision|PyTorch|Pillow|vggbench|onnxruntime|ONNX Runtime|timm|simplejpeg|Python)"
+        r"\b(torch|torchvision|PyTorch|Pillow|vggbench|onnxruntime|ONNX Runtime|timm|simplejpeg|scikit-learn|Python)"
         r"[ =]\d+(\.\w+)+(\+\w+)?",
         r"\1 VERSION",
     ),

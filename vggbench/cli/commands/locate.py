@@ -61,7 +61,9 @@ def _asked_for(options: LocateOptions, theirs: Path | None, *, own: bool) -> Pat
     """The dump, once what contradicts itself is refused."""
     scales = options.scales or []
     if theirs is None:
-        raise UsageError("locate compares with somebody's values: expected --theirs DUMP.npz; see docs/howto/locate.md.")
+        raise UsageError(
+            "locate compares with somebody's values: expected --theirs DUMP.npz; see docs/howto/locate.md."
+        )
     if own and scales:
         raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")
     if len(scales) > 1:
