@@ -131,6 +131,7 @@ if (document.documentElement.scrollWidth <= screen) return [];
 return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > screen + 1)
   .slice(0, 3).map(e => e.tagName + ' ' + e.className + ' ' + e.textContent.slice(0, 40));
 """
+LOADED = "return [...document.images].every(i => i.complete && i.naturalWidth > 0)"
 FAINT = """
 const channels = (c) => c.match(/[\\d.]+/g).map(Number);
 const light = (c) => channels(c).slice(0, 3).map(v => v / 255)
@@ -163,8 +164,7 @@ def test_pages_fit_a_phone_and_a_wide_screen_light_and_dark(browser: Any, pages:
                 emulate(browser, width, scheme)
                 wide = browser.execute_script(TOO_WIDE)
                 assert not wide, f"{page.name} at {width}: {wide}"
-        loaded = "return [...document.images].every(i => i.complete && i.naturalWidth > 0)"
-        WebDriverWait(browser, 10).until(lambda b: b.execute_script(loaded), page.name)
+        WebDriverWait(browser, 10).until(lambda b: b.execute_script(LOADED), page.name)
         assert complaints(browser) == [], page.name
         assert requests_to_elsewhere(browser) == [], page.name
 
