@@ -154,10 +154,12 @@ return [...document.querySelectorAll('article p, article td, article th, article
 
 
 def test_pages_fit_a_phone_and_a_wide_screen_light_and_dark(browser: Any, pages: dict[Path, Links]) -> None:
+    theme = "return document.documentElement.dataset.theme"
     for page in pages:
+        browser.get(page.as_uri())
         for scheme in ("light", "dark"):
             emulate(browser, WIDTHS[1], scheme)
-            browser.get(page.as_uri())
+            assert browser.execute_script(theme) == scheme
             faint = browser.execute_script(FAINT)
             assert not faint, f"{page.name}, {scheme}: {faint[:3]}"
             for width in WIDTHS:
@@ -165,7 +167,7 @@ def test_pages_fit_a_phone_and_a_wide_screen_light_and_dark(browser: Any, pages:
                 wide = browser.execute_script(TOO_WIDE)
                 assert not wide, f"{page.name} at {width}: {wide}"
         WebDriverWait(browser, 10).until(lambda b: b.execute_script(LOADED), page.name)
-        assert complaints(browser) == [], page.name
+        assert (found := complaints(browser)) == [], (page.name, found)
         assert requests_to_elsewhere(browser) == [], page.name
 
 
