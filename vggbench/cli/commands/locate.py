@@ -29,7 +29,7 @@ def locate(
     """Find the first stage where another pipeline differs from ours, and the likely cause. Exit 1 if any stage differs.
 
     Ours is the central crop: decode, rescale, crop, normalise, network, softmax. Each stage starts from their values of
-    the stage before. The how-to page on locating says how to make a dump.
+    the stage before. docs/howto/locate.md says how to make a dump.
 
     Example: vggbench locate D@torchvision cat.jpg --theirs dump.npz
     """
@@ -60,13 +60,15 @@ def _asked_for(options: LocateOptions, theirs: Path | None, *, own: bool) -> Pat
     """The dump, once what contradicts itself is refused."""
     scales = options.scales or []
     if theirs is None:
-        raise UsageError("locate compares with somebody's values: expected --theirs DUMP.npz; see docs/locate.md.")
+        raise UsageError(
+            "locate compares with somebody's values: expected --theirs DUMP.npz; see docs/howto/locate.md."
+        )
     if own and scales:
         raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")
     if len(scales) > 1:
         raise UsageError(f"--scales {' '.join(scales)}: locate follows one crop: expected one Q.")
     if not theirs.is_file():
-        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/locate.md.")
+        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/howto/locate.md.")
     return theirs
 
 
