@@ -126,7 +126,7 @@ def _claims(part: Evaluated, lines: Sequence[Line]) -> Iterator[str]:
         f"Paired by image: top-1 points (95% interval), McNemar's exact p after Holm's correction for {len(tests)} "
         "tests.\n"
     )
-    yield "| The paper finds | From | To | Points | 95% interval | Mended / spoiled | p | Paper's | Here it |"
+    yield "| The paper finds | From | To | Points | 95% interval | Fixed / broken | p | Paper's | Here it |"
     yield "|---|---|---|--:|---|--:|--:|--:|---|"
     for (claim, test), p in zip(tests, adjusted, strict=True):
         low, high = test.interval
