@@ -23,7 +23,7 @@ CROPPED_IMAGES = 600
 PROBED = 0.010
 """Seconds of a training's step of D, an image, where the seconds below were measured."""
 _DATA = "--data sample-heldout"
-_HOW = "--workers 0 --device cpu --precision fp32"
+_HOW = "--workers 0 --precision fp32"
 
 
 @dataclass(frozen=True)
