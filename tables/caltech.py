@@ -42,8 +42,8 @@ NET = BUILD / "d.safetensors"
 SCALES = (256, 384, 512)
 INPUTS = {
     "BGR, 0-255 minus Caffe's mean, as the net was trained": "caffe",
-    "the same numbers with red and blue swapped": "RGB,255,103.939/116.779/123.68,1",
-    "RGB, 0-1, no mean": "RGB,1,0,1",
+    "RGB, 0-255 minus the same mean: channels swapped": "RGB,255,123.68/116.779/103.939,1",
+    "BGR, 0-1 without a mean": "BGR,1,0,1",
 }
 RECIPE = shlex.split(
     "--train-layers fc --input caffe --train-scale 256-512 --init he --rate 0.0005 --batch-size 32 --epochs 20 --seed 0"
@@ -106,25 +106,28 @@ def _probed(given: argparse.Namespace) -> Iterator[str]:
     yield "# Oxford's convolutions and a linear SVM, by what the net is given\n"
     yield (
         "The 13 convolutions of D; pool5 of the centre crop at Q=256, averaged over its positions, L2-normalised; a "
-        "linear SVM with C chosen on the training part. 360 photographs of 12 classes of Caltech-101 train it, 240 "
-        "others test it. Every row but the first is a mistake that people make; nothing but the numbers tells.\n"
+        "linear SVM with C chosen on the training part. Photographs of Caltech-101. Each row but the first is a mistake "
+        "that people make; nothing but the numbers tells.\n"
     )
-    yield "| The net is given | --input | Mean class recall (%) | Photographs | Top-1 error (%) | 95% interval |"
-    yield "|---|---|--:|--:|--:|---|"
+    yield (
+        "| The net is given | --input | Classes | Train / test photographs | Mean class recall (%) | Top-1 error (%) "
+        "| 95% interval |"
+    )
+    yield "|---|---|--:|--:|--:|--:|---|"
     commands = []
     for place, (words, stated) in enumerate(INPUTS.items()):
         files = {part: BUILD / f"pool5-{place}-{part}.parquet" for part in ("train", "val")}
         for part, file in files.items():
             net = [f"D@{given.convolutions}", "--input", stated, "--layer", "pool5", "--data", str(given.data / part)]
-            commands.append(["features", *net, "--scales", "256", "--output", str(file)])
+            commands.append(["features", *net, "--views", "center", "--scales", "256", "--output", str(file)])
             if not file.exists():
                 _run([*commands[-1], "--runs", str(BUILD / "runs"), "--device", given.device])
         commands.append(["probe", str(files["train"]), "--test", str(files["val"])])
         (one,) = json.loads(_run([*commands[-1], "--format", "json"]))
         low, high = one["top1_interval"]
         yield (
-            f"| {words} | {stated} | {one['figure']:.1f} | {one['images']} | {one['top1_error']:.1f} "
-            f"| {low:.1f} to {high:.1f} |"
+            f"| {words} | {stated} | {one['classes']} | {one['train_images'][0]} / {one['test_images'][0]} "
+            f"| {one['figure']:.1f} | {one['top1_error']:.1f} | {low:.1f} to {high:.1f} |"
         )
     yield "\nThe commands:\n"
     yield from (f"    $ vggbench {' '.join(command)}" for command in commands)
@@ -145,10 +148,9 @@ def _protocols(part: Evaluated) -> Iterator[str]:
     yield "# The paper's protocols on photographs\n"
     yield (
         "D: the 13 convolutions of Oxford's net as Keras converted them, frozen, and fc layers that `vggbench train` "
-        f"fitted to 360 photographs of 12 classes of Caltech-101; S={model.train_scale}; input {model.input}. "
+        f"fitted to photographs of {model.classes} classes of Caltech-101; S={model.train_scale}; input {model.input}. "
         f"Evaluated on {len(lines[0].posteriors.images)} other photographs. The paper's differences are of its own D "
-        "at the same S, on ILSVRC-2012 val: other classes and 208 times as many images, so their sign alone can be "
-        "compared.\n"
+        "at the same S, on the 50,000 images of ILSVRC-2012 val: their sign alone can be compared.\n"
     )
     yield "| Q | Protocol | Views | Top-1 error (%) | 95% interval | Wrong | GMACs/image |"
     yield "|---|---|--:|--:|---|--:|--:|"
