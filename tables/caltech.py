@@ -106,8 +106,8 @@ def _probed(given: argparse.Namespace) -> Iterator[str]:
     yield "# Oxford's convolutions and a linear SVM, by what the net is given\n"
     yield (
         "The 13 convolutions of D; pool5 of the centre crop at Q=256, averaged over its positions, L2-normalised; a "
-        "linear SVM with C chosen on the training part. Photographs of Caltech-101. Each row but the first is a mistake "
-        "that people make; nothing but the numbers tells.\n"
+        "linear SVM with C chosen on the training part. Photographs of Caltech-101. All rows but the first are "
+        "mistakes that people make; nothing but the numbers tells.\n"
     )
     yield (
         "| The net is given | --input | Classes | Train / test photographs | Mean class recall (%) | Top-1 error (%) "

@@ -111,7 +111,8 @@ class Sitting:
         for future in before:
             future.result()
         with self._cores:
-            self._conduct(task, todo)
+            if not self._stopped:
+                self._conduct(task, todo)
 
     def _conduct(self, task: Task, todo: int) -> None:
         log, began = BUILD / "logs" / f"{task.name}.log", time.monotonic()
@@ -126,6 +127,7 @@ class Sitting:
         seconds = time.monotonic() - began
         _note(task, used.ru_utime + used.ru_stime, seconds)
         if child.returncode and not self._stopped:
+            self._stop()
             last = log.read_text(errors="replace").strip().rpartition("\n")[2]
             raise VggbenchError(f"{task.name} failed: {last} Its output: {log}.")
         if not child.returncode:
