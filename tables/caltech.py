@@ -46,7 +46,7 @@ INPUTS = {
     "BGR, 0-1 without a mean": "BGR,1,0,1",
 }
 RECIPE = shlex.split(
-    "--train-layers fc --input caffe --train-scale 256-512 --init he --rate 0.0005 --batch-size 32 --epochs 20 --seed 0"
+    "--train-layers fc --crops fixed --input caffe --train-scale 384 --rate 0.0005 --batch-size 32 --epochs 10 --seed 0"
 )
 
 
