@@ -170,7 +170,7 @@ def _protocols(part: Evaluated) -> Iterator[str]:
         here = "cannot be told" if p >= SIGNIFICANT else "holds" if test.points < 0 else "does not hold"
         yield (
             f"| {claim.says} | {test.first} | {test.second} | {test.points:+.1f} | {low:+.1f} to {high:+.1f} "
-            f"| {test.mended} / {test.spoiled} | {p:.2g} | {claim.paper} | {here} |"
+            f"| {test.fixed} / {test.broken} | {p:.2g} | {claim.paper} | {here} |"
         )
     yield f"\nTrained by: `vggbench train D --data FOLDER --from D@CONVOLUTIONS {' '.join(RECIPE)}`"
 

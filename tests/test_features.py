@@ -26,7 +26,7 @@ from vggbench.store.features import Features, read_features
 from vggbench.store.runs import Run
 
 Peaked = Callable[..., dict[str, Tensor]]
-SAMPLE = Path(__file__).parents[2] / "shared" / "ilsvrc-sample"
+SAMPLE = Path(os.environ.get("VGGBENCH_TEST_IMAGES") or Path(__file__).parents[2] / "shared" / "ilsvrc-sample")
 QS = [240, 256, 272]
 
 
@@ -129,7 +129,7 @@ def test_the_comparison_notices_a_fault(wrong: dict[str, Any], peaked: Peaked, p
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SAMPLE.exists(), reason="needs the real JPEGs of ../shared/ilsvrc-sample")
+@pytest.mark.skipif(not SAMPLE.exists(), reason="needs the real JPEGs of $VGGBENCH_TEST_IMAGES")
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
 def test_full_width_on_real_jpegs(backend: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -142,7 +142,9 @@ def test_full_width_on_real_jpegs(backend: str, tmp_path: Path) -> None:
         )  # fmt: skip
         with torch.inference_mode():
             rows = [descriptor("D", weights, image.path, [256, 384, 512], stack=stack) for image in data.images]
-        apart = np.abs(found.descriptors - torch.stack(rows).numpy()).max()
+        expected = torch.stack(rows).numpy()
+        apart = np.abs(found.descriptors - expected).max()
+        assert expected.std(axis=0).max() > 1e-3, "descriptors must discriminate"
         print(f"{backend}, {'stacked' if stack else 'averaged'}: {apart:.2g}")
         assert found.descriptors.shape == (3, 4096 * (3 if stack else 1))
         assert apart < 1e-5
@@ -421,7 +423,7 @@ def test_wide_descriptors_are_stored_in_small_row_groups(peaked: Peaked, picture
 
 
 def test_the_three_lines_of_the_docs_read_it(peaked: Peaked, many_pictures: Path, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "descriptors.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "descriptors.md").read_text()
     blocks = [part.split("```")[0] for part in page.split("```python\n")[1:]]
     assert len(blocks) >= 3
     found = found_of(
@@ -442,20 +444,7 @@ def test_the_three_lines_of_the_docs_read_it(peaked: Peaked, many_pictures: Path
     finally:
         os.chdir(before)
     np.testing.assert_array_equal(results[0]["x"], found.descriptors)
+    np.testing.assert_array_equal(results[0]["y"], found.labels)
     assert isinstance(results[0]["frame"], pd.DataFrame)
     assert list(results[1]["rows"].image) == list(found.images)
-    assert results[2]["classifier"].score(found.descriptors, found.labels) > 0.5
-
-
-def test_the_commands_of_the_docs_say_what_stands_there(
-    few_drawn: Path, tmp_path: Path, vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "descriptors.md").read_text()
-    shown = [line for part in page.split("```console\n")[1:] for line in part.split("```")[0].splitlines()]
-    commands = [place for place, line in enumerate(shown) if line.startswith("$ vggbench features ")]
-    assert len(commands) == 4
-    for place in commands:
-        told = vggbench(*shown[place].split()[2:], "--workers", 0)
-        assert told.code == 0, told.err
-        assert told.err.splitlines()[-1] == shown[place + 1]
+    assert results[2]["svm"].score(found.descriptors, found.labels) > 0.5

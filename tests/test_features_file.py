@@ -111,7 +111,12 @@ def test_what_is_not_right_is_refused(tmp_path: Path, columns: dict[str, Any], s
         ({"format": 2}, "is of format 2"),
         ({"layer": 7}, "nothing right of its layer"),
         ({"classes": ["a", "a"]}, "nothing right of its classes"),
-        ({"models": []}, "nothing right of its scales or models"),
+        ({"models": []}, "nothing right of its models"),
+        ({"weights": []}, "nothing right of its weights"),
+        ({"weights": [None]}, "nothing right of its weights"),
+        ({"scales": []}, "nothing right of its scales"),
+        ({"scales": [256, -1]}, "nothing right of its scales"),
+        ({"signatures": [{}]}, "nothing right of its signatures"),
         ({"scales": ["256"]}, "nothing right of its scales"),
         ({"classes": None}, "has labels from 0 to 2 and 0 classes"),
     ],
@@ -149,6 +154,31 @@ def test_a_file_that_inflates_is_refused_before_memory_is_taken(tmp_path: Path) 
             writer.write_table(pa.table(rows, schema=schema))
     with pytest.raises(DataError, match="Do not trust it"):
         read_features(path)
+
+
+def test_long_names_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    """Of a name that stands in each row a file holds one copy; read, these would be 200 times as long as it."""
+    path = tmp_path / "f.parquet"
+    schema = pq.read_schema(written(path))
+    names = pa.array(["x" * 20_000] * 400)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for _ in range(20):
+            rows = [
+                names,
+                pa.array(np.zeros(400, np.int32)),
+                fixed(np.random.default_rng(0).random((400, NUMBERS), "f")),
+            ]
+            writer.write_table(pa.table(rows, schema=schema))
+    assert path.stat().st_size < 800_000
+    with pytest.raises(DataError, match=r"names of images .* Do not trust it"):
+        read_features(path)
+
+
+def test_names_as_long_as_paths_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    long = [f"{at:0250}" for at in range(IMAGES)]
+    write_features(path, long, LABELS, [DRAWN[:, :1]], TOLD)
+    assert read_features(path).images == tuple(long)
 
 
 def test_damage_is_refused_or_does_no_harm(tmp_path: Path) -> None:

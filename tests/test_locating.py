@@ -313,8 +313,8 @@ def test_tensorflows_rules_are_the_closed_formulas(rule: resizers.Rule, what: st
 
 
 def test_every_cause_is_documented() -> None:
-    """In the vocabulary, and in docs/locate.md."""
-    text = (Path(__file__).parent.parent / "docs" / "locate.md").read_text()
+    """In the vocabulary, and in docs/howto/locate.md."""
+    text = (Path(__file__).parent.parent / "docs" / "howto" / "locate.md").read_text()
     rows = [row for name in ("bilinear", "bicubic") for row in candidates(name)]
     assert {row.name for row in rows} | {"unknown"} == set(VOCABULARY)
     assert all(f"| `{word}` |" in text for word in VOCABULARY)

@@ -25,6 +25,7 @@ from vggbench.data.voc import CLASSES
 from vggbench.errors import DataError, UsageError
 from vggbench.paper.probes import PROTOCOLS
 from vggbench.paper.published import TABLE_11
+from vggbench.store.features import write_features
 from vggbench.studies.probing.descriptors import Descriptors
 from vggbench.studies.probing.probe import probe
 from vggbench.studies.probing.probed import Request
@@ -116,8 +117,6 @@ def test_test_images_have_no_say_in_c(tmp_path: Path) -> None:
     ids, labels, x = table_of(path)
     tested = set(json.loads(splits.read_text())["splits"][0]["test"])
     x[[image in tested for image in ids]] = drawn(np.zeros(len(tested), int), x.shape[1], 9.0, 8)
-    from vggbench.store.features import write_features
-
     write_features(path, ids, labels, [x], ABOUT | {"classes": ["ant", "bee", "cat"]})
     (changed,) = probe([path], Request(split_file=splits, splits=1)).rows
     assert changed.figure < row.figure - 10
@@ -225,15 +224,42 @@ def test_what_trained_may_not_test(tmp_path: Path) -> None:
     for about in (
         {"layer": "fc6"},
         {"scales": [256]},
-        {"models": ["E@sample"]},
         {"after_relu": False},
         {"weights": ["0" * 64]},
+        {"input": {"D@sample": {"order": "BGR"}}},
+        {"precision": "bf16"},
     ):
         odd = write_file(tmp_path / "odd.parquet", seed=1, about=about)
         with pytest.raises(UsageError, match=f"differ in {next(iter(about))}"):
             probe([train], Request(test=[odd]))
+    odd = write_file(tmp_path / "odd.parquet", seed=1, about={"rescale": {"filter": "bicubic"}})
+    with pytest.raises(UsageError, match="differ in filter, None and bicubic"):
+        probe([train], Request(test=[odd]))
     with pytest.raises(UsageError, match="--splits with --test"):
         probe([train], Request(test=[train], splits=2))
+
+
+def test_a_net_is_known_by_its_weights_and_not_by_the_name_of_its_file(tmp_path: Path) -> None:
+    train = write_file(tmp_path / "train.parquet", about={"input": {"D@sample": {"order": "RGB"}}})
+    named = {"models": ["D@copy.pth"], "input": {"D@copy.pth": {"order": "RGB"}}}
+    test = write_file(tmp_path / "test.parquet", seed=1, about=named)
+    assert probe([train], Request(test=[test], costs=[1.0])).rows[0].figure > 50
+
+
+def test_a_picture_that_trains_and_tests_under_two_names_is_told(tmp_path: Path) -> None:
+    train, test = write_file(tmp_path / "train.parquet"), tmp_path / "test.parquet"
+    _, labels, x = table_of(train)
+    y = drawn(labels, x.shape[1], 2.0, 1)
+    y[[3, 70]] = x[[5, 70]]
+    write_features(test, [f"new/{at}" for at in range(135)], labels, [y], ABOUT | {"classes": ["ant", "bee", "cat"]})
+    found = probe([train], Request(test=[test], costs=[1.0]))
+    (outcome,) = found.rows[0].outcomes
+    assert outcome.error is not None
+    assert outcome.wrong is not None
+    assert len(set(outcome.wrong)) == outcome.error.wrong > 0
+    assert outcome.figure == pytest.approx(100 - 100 * len(outcome.wrong) / 135), "classes are of one size"
+    assert any(note.startswith("2 test images have the very descriptor of one that trains") for note in found.notes)
+    assert not any("very descriptor" in note for note in probe([train], Request(costs=[1.0])).notes)
 
 
 # ---------------------------------------------------------------- the paper's sets
@@ -250,6 +276,30 @@ def test_caltech_101_has_its_classes_or_is_refused(tmp_path: Path, vggbench: CLI
     refused = vggbench("probe", few, "--protocol", "caltech101")
     assert (refused.code, refused.out) == (1, "")
     assert "has 101 classes, without BACKGROUND_Google: expected the 102 classes of Caltech-101" in refused.err
+
+
+def test_splits_of_caltech_101_are_the_papers_or_are_refused(tmp_path: Path) -> None:
+    """What a file of splits says of itself is not enough."""
+    path = write_file(tmp_path / "c.parquet", classes=sorted(CALTECH_101), each=33, numbers=6, noise=0.5)
+    splits, request = tmp_path / "s.json", Request(protocol="caltech101", costs=[1.0], split_file=tmp_path / "s.json")
+    probe([path], request)
+    record = json.loads(splits.read_text())
+    part = record["splits"][2]
+    moved = part["train"].pop()
+    part["test"].append(moved)
+    splits.write_text(json.dumps(record))
+    with pytest.raises(DataError, match=f"Split 3 of .* trains {moved[:-5]} by 29 images: expected 30"):
+        probe([path], request)
+    part["test"].remove(moved)
+    part["train"].append(moved)
+    lone = part["test"].pop()
+    splits.write_text(json.dumps(record))
+    with pytest.raises(DataError, match=f"Split 3 of .* tests {lone[:-5]} by 2 images: expected 3"):
+        probe([path], request)
+    record["seed"], record["train_per_class"] = 0, 20
+    splits.write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="Say --protocol folders"):
+        probe([path], request)
 
 
 def test_classes_of_caltech_are_known() -> None:
@@ -322,8 +372,6 @@ def test_the_papers_figure_stands_beside_its_like_alone() -> None:
 
 def voc_features(path: Path, folder: Path, numbers: int = 10) -> Path:
     """Descriptors in which each class that an image shows leaves a trace."""
-    from vggbench.store.features import write_features
-
     lines: dict[str, dict[str, int]] = {}
     for file in sorted((folder / "ImageSets" / "Main").glob("*_*.txt")):
         for image, label in (line.split() for line in file.read_text().splitlines()):
@@ -419,6 +467,27 @@ def test_voc_refuses_what_it_cannot_measure(tmp_path: Path, vggbench: CLI) -> No
     )
 
 
+def test_voc_without_the_labels_of_its_test_images(tmp_path: Path, vggbench: CLI) -> None:
+    """Lists of nothing but zeros hold no labels; a class that no test image shows has no share in the mean."""
+    classes = ("bird", "car", "sofa")
+    folder = write_voc(tmp_path / "VOC", parts={"train": 30, "val": 30, "test": 40}, classes=classes, images=False)
+    path = voc_features(tmp_path / "f.parquet", folder)
+    asked = ("probe", path, "--protocol", "voc2012", "--data", folder, "--costs", 1)
+    sets = folder / "ImageSets" / "Main"
+    (sets / "car_test.txt").write_text((sets / "car_test.txt").read_text().replace("  1", " -1").replace(" 1", " -1"))
+    done = vggbench(*asked, "--format", "json")
+    (row,) = json.loads(done.out)
+    assert row["by_class"]["car"] is None
+    assert row["figure"] == pytest.approx((row["by_class"]["bird"] + row["by_class"]["sofa"]) / 2, abs=1e-4)
+    text = vggbench(*asked).out
+    assert "No image of test shows car: mAP is over the other classes" in text
+    assert "the mean over 2 classes" in text
+    for name in classes:
+        lines = (sets / f"{name}_test.txt").read_text().splitlines()
+        (sets / f"{name}_test.txt").write_text("".join(f"{line.split()[0]}  0\n" for line in lines))
+    assert "30 images of train train, 30 of val test" in vggbench(*asked).out
+
+
 # ---------------------------------------------------------------- and else
 
 
@@ -430,7 +499,7 @@ def test_voc_refuses_what_it_cannot_measure(tmp_path: Path, vggbench: CLI) -> No
         (("--costs", "0"), 2, "expected numbers above 0"),
         (("--costs", "1", "1.0"), 2, "expected each once"),
         (("--folds", "6"), 2, "--folds 6"),
-        (("--train-per-class", "1"), 1, "Class ant trains by 1 image: expected 2 or more, or one C"),
+        (("--train-per-class", "1"), 1, "Class ant has 1 image that trains: expected 2 or more"),
         (("--output", "x.html"), 2, "expected a name that ends in"),
     ],
 )
@@ -465,6 +534,9 @@ def test_python_gives_what_the_command_gives(tmp_path: Path, vggbench: CLI) -> N
     assert [outcome.figure for outcome in found.rows[0].outcomes] == row["by_split"]
     with pytest.raises(UsageError, match=r"protocol='?folder'?: expected one of"):
         package.probe(path, protocol="folder")
+    for name, least in (("train_per_class", 0), ("splits", 0), ("seed", -1), ("test_per_class", -1)):
+        with pytest.raises(UsageError, match=f"{name}={least}: expected {least + 1} or more"):
+            package.probe(path, **{name: least})  # type: ignore[arg-type] # a number, in fact
     with pytest.raises(UsageError, match=r"probe\(\.\.\., sed=\.\.\.\)"):
         package.probe(path, sed=1)
 

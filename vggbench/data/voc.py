@@ -6,6 +6,7 @@ files say is all that classification needs: `Annotations/*.xml` is never opened.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,9 @@ def voc_folder(top: Path) -> Path:
 
 
 def has_labels(folder: Path, part: str) -> bool:
-    """Whether the labels of a part are there; those of the test images of 2008 to 2012 are not public."""
-    return bool(class_names(folder, part))
+    """Whether the labels of a part are there; those of the test images of 2008 to 2012 are not public, and lists that
+    show no image of any class hold none."""
+    return bool(class_names(folder, part)) and bool((read_part(folder, part).labels == 1).any())
 
 
 def class_names(folder: Path, part: str) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ def read_part(folder: Path, part: str) -> VocPart:
 def _names(path: Path) -> tuple[str, ...]:
     names = [words[0] for words in _lines(path)]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise DataError(f"{path} names {twice} twice: expected each image once.")
     return tuple(names)
 

@@ -8,13 +8,14 @@ JSON: what `ABOUT` lists.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -127,10 +128,12 @@ def read_features(path: str | Path) -> Features:
     if not path.is_file():
         raise DataError(f"There is no file {path}: expected descriptors, as `vggbench features` writes them.")
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path) as file:
             about = _about(file.schema_arrow, path)
             numbers = _numbers(file.schema_arrow, path)
             _require_size(file, numbers, path)
+        # a name that stands in many rows takes memory once until it is known how long all are
+        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=["image"]) as file:
             return _read(file, numbers, about, path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
@@ -162,12 +165,19 @@ def _about(schema: pa.Schema, path: Path) -> dict[str, Any]:
         )
     odd = next((name for name, kind in ABOUT.items() if name not in about or not isinstance(about[name], kind)), None)
     odd = odd or next((name for name in ("models", "classes") if not _is_of_texts(about[name] or [])), None)
-    if odd or not all(type(scale) is int for scale in about["scales"]) or not about["models"]:
-        raise DataError(
-            f"{path} says nothing right of its {odd or 'scales or models'}: expected what was written. Compute it "
-            "again."
-        )
+    odd = odd or next((name for name, is_right in _CHECKS.items() if not is_right(about)), None)
+    if odd:
+        raise DataError(f"{path} says nothing right of its {odd}: expected what was written. Compute it again.")
     return about
+
+
+_CHECKS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "models": lambda about: len(about["models"]) > 0,
+    "weights": lambda about: len(about["weights"]) == len(about["models"]) and _are_texts(about["weights"]),
+    "scales": lambda about: len(about["scales"]) > 0 and all(type(q) is int and q > 0 for q in about["scales"]),
+    "signatures": lambda about: _are_texts(about["signatures"]),
+}
+"""What must hold of values whose type is right."""
 
 
 def _sha256(about: bytes) -> bytes:
@@ -175,7 +185,12 @@ def _sha256(about: bytes) -> bytes:
 
 
 def _is_of_texts(found: list[Any]) -> bool:
-    return all(isinstance(text, str) for text in found) and len(set(found)) == len(found)
+    """Each once."""
+    return _are_texts(found) and len(set(found)) == len(found)
+
+
+def _are_texts(found: list[Any]) -> bool:
+    return all(isinstance(text, str) for text in found)
 
 
 def _numbers(schema: pa.Schema, path: Path) -> int:
@@ -213,8 +228,15 @@ def _read(file: pq.ParquetFile, numbers: int, about: dict[str, Any], path: Path)
     rows = file.metadata.num_rows
     descriptors, labels = np.empty((rows, numbers), np.float32), np.empty(rows, np.int32)
     images: list[str] = []
+    left = _INFLATES * path.stat().st_size
     for table in _groups(file, path):
         place = slice(len(images), len(images) + table.num_rows)
+        left -= _length(table.column("image"))
+        if left < 0:
+            raise DataError(
+                f"{path} has names of images that are over {_INFLATES} times as long as the file: expected names. Do "
+                "not trust it."
+            )
         descriptors[place] = _values(table.column("descriptor"), numbers)
         labels[place] = np.from_dlpack(table.column("label").combine_chunks())
         images += table.column("image").to_pylist()
@@ -248,6 +270,15 @@ def _groups(file: pq.ParquetFile, path: Path) -> Iterator[pa.Table]:
         yield table
     if met < file.metadata.num_rows:
         raise DataError(f"{path} holds {met:,} rows of {file.metadata.num_rows:,}: expected all. Compute it again.")
+
+
+def _length(images: pa.ChunkedArray) -> int:
+    """Bytes of the names, which are kept once each until they are read as a list."""
+    total = 0
+    for chunk in images.chunks:
+        lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+        total += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+    return total
 
 
 def _values(column: pa.ChunkedArray, numbers: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ def locate(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The file that their pipeline read.")],
     options: LocateOptions,
     theirs: Annotated[
-        Path | None, option("Their values by the names of stages, an .npz: see docs/locate.md.", DATA)
+        Path | None, option("Their values by the names of stages, an .npz: see docs/howto/locate.md.", DATA)
     ] = None,
     own: Annotated[
         bool, option("Against its publisher's own recipe: torchvision's and timm's networks.", WHAT)
@@ -30,7 +30,7 @@ def locate(
     """The first place where somebody's pipeline differs from ours, and by what; exit 1 where any stage differs.
 
     Ours is the central crop: decode, rescale, crop, normalise, network, softmax. Stage by stage theirs are compared,
-    likely causes are tried, and it goes on from theirs. See docs/locate.md for how a dump is made and what is named.
+    likely causes are tried, and it goes on from theirs. See docs/howto/locate.md for how a dump is made and what is named.
 
     Example: vggbench locate D@torchvision cat.jpg --theirs dump.npz
     """
@@ -61,13 +61,15 @@ def _asked_for(options: LocateOptions, theirs: Path | None, *, own: bool) -> Pat
     """The dump, once what contradicts itself is refused."""
     scales = options.scales or []
     if theirs is None:
-        raise UsageError("locate compares with somebody's values: expected --theirs DUMP.npz; see docs/locate.md.")
+        raise UsageError(
+            "locate compares with somebody's values: expected --theirs DUMP.npz; see docs/howto/locate.md."
+        )
     if own and scales:
         raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")
     if len(scales) > 1:
         raise UsageError(f"--scales {' '.join(scales)}: locate follows one crop: expected one Q.")
     if not theirs.is_file():
-        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/locate.md.")
+        raise DataError(f"There is no file {theirs}: expected an .npz of their values; see docs/howto/locate.md.")
     return theirs
 
 

@@ -16,6 +16,7 @@ from vggbench.studies.probing.descriptors import (
     require_labels,
     require_other_images,
     require_same_nets,
+    twins,
 )
 from vggbench.studies.probing.machine import Fits, choose_by_recall, predicted
 from vggbench.studies.probing.probed import Manner, Outcome, Probed, ProbeRow, Request, Tell, notes_of
@@ -54,7 +55,7 @@ def _splits(given: Descriptors, request: Request, protocol: ProbeProtocol) -> tu
         splits, record = read_splits(path)
         require_disjoint(splits, given.images, str(path))
         require_as_asked(path, record, asked, len(splits))
-        _require_papers(path, record, len(splits), protocol)
+        _require_papers(path, splits, record, given, protocol)
         return splits, f"{len(splits)} splits of {path}"
     most = protocol.test_per_class if request.test_per_class is None else request.test_per_class or None
     how = Drawing(
@@ -69,15 +70,31 @@ def _splits(given: Descriptors, request: Request, protocol: ProbeProtocol) -> tu
     return splits, f"{count} (seed {how.seed}): {how.train_per_class} images a class to train, {others} to test"
 
 
-def _require_papers(path: Path, record: dict[str, object], count: int, protocol: ProbeProtocol) -> None:
+def _require_papers(
+    path: Path, splits: Sequence[Split], record: dict[str, object], given: Descriptors, protocol: ProbeProtocol
+) -> None:
     """A named set is measured on splits of its own sizes, or not under its name."""
+    if not protocol.classes:
+        return
     own = (protocol.train_per_class, protocol.test_per_class, protocol.splits)
-    found = (record.get("train_per_class"), record.get("test_per_class"), count)
-    if protocol.classes and own != found:
+    found = (record.get("train_per_class"), record.get("test_per_class"), len(splits))
+    if own != found:
         raise UsageError(
-            f"{path} holds {count} splits of {found[0]} and {found[1] or 'all others'}: expected those of "
+            f"{path} holds {found[2]} splits of {found[0]} and {found[1] or 'all others'}: expected those of "
             f"--protocol {protocol.name}, {own[2]} of {own[0]} and {own[1] or 'all others'}. Say --protocol folders."
         )
+    assert given.classes
+    images = np.bincount(given.labels, minlength=len(given.classes))
+    others = np.minimum(images - own[0], len(given) if own[1] is None else own[1])
+    for number, split in enumerate(splits, start=1):
+        for part, wanted in ((split.train, np.full_like(images, own[0])), (split.test, others)):
+            counts = np.bincount(given.labels[given.rows_of(part)], minlength=len(images))
+            odd = next(iter(np.flatnonzero(counts != wanted)), None)
+            if odd is not None:
+                raise DataError(
+                    f"Split {number} of {path} {'trains' if part is split.train else 'tests'} {given.classes[odd]} by "
+                    f"{counts[odd]} images: expected {wanted[odd]}, as --protocol {protocol.name} has it."
+                )
 
 
 def _row_of_splits(own: Descriptors, splits: Sequence[Split], request: Request, manner: Manner, tell: Tell) -> ProbeRow:
@@ -111,7 +128,10 @@ def _outcome(train: Descriptors, test: Descriptors, manner: Manner, fits: Fits) 
         raise DataError(f"Class {train.classes[few]} is tested and not trained: expected images of it in {train.name}.")
     lone = np.flatnonzero(counts == 1)
     if len(lone) and len(manner.costs) > 1:
-        raise DataError(f"Class {train.classes[lone[0]]} trains by 1 image: expected 2 or more, or one C by --costs.")
+        raise DataError(
+            f"Class {train.classes[lone[0]]} has 1 image that trains: expected 2 or more, so that one can choose C. Or "
+            "name one C: --costs 10."
+        )
     if (counts > 0).sum() < 2:
         raise DataError(f"{train.name} trains on one class: expected two or more.")
     cost, held = choose_by_recall(train.matrix, train.labels, manner.costs, manner.folds, manner.seed, fits)
@@ -127,6 +147,8 @@ def _outcome(train: Descriptors, test: Descriptors, manner: Manner, fits: Fits) 
         by_class={
             train.classes[at]: 100 * float(right[test.labels == at].mean()) for at in np.unique(test.labels).tolist()
         },
+        wrong=tuple(test.images[at] for at in np.flatnonzero(~right).tolist()),
+        twins=twins(train.matrix, test.matrix),
     )
 
 

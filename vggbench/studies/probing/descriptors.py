@@ -1,5 +1,6 @@
 """What a classifier is trained on: the descriptors of one file of features, or of several stacked."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from vggbench.errors import DataError, UsageError, counted
 from vggbench.store.features import Features, read_features
 
 _OF_NETS = (
-    "models", "weights", "layer", "after_relu", "pool", "views", "scales", "over_scales", "l2", "input",
+    "weights", "layer", "after_relu", "pool", "views", "scales", "over_scales", "l2", "input", "filter", "antialias",
+    "precision",
 )  # fmt: skip
-"""What the descriptors of training and test images must have in common."""
+"""What the descriptors of training and test images must have in common; a net is known by its weights, whatever the
+name of its file."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,12 @@ class Descriptors:
 
 def read_descriptors(paths: Sequence[Path], *, each: bool = False) -> list[Descriptors]:
     """All files stacked or, with `each`, first every one alone; raises DataError and UsageError."""
-    if len(set(paths)) < len(paths):
+    if len({path.expanduser().resolve() for path in paths}) < len(paths):
         raise UsageError(f"{' '.join(map(str, paths))}: expected different files of descriptors.")
     files = [read_features(path) for path in paths]
-    alone = [stacked([own], [str(path)]) for own, path in zip(files, paths, strict=True)]
-    if len(files) == 1:
-        return alone
-    return [*(alone if each else ()), stacked(files, [str(path) for path in paths])]
+    names = [str(path) for path in paths]
+    one_by_one = [stacked([own], [name]) for own, name in zip(files, names, strict=True)] if each else []
+    return one_by_one if each and len(files) == 1 else [*one_by_one, stacked(files, names)]
 
 
 def stacked(files: Sequence[Features], names: Sequence[str]) -> Descriptors:
@@ -64,14 +66,14 @@ def stacked(files: Sequence[Features], names: Sequence[str]) -> Descriptors:
     norms = np.sqrt(np.einsum("nd,nd->n", matrix, matrix, dtype=np.float64))
     if not norms.all():
         raise DataError(
-            f"{names[0]} has nothing but zeros for {first.images[int(norms.argmin())]}: expected a descriptor of "
-            "length 1. Take a layer that answers to these images."
+            f"{' + '.join(names)} has nothing but zeros for {first.images[int(norms.argmin())]}: expected a descriptor "
+            "of length 1. Take a layer that answers to these images."
         )
     return Descriptors(
         images=first.images,
         labels=first.labels,
         classes=first.classes,
-        matrix=(matrix / norms[:, None]).astype(np.float32),
+        matrix=np.divide(matrix, norms[:, None], out=np.empty_like(matrix), casting="same_kind"),
         about=tuple(file.about for file in files),
         name=" + ".join(names),
     )
@@ -89,7 +91,7 @@ def _same_images(first: Features, other: Features, own: str, name: str) -> NDArr
             "alone: expected the same images. Write both of the same data."
         )
     order = np.array([place[image] for image in first.images], np.intp)
-    if first.images == other.images and first.about["data"] != other.about["data"]:
+    if first.about["data"] != other.about["data"]:
         raise DataError(
             f"{own} and {name} have the same names of images for other files: expected the same images. Write both of "
             "the same data."
@@ -107,12 +109,21 @@ def require_same_nets(train: Descriptors, test: Descriptors) -> None:
             "many, in the same order."
         )
     for ours, theirs in zip(train.about, test.about, strict=True):
-        odd = next((key for key in _OF_NETS if ours.get(key) != theirs.get(key)), None)
+        one, two = _made(ours), _made(theirs)
+        odd = next((key for key in _OF_NETS if one.get(key) != two.get(key)), None)
         if odd:
             raise UsageError(
-                f"{train.name} and {test.name} differ in {odd}, {ours.get(odd)} and {theirs.get(odd)}: expected "
+                f"{train.name} and {test.name} differ in {odd}, {one.get(odd)} and {two.get(odd)}: expected "
                 "descriptors that were made alike, in the same order of files."
             )
+
+
+def _made(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of itself, with each net's input in their order and the parts of rescaling that users choose."""
+    rescale = about.get("rescale")
+    chosen = rescale if isinstance(rescale, dict) else {}
+    inputs = [about["input"].get(model) for model in about["models"]]
+    return dict(about) | {"input": inputs} | {name: chosen.get(name) for name in ("filter", "antialias")}
 
 
 def labels_among(classes: Sequence[str], test: Descriptors) -> NDArray[np.int32]:
@@ -147,3 +158,13 @@ def require_other_images(train: Descriptors, test: Descriptors) -> None:
             f"{shared[int(same.argmax())]} is in {train.name} and in {test.name} ({int(same.sum()):,} images are): "
             "expected to test on other images than those trained on."
         )
+
+
+def twins(train: NDArray[np.float32], test: NDArray[np.float32]) -> int:
+    """How many of the (M, D) rows of `test` are rows of the (N, D) `train` as well."""
+    known = {_hash(row) for row in train}
+    return sum(_hash(row) in known for row in test)
+
+
+def _hash(row: NDArray[np.float32]) -> bytes:
+    return hashlib.blake2b(row.tobytes(), digest_size=16).digest()

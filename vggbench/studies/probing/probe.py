@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vggbench.data.caltech import unlike
 from vggbench.errors import DataError, UsageError
+from vggbench.inference.choices import require_least
 from vggbench.paper.probes import PROTOCOLS, ProbeProtocol
 from vggbench.studies.probing.classes import probe_splits, probe_two
 from vggbench.studies.probing.descriptors import read_descriptors, require_labels
@@ -44,7 +45,9 @@ def protocol_named(name: str) -> ProbeProtocol:
 
 
 def _require_possible(request: Request, protocol: ProbeProtocol) -> None:
-    """Refuse what contradicts itself."""
+    """Refuse what contradicts itself, and numbers that are too small."""
+    for name, least in (("train_per_class", 1), ("test_per_class", 0), ("splits", 1), ("seed", 0)):
+        require_least(f"--{name.replace('_', '-')}", getattr(request, name), least)
     drawn = [
         f"--{name.replace('_', '-')}"
         for name in ("train_per_class", "test_per_class", "splits", "split_file")

@@ -50,6 +50,10 @@ class Outcome:
     """Top-1; None of a VOC."""
     by_class: dict[str, float | None]
     """Average precision of a VOC's classes, else recall, in percent; None of a class that no test image shows."""
+    wrong: tuple[str, ...] | None = None
+    """Test images of a class that are predicted as another; None of a VOC."""
+    twins: int = 0
+    """Test images whose descriptor is that of an image that trains, number for number."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ def notes_of(rows: Sequence[ProbeRow], manner: Manner) -> tuple[str, ...]:
     stopped, fitted = sum(row.fits.unconverged for row in rows), sum(row.fits.fitted for row in rows)
     if stopped:
         notes.append(f"{stopped:,} of {fitted:,} fits stopped before they had converged.")
+    twins = max(sum(outcome.twins for outcome in row.outcomes) for row in rows)
+    if twins:
+        notes.append(
+            f"{twins:,} test images have the very descriptor of one that trains: the same picture under two names?"
+        )
     costs = [outcome.cost for row in rows for outcome in row.outcomes]
     for end, what in ((min(manner.costs), "smallest"), (max(manner.costs), "largest")):
         if len(manner.costs) > 1 and end in costs:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vggbench.data.voc import CLASSES, VocPart, has_labels, read_part, require_known, voc_folder
 from vggbench.errors import DataError
 from vggbench.paper.probes import ProbeProtocol
-from vggbench.studies.probing.descriptors import Descriptors
+from vggbench.studies.probing.descriptors import Descriptors, twins
 from vggbench.studies.probing.machine import (
     Fits,
     choose_by_precision,
@@ -33,6 +33,9 @@ def probe_voc(
     rows = [_voc_row(own, (fitting, held, final, test), request, manner, protocol, tell) for own in several]
     left = int((test.labels == 0).sum())
     notes = [f"Images that show a class in difficult objects alone neither train nor test it ({left:,} while testing)."]
+    lone = [name for name, own in zip(test.classes, test.labels.T, strict=True) if not (own == 1).any()]
+    if lone:
+        notes.append(f"No image of {test.name} shows {', '.join(lone)}: mAP is over the other classes.")
     if set(test.classes) != set(CLASSES):
         notes.append(f"{folder.name} has {len(test.classes)} classes, not the 20 of PASCAL VOC.")
     if not is_full:
@@ -40,13 +43,16 @@ def probe_voc(
     return Probed(
         protocol, request, tuple(rows),
         f"{len(final):,} images of {final.name} train, {len(test):,} of {test.name} test",
-        1, manner.seed, len(test.classes), version, held_out=held.name, notes=(*notes_of(rows, manner), *notes),
+        1, manner.seed, len(test.classes) - len(lone), version, held_out=held.name,
+        notes=(*notes_of(rows, manner), *notes),
     )  # fmt: skip
 
 
 def _voc_parts(folder: Path, manner: Manner, *, is_full: bool) -> tuple[VocPart, VocPart, VocPart, VocPart]:
     """The parts that C is fitted to and chosen by, then the whole training part and the test part."""
     train, val = read_part(folder, "train"), read_part(folder, "val")
+    if not (val.labels == 1).any():
+        raise DataError(f"{folder} has no image of val that shows a class: expected the labels of val.")
     final, test = (read_part(folder, "trainval"), read_part(folder, "test")) if is_full else (train, val)
     if {part.classes for part in (train, val, final)} != {test.classes}:
         raise DataError(f"{folder} has other classes in one part than in another: expected the same.")
@@ -93,8 +99,9 @@ def _voc_row(
     tell(f"{own.name}: C={cost:g}, mAP {100 * mean:.2f}%.")
     by_class = {name: None if one is None else 100 * one for name, one in zip(test.classes, each, strict=True)}
     outcome = Outcome(
-        100 * mean, cost, None if reached is None else 100 * reached, len(final), len(test), None, by_class
-    )
+        100 * mean, cost, None if reached is None else 100 * reached, len(final), len(test), None, by_class,
+        twins=twins(given(final)[0], given(test)[0]),
+    )  # fmt: skip
     is_papers = request.is_papers and test.name == "test" and set(test.classes) == set(CLASSES)
     is_papers &= len(final) + len(test) == protocol.images
     return ProbeRow(own, (outcome,), fits, paper_figure(own, protocol.name, is_papers))
