@@ -47,12 +47,13 @@ counted-tables: setup
 
 # The site, in build/site: warnings are errors, and nothing may be fetched or lead nowhere.
 docs-site: setup
+	rm -rf build/site
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	VGGBENCH_SITE=build/site $(BIN)/pytest -n0 -q -m slow tests/test_site.py
 
 # Writes what commands print now into README and the pages of docs/.
 pages: setup
-	VGGBENCH_UPDATE_PAGES=1 $(BIN)/pytest -q tests/test_pages.py
+	VGGBENCH_UPDATE_PAGES=1 $(BIN)/pytest -q -k page_shows tests/test_pages.py
 
 figures: setup
 	set -e; for script in docs/figures/*.py; do $(BIN)/python $$script; done

@@ -133,7 +133,7 @@ def _claims(part: Evaluated, lines: Sequence[Line]) -> Iterator[str]:
         here = "cannot be told" if p >= 0.05 else "holds" if test.points < 0 else "does not hold"
         yield (
             f"| {claim.says} | {test.first} | {test.second} | {test.points:+.1f} | {low:+.1f} to {high:+.1f} "
-            f"| {test.mended} / {test.spoiled} | {p:.2g} | {claim.paper} | {here} |"
+            f"| {test.fixed} / {test.broken} | {p:.2g} | {claim.paper} | {here} |"
         )
     yield ""
 

@@ -4,7 +4,8 @@
 Its standard output must be what the page shows; where it prints none, what it says on standard error. A line `...` on
 the page stands for any lines. A command without output under it must end well. `$ echo $?` shows how it ended.
 
-`<!-- parsed: REASON -->` above a block: its commands are only parsed, its Python only compiled.
+`<!-- parsed: REASON -->` above a block: its commands are only parsed, its Python only compiled. `minutes` is a reason
+for the quick test alone: the slow one runs the block.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ REASONS = {
     "network": "fetches released weights",
     "processes": "starts processes of its own",
     "gpu": "needs a GPU",
+    "minutes": "takes a minute or more",
     "hours": "takes hours",
     "theirs": "is another tool's code, on files of the reader's",
 }
@@ -166,8 +168,8 @@ def commands_in(source: str) -> Iterator[_Command]:
 class Runner:
     """Evaluates the examples of one page in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, slow: bool) -> None:
+        self.folder, self.slow = folder, slow
         self.page = Page()
 
     def console(self, example: Example) -> str | None:
@@ -245,6 +247,8 @@ class Runner:
         """The reason why the next block is only parsed."""
         self.page.reason = str(example.parsed).strip()
         assert self.page.reason in REASONS, f"{self.page.reason}: expected one of {', '.join(REASONS)}"
+        if self.page.reason == "minutes" and self.slow:
+            self.page.reason = None
 
 
 def sybil_of(runner: Runner) -> Sybil:
@@ -282,9 +286,9 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted(written)]
 
 
-def run(path: Path, folder: Path) -> tuple[Page, list[str]]:
+def run(path: Path, folder: Path, slow: bool = False) -> tuple[Page, list[str]]:
     """Evaluate all examples of a page in order; what is wrong, each with its line."""
-    runner = Runner(folder)
+    runner = Runner(folder, slow or bool(os.environ.get(_UPDATES)))
     document = sybil_of(runner).parse(path)
     wrong: list[str] = []
     for example in document.examples():

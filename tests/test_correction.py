@@ -18,15 +18,15 @@ from vggbench.results.lines import Paired
 from vggbench.results.rows import Row
 
 COUNTS = ((9, 0), (8, 1), (7, 1), (1, 0))
-"""Images mended and spoiled: p of 0.004, 0.04, 0.07 and 1."""
+"""Images fixed and broken: p of 0.004, 0.04, 0.07 and 1."""
 
 
 def compared() -> list[Row]:
     """The row that others are compared with, and those others."""
     rows = [measured("dense", (384,), (20, 5), 96, network="A")]
-    for place, (mended, spoiled) in enumerate(COUNTS):
-        against = Paired("A", f"B{place}", mended, spoiled, 5, 96)
-        rows.append(measured("dense", (384,), (20 + spoiled - mended, 5), 96, network=f"B{place}", against=against))
+    for place, (fixed, broken) in enumerate(COUNTS):
+        against = Paired("A", f"B{place}", fixed, broken, 5, 96)
+        rows.append(measured("dense", (384,), (20 + broken - fixed, 5), 96, network=f"B{place}", against=against))
     return rows
 
 

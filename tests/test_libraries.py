@@ -543,7 +543,7 @@ def test_table_seven_with_neighbours(vggbench: Callable[..., Result], monkeypatc
     assert rows[1]["views"] == 156
     assert rows[0]["method"] == "timm:test_resnet@random*, own"
     words = " ".join(vggbench(*asked, "--format", "table").out.split())
-    assert "of other training than the paper's" in words
+    assert "* trained by later recipes: networks as released, not architectures." in words
     assert vggbench("reproduce", 3, "--with", "timm:test_resnet@random", "--data", "sample").code == 2
 
 

@@ -17,15 +17,18 @@ PAGES = pages()
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 COUNT = 8
 """Pictures of the tree that stands in for ImageNet."""
+MINE = {"train": 8, "val": 4}
+"""Pictures of each class in the folder that stands in for the reader's own."""
 
 
 @pytest.fixture(scope="session")
 def _stand_ins(tmp_path_factory: pytest.TempPathFactory, peaked: "Callable[..., dict[str, Tensor]]") -> Path:
-    """What pages speak of: a tree of a few drawn pictures for ImageNet, the tar, narrow weights for full ones."""
+    """What pages speak of, drawn: a few pictures for ImageNet and its tar, others for mine; narrow weights for full."""
     import torch
 
     from vggbench import ILSVRC_CLASSES
     from vggbench.sample.drawing import KINDS, draw
+    from vggbench.sample.unseen import UNSEEN
 
     root = tmp_path_factory.mktemp("stand-ins")
     flat = root / "flat"
@@ -36,11 +39,21 @@ def _stand_ins(tmp_path_factory: pytest.TempPathFactory, peaked: "Callable[..., 
         picture, quality = draw(KINDS[place], (9, place))
         picture.save(folder / f"picture_{place}.JPEG", quality=quality)
         shutil.copy(folder / f"picture_{place}.JPEG", flat / f"ILSVRC2012_val_{place + 1:08d}.JPEG")
-    shutil.copy(next(flat.iterdir()), root / "cat.jpg")
+    for place, kind in enumerate(UNSEEN):
+        for split, count in MINE.items():
+            folder = root / "mine" / split / kind.name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture, quality = draw(kind, (11, place, number, split == "val"))
+                picture.save(folder / f"{kind.name}_{number}.jpg", quality=quality)
+    fish = next(kind for kind in KINDS if kind.name == "fish")
+    draw(fish, (10, 0))[0].save(root / "photo.jpg", quality=90)
     with tarfile.open(root / "ILSVRC2012_img_val.tar", "w") as archive:
         for path in sorted(flat.iterdir()):
             archive.add(path, path.name)
-    torch.save(peaked("D", 1000), root / "vgg16.pth")
+    weights = peaked("D", 1000)
+    torch.save(weights, root / "vgg16.pth")
+    torch.save({name: 1.01 * tensor for name, tensor in weights.items()}, root / "other.pth")
     return root
 
 
@@ -85,7 +98,16 @@ def test_what_a_page_shows_is_what_happens(path: Path, folder: Path) -> None:
     assert not wrong, "\n\n".join(wrong) + "\n\n`make pages` writes what commands print into the pages."
 
 
-def test_an_edited_output_is_found(folder: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize("path", [path for path in PAGES if "<!-- parsed: minutes -->" in path.read_text()], ids=str)
+def test_what_takes_minutes_happens_too(path: Path, folder: Path) -> None:
+    _, wrong = run(path, folder, slow=True)
+    assert not wrong, "\n\n".join(wrong)
+
+
+def test_an_edited_output_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VGGBENCH_UPDATE_PAGES", raising=False)
     page = folder / "page.md"
     page.write_text("```console\n$ vggbench params D --format csv\nnet\n...\n```\n")
     assert run(page, folder)[1]

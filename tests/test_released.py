@@ -100,10 +100,13 @@ def test_compare_on_ilsvrc_takes_each_nets_usual_source(vggbench: Callable[..., 
     assert [row["test_scales"] for row in rows] == [[256], [256], [384], [384], [384]]
     assert "C has no released weights anywhere: train it (`vggbench train --plan C` prints how)" in rows[2]["note"]
     same = vggbench("compare", "D@oxford", "D@torchvision", "--data", wnid_data).out
-    assert "Weights of 2 origins: D (oxford) against D (torchvision) mixes training recipe and preprocessing." in same
+    assert "Weights of 2 origins, D (oxford) against D (torchvision): a difference mixes training recipe and" in same
     assert "origins" not in vggbench("compare", "D@oxford", "E@oxford", "--data", wnid_data).out
     shown = vggbench("compare", "A", "B", "C", "D", "E", "--data", wnid_data).out
-    assert "Weights of 2 origins: A, B (torchvision) against D, E (oxford) mixes depth with training recipe" in shown
+    assert (
+        "Weights of 2 origins, A, B (torchvision) against D, E (oxford): a difference mixes depth, training recipe"
+        in shown
+    )
     assert "D@oxford, E@oxford: BGR 0-255 minus mean, ceil pooling" in shown
     assert "A@torchvision, B@torchvision: RGB 0-1 minus mean, over std, floor pooling" in shown
 

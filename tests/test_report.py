@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import chromium, complaints, emulate, requests_to_elsewhere
 from conftest import Result
 from PIL import Image as Picture
 
@@ -160,22 +161,8 @@ def test_what_is_no_html(arguments: list[str], vggbench: Callable[..., Result], 
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    """Headless Chromium, whose log and requests are kept."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no chromium and chromedriver here (apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    options = Options()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=Service(driver))
-    yield found
-    found.quit()
+    with chromium() as found:
+        yield found
 
 
 def test_in_chromium(browser: Any, tmp_path: Path) -> None:
@@ -195,10 +182,8 @@ def test_in_chromium(browser: Any, tmp_path: Path) -> None:
 
     browser.find_elements("css selector", ".sortable th button")[1].send_keys(Keys.ENTER)
     assert browser.execute_script("return document.querySelectorAll('.sortable th')[1].ariaSort") == "ascending"
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"]
-    assert all(url.startswith(("file:", "data:")) for url in urls)
+    assert complaints(browser) == []
+    assert requests_to_elsewhere(browser) == []
 
 
 def wide_page(rows: int) -> str:
@@ -212,13 +197,6 @@ def wide_page(rows: int) -> str:
     figures = {"a plot": parameters_and_macs(by_layer([Architecture(CONFIGS["A"])], [224]))}
     galleries = [Gallery("a net", (card,) * 3, 3, 50)]
     return render("A report", warning=None, tables=[table], plots=figures, galleries=galleries)
-
-
-def emulate(browser: Any, width: int, scheme: str) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 640}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
 
 def test_on_a_phone_every_figure_is_on_the_screen(browser: Any, tmp_path: Path) -> None:

@@ -228,8 +228,8 @@ def test_both_figures_are_printed_when_asked(vggbench: Vggbench, tmp_path: Path,
     assert both[1]["top1_error"] <= both[0]["top1_error"]
     assert both[1]["top5_error"] is None
     words = " ".join(vggbench(*asked, "--format", "table").out.split())
-    assert "The data has 2 of the 1,000 classes of the networks" in words
-    alone = vggbench(*asked[:-3], "--format", "table")
+    assert "The data has 2 of the networks' 1,000 classes" in words
+    alone = vggbench(*asked[:-3], "--format", "table", "--explain-notes")
     assert "--classes-of-data only scores among those" in " ".join(alone.out.split())
     assert len(ground_truths([], None, ["all", "only"])) == 2
     name = run_of(tmp_path / "runs", "timm_test_resnet")

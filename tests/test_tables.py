@@ -366,10 +366,15 @@ def test_eval_at_80_columns_keeps_error_interval_and_reference(monkeypatch: pyte
         ["dense", "384", "25.60", "±0.38", "8.10", "±0.24", "-", "139.5"],
         ["dense+multicrop", "256,384,512", "24.40", "±0.38", "7.20", "±0.23", "24.4/7.2", "2778.4"],
     ]
-    notes = " ".join(lines[4:])
-    assert "± 95% Wilson, over images. Paper: Table 5, same S, Q, protocol; - none." in notes
-    assert "BGR 0-255 minus mean, ceil pooling" in notes
-    assert "fp32, PyTorch on cpu, 3 h 20 of forward passes" in notes
+    assert lines[4:] == [
+        " 1 BGR 0-255 minus mean, ceil pooling; fp32, PyTorch on cpu.",
+        " 2 ±: 95% Wilson interval over images.  3-5: --explain-notes",
+        f" vggbench {__version__} | D@oxford:9363e1f6 | S256-512 | ilsvrc12-val:50000 |",
+        " Q256,384,512",
+    ]
+    notes = shown_notes(eval_table(*full()), eval_table(*full()).markdown)
+    assert "Paper: Table 5; same S, Q and protocol; - where there is none." in notes
+    assert "BGR 0-255 minus mean, ceil pooling; fp32, PyTorch on cpu, 3 h 20 of forward passes." in notes
 
 
 def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
@@ -380,23 +385,26 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
         measured("dense", (384,), (10, 5), 96, models=(other,), network=other.name),
     ]
     table = nets_table(rows, circumstances(pets()))
-    notes = shown_notes(table, table.terminal)
+    notes = shown_notes(table, table.markdown)
     assert [note for note in notes if note.startswith("vggbench ")] == [
         f"vggbench {__version__} | D@oxford:9363e1f6 | S256-512 | pets:96 | Q256,384",
         f"vggbench {__version__} | E@oxford:9363e1f6 | S256-512 | pets:96 | Q384",
     ]
-    assert "GMACs per image, all views, counted plainly; 1 MAC = 2 FLOPs. Images/s: forward passes alone." in notes
+    assert any(
+        note.startswith("GMACs: per image") and note.endswith("Images/s: forward passes alone.")
+        for note in shown_notes(table, table.terminal)
+    )
 
 
 def test_a_table_that_has_a_comparison_in_full_sends_nobody_elsewhere_for_it() -> None:
     against = Paired("A", "B", 2, 1, 8, 96)
     rows = [measured("dense", (384,), (10, 5), 96), measured("dense", (384,), (9, 5), 96, network="B", against=against)]
     table = nets_table(corrected(rows), circumstances(pets()))
-    elsewhere = "Interval, p: in Markdown, CSV, JSON."
+    elsewhere = "Markdown, CSV and JSON hold interval and p."
     in_full = " ".join(shown_notes(table, table.markdown))
-    assert "vs A: points of top-1 error on the same images" in in_full
+    assert "vs A: points of top-1 error on the same images; * significant at 5%, by McNemar's exact test." in in_full
     assert elsewhere not in in_full
-    assert f"(McNemar's exact test). {elsewhere}" in " ".join(shown_notes(table, table.terminal))
+    assert elsewhere in " ".join(shown_notes(table, table.terminal))
 
 
 @pytest.mark.parametrize("images", [1, 5, 6, 7])
@@ -411,10 +419,11 @@ def test_a_note_goes_with_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [measured("dense", (384,), (10, 5), 96, images_per_second=12.0, network="a-net-of-a-long-name" * n)
             for n in (1, 2)]  # fmt: skip
     table = nets_table(rows, circumstances(pets()))
-    narrow = "\n".join(at_80(table, monkeypatch))
-    monkeypatch.setenv("COLUMNS", "140")
-    wide = render(table, "table")
-    for heading, note in (("GMACs", "GMACs per image"), ("Images/s", "Images/s: forward passes alone.")):
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = render(table, "table", explained=True)
+    monkeypatch.setenv("COLUMNS", "160")
+    wide = render(table, "table", explained=True)
+    for heading, note in (("GMACs", "GMACs: per image"), ("Images/s", "Images/s: forward passes alone.")):
         assert (heading in wide, note in wide) == (True, True)
         assert heading not in narrow
     layers = layers_of(NETS[:2], 224)
@@ -461,7 +470,7 @@ def test_few_images_get_one_decimal_and_bounds(monkeypatch: pytest.MonkeyPatch) 
     assert "pets, 96 of 96 images" in lines[0]
     assert lines[1].split() == ["Protocol", "Q", "Top-1", "Top-5", "GMACs"]  # no reference: no column Paper
     assert lines[2].split() == ["dense", "256", "25.0", "[17.4,", "34.5]", "12.5", "[7.3,", "20.6]", "57.8"]
-    assert lines[3].startswith(" [low, high] 95% Wilson, over images.")
+    assert lines[4].startswith(" 2 [low, high]: 95% Wilson interval over images.")
 
 
 def test_the_keys_of_a_record_are_those_promised() -> None:
@@ -492,7 +501,7 @@ def test_compare_keeps_the_row_of_a_net_without_weights(monkeypatch: pytest.Monk
     assert lines[0] == " ILSVRC-2012 val, 50,000 of 50,000 images | dense, Q=384 | error, %"
     assert lines[2].split() == ["C", "256-512", "384", "no", "weights", "-", "133.64", "109.7"]
     assert lines[3].split() == ["D@oxford", "256-512", "384", "25.60", "±0.38", "8.10", "±0.24", "138.36", "139.5"]
-    assert " C: no file." in lines
+    assert any("4 C: no file." in line for line in lines), "never left out"
     record, _ = json.loads(render(nets_table([without, rows[0]], about), "json"))
     assert (record["top1_error"], record["top1_interval"], record["parameters"]) == (None, None, 133_638_952)
 

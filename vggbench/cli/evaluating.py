@@ -35,10 +35,8 @@ _Asked = TypeVar("_Asked", bound=Manner)
 class Teller(Listener):
     """Prints it."""
 
-    forecasts = True
-
-    def __init__(self, *, on_sample: bool = False) -> None:
-        self._on_sample = on_sample
+    def __init__(self, *, on_sample: bool = False, forecasts: bool = True) -> None:
+        self._on_sample, self.forecasts = on_sample, forecasts
         self._expected: Forecast | None = None
 
     def note(self, sentence: str) -> None:
@@ -55,10 +53,12 @@ class Teller(Listener):
             warn("No --data, no $VGGBENCH_DATA: this is the built-in SAMPLE, not ImageNet.")
 
     def planned(self, plan: Plan, expected: Forecast | None) -> None:
-        """The forecast."""
-        assert expected
+        """The forecast, where there is one."""
         self._expected = expected
         jobs, images, done = len(plan.jobs), len(plan.data), plan.stored_results
+        if expected is None:
+            say(f"{counted(images, 'image')}, {counted(jobs, 'run')}.")
+            return
         kept = f" ({done:,} of {jobs * images:,} results are stored already)" if done else ""
         cost = f", {expected.gmacs:,.{1 if expected.gmacs >= 10 else 3}f} GMACs" if expected.gmacs else ""
         say(

@@ -132,6 +132,18 @@ class _Printed:
 
 
 @dataclass(frozen=True)
+class _Noted(_Printed):
+    """Of tables whose notes a terminal shows in part."""
+
+    explain_notes: Annotated[bool, option("Print all notes under the table, in full.", OUTPUT)] = False
+
+    @property
+    def explained(self) -> bool:
+        """Whether all notes are wanted: by --verbose as well, where there is one."""
+        return self.explain_notes or bool(getattr(self, "verbose", False))
+
+
+@dataclass(frozen=True)
 class _Run:
     device: Device = "auto"
     backend: Annotated[
@@ -202,12 +214,14 @@ class _Stored(_Run):
             RUNNING,
         ),
     ] = None
-    verbose: Annotated[bool, option("Say which way each run was computed.", RUNNING, "--verbose", "-v")] = False
+    verbose: Annotated[
+        bool, option("Say how each run was computed, and print all notes.", RUNNING, "--verbose", "-v")
+    ] = False
     runs: Runs = _RUNS
 
 
 @dataclass(frozen=True)
-class _Evaluated(_Printed, _Stored):
+class _Evaluated(_Noted, _Stored):
     """What every command that evaluates by protocols of its own can be told."""
 
 
@@ -273,7 +287,7 @@ class FeaturesOptions(_Rescaled, _Stored):
 
 
 @dataclass(frozen=True)
-class ScoreOptions(_Judged, _Printed):
+class ScoreOptions(_Judged, _Noted):
     """What the predictions of other tools can be scored by."""
 
     data: DataPath = None
@@ -282,7 +296,7 @@ class ScoreOptions(_Judged, _Printed):
 
 
 @dataclass(frozen=True)
-class CheckOptions(_Rescaled, _Files, _Printed, _Run, _Protocols):
+class CheckOptions(_Rescaled, _Files, _Noted, _Run, _Protocols):
     """What `check` can be told."""
 
     data: DataPath = None

@@ -44,21 +44,21 @@ def require_file(path: Path, option: str, *, dry: bool = False) -> None:
         raise UsageError(f"{option} {path}: {error.strerror}. Expected the name of a file.") from error
 
 
-def put(table: Table, form: str | None, output: Path | None) -> None:
-    """Print or write a table in the form asked for, or the one that fits where it goes."""
-    put_all([table], form, output)
+def put(table: Table, form: str | None, output: Path | None, *, explained: bool = False) -> None:
+    """Print or write a table in the form asked for, or the one that fits where it goes; `explained`: with all notes."""
+    put_all([table], form, output, explained=explained)
 
 
-def put_all(tables: Sequence[Table], form: str | None, output: Path | None) -> None:
+def put_all(tables: Sequence[Table], form: str | None, output: Path | None, *, explained: bool = False) -> None:
     """The same of several tables, one after the other; as CSV or JSON they are one."""
     chosen = choose_format(form, output, sys.stdout.isatty())
     if output is not None:
-        write(tables, chosen, output, f"vggbench {shlex.join(sys.argv[1:])}")
+        write(tables, chosen, output, f"vggbench {shlex.join(sys.argv[1:])}", explained=explained)
     elif chosen == "table" and sys.stdout.isatty():
         for table in tables:
-            show(table)
+            show(table, explained=explained)
     else:
-        print(render(tables, chosen), end="", flush=True)
+        print(render(tables, chosen, explained=explained), end="", flush=True)
 
 
 def put_json(value: object, form: str | None, output: Path | None) -> bool:

@@ -22,6 +22,12 @@ QUESTIONS = (
 )
 FIRST = "vggbench quickstart"
 """What to type first: it needs no file and no network."""
+NEXT = (
+    "vggbench report D E --data sample-quick --center",
+    "vggbench explain D --data sample-quick --limit 48",
+    "vggbench eval D@torchvision --data imagenet --center",
+)
+"""What to type after that: the same figures as a page, what changes a net's error, and the reader's own images."""
 
 
 def overview() -> str:

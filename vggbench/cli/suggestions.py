@@ -45,15 +45,16 @@ def unknown_option(
     `following` is the next word of the command line; `options` are those of each command, of None those before it.
     """
     own = options[command]
-    meant = _OPTIONS.get(word, "")
+    meant = _OPTIONS.get(word, "--")
     if word in _PROTOCOLS and f"--{following}" in own:
         meant = f"--{following}"
-    near = [meant] if meant.startswith("a MODEL") or meant.split(" ")[0] in own else _like(word, own)
+    is_known = meant.startswith("a MODEL") or meant.split(" ")[0] in own
+    near = [meant] if is_known else _like(word, own)
     elsewhere = [name for name, others in options.items() if name and name != command and word in others]
     hint = f" Did you mean {near[0]}?" if near else ""
     if elsewhere and command is None:
         hint = " Options come after the command, as in `vggbench eval D --dense`."
-    elif elsewhere:
+    elif elsewhere and not is_known:
         hint = f" It is an option of {', '.join(elsewhere[:3])}{' and others' if len(elsewhere) > 3 else ''}."
     whole = f"vggbench {command}" if command else "vggbench"
     return f"{command or 'vggbench'} has no option {word}.{hint} `{whole} --help` lists all."

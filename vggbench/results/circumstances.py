@@ -41,7 +41,7 @@ class Circumstances:
 def data_name(data: DataSet) -> str:
     """The images' name, and that the sample is one."""
     if data.is_sample:
-        return data.name.replace("sample", "SAMPLE (drawn pictures)", 1)
+        return f"{data.name.replace('sample', 'SAMPLE', 1)} (drawn pictures)"
     return "ILSVRC-2012 val" if data.is_full_ilsvrc_val else data.name
 
 

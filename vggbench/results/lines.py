@@ -85,12 +85,12 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two rows of one table, image by image; `mended` are wrong in the first alone, `spoiled` in the second."""
+    """Two rows of one table, image by image; `fixed` are wrong in the first alone, `broken` in the second."""
 
     first: str
     second: str
-    mended: int
-    spoiled: int
+    fixed: int
+    broken: int
     both: int
     """Wrong in both."""
     images: int
@@ -100,18 +100,18 @@ class Paired:
     @property
     def points(self) -> float:
         """The second's top-1 error minus the first's, in points."""
-        return 100 * (self.spoiled - self.mended) / self.images
+        return 100 * (self.broken - self.fixed) / self.images
 
     @property
     def interval(self) -> tuple[float, float]:
         """95% interval of `points`."""
-        low, high = paired_interval(self.both, self.mended, self.spoiled, self.images)
+        low, high = paired_interval(self.both, self.fixed, self.broken, self.images)
         return 100 * low, 100 * high
 
     @property
     def p(self) -> float:
         """McNemar's exact test, two-sided."""
-        return mcnemar(self.mended, self.spoiled)
+        return mcnemar(self.fixed, self.broken)
 
     @property
     def is_significant(self) -> bool:
@@ -123,10 +123,10 @@ class Paired:
 def paired(first: Line, second: Line, ranking: Ranking, truth: GroundTruth = ORIGINAL) -> Paired:
     """Compare the top-1 errors of two rows on the same images."""
     wrong, also = (ranks >= 1 for ranks in ranking.of([first, second], truth))
-    mended, spoiled, both = (int(count.sum()) for count in (wrong & ~also, also & ~wrong, wrong & also))
+    fixed, broken, both = (int(count.sum()) for count in (wrong & ~also, also & ~wrong, wrong & also))
     same = [model.key for model in first.models] == [model.key for model in second.models]
     titles = (first.title, second.title) if same else (_names(first), _names(second))
-    return Paired(*titles, mended, spoiled, both, len(wrong))
+    return Paired(*titles, fixed, broken, both, len(wrong))
 
 
 def _names(line: Line) -> str:

@@ -10,6 +10,9 @@ from vggbench.results.circumstances import Circumstances
 from vggbench.results.rows import Row
 from vggbench.store.identity import Identity
 
+_NAMED = 3
+"""Networks that the one line of a table names with their hashes."""
+
 
 def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
     """One row for JSON and CSV; keys may be added, never renamed."""
@@ -108,6 +111,18 @@ def signatures(rows: Sequence[Row], about: Circumstances) -> list[str]:
     return [f"{start} | Q{','.join(map(str, sorted(found))) or '-'}" for start, found in by_start.items()]
 
 
+def shared_signature(rows: Sequence[Row], about: Circumstances) -> str | None:
+    """One line for rows of several networks, with hashes of up to three; None for one network or fusion."""
+    if len(signatures(rows, about)) < 2:
+        return None
+    nets = list({net: None for row in rows for net in _nets(row).split(" + ")})
+    named = " ".join(nets) if len(nets) <= _NAMED else f"{len(nets)} networks"
+    train = ",".join(dict.fromkeys(row.train_scale or "-" for row in rows))
+    scales = ",".join(map(str, sorted({scale for row in rows for scale in row.scales}))) or "-"
+    counts = "; ".join(dict.fromkeys(_images(row, about) for row in rows))
+    return f"vggbench {__version__} | {named} | S{train} | {counts} | Q{scales}"
+
+
 def signature(row: Row, about: Circumstances) -> str:
     """In one line."""
     return f"{_start(row, about)} | Q{','.join(map(str, row.scales)) or '-'}"
@@ -124,9 +139,16 @@ def long_signature(row: Row, about: Circumstances) -> str:
 
 
 def _start(row: Row, about: Circumstances) -> str:
-    nets = " + ".join(hashed_name(model) for model in row.models)
+    return f"vggbench {__version__} | {_nets(row)} | S{row.train_scale or '-'} | {_images(row, about)}"
+
+
+def _nets(row: Row) -> str:
+    return " + ".join(hashed_name(model) for model in row.models)
+
+
+def _images(row: Row, about: Circumstances) -> str:
     images = str(row.images) if row.images == about.data.total else f"{row.images}/{about.data.total}"
-    return f"vggbench {__version__} | {nets} | S{row.train_scale or '-'} | {about.data.name}:{images}"
+    return f"{about.data.name}:{images}"
 
 
 def hashed_name(model: Identity) -> str:

@@ -2,8 +2,10 @@
 
 import io
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vggbench.cache import cache_folder
 from vggbench.errors import DataError, UsageError
@@ -11,6 +13,9 @@ from vggbench.files import Refusal, written_whole
 from vggbench.progress import told
 from vggbench.sample.drawing import KINDS, Kind, draw
 from vggbench.sample.unseen import UNSEEN
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 NETS = Path(__file__).parent / "nets"
 """The six small nets, a file each."""
@@ -61,6 +66,21 @@ def encoded(split: str, kind: int, number: int) -> bytes:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     return file.getvalue()
+
+
+def side_by_side(pictures: Sequence[tuple[str, int]], height: int = 375) -> "Image.Image":
+    """Pictures of `sample`, each by its class and number, beside each other at one height."""
+    from PIL import Image
+
+    places = {kind.name: place for place, kind in enumerate(KINDS)}
+    found = [Image.open(io.BytesIO(encoded("val", places[name], number))) for name, number in pictures]
+    scaled = [picture.resize((picture.width * height // picture.height, height)) for picture in found]
+    whole = Image.new("RGB", (sum(picture.width for picture in scaled), height))
+    left = 0
+    for picture in scaled:
+        whole.paste(picture, (left, 0))
+        left += picture.width
+    return whole
 
 
 def contact_sheet(path: Path) -> None:

@@ -44,6 +44,6 @@ def check(
 
     request = asked(Request, options, models=(model,), data=options.data)
     found = checked(request, Teller(), expect=expect, images=images, tell=tell)
-    put(verdict_table(found), options.format, options.output)
+    put(verdict_table(found), options.format, options.output, explained=options.explained)
     if found.is_refuted:
         raise typer.Exit(1)

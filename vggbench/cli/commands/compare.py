@@ -48,7 +48,7 @@ def compare(
     if found is None:
         return
     rows = compared(found, every=all, against=against, order=sort)
-    put(nets_table(rows, found.about), options.format, options.output)
+    put(nets_table(rows, found.about), options.format, options.output, explained=options.explained)
     if plot and found.models:
         from vggbench.render.plots.evaluation import figures
 

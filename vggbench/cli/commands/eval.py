@@ -19,7 +19,12 @@ def evaluate(model: ModelName, options: EvalOptions, plot: Plot = None) -> None:
     if found is None:
         return
     (loaded,) = found.models
-    put(eval_table(found.rows, found.about, found.gain(loaded)), options.format, options.output)
+    put(
+        eval_table(found.rows, found.about, found.gain(loaded)),
+        options.format,
+        options.output,
+        explained=options.explained,
+    )
     if plot:
         from vggbench.render.plots.evaluation import figures
 

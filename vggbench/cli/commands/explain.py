@@ -30,4 +30,4 @@ def explain(
     found = evaluation([model], options.for_evaluation(), jobs_of=jobs)
     if found:
         told = explained_by(found, recipes=recipes, costly=multicrop)
-        put(explanation_table(told, recipes=recipes), options.format, options.output)
+        put(explanation_table(told, recipes=recipes), options.format, options.output, explained=options.explained)

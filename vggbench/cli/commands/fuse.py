@@ -49,7 +49,7 @@ def fuse(
     found = of_words(texts, options, 2) if has_runs else _of_models(texts, options, shares or None, paper)
     if found:
         rows = fused(found, shares or None, paper)
-        put(nets_table(rows, found.about, rows[0].against), options.format, options.output)
+        put(nets_table(rows, found.about, rows[0].against), options.format, options.output, explained=options.explained)
 
 
 def _of_models(

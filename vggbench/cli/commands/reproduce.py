@@ -51,7 +51,7 @@ def reproduce(
     from vggbench.render.tables.paper import published_table
     from vggbench.studies.reproduction import parse_tables
 
-    show = partial(put_all, form=options.format, output=options.output)
+    show = partial(put_all, form=options.format, output=options.output, explained=options.explained)
     if published:
         show([published_table(number) for number in parse_tables(tables or ())])
     elif tables and not tables[0].isdecimal():

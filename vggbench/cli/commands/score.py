@@ -54,7 +54,7 @@ def score(
         say(f"Note: {sentence}.")
     if found.is_at_chance:
         warn("Warning: no better than chance. The order of classes is probably another than the file's or --classes'.")
-    put(eval_table(found.rows, found.about), options.format, options.output)
+    put(eval_table(found.rows, found.about), options.format, options.output, explained=options.explained)
 
 
 def _opened(options: ScoreOptions) -> "DataSet":

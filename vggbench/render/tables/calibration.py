@@ -5,7 +5,8 @@ from functools import partial
 
 from vggbench.errors import counted
 from vggbench.render.tables.cells import is_many
-from vggbench.render.tables.table import NONE, Column, Note
+from vggbench.render.tables.footer import Note
+from vggbench.render.tables.table import NONE, Column
 from vggbench.results.calibration import BINS, COOLEST, HOTTEST, LEAST_POSTERIOR
 from vggbench.results.rows import Row
 
@@ -44,18 +45,21 @@ def calibration_notes(rows: Sequence[Row]) -> list[Note]:
     if not found:
         return []
     headings = tuple(heading for heading, _, _ in _FIGURES)
-    notes = [Note(f"{heading}: {meaning}", (heading,)) for heading, _, meaning in _FIGURES]
+    notes = [_note(f"{heading}: {meaning}", (heading,)) for heading, _, meaning in _FIGURES]
     if any(row.among for row in rows):
-        notes.append(Note("Among the data's classes posteriors are divided by their sum there.", headings))
+        notes.append(_note("Among the data's classes posteriors are divided by their sum there.", headings))
     clamped = sum(own.clamped for own in found)
     if clamped:
         what = f"{counted(clamped, 'posterior')} of labels below {LEAST_POSTERIOR:.3g}"
         notes.append(
-            Note(f"{what}, float32's smallest normal number, counted as that, in all rows together.", ("NLL",))
+            _note(f"{what}, float32's smallest normal number, counted as that, in all rows together.", ("NLL",))
         )
     if any(own.temperature is None for own in found):
-        notes.append(Note("No T where all images fall into one half.", headings))
+        notes.append(_note("No T where all images fall into one half.", headings))
     return notes
+
+
+_note = partial(Note, kind="calibration", place="detail")
 
 
 def _cell(row: Row, key: str) -> str:

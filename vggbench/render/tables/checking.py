@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from vggbench.render.tables.cells import images
+from vggbench.render.tables.footer import Note
 from vggbench.render.tables.table import NONE, Column, Table
 
 if TYPE_CHECKING:
@@ -39,16 +40,20 @@ def verdict_table(found: "Verdict") -> Table:
     )
 
 
-def _notes(found: "Verdict") -> list[str]:
+def _notes(found: "Verdict") -> list[Note]:
     claim, job = found.judged.claim, found.job
+    start = f"Claimed by {claim.source}."
     notes = [
-        f"Claimed by {claim.source}. Between: a confidence sequence of the error over all images, which holds at every "
-        "moment at once (Waudby-Smith and Ramdas 2020); refuted at 1%, top-1 and top-5 together.",
-        f"Images in a random order that the seed 0 and their names decide. {job.model.input.in_full()}; "
-        f"{job.rescale or 'bilinear antialiased'}.",
-    ]
+        Note(
+            f"{start} Between: a confidence sequence for the error over all images, valid at every moment at once "
+            "(Waudby-Smith and Ramdas 2020); refuted at 1%, top-1 and top-5 together.", kind="claim",
+            brief=f"{start} Between: 99% confidence sequence, top-1 and top-5 together.",
+        ),
+        Note(f"{job.model.input.in_full()}; {job.rescale or 'bilinear antialiased'}.", kind="input"),
+        Note("Images in random order, by the seed 0 and their names.", kind="claim", place="detail"),
+    ]  # fmt: skip
     if found.tried:
-        notes.append(f"Tried on these images, one by one: {', '.join(dict.fromkeys(found.tried))}.")
+        notes.append(Note(f"Changes tried on these images: {', '.join(dict.fromkeys(found.tried))}.", kind="claim"))
     return notes
 
 

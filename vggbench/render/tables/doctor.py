@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vggbench.errors import counted
-from vggbench.render.tables.table import Column, Note, Table
+from vggbench.render.tables.footer import Note
+from vggbench.render.tables.table import Column, Table
 
 if TYPE_CHECKING:
     from vggbench.studies.doctor.finding import Finding

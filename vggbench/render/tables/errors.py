@@ -19,7 +19,7 @@ from vggbench.render.tables.cells import (
     speed,
     views,
 )
-from vggbench.render.tables.notes import notes
+from vggbench.render.tables.notes import notes, signed
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.circumstances import Circumstances, data_title
 from vggbench.results.facts import references_of, without_top5
@@ -47,6 +47,7 @@ def eval_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
         markdown=_markdown_columns(rows),
         record=lambda row: error_record(row, about),
         notes=notes(rows, about, gain),
+        signed=signed(rows, about),
     )
 
 
@@ -79,6 +80,7 @@ def nets_table(rows: Sequence[Row], about: Circumstances, gain: Paired | None = 
         markdown=[*_markdown_columns(rows), *(_against_in_full(baseline) if baseline else [])],
         record=lambda row: error_record(row, about),
         notes=notes(rows, about, gain),
+        signed=signed(rows, about),
     )
 
 

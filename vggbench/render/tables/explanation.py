@@ -14,7 +14,8 @@ from vggbench.render.tables.cells import (
     percent,
     points,
 )
-from vggbench.render.tables.notes import made_notes
+from vggbench.render.tables.footer import Note
+from vggbench.render.tables.notes import made_notes, made_signed
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.results.circumstances import Circumstances, data_title
 from vggbench.results.lines import Paired
@@ -37,6 +38,7 @@ def explanation_table(found: "Explanation", *, recipes: bool) -> Table:
         markdown=_columns(heading, error_in_markdown, paired_bounds),
         record=lambda row: record_of(row, about),
         notes=_notes(rows, about) + ([] if recipes else _left_out()),
+        signed=made_signed([rows[0].row], about),
     )
 
 
@@ -56,16 +58,24 @@ def _columns(
     ]
 
 
-def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[str]:
-    notes = [
-        f"Same weights and images; first row: {rows[0].what}{_rescaled(rows[0], about)}.",
-        "Points: top-1 error minus the first row's; 95%: its paired interval (Newcombe); p: McNemar's exact test; * "
-        f"significant at 5% after Holm's correction for {len(rows) - 1} tests.",
-    ]
-    notes += [f"{row.name}: {row.what}." for row in rows[1:] if not row.is_told_by_name]
+def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[Note]:
+    tests = f"after Holm's correction ({len(rows) - 1} tests)"
+    brief = f"Points: top-1 error minus the first row's, and its 95% interval; * significant at 5% {tests}."
     figures = {row.name: row.published for row in rows if row.published}
-    notes += [f"Published by {name}: {found[0].how}." for name, found in figures.items() if found]
-    return notes + made_notes([rows[0].row], about)
+    return [
+        Note(
+            "Points: top-1 error minus the first row's; 95%: its paired interval (Newcombe); p: McNemar's exact test; "
+            f"* significant at 5% {tests}.", kind="points", brief=brief,
+        ),
+        Note(f"First row: {rows[0].what}{_rescaled(rows[0], about)}. All: same weights and images.", kind="recipe"),
+        *made_notes([rows[0].row], about),
+        *(
+            Note(f"{row.name}: {row.what}.", kind="change", place="detail")
+            for row in rows[1:]
+            if not row.is_told_by_name
+        ),
+        *(Note(f"Published by {name}: {found[0].how}.", kind="published") for name, found in figures.items() if found),
+    ]  # fmt: skip
 
 
 def _s(model: Identity) -> str:
@@ -73,10 +83,12 @@ def _s(model: Identity) -> str:
     return f", S={model.train_scale or 'unknown'}" if model.architecture or model.train_scale else ""
 
 
-def _left_out() -> list[str]:
+def _left_out() -> list[Note]:
     from vggbench.images.pixels import INSTALL, has_other_decoders
 
-    return [] if has_other_decoders() else [f"JPEGs by fast DCT and by plain upsampling are left out: {INSTALL}."]
+    if has_other_decoders():
+        return []
+    return [Note(f"Rows for fast DCT and plain upsampling of JPEGs need a package: {INSTALL}.", kind="left-out")]
 
 
 def _rescaled(row: "Explained", about: Circumstances) -> str:

@@ -10,7 +10,8 @@ from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS, CROP, PAPER
 from vggbench.paper.published import RESULTS, TABLE_7, Member, OtherResult, Result, own_row
 from vggbench.render.tables.cells import difference, error_cell, error_in_markdown, reference
-from vggbench.render.tables.notes import made_notes
+from vggbench.render.tables.footer import Note
+from vggbench.render.tables.notes import made_notes, made_signed
 from vggbench.render.tables.parameters import parameters_table
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.render.tables.transfer import published_transfer_table
@@ -33,6 +34,7 @@ _TITLES = {
 }  # fmt: skip
 _SOURCE = "Simonyan & Zisserman, arXiv 1409.1556v6; errors in %, on ILSVRC-2012 val unless it says test."
 _TEST = "Top-5 on the test set cannot be measured: its labels are not public."
+_NO_TEST = Note(_TEST, kind="test-set")
 _NOT_OURS = object()
 """In place of a row, of what is not measured here."""
 _FROM = {"A": None, "A-LRN": "A", "B": "A", "C": "B", "D": "C", "E": "D"}
@@ -180,6 +182,7 @@ def measured_table(number: int, rows: "Sequence[Measured]", about: Circumstances
         markdown=columns(error_in_markdown),
         record=lambda found: _measured_record(found, about),
         notes=_measured_notes(number, rows, about, remedies),
+        signed=made_signed([found.row for found in rows if found.row], about),
     )
 
 
@@ -213,10 +216,11 @@ def measured_others_table(
             | {"table": 7, "method": row.method, "training": "the paper's" if row in own else None}
         ),
         notes=[
-            *([_TEST] if full else []),
+            *([_NO_TEST] if full else []),
             *_neighbour_notes(neighbours),
             *_measured_notes(7, list(own.values()), about, remedies, neighbours),
         ],
+        signed=made_signed([found.row for found in own.values() if found.row] + list(neighbours), about),
     )
 
 
@@ -228,16 +232,21 @@ def _neighbour_record(row: Row, about: Circumstances) -> dict[str, Any]:
     return error_record(row, about) | {"table": 7, "method": _method(row), "training": "its publisher's"}
 
 
-def _neighbour_notes(neighbours: Sequence[Row]) -> list[str]:
+def _neighbour_notes(neighbours: Sequence[Row]) -> list[Note]:
     if not neighbours:
         return []
     by_scales = dict.fromkeys(
         f"{row.network} {row.protocol} at Q={','.join(map(str, row.scales))}" for row in neighbours
     )
     return [
-        "* of other training than the paper's: later recipes and more epochs, so these rows compare networks as they "
-        "are released, not architectures.",
-        f"Measured: {'; '.join(by_scales)}.",
+        Note(
+            "* of other training than the paper's: later recipes and more epochs, so these rows compare networks as "
+            "they are released, not architectures.",
+            kind="training",
+            brief="* trained by later recipes: networks as released, not architectures.",
+            place="always",
+        ),
+        Note(f"Measured: {'; '.join(by_scales)}.", kind="training"),
     ]
 
 
@@ -310,24 +319,24 @@ def _measured_notes(
     about: Circumstances,
     remedies: Remedies,
     neighbours: Sequence[Row] = (),
-) -> list[str]:
-    notes = []
+) -> list[Note]:
+    measured = [found.row for found in rows if found.row] + list(neighbours)
+    notes = made_notes(measured, about) if measured else []
     if not about.data.is_full_ilsvrc_val:
-        notes.append(
-            "The paper's figures are for the whole ILSVRC-2012 val, and these are not: `vggbench reproduce --published "
-            f"{number}` prints them by themselves."
-        )
+        brief = f"The paper's figures are for the whole ILSVRC-2012 val: vggbench reproduce --published {number}."
+        notes.append(Note(f"No column Paper. {brief}", kind="paper", brief=brief))
     lacking = dict.fromkeys(member for found in rows for member in found.lacking)
     for member in lacking:
         released = remedies[member].released
         whose = f"but {released} has been released" if released else "and nobody has released any"
-        notes.append(f"{member.config} of S={member.train_scale}: no weights here, {whose}; {remedies[member].command}")
+        text = f"{member.config} of S={member.train_scale}: no weights here, {whose}; {remedies[member].command}"
+        notes.append(Note(text, kind="lacking"))
     if number == 6 and about.data.is_full_ilsvrc_val:
-        notes.append(_TEST)
-    measured = [found.row for found in rows if found.row] + list(neighbours)
+        notes.append(_NO_TEST)
     if about.data.is_full_ilsvrc_val and not all(row.reference for row in measured):
-        notes.append("Paper: - beside a row that is not of its width, classes, rescaling, precision or all its images.")
-    return notes + (made_notes(measured, about) if measured else [])
+        text = "Paper -: the row differs in width, classes, rescaling or precision, or lacks images."
+        notes.append(Note(text, kind="paper"))
+    return notes
 
 
 def checks_table(source: str, rows: "Sequence[Check]", about: Circumstances) -> Table:
@@ -343,12 +352,10 @@ def checks_table(source: str, rows: "Sequence[Check]", about: Circumstances) -> 
             *([Column("Published", _stated), Column("Verdict", _verdict)] if full else []),
         ]
 
-    notes = (
-        [f"Published: {', '.join(dict.fromkeys(check.published.how for check in rows))}."]
-        if full
-        else [f"No verdict: {source}'s figures are for the whole ILSVRC-2012 val, and this is not it."]
-    )
-    notes += [check.note for check in rows if check.note]
+    how = ", ".join(dict.fromkeys(check.published.how for check in rows))
+    other = f"No verdict: {source}'s figures are for the whole ILSVRC-2012 val, and these images are others."
+    notes = [Note(f"Published: {how}." if full else other, kind="published")]
+    notes += [Note(check.note, kind="row", place="always") for check in rows if check.note]
     return Table(
         title=f"{source}'s own protocol | {_what(rows, about)} | error, %",
         rows=rows,
@@ -356,6 +363,7 @@ def checks_table(source: str, rows: "Sequence[Check]", about: Circumstances) -> 
         markdown=columns(error_in_markdown),
         record=lambda check: _check_record(check, about),
         notes=notes + (made_notes(measured, about) if measured else []),
+        signed=made_signed(measured, about),
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from vggbench.nets.cost import Architecture
 from vggbench.paper.published import SHALLOW
-from vggbench.render.tables.table import NONE, Column, Note, Table
+from vggbench.render.tables.footer import Note
+from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.studies.counts import FC_LAYERS, HEIGHT, WIDTH, LayerCount, ModelCount, NetCount, ProtocolCount
 
 _COUNTING = "Bias, ReLU, pooling, LRN not counted."

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vggbench.errors import counted
-from vggbench.render.tables.table import NONE, Column, Note, Table
+from vggbench.render.tables.footer import Note
+from vggbench.render.tables.table import NONE, Column, Table
 
 if TYPE_CHECKING:
     from vggbench.studies.speed import Reading, Timings

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 from vggbench.errors import UsageError, did_you_mean, printable
 from vggbench.files import write_whole
+from vggbench.render.tables.footer import UNSIGNED, Note, Signed, in_full, on_terminal
 from vggbench.render.tables.wrapping import narrowest, widest, wrapped
 
 Format = Literal["table", "md", "csv", "json"]
@@ -38,16 +39,6 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Note:
-    """What stands under a table as long as one of the columns with the headings `of` does."""
-
-    text: str
-    of: tuple[str, ...]
-    same_line: bool = False
-    """As the note before it."""
-
-
-@dataclass(frozen=True)
 class Table:
     """Rows with two sets of columns, for the terminal and for Markdown, and one record a row for CSV and JSON."""
 
@@ -59,6 +50,7 @@ class Table:
     notes: Sequence[str | Note]
     keys: Sequence[str] = ()
     """Of a record, where there may be no row."""
+    signed: Signed = UNSIGNED
 
 
 @dataclass(frozen=True)
@@ -86,8 +78,13 @@ def choose_format(asked: str | None, output: Path | None, is_terminal: bool) -> 
     return _SUFFIXES.get(output.suffix.lower(), "md")
 
 
-def render(tables: Table | Sequence[Table], form: Format, command: str | None = None) -> str:
-    """Tables as text, as CSV and JSON in one; `command` stands in each record of JSON. For the terminal use `show`."""
+def render(
+    tables: Table | Sequence[Table], form: Format, command: str | None = None, *, explained: bool = False
+) -> str:
+    """Tables as text, as CSV and JSON in one; `command` stands in each record of JSON. For the terminal use `show`.
+
+    Notes are in full in Markdown, and in plain text where they are `explained`.
+    """
     several = [tables] if isinstance(tables, Table) else tables
     records = [table.record(row) for table in several for row in table.rows]
     if form == "json":
@@ -95,20 +92,20 @@ def render(tables: Table | Sequence[Table], form: Format, command: str | None = 
         return json.dumps([record | made for record in records], indent=1) + "\n"
     if form == "csv":
         return _csv(records, [key for table in several for key in table.keys])
-    return "\n".join(_markdown(table) if form == "md" else _plain(table) for table in several)
+    return "\n".join(_markdown(table) if form == "md" else _plain(table, explained) for table in several)
 
 
-def show(table: Table) -> None:
-    """Print to the terminal, at its width."""
+def show(table: Table, *, explained: bool = False) -> None:
+    """Print to the terminal, at its width, with few notes or, `explained`, all."""
     from rich.console import Console
 
-    _print(table, Console(highlight=False))
+    _print(table, Console(highlight=False), explained)
 
 
-def write(tables: Table | Sequence[Table], form: Format, path: Path, command: str) -> None:
+def write(tables: Table | Sequence[Table], form: Format, path: Path, command: str, *, explained: bool = False) -> None:
     """Write a file, whole or not at all; Markdown begins with the command that made it. Raises VggbenchError."""
     head = f"<!-- {command} -->\n\n" if form == "md" else ""
-    write_whole(path, head + render(tables, form, command))
+    write_whole(path, head + render(tables, form, command, explained=explained))
 
 
 def shown_columns(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
@@ -122,16 +119,15 @@ def shown_columns(columns: Sequence[Column], rows: Sequence[Any], width: int | N
 
 
 def shown_notes(table: Table, columns: Sequence[Column]) -> list[str]:
-    """The lines under a table of these columns."""
-    headings = {column.heading for column in columns}
-    lines: list[str] = []
-    for note in table.notes:
-        if isinstance(note, str):
-            lines.append(note)
-        elif not headings.isdisjoint(note.of):
-            before = [lines.pop()] if note.same_line and lines else []
-            lines.append(" ".join([*before, note.text]))
-    return lines
+    """All notes that go with these columns, a line each, and the signatures."""
+    return in_full(table.notes, {column.heading for column in columns}, table.signed)
+
+
+def footer(table: Table, found: Layout, width: int, *, explained: bool = False) -> list[str]:
+    """The notes on a terminal, before they are wrapped."""
+    headings = {column.heading for column in found.columns}
+    rows = len(table.rows) * (1 if found.widths else len(found.columns) + 1)
+    return on_terminal(table.notes, headings, table.signed, height=rows + 2, width=width, explained=explained)
 
 
 def layout(table: Table, width: int) -> Layout:
@@ -173,7 +169,7 @@ def _texts(column: Column, rows: Sequence[Any]) -> list[str]:
     return [printable(column.heading), *(printable(column.cell(row)) for row in rows)]
 
 
-def _print(table: Table, console: Any) -> None:
+def _print(table: Table, console: Any, explained: bool) -> None:
     from rich.text import Text
 
     console.width = max(console.width, _NARROWEST)
@@ -185,7 +181,7 @@ def _print(table: Table, console: Any) -> None:
     else:
         for heading, text in _below(found.columns, table.rows, console.width):
             console.print(Text.assemble((heading, "bold"), text))
-    for note in shown_notes(table, found.columns):
+    for note in footer(table, found, console.width, explained=explained):
         for line in wrapped(printable(note), console.width - 1):
             console.print(Text(f" {line}", style="dim"))
 
@@ -233,12 +229,12 @@ def _stacked(heading: str, text: str, width: int) -> list[tuple[str, str]]:
     return headings + [("", f"  {line}") for line in wrapped(text, width - 2)]
 
 
-def _plain(table: Table) -> str:
+def _plain(table: Table, explained: bool) -> str:
     from rich.console import Console
 
     width = shutil.get_terminal_size((100, 24)).columns
     console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
-    _print(table, console)
+    _print(table, console, explained)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
