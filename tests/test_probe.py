@@ -541,6 +541,13 @@ def test_python_gives_what_the_command_gives(tmp_path: Path, vggbench: CLI) -> N
         package.probe(path, sed=1)
 
 
+def test_fits_that_have_not_converged_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_file(tmp_path / "d.parquet", noise=9.0)
+    assert probe([path], Request(costs=[1.0])).rows[0].fits.unconverged == 0
+    monkeypatch.setattr("vggbench.studies.probing.machine.MAX_ITERATIONS", 1)
+    assert "3 of 3 fits stopped before they had converged." in probe([path], Request(costs=[100.0])).notes
+
+
 def test_it_needs_scikit_learn_and_says_so(tmp_path: Path, vggbench: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     done = vggbench("probe", write_file(tmp_path / "d.parquet"))
