@@ -14,7 +14,8 @@ from conftest import Result
 from typer.testing import CliRunner
 
 from vggbench.cli.main import app
-from vggbench.cli.options import PANELS, EvalOptions, ExplainOptions, PredictOptions, ReproduceOptions
+from vggbench.cli.options import EvalOptions, ExplainOptions, PredictOptions, ReproduceOptions
+from vggbench.cli.panels import FIRST, MOST_USED, PANELS
 from vggbench.cli.parsing import _kind
 from vggbench.errors import UsageError
 from vggbench.images.choices import InputName
@@ -70,6 +71,34 @@ def test_help_names_every_choice(name: str) -> None:
     for option, kind in typed(COMMANDS[name]):
         for choice in get_args(kind):
             assert re.search(rf"\b{choice}\b", option.help), f"{option.name} lacks {choice}"
+
+
+_SHOWN_AT_ONCE = 11
+"""Options that need no panel of the most used, with --quiet, --no-progress, --help, --format and --output."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_the_five_most_used_options_first(name: str) -> None:
+    command = COMMANDS[name]
+    shown = command.get_params(command.make_context(name, [], resilient_parsing=True))
+    own = [param for param in shown if param.param_type_name == "option"]
+    first = [option for option in own if option.rich_help_panel == FIRST]
+    assert len(first) == (5 if name in MOST_USED else 0)
+    assert name in MOST_USED or len(own) <= _SHOWN_AT_ONCE
+    assert own[: len(first)] == first
+    assert [max(option.opts, key=len) for option in first] == MOST_USED.get(name, "").split()
+
+
+def test_no_other_command_has_most_used_options() -> None:
+    assert set(MOST_USED) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_an_option_does_before_its_values(name: str) -> None:
+    for option in options_of(COMMANDS[name]):
+        verb = option.help.split()[0]
+        assert verb[0].isupper(), f"{option.name}: {option.help}"
+        assert verb.isalpha(), f"{option.name} begins with a value: {option.help}"
 
 
 @pytest.mark.parametrize("kind", [ExplainOptions, PredictOptions, ReproduceOptions])

@@ -17,7 +17,7 @@ from conftest import Result
 from torch import Tensor
 
 from vggbench import INPUTS, VGG, Model, Settings, open_data
-from vggbench.cli.options import TrainOptions
+from vggbench.cli.train_options import TrainOptions
 from vggbench.data import DataSet, ImageFile, open_training_data
 from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError, VggbenchError
 from vggbench.evaluation.processes import World
