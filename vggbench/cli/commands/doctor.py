@@ -42,7 +42,7 @@ def doctor(
     except KeyboardInterrupt:
         if found:
             put(doctor_table(found, __version__), format, output)
-        raise Interrupted("Interrupted: what was found until then is all there is.") from None
+        raise Interrupted("Interrupted: the table holds what was found until then.") from None
     put(doctor_table(found, __version__), format, output)
     _require_right(found)
 

@@ -16,7 +16,7 @@ def explain(
     recipes: Annotated[
         bool, option("Evaluate the recipes of torchvision, timm, Keras, MatConvNet and Caffe instead.", WHAT)
     ] = False,
-    multicrop: Annotated[bool, option("Add 50 views an image, which cost more than all other rows.", WHAT)] = False,
+    multicrop: Annotated[bool, option("Add 50 views per image, which cost more than all other rows.", WHAT)] = False,
 ) -> None:
     """Show what changes a net's error: the same weights under single changes from the paper's recipe.
 

@@ -92,7 +92,7 @@ def _predictor(spec: "AnySpec", manner: "Manner", top: int, map_: Path | None) -
     if top > predictor.model.identity.classes:
         raise UsageError(f"--top {top}: expected 1 to {predictor.model.identity.classes}, the model's classes.")
     if map_ and predictor.model.identity.architecture is None:
-        raise UsageError(f"--map {map_}: {predictor.model.identity.name} is no VGG, whose score map it draws.")
+        raise UsageError(f"--map {map_}: {predictor.model.identity.name} is not a VGG, whose score map it draws.")
     if map_ and not predictor.has_map:
         raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
     return predictor
@@ -116,7 +116,7 @@ def _table(
             if draw and prediction.posterior is not None:
                 draw(prediction)
     for prediction in doubtful[:_NAMED]:
-        say(f"Note: {prediction.image.id} is decoded with a complaint of libjpeg: {prediction.doubt}.")
+        say(f"Note: {prediction.image.id} is decoded, but libjpeg complained: {prediction.doubt}.")
     if len(doubtful) > _NAMED:
         say(f"Note: so are {len(doubtful) - _NAMED:,} more images.")
     return prediction_table(predictor, rows), complaint(wrong, len(files)) if wrong else None

@@ -43,7 +43,7 @@ def runs(
     finish: Annotated[bool, option("Compute what these runs lack. Default: all runs.", RUNNING)] = False,
     delete: Annotated[bool, option("Delete the named runs for good.", RUNNING)] = False,
     posteriors: Annotated[
-        bool, option("Export all probabilities, a column a class, as `vggbench score` reads them.", OUTPUT)
+        bool, option("Export all probabilities, one column per class, as `vggbench score` reads them.", OUTPUT)
     ] = False,
     runs: Runs = Path("runs"),
     device: Device = "auto",
@@ -138,7 +138,7 @@ def _export(root: Path, names: list[str], output: Path | None, *, posteriors: bo
     endings = _OF_POSTERIORS if posteriors else _EXPORTS
     if output is None or output.suffix not in endings:
         what = (
-            "Each has a row an image."
+            "Each has one row per image."
             if posteriors
             else ("Each image is a row of the first two; the last is a result with its signature.")
         )

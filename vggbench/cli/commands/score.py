@@ -29,7 +29,8 @@ def score(
     classes: Annotated[
         str | None,
         option(
-            "State the order of columns that do not name their classes: ilsvrc, or a file of class names, one a line.",
+            "State the order of columns that do not name their classes: ilsvrc, or a file of class names, one "
+            "per line.",
             DATA,
             metavar="ilsvrc|FILE",
         ),

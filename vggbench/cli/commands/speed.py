@@ -109,5 +109,5 @@ def _speed(models: Sequence[str], options: SpeedOptions) -> None:
     except KeyboardInterrupt:
         if rows:
             put(speed_table(rows, product_rates(rows)), options.format, options.output)
-        raise Interrupted("Interrupted: what was measured until then is all there is.") from None
+        raise Interrupted("Interrupted: the table holds what was measured until then.") from None
     put(speed_table(rows, product_rates(rows)), options.format, options.output)

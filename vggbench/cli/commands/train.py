@@ -125,7 +125,7 @@ def _print_plan(config: Config, options: TrainOptions) -> None:
 
     running, data = _request(config, options).running(), options.data or "imagenet"
     if is_sample(data):
-        raise UsageError("--plan leads to the paper's rows on ILSVRC: expected its folder in --data, or none.")
+        raise UsageError("--plan is for the paper's rows on ILSVRC: expected its folder in --data, or none.")
     say("A short probe of each net's training on this device comes first.")
     stages = chain(config)
     nets = dict.fromkeys(stage.config for stage in stages)

@@ -173,7 +173,7 @@ def _preset_notes(nets: Nets) -> list[Note]:
 
 
 def _whole_notes(facts: Facts) -> list[Note]:
-    """What `dense` is of networks that are no VGG, and what their MACs lack."""
+    """What `dense` is of networks that are not VGGs, and what their MACs lack."""
     found = [
         Note(
             f"GMACs ≥: fvcore cannot count the operators {', '.join(names)} of {name}.", kind="uncounted",
@@ -185,8 +185,8 @@ def _whole_notes(facts: Facts) -> list[Note]:
         brief = f"dense of {', '.join(facts.whole)}: one pass over the whole image, and one over its mirror."
         found.append(
             Note(
-                f"{brief} A map of scores is averaged over positions, as in the paper. A network with one score a "
-                "class averages its last feature maps instead, which is the same if all later layers are linear.",
+                f"{brief} A map of scores is averaged over positions, as in the paper. A network with one score "
+                "per class averages its last feature maps instead, which is the same if all later layers are linear.",
                 kind="dense", brief=brief,
             )
         )  # fmt: skip
