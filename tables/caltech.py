@@ -1,12 +1,11 @@
 """Oxford's convolutions on photographs: `make caltech CONVOLUTIONS=FILE CALTECH=FOLDER` (docs/howto/transfer.md).
 
 FILE holds the 13 convolutions of D as Keras converted them; FOLDER has train/ and val/ with classes of Caltech-101.
-Three pages are written: tables/caltech-probe.md (pool5 and a linear SVM, by three inputs), tables/caltech.md (fc layers
-fitted to the classes, by every protocol) and tables/precision.md (bf16, fp16, TF32 against fp32). Killed, it resumes.
+Two pages are written: tables/caltech.md (fc layers fitted to the classes, by every protocol) and tables/precision.md
+(bf16, fp16 and TF32 against fp32). Killed, it resumes. tables/caltech_probe.py asks the convolutions alone.
 """
 
 import argparse
-import json
 import shlex
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from vggbench.images.packs import Images
 from vggbench.images.packs import Request as Pictures
 from vggbench.images.preprocessing import Rescale
 from vggbench.inference.choices import Precision
+from vggbench.inference.devices import pick_device
 from vggbench.metrics import SIGNIFICANT, holm
 from vggbench.nets.vgg import VGG
 from vggbench.results.evaluated import Evaluated, evaluated
@@ -40,11 +40,6 @@ from vggbench.weights.spec import ModelSpec
 BUILD = Path("build/caltech")
 NET = BUILD / "d.safetensors"
 SCALES = (256, 384, 512)
-INPUTS = {
-    "BGR, 0-255 minus Caffe's mean, as the net was trained": "caffe",
-    "RGB, 0-255 minus the same mean: channels swapped": "RGB,255,123.68/116.779/103.939,1",
-    "BGR, 0-1 without a mean": "BGR,1,0,1",
-}
 RECIPE = shlex.split(
     "--train-layers fc --crops fixed --input caffe --train-scale 384 --rate 0.0005 --batch-size 32 --epochs 10 --seed 0"
 )
@@ -76,19 +71,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("convolutions", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, help="of the protocols' table; all, unless said")
+    parser.add_argument("--grid", type=int, default=1, help="of multi-crop's offsets: 8 shares convolutions")
+    parser.add_argument("--precise", type=int, help="images of the table of precisions")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     speak()
     BUILD.mkdir(parents=True, exist_ok=True)
-    _write("caltech-probe", _probed(given))
     if not NET.exists():
         source = ["train", "D", "--data", str(given.data), "--from", f"D@{given.convolutions}", *RECIPE]
         _run([*source, "--device", given.device, "--runs", str(BUILD / "runs"), "--output", str(NET)])
-    names = [name for name in get_args(Precision) if name != "tf32" or torch.cuda.is_available()]
-    assert names[0] == "fp32"
-    found = {name: _evaluated(given, name) for name in names}
-    _write("caltech", _protocols(found["fp32"]))
+    _write("caltech", _protocols(_evaluated(given, "fp32", given.images)))
+    found = {name: _evaluated(given, name, given.precise) for name in get_args(Precision) if _is_possible(name, given)}
     _write("precision", _precision(found, given))
+
+
+def _is_possible(precision: str, given: argparse.Namespace) -> bool:
+    """TF32 is of GPUs, and no CPU here multiplies in fp16 but at a hundredth of its speed."""
+    return precision in ("fp32", "bf16") or pick_device(given.device).type == "cuda"
 
 
 def _write(name: str, lines: Iterator[str]) -> None:
@@ -101,42 +101,11 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _probed(given: argparse.Namespace) -> Iterator[str]:
-    """Section (a): the convolutions as they are, whose pool5 a linear SVM reads."""
-    yield "# Oxford's convolutions and a linear SVM, by what the net is given\n"
-    yield (
-        "The 13 convolutions of D; pool5 of the centre crop at Q=256, averaged over its positions, L2-normalised; a "
-        "linear SVM with C chosen on the training part. Photographs of Caltech-101. All rows but the first are "
-        "mistakes that people make; nothing but the numbers tells.\n"
-    )
-    yield (
-        "| The net is given | --input | Classes | Train / test photographs | Mean class recall (%) | Top-1 error (%) "
-        "| 95% interval |"
-    )
-    yield "|---|---|--:|--:|--:|--:|---|"
-    commands = []
-    for place, (words, stated) in enumerate(INPUTS.items()):
-        files = {part: BUILD / f"pool5-{place}-{part}.parquet" for part in ("train", "val")}
-        for part, file in files.items():
-            net = [f"D@{given.convolutions}", "--input", stated, "--layer", "pool5", "--data", str(given.data / part)]
-            commands.append(["features", *net, "--views", "center", "--scales", "256", "--output", str(file)])
-            if not file.exists():
-                _run([*commands[-1], "--runs", str(BUILD / "runs"), "--device", given.device])
-        commands.append(["probe", str(files["train"]), "--test", str(files["val"])])
-        (one,) = json.loads(_run([*commands[-1], "--format", "json"]))
-        low, high = one["top1_interval"]
-        yield (
-            f"| {words} | {stated} | {one['classes']} | {one['train_images'][0]} / {one['test_images'][0]} "
-            f"| {one['figure']:.1f} | {one['top1_error']:.1f} | {low:.1f} to {high:.1f} |"
-        )
-    yield "\nThe commands:\n"
-    yield from (f"    $ vggbench {' '.join(command)}" for command in commands)
-
-
-def _evaluated(given: argparse.Namespace, precision: str) -> Evaluated:
+def _evaluated(given: argparse.Namespace, precision: str, limit: int | None) -> Evaluated:
     request = Request(
         models=[f"D@{NET}"], data=str(given.data / "val"), protocols=["center", "tencrop", "dense", "multicrop"],
-        scales=SCALES, runs=BUILD / "runs", backend="pytorch", precision=precision, device=given.device,
+        scales=SCALES, grid=given.grid, limit=limit, runs=BUILD / "runs", precision=precision, device=given.device,
+        backend="pytorch",
     )  # fmt: skip
     return evaluated(request, Teller())
 
@@ -177,7 +146,9 @@ def _protocols(part: Evaluated) -> Iterator[str]:
 
 def _tests(part: Evaluated, lines: Sequence[Line]) -> Iterator[tuple[Claim, Paired]]:
     for claim in CLAIMS:
-        worse, better = (Line.find(lines, *side) for side in (claim.worse, claim.better))
+        crops = next(line.protocol for line in lines if line.protocol.startswith("multicrop"))
+        sides = ((name.replace("multicrop", crops), scales) for name, scales in (claim.worse, claim.better))
+        worse, better = (Line.find(lines, *side) for side in sides)
         assert worse
         assert better
         yield claim, paired(worse, better, part.ranking)
