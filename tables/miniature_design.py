@@ -1,4 +1,4 @@
-"""What the miniature trains and evaluates, and what of the paper it tests: tables, read by row (docs/miniature.md)."""
+"""What the miniature trains and evaluates, and which of the paper's findings it tests (docs/explain/miniature.md)."""
 
 import contextlib
 import shlex
