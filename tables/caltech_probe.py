@@ -42,6 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--net", type=Path, help="a file of D's convolutions, to compute what is missing")
     parser.add_argument("--data", type=Path, help="caltech-sample, with train/ and val/")
+    parser.add_argument("--precision", default="fp32", help="of what is computed")
     return parser.parse_args()
 
 
@@ -51,7 +52,7 @@ def _probed(name: str, given: argparse.Namespace) -> Probed:
         if not path.exists() and given.net:
             vggbench.features(
                 f"D@{given.net}", given.data / part, layer="pool5", input=INPUTS[name][0], views="center", scales=256,
-                runs=given.folder / "runs", output=path,
+                precision=given.precision, backend="pytorch", runs=given.folder / "runs", output=path,
             )  # fmt: skip
     return vggbench.probe(paths["train"], test=paths["val"])
 
