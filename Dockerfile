@@ -13,5 +13,6 @@ RUN pip install --no-cache-dir . && mkdir --mode=1777 /work /cache
 
 ENV VGGBENCH_RUNS=/work/runs VGGBENCH_CACHE=/cache
 WORKDIR /work
-USER nobody
+# nobody
+USER 65534
 ENTRYPOINT ["vggbench"]

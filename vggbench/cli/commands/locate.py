@@ -29,7 +29,7 @@ def locate(
     """Find the first stage where another pipeline differs from ours, and the likely cause. Exit 1 if any stage differs.
 
     Ours is the central crop: decode, rescale, crop, normalise, network, softmax. Each stage starts from their values of
-    the stage before. The how-to page on locating says how to make a dump.
+    the stage before. docs/howto/locate.md says how to make a dump.
 
     Example: vggbench locate D@torchvision cat.jpg --theirs dump.npz
     """
