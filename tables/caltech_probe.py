@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import vggbench
-from vggbench.metrics import holm
-from vggbench.results.lines import Paired
+from vggbench.metrics import holm, mcnemar, paired_interval
 from vggbench.studies.probing.probed import Outcome, Probed
 
 OUTPUT = Path("tables/caltech-probe.md")
@@ -97,25 +96,19 @@ def _document(found: dict[str, Probed]) -> Iterator[str]:
 
 
 def _pairs(found: dict[str, Probed]) -> Iterator[str]:
-    tests = [_paired("caffe", name, found) for name in INPUTS if name != "caffe"]
+    others = [name for name in INPUTS if name != "caffe"]
+    wrong = {name: set(_outcome(one).wrong or ()) for name, one in found.items()}
+    right, images = wrong["caffe"], _outcome(found["caffe"]).test
     yield "\nPaired by photograph with the first: McNemar's exact test, adjusted by Holm.\n"
     yield "| Input | Error against the first, points (95%) | Right in the first alone | Right in it alone | p |"
     yield "|---|--:|--:|--:|--:|"
-    for test, p in zip(tests, holm([test.p for test in tests]), strict=True):
-        low, high = test.interval
-        yield (
-            f"| `{test.second}` | {test.points:+.1f} [{low:+.1f}, {high:+.1f}] | {test.spoiled} | {test.mended} | "
-            f"{p:.2g} |"
-        )
+    adjusted = holm([mcnemar(len(right - wrong[name]), len(wrong[name] - right)) for name in others])
+    for name, p in zip(others, adjusted, strict=True):
+        mended, spoiled, both = (len(ids) for ids in (right - wrong[name], wrong[name] - right, right & wrong[name]))
+        low, high = (100 * bound for bound in paired_interval(both, mended, spoiled, images))
+        points = 100 * (spoiled - mended) / images
+        yield f"| `{INPUTS[name][0]}` | {points:+.1f} [{low:+.1f}, {high:+.1f}] | {spoiled} | {mended} | {p:.2g} |"
     yield f"\nscikit-learn {found['caffe'].sklearn}, seed {found['caffe'].seed}."
-
-
-def _paired(first: str, second: str, found: dict[str, Probed]) -> Paired:
-    wrong, also = (set(_outcome(found[name]).wrong or ()) for name in (first, second))
-    return Paired(
-        INPUTS[first][0], INPUTS[second][0], mended=len(wrong - also), spoiled=len(also - wrong),
-        both=len(wrong & also), images=_outcome(found[first]).test,
-    )  # fmt: skip
 
 
 if __name__ == "__main__":
