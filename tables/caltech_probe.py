@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import vggbench
-from vggbench.metrics import holm, mcnemar, paired_interval
+from vggbench.metrics import holm
+from vggbench.results.lines import Paired
 from vggbench.studies.probing.probed import Outcome, Probed
 
 OUTPUT = Path("tables/caltech-probe.md")
-SCALES = (256, 384, 512)
 INPUTS = {
     "caffe": ("caffe", "BGR, 0 to 255, minus the mean colour: what it was trained on"),
     "swapped": ("RGB,255,123.68/116.779/103.939,1", "the same in RGB: channels swapped"),
@@ -50,7 +50,7 @@ def _probed(name: str, given: argparse.Namespace) -> Probed:
     for part, path in paths.items():
         if not path.exists() and given.net:
             vggbench.features(
-                f"D@{given.net}", given.data / part, layer="pool5", input=INPUTS[name][0], scales=SCALES,
+                f"D@{given.net}", given.data / part, layer="pool5", input=INPUTS[name][0], views="center", scales=256,
                 runs=given.folder / "runs", output=path,
             )  # fmt: skip
     return vggbench.probe(paths["train"], test=paths["val"])
@@ -76,11 +76,12 @@ def _document(found: dict[str, Probed]) -> Iterator[str]:
     about = found["caffe"].rows[0].descriptors.about[0]
     scales = ", ".join(map(str, about["scales"]))
     over = f" {about['over_scales']}d" if about["over_scales"] == "average" else " stacked"
+    views = {"center": "the central crop", "dense": "the whole image and its mirror"}[about["views"]]
     yield "<!-- python tables/caltech_probe.py FOLDER -->\n"
     yield "# Descriptors of real photographs, by what the net is given\n"
     yield (
         f"The 13 convolutions of Oxford's D (weights {str(about['weights'][0])[:8]}), {about['layer']} averaged over "
-        f"the whole image and its mirror, Q={scales}{over if len(about['scales']) > 1 else ''}, "
+        f"{views}, Q={scales}{over if len(about['scales']) > 1 else ''}, "
         f"{about.get('precision')}; a linear SVM on {right.train} photographs of {found['caffe'].classes} classes of "
         f"Caltech-101, tested on {right.test} others. C is chosen on the photographs that train.\n"
     )
@@ -96,19 +97,25 @@ def _document(found: dict[str, Probed]) -> Iterator[str]:
 
 
 def _pairs(found: dict[str, Probed]) -> Iterator[str]:
-    others = [name for name in INPUTS if name != "caffe"]
-    wrong = {name: set(_outcome(one).wrong or ()) for name, one in found.items()}
-    right, images = wrong["caffe"], _outcome(found["caffe"]).test
+    tests = [_paired("caffe", name, found) for name in INPUTS if name != "caffe"]
     yield "\nPaired by photograph with the first: McNemar's exact test, adjusted by Holm.\n"
     yield "| Input | Error against the first, points (95%) | Right in the first alone | Right in it alone | p |"
     yield "|---|--:|--:|--:|--:|"
-    adjusted = holm([mcnemar(len(right - wrong[name]), len(wrong[name] - right)) for name in others])
-    for name, p in zip(others, adjusted, strict=True):
-        mended, spoiled, both = (len(ids) for ids in (right - wrong[name], wrong[name] - right, right & wrong[name]))
-        low, high = (100 * bound for bound in paired_interval(both, mended, spoiled, images))
-        points = 100 * (spoiled - mended) / images
-        yield f"| `{INPUTS[name][0]}` | {points:+.1f} [{low:+.1f}, {high:+.1f}] | {spoiled} | {mended} | {p:.2g} |"
+    for test, p in zip(tests, holm([test.p for test in tests]), strict=True):
+        low, high = test.interval
+        yield (
+            f"| `{test.second}` | {test.points:+.1f} [{low:+.1f}, {high:+.1f}] | {test.broken} | {test.fixed} | "
+            f"{p:.2g} |"
+        )
     yield f"\nscikit-learn {found['caffe'].sklearn}, seed {found['caffe'].seed}."
+
+
+def _paired(first: str, second: str, found: dict[str, Probed]) -> Paired:
+    wrong, also = (set(_outcome(found[name]).wrong or ()) for name in (first, second))
+    return Paired(
+        INPUTS[first][0], INPUTS[second][0], fixed=len(wrong - also), broken=len(also - wrong),
+        both=len(wrong & also), images=_outcome(found[first]).test,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

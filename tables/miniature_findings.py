@@ -40,7 +40,7 @@ Key = tuple[Row, int, str, int]
 """A run: row, seed, protocol and Q."""
 
 
-SETTINGS = Settings(device="cpu", backend="pytorch", workers=0)
+SETTINGS = Settings(backend="pytorch", workers=0)
 
 
 @dataclass(frozen=True)

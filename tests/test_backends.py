@@ -90,7 +90,7 @@ def test_what_is_refused(
 def test_other_networks_run_in_pytorch() -> None:
     model = Model.wrap("mean", lambda images: images.mean((2, 3)), INPUTS["torchvision"], NAMES[:3], identity="x")
     assert choose("auto", model, Protocol("dense"), CPU, "fp32") == "pytorch"
-    with pytest.raises(UsageError, match="mean is no VGG"):
+    with pytest.raises(UsageError, match="mean is not a VGG"):
         choose("onnxruntime", model, Protocol("dense"), CPU, "fp32")
 
 

@@ -87,7 +87,7 @@ def test_score_has_it_and_refuses_the_five_best(vggbench: Vggbench, tmp_path: Pa
     best.write_text(json.dumps([{"image": image} | five for image in images]))
     done = vggbench("score", best, "--data", "sample", "--metrics", "calibration")
     assert done.code != 0
-    assert "the five best classes alone are known, and --metrics calibration needs the posteriors of all" in done.err
+    assert "only the five best classes are known, and --metrics calibration needs the posteriors of all" in done.err
 
 
 def calibrated_rows() -> list[Any]:

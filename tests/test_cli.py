@@ -330,7 +330,7 @@ def test_an_interrupt_says_how_to_go_on(
     wait_until(lambda: list(tmp_path.glob("runs/*/posteriors/*")))
     child.signal(number)
     assert child.wait() == 130
-    assert "the same command carries on" in child.err
+    assert "the same command resumes" in child.err
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -247,6 +247,7 @@ ONE_TOO_MANY = [
     (("train", "A", "D"), "train takes one CONFIG and found D besides"),
     (("locate", "D", "a.jpg", "b.jpg"), "locate takes"),
     (("doctor", "D"), "doctor takes no word and found D besides: expected `vggbench doctor` alone."),
+    (("quickstart", "D"), "quickstart takes no word and found D besides: expected `vggbench quickstart` alone."),
     (("cite", "bibtex"), "cite takes no word and found bibtex besides: expected `vggbench cite` alone."),
 ]
 

@@ -43,7 +43,7 @@ def test_a_good_one() -> None:
 )
 def test_bad_ones(change: dict[str, Any], said: str) -> None:
     assert any(said in complaint for complaint in complaints(GOOD | change))
-    assert complaints([]) == ["it is no JSON object"]
+    assert complaints([]) == ["it is not a JSON object"]
 
 
 def test_what_export_writes_is_one_but_for_its_images(

@@ -50,7 +50,7 @@ def test_equal_names_in_two_classes_become_paths(tmp_path: Path) -> None:
 
 def test_the_same_validation_image_twice_is_refused(tmp_path: Path) -> None:
     _tree(tmp_path, "n01440764/ILSVRC2012_val_00000001.JPEG", "n01443537/ILSVRC2012_val_00000001.JPEG")
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         open_data(tmp_path)
 
 

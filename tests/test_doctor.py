@@ -231,7 +231,7 @@ def test_a_block_that_was_not_kept(bench: Bench, many: DataSet, monkeypatch: pyt
     monkeypatch.setattr(stores, "interrupt", then_the_power_failed)
     seen = resumed(bench, many)
     assert seen.verdict == "wrong"
-    assert seen.said.startswith("32 images were said to be stored and 0 are")
+    assert seen.said.startswith("32 images were reported as stored, and 0 are")
     assert ("000000-000031.parquet is damaged" in seen.said) is not lost
 
 
@@ -443,7 +443,7 @@ def test_everything_is_timed(few: DataSet, tmp_path: Path, monkeypatch: pytest.M
         "Reading by the main process", "Main process", "D, width 0.015625, fp32, pytorch", "Limit",
     ]  # fmt: skip
     assert all(seen.verdict == "" for seen in found.values()), found
-    assert found["Main process"].found == "2.00 ms an image"
+    assert found["Main process"].found == "2.00 ms per image"
     assert set(found["Limit"].details["images_per_second"]) == {"reading", "main process", "network"}
 
 

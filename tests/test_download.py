@@ -103,7 +103,9 @@ def test_a_file_is_downloaded_once(row: Released, server: _Server) -> None:
 @pytest.mark.parametrize("knows_ranges", [True, False])
 def test_an_interrupted_download_carries_on(row: Released, server: _Server, knows_ranges: bool) -> None:
     server.breaks_after, server.knows_ranges = 300_000, knows_ranges
-    with pytest.raises(WeightsError, match=r"cannot be had from .* the connection broke .* are kept; the same command"):
+    with pytest.raises(
+        WeightsError, match=r"cannot be downloaded from .* the connection broke .* are kept; the same command"
+    ):
         fetch(row)
     assert not place(row).exists()
     kept = _part(row).stat().st_size

@@ -200,7 +200,7 @@ def test_nan_is_an_error_and_is_not_stored(pictures: Path, tmp_path: Path) -> No
 
 def test_a_network_with_another_number_of_outputs_is_refused(pictures: Path, tmp_path: Path) -> None:
     odd = Model.wrap("odd", _mean_colours, INPUTS["caffe"], (*NAMES, "tree"), identity="odd")
-    with pytest.raises(UsageError, match="gives 4 scores an image: expected 5"):
+    with pytest.raises(UsageError, match="gives 4 scores per image: expected 5"):
         evaluate(open_data(pictures), [Job(odd, CENTER, 256)], tmp_path, QUICK)
 
 

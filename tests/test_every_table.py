@@ -57,6 +57,7 @@ WITHOUT_CSV = {"features", "train", "report", "export", "cite"}
 SAMPLE = ("--data", "sample", "--limit", "2")
 EVAL = ("eval", "A", *SAMPLE, "--scales", "256", "288")
 COMMANDS = [
+    ("quickstart", "--map", "{map}"),
     ("params",),
     ("params", "A", "E-BN", "--scales", "256", "512"),
     ("params", "D", "--width", "0.0625", "--classes", "10"),
@@ -98,7 +99,10 @@ def made(
 ) -> Callable[[Sequence[str]], tuple[Path, list[Table]]]:
     """The CSV file of a command, and the tables that it has written there; each command runs once."""
     folder = tmp_path_factory.mktemp("every_table")
-    places = {name: folder / file for name, file in (("image", "a.png"), ("broken", "b.png"), ("nowhere", "none"))}
+    places = {
+        name: folder / file
+        for name, file in (("image", "a.png"), ("broken", "b.png"), ("nowhere", "none"), ("map", "map.png"))
+    }
     Image.new("RGB", (300, 260), "red").save(places["image"])
     places["predictions"] = folder / "p.npz"
     names = [kind.name for kind in KINDS]

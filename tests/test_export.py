@@ -68,7 +68,7 @@ def test_plain_onnx_runtime_gives_scores_and_their_mean(
 ) -> None:
     model = _model(config, peaked(config), ceil=ceil)
     said = EXPORTERS["onnx"][1](model, tmp_path / "x.onnx")
-    assert said.startswith("onnx:x.onnx reads it again, by --center unless told. ")
+    assert said.startswith("onnx:x.onnx reads it again, by --center unless another protocol is given. ")
     assert said.endswith("It expects BGR 0-255 minus mean, mean 103.939, 116.779, 123.68, std 1, 1, 1.")
     session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
     for batch, height, width in ((1, 224, 224), (3, 224, 224), (1, 256, 341), (3, 256, 341), (2, 300, 224)):

@@ -234,7 +234,7 @@ def test_descriptors_and_posteriors_are_never_taken_for_each_other(
     assert "| fc6 dense | 256 | 4 | - |" in listed
     (run,) = (path.name for path in (tmp_path / "runs").glob("D-D.pth-fc7-*"))
     shown = vggbench("runs", run)
-    assert "| Descriptors | fc7, 128 numbers an image, before any normalisation |" in shown.out
+    assert "| Descriptors | fc7, 128 numbers per image, before any normalisation |" in shown.out
     (of_eval,) = (path.name for path in (tmp_path / "runs").glob("D-D.pth-dense-*"))
     for command in (
         ("fuse", run, of_eval), ("compare", run), ("report", run, "--output", tmp_path / "r.html"),
@@ -401,7 +401,7 @@ def test_what_cannot_be_is_refused(
 
 
 def test_other_networks_are_refused(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no VGG"):
+    with pytest.raises(UsageError, match="is not a VGG"):
         found_of("torchvision:squeezenet1_1@random", pictures, tmp_path, scales=256, input=None)
 
 

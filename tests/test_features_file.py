@@ -107,7 +107,7 @@ def test_what_is_not_right_is_refused(tmp_path: Path, columns: dict[str, Any], s
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"kind": "posteriors"}, "is no file of descriptors"),
+        ({"kind": "posteriors"}, "is not a file of descriptors"),
         ({"format": 2}, "is of format 2"),
         ({"layer": 7}, "nothing right of its layer"),
         ({"classes": ["a", "a"]}, "nothing right of its classes"),
@@ -141,7 +141,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         read_features(path)
     pq.write_table(pa.table({"a": [1]}), path)
-    with pytest.raises(DataError, match="is no file of descriptors"):
+    with pytest.raises(DataError, match="is not a file of descriptors"):
         read_features(path)
 
 

@@ -164,7 +164,7 @@ def test_what_was_downloaded_takes_its_place(tmp_path: Path) -> None:
 
 _CALLED_WITHIN = "on the partial file of `write_predictions`, within `written_whole`"
 ALLOWED = {
-    ("weights/download.py", "partial.open('ab')"): "the next call carries on with it",
+    ("weights/download.py", "partial.open('ab')"): "the next call resumes with it",
     ("data/single.py", "path.write_bytes(encoded)"): "in a temporary folder, for what comes by standard input",
     ("studies/speed.py", "Path('/proc/self/clear_refs').write_text('5')"): "a switch of the kernel",
     ("studies/doctor/subject.py", "picture.save(path, quality=quality)"): "in a temporary folder",

@@ -109,7 +109,7 @@ def test_a_prediction_names_the_unreadable_and_the_doubtful(vggbench: Callable[.
     assert result.code == 1
     notes = [line for line in result.err.splitlines() if line.startswith("Note: ")]
     assert len(notes) == 1
-    assert "two.jpg is decoded with a complaint of libjpeg: Corrupt JPEG data" in notes[0]
+    assert "two.jpg is decoded, but libjpeg complained: Corrupt JPEG data" in notes[0]
     assert "1 of 5 images could not be read" in result.err
     assert "cut.png cannot be decoded" in result.err
 
@@ -142,7 +142,7 @@ def test_a_training_names_what_it_cannot_decode(
     done = vggbench(*command)
     assert done.code == 0, done.err
     (note,) = (line for line in done.err.splitlines() if "libjpeg" in line)
-    assert note.startswith("Note: trained on as libjpeg decodes it, with a complaint: ")
+    assert note.startswith("Note: libjpeg complained, and the image is trained on as decoded: ")
     assert "two.jpg (Corrupt JPEG data" in note
 
 

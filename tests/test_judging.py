@@ -118,8 +118,8 @@ def test_real_does_not_fit_other_images_or_classes(tmp_path: Path) -> None:
     [
         ("[[1], [2]]", "is a list of 2: expected ReaL's real.json, a list of 50,000"),
         ("{}", "is dict: expected ReaL's"),
-        ("[1", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("[1", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         (json.dumps([[1000]] * VAL_IMAGES), "Entry 1 .* has '1000': expected model indices, 0 to 999"),
         (json.dumps([[-1]] * VAL_IMAGES), "Entry 1 .* has '-1'"),
         (json.dumps([["a"]] * VAL_IMAGES), "Entry 1 .* has 'a'"),
@@ -141,7 +141,7 @@ def test_files_too_large_missing_or_binary_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_real(tmp_path / "nowhere.json")
     (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="is no text"):
+    with pytest.raises(DataError, match="is not text"):
         read_blacklist(tmp_path / "x")
 
 

@@ -79,8 +79,8 @@ def test_every_encoding_of_unicode(encoding: str, tmp_path: Path) -> None:
         ("a.jpg 3.0\nb.jpg 10.0\n", r"Line 1 of .* is 'a.jpg 3.0'"),
         ("a.jpg,-1\nb.jpg,-1\n", r"Line 1 of .* is 'a.jpg,-1'"),
         ("filename,label\n", r"holds no labels"),
-        ("caf\u00e9.jpg 3\n".encode("latin-1"), r"is no text"),
-        ("a.jpg 3\n".encode("utf-16")[:-1], r"is no text"),
+        ("caf\u00e9.jpg 3\n".encode("latin-1"), r"is not text"),
+        ("a.jpg 3\n".encode("utf-16")[:-1], r"is not text"),
     ],
 )  # fmt: skip
 def test_what_could_be_read_in_two_ways_is_refused(content: str | bytes, sentence: str, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_a_renamed_validation_image_is_known_and_no_other(name: str, known: bool
 
 def test_an_image_under_two_of_its_names_stands_twice(tmp_path: Path) -> None:
     _encoded(tmp_path, "ILSVRC2012_val_00000001.JPEG", "ilsvrc2012_val_00000001.jpeg.jpg")
-    with pytest.raises(DataError, match="ILSVRC2012_val_00000001, stands twice"):
+    with pytest.raises(DataError, match="ILSVRC2012_val_00000001, occurs twice"):
         open_data(tmp_path)
 
 

@@ -469,7 +469,7 @@ def test_every_protocol_is_said_in_the_signature(photographs: DataSet, tmp_path:
 
 
 def test_explain_departs_from_the_publishers_recipe(vggbench: Callable[..., Result], two: Path) -> None:
-    """Of a network that is no VGG: by changes that it can take, each against its own recipe."""
+    """Of a network that is not a VGG: by changes that it can take, each against its own recipe."""
     done = vggbench("explain", "timm:test_resnet@random", "--data", two, "--format", "json")
     assert done.code == 0, done.err
     rows = {row["change"]: row for row in json.loads(done.out)}
@@ -501,7 +501,7 @@ def test_speed_of_any_network(vggbench: Callable[..., Result]) -> None:
     (row,) = json.loads(done.out)
     assert (row["network"], row["size"], row["backend"]) == ("timm:test_resnet@random", 160, "pytorch")
     assert row["gmacs_per_second"] > 0
-    assert "is no VGG" in done.err
+    assert "is not a VGG" in done.err
     done = vggbench("speed", "timm:test_vit3", "--scales", 256, *asked[2:])
     assert done.code == 2
     assert "does not take images of 256" in done.err

@@ -113,7 +113,7 @@ def test_another_size_than_the_file_fixes(tmp_path: Path) -> None:
 def test_channels_last(tmp_path: Path) -> None:
     path = graph_file(tmp_path / "net.onnx", averaged(axes=(1, 2)), ("N", "H", "W", 3))
     found = read_onnx(path, SIDE)
-    assert found.said == ("its images lie with channels last (NHWC)",)
+    assert found.said == ("its images have channels last (NHWC)",)
     assert torch.allclose(scores(found.module, images(3)), images(3).mean((2, 3)), atol=1e-6)
 
 

@@ -14,7 +14,8 @@ from conftest import Result
 from typer.testing import CliRunner
 
 from vggbench.cli.main import app
-from vggbench.cli.options import PANELS, EvalOptions, ExplainOptions, PredictOptions, ReproduceOptions
+from vggbench.cli.options import EvalOptions, ExplainOptions, PredictOptions, ReproduceOptions
+from vggbench.cli.panels import FIRST, MOST_USED, PANELS
 from vggbench.cli.parsing import _kind
 from vggbench.errors import UsageError
 from vggbench.images.choices import InputName
@@ -72,6 +73,34 @@ def test_help_names_every_choice(name: str) -> None:
             assert re.search(rf"\b{choice}\b", option.help), f"{option.name} lacks {choice}"
 
 
+_SHOWN_AT_ONCE = 11
+"""Options that need no panel of the most used, with --quiet, --no-progress, --help, --format and --output."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_the_five_most_used_options_first(name: str) -> None:
+    command = COMMANDS[name]
+    shown = command.get_params(command.make_context(name, [], resilient_parsing=True))
+    own = [param for param in shown if param.param_type_name == "option"]
+    first = [option for option in own if option.rich_help_panel == FIRST]
+    assert len(first) == (5 if name in MOST_USED else 0)
+    assert name in MOST_USED or len(own) <= _SHOWN_AT_ONCE
+    assert own[: len(first)] == first
+    assert [max(option.opts, key=len) for option in first] == MOST_USED.get(name, "").split()
+
+
+def test_no_other_command_has_most_used_options() -> None:
+    assert set(MOST_USED) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_an_option_does_before_its_values(name: str) -> None:
+    for option in options_of(COMMANDS[name]):
+        verb = option.help.split()[0]
+        assert verb[0].isupper(), f"{option.name}: {option.help}"
+        assert verb.isalpha(), f"{option.name} begins with a value: {option.help}"
+
+
 @pytest.mark.parametrize("kind", [ExplainOptions, PredictOptions, ReproduceOptions])
 def test_the_options_of_others_are_those_of_an_evaluation(kind: type[ExplainOptions]) -> None:
     assert kind(device="cpu", workers=3).for_evaluation() == EvalOptions(device="cpu", workers=3)
@@ -112,13 +141,13 @@ SAID = [
     ("eval D --scales 256 3000", "--scales 3000: Q must lie between 1 and 2048."),
     (
         "eval D --train-scale 12",
-        "S '12' is no training scale: expected 256, 384 or 256-512, between 224 and 2048.",
+        "S '12' is not a training scale: expected 256, 384 or 256-512, between 224 and 2048.",
     ),
     ("eval D --labels real=", "--labels real=: expected original, or real=FILE with ReaL's real.json."),
     ("compare D --against X", "--against X: expected one of first, best."),
     ("compare D --sort X", "--sort X: expected one of given, error, cost."),
     ("export D --to caffe", "--to caffe: expected one of safetensors, torchvision, onnx."),
-    ("export D --to onnx --train-scale 12", "S '12' is no training scale"),
+    ("export D --to onnx --train-scale 12", "S '12' is not a training scale"),
     ("fuse D E --shares -1 1", "--shares -1: expected 0 or more."),
     ("params --classes 0", "--classes 0: expected 1 to 1,000,000."),
     ("predict D x --top 0", "--top 0: expected 1 or more."),
@@ -130,7 +159,7 @@ SAID = [
     ("train D --rate nan", "--rate nan: expected 1e-12 to 1000."),
     ("train D --init best", "--init best: expected one of glorot, paper, paper-literal, he, identity."),
     ("train D --accumulate 0", "--accumulate 0: expected 1 or more."),
-    ("train D --train-scale 12", "S '12' is no training scale"),
+    ("train D --train-scale 12", "S '12' is not a training scale"),
     ("runs --device X", "--device X: expected auto, cpu, cuda, cuda:0 or mps."),
     ("eval", "Missing argument 'MODEL'. `vggbench eval --help` says what is expected."),
     ("eval D --bogus", "eval has no option --bogus. `vggbench eval --help` lists all."),

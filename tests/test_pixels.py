@@ -172,5 +172,5 @@ def test_want_of_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch)
 
     png = encoded(noise(), "PNG")
     monkeypatch.setattr("PIL.Image.Image.convert", fail)
-    with pytest.raises(NotAnImage, match=r"^cannot be read \(memory does not suffice\)"):
+    with pytest.raises(NotAnImage, match=r"^cannot be read \(not enough memory\)"):
         decode(png)

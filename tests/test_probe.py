@@ -165,7 +165,7 @@ def test_a_file_of_splits_is_used_again(tmp_path: Path, vggbench: CLI) -> None:
     ("change", "told"),
     [
         (lambda s: s["splits"][1]["test"].append(s["splits"][1]["train"][0]), "split 2 of .* trains and tests"),
-        (lambda s: s["splits"][0]["test"].append(s["splits"][0]["test"][0]), "split 1 of .* stands twice"),
+        (lambda s: s["splits"][0]["test"].append(s["splits"][0]["test"][0]), "split 1 of .* occurs twice"),
         (lambda s: s["splits"][0]["test"].append("dog/1"), "names dog/1, which the features lack"),
         (lambda s: s["splits"][0]["test"].clear(), "Split 1 of .* is empty"),
         (lambda s: s["splits"].append({"train": [1], "test": []}), "is damaged"),

@@ -178,8 +178,8 @@ def test_a_process_that_is_killed_ends_the_others(
     children[1].signal(signal.SIGKILL)
     (said,) = _said(children[:1])
     assert said == (
-        f"vggbench: Process 1 on {HOST} has given no sign of life for {silence:.0f} seconds: expected all processes of "
-        "this run to go on. Its own output says more; finished work is kept, and the same command carries on.\n"
+        f"vggbench: Process 1 on {HOST} has not responded for {silence:.0f} seconds: expected all processes of "
+        "this run to continue. Its own output says more; finished work is kept, and the same command resumes.\n"
     )
 
 
@@ -206,7 +206,7 @@ def test_a_process_that_fails_ends_one_that_computes(launch: Launch, tmp_path: P
 
     first, second = _said(launch(work))
     assert second == "vggbench: The disk is full.\n"
-    assert first.startswith(f"vggbench: Process 1 on {HOST} failed: expected all processes of this run to go on.")
+    assert first.startswith(f"vggbench: Process 1 on {HOST} failed: expected all processes of this run to continue.")
 
 
 def test_a_process_that_is_killed_ends_one_that_waits_for_it(launch: Launch, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_process_that_is_killed_ends_one_that_waits_for_it(launch: Launch, tmp
 
     (said,) = _said(launch(work)[:1])
     assert said.startswith("vggbench: Another process of this run ended (")
-    assert said.endswith("Its own output says more; finished work is kept, and the same command carries on.\n")
+    assert said.endswith("Its own output says more; finished work is kept, and the same command resumes.\n")
 
 
 def test_processes_that_were_all_stopped_for_long_go_on(launch: Launch, tmp_path: Path, silence: float) -> None:

@@ -63,7 +63,7 @@ def test_how_views_print() -> None:
     "spec", ["", "224", "224x224", "224x224+8", "224x224+-8+0", "224x224+8+16mm", "224x224+8+16 ", "m"]
 )
 def test_what_is_no_view_is_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match=r"is no view: expected HEIGHTxWIDTH\+TOP\+LEFT"):
+    with pytest.raises(UsageError, match=r"is not a view: expected HEIGHTxWIDTH\+TOP\+LEFT"):
         View.parse(spec)
 
 
@@ -109,7 +109,7 @@ def test_ways_to_write_a_train_scale(spec: str, scale: TrainScale) -> None:
 
 @pytest.mark.parametrize("spec", ["", "223", "2049", "512-256", "256-512-768", "256,512", "-256", "256-", "S", "1e3"])
 def test_what_is_no_train_scale_is_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match=r"is no training scale: expected 256, 384 or 256-512"):
+    with pytest.raises(UsageError, match=r"is not a training scale: expected 256, 384 or 256-512"):
         TrainScale.parse(spec)
 
 

@@ -87,7 +87,7 @@ def test_sizes_that_the_file_leaves_open(open_sized: Path) -> None:
 def test_a_batch_that_the_file_fixes(tmp_path: Path) -> None:
     found = read_pt2(write_pt2(small(), tmp_path / "small.pt2", fixed=True))
     assert (found.size, found.batch) == ((SIDE, SIDE), 2)
-    assert found.said == ("batches of 2, as its file fixes them: the last is filled up and the filling thrown away",)
+    assert found.said == ("batches of 2, as its file fixes them: the last is padded, and the padding discarded",)
     assert torch.allclose(scores(found.module, images(5)), scores(small(), images(5)), atol=1e-6)
     with pytest.raises(WeightsError, match="takes images of 24 x 24: expected those, found 32 x 32"):
         found.module(images(1, 32))
@@ -473,7 +473,7 @@ EVIL: tuple[tuple[Callable[[Path, Path], Path], str | None], ...] = (
     (pickled_constant, "keeps 'evil' pickled"),
     (pickled_samples, None),
     (evaluated_size, None),
-    (evaluated_guard, "says of the sizes of its images what cannot be read"),
+    (evaluated_guard, "states the sizes of its images in a way that cannot be read"),
     (called_target, "calls 'torch.os.system'"),
     (named_code, None),
 )
@@ -620,7 +620,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_state_dict_is_no_program(tmp_path: Path) -> None:
     torch.save(small().state_dict(), tmp_path / "net.pt2")
-    with pytest.raises(WeightsError, match="is a zip file and no PT2 archive"):
+    with pytest.raises(WeightsError, match="is a zip file, but not a PT2 archive"):
         read_pt2(tmp_path / "net.pt2")
 
 

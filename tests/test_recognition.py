@@ -1,4 +1,4 @@
-"""What is no file of weights is called by its name, and told how to convert it where one line does that."""
+"""What is not a file of weights is called by its name, and told how to convert it where one line does that."""
 
 import json
 import tarfile

@@ -22,7 +22,7 @@ from vggbench.images.thumbnails import thumbnail
 from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS
 from vggbench.render.plots.cost import parameters_and_macs
-from vggbench.render.report.page import number, render
+from vggbench.render.report.page import number, render, said_once
 from vggbench.render.tables.table import Column, Table
 from vggbench.results.gallery import WORST, Gallery, Mistake, Said, gallery
 from vggbench.store.per_image import PerImage
@@ -118,7 +118,14 @@ def test_it_is_the_same_again_and_of_bounded_size(
     assert "SAMPLE: these are drawn pictures" in page.text
     said = json.loads(vggbench("eval", "D", "--data", "sample", "--scales", 256, 288, "--format", "json").out)
     assert f"{said[-1]['top1_error']:.1f}" in page.text
+    assert page.text.count("EXIF orientation is ignored") == 1, "three tables have it"
     assert said[-1]["signature"].split(" | ")[1] in page.text
+
+
+def test_a_note_of_several_tables_is_said_once() -> None:
+    own, shared = said_once([["a", "of one", "b"], ["b", "a"], ["b", "of another"]])
+    assert (own, shared) == ([["of one"], [], ["of another"]], ["a", "b"])
+    assert said_once([["alone"]]) == ([["alone"]], [])
 
 
 def test_the_worst_come_first_and_are_few() -> None:
@@ -214,6 +221,15 @@ def test_on_a_phone_every_figure_is_on_the_screen(browser: Any, tmp_path: Path) 
     assert browser.execute_script("return getComputedStyle(document.querySelector('td'), '::before').content") == (
         '"Network"'
     )
+
+
+@pytest.mark.parametrize(("width", "least"), [(1_400, 600), (400, 340)])
+def test_plots_fill_the_width(browser: Any, tmp_path: Path, width: int, least: int) -> None:
+    (tmp_path / "report.html").write_text(wide_page(1))
+    emulate(browser, width, "light")
+    browser.get((tmp_path / "report.html").as_uri())
+    box = "return document.querySelector('figure img').getBoundingClientRect().width"
+    assert least <= browser.execute_script(box) <= width
 
 
 def test_a_dark_page_has_dark_plots(browser: Any, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_compare_and_fuse_run_bare(vggbench: Callable[..., Result], few_drawn: P
         (("eval", "D@oxford"), "No images for D@oxford: expected --data PATH"),
         (("compare", "A", "D@sample"), "No images for D@sample"),
         (("eval", "D", "--weights", "random"), "No images for --weights random"),
-        (("train", "D", "--output", "d.safetensors"), "training never takes the sample unasked"),
+        (("train", "D", "--output", "d.safetensors"), "training never falls back to the sample"),
     ],
 )
 def test_named_weights_never_fall_back_to_the_sample(
@@ -180,7 +180,7 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
     row = vggbench("eval", f"B@{path}", "--data", "sample-dev", "--center", "--format", "json")
     assert json.loads(row.out)[0]["top1_error"] == pytest.approx(described["recipe"]["validation_top1_error"], abs=1e-3)
     again = vggbench(*command)
-    assert "Carries on in epoch 2 after 0 of its images" in again.err
+    assert "Resumes in epoch 2 after 0 of its images" in again.err
     assert "Epoch 1/1" not in again.err
 
 
@@ -202,7 +202,7 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
         ),
         (("train", "D", "--data", "sample", "--output", "{out}", "--from", "A@sample"), 2, "features.0.weight"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--init", "identity"), 2, "expected --from"),
-        (("train", "D", "--plan", "--data", "sample"), 2, "--plan leads to the paper's rows on ILSVRC"),
+        (("train", "D", "--plan", "--data", "sample"), 2, "--plan is for the paper's rows on ILSVRC"),
         (("train", "D", "--plan", "--width", "nan"), 2, "--width nan: expected"),
         (("train", "D", "--data", "{pictures}", "--output", "{out}"), 1, "has one image: expected two or more"),
         (("train", "D", "--data", "sample", "--output", "{out}", "--device", "x"), 2, "--device x"),

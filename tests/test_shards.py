@@ -81,7 +81,7 @@ def test_an_images_bytes_are_those_of_its_row(tmp_path: Path) -> None:
         ([("a.png", None, 1)], {}, r"has no bytes: expected an image's bytes and a label"),
         ([("a.png", b"1", 1)], {"label": None}, r"has no label: expected"),
         ([("a.png", b"1", 1)], {"image": pa.array([b"1"])}, r"has the columns image: binary, label: int64: exp"),
-        ([(SECOND, b"1", 970), (SECOND, b"2", 970)], {}, r"The same image, ILSVRC2012_val_00000002, stands twice"),
+        ([(SECOND, b"1", 970), (SECOND, b"2", 970)], {}, r"The same image, ILSVRC2012_val_00000002, occurs twice"),
         ([], {"label": pa.array([], pa.int64())}, r"holds no image \(Parquet shards\)"),
     ],
 )  # fmt: skip
@@ -202,7 +202,7 @@ def test_equal_names_in_two_folders_are_told_apart_and_equal_ones_refused(tmp_pa
     for shard in range(2):
         _webdataset(tmp_path / "two" / f"val-{shard}.tar", ("1.jpg", b"x"), ("1.cls", b"1"))
     with pytest.raises(
-        DataError, match=r"The same image, 1\.jpg, stands twice, as 1\.jpg in .*val-0\.tar and 1\.jpg in"
+        DataError, match=r"The same image, 1\.jpg, occurs twice, as 1\.jpg in .*val-0\.tar and 1\.jpg in"
     ):
         open_data(tmp_path / "two")
 
@@ -259,7 +259,7 @@ def test_a_swapped_label_is_noticed_though_size_and_time_are_the_same(tmp_path: 
     ],
 )
 def test_two_uploads_in_one_folder_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
-    """Without file names nothing else would tell that each image stands twice."""
+    """Without file names nothing else would tell that each image occurs twice."""
     for name in names:
         _parquet(tmp_path / f"{name}.parquet", (None, b"1", 0))
     with pytest.raises(DataError, match=r"are of two series: expected one, since images would count twice"):
@@ -331,7 +331,7 @@ def test_a_second_copy_of_images_in_memory_is_refused(tmp_path: Path) -> None:
     rows = [(None, b"1", 0), (None, b"2", 1), (None, b"3", 0)]
     _parquet(tmp_path / "validation.parquet", *rows)
     _parquet(tmp_path / "validation-more.parquet", (None, b"1", 0), (None, b"4", 1), (None, b"5", 1))
-    assert len(open_data(tmp_path)) == 6, "single ones do stand twice in some sets"
+    assert len(open_data(tmp_path)) == 6, "single ones do occur twice in some sets"
     _parquet(tmp_path / "validation-copy.parquet", *rows)
     with pytest.raises(DataError, match=r"3 of the 3 images of .*validation.parquet stand in other files"):
         open_data(tmp_path)

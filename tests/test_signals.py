@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from conftest import Result
 
-SENTENCE = "vggbench: Interrupted. Finished work is kept; the same command carries on.\n"
+SENTENCE = "vggbench: Interrupted. Finished work is kept; the same command resumes.\n"
 HELD = """
 import importlib.abc, signal, sys
 from vggbench import __main__ as start

@@ -116,7 +116,7 @@ def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("vggbench.inference.backend.Backend.__call__", fails)
     found = measure(_model(), Setup("pytorch", "fp32", 4), torch.device("cpu"), Effort(1, 0))
     assert found.seconds == ()
-    assert "-: memory does not suffice." in render(speed_table([found], product_rates([found])), "md")
+    assert "-: not enough memory." in render(speed_table([found], product_rates([found])), "md")
     assert speed_table([found], product_rates([found])).record(found)["images_per_second"] is None
 
 

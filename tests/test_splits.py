@@ -146,7 +146,7 @@ def test_a_folder_that_is_reached_twice_is_refused(link: str, to: str, tmp_path:
     """Its images would count twice, or as two classes."""
     _tree(tmp_path, "a/1.jpg", "b/2.jpg")
     (tmp_path / link).symlink_to(tmp_path / to)
-    with pytest.raises(DataError, match=r"is the same folder as .*: expected each image once. Take the link away"):
+    with pytest.raises(DataError, match=r"is the same folder as .*: expected each image once. Remove the link"):
         open_data(tmp_path)
 
 

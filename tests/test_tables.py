@@ -390,10 +390,7 @@ def test_a_table_of_nets_has_one_signature_a_net_with_every_q() -> None:
         f"vggbench {__version__} | D@oxford:9363e1f6 | S256-512 | pets:96 | Q256,384",
         f"vggbench {__version__} | E@oxford:9363e1f6 | S256-512 | pets:96 | Q384",
     ]
-    assert any(
-        note.startswith("GMACs: per image") and note.endswith("Images/s: forward passes alone.")
-        for note in shown_notes(table, table.terminal)
-    )
+    assert "Images/s: forward passes alone." in shown_notes(table, table.terminal)
 
 
 def test_a_table_that_has_a_comparison_in_full_sends_nobody_elsewhere_for_it() -> None:

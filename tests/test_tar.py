@@ -140,7 +140,7 @@ def test_a_tar_that_is_not_whole_is_refused_rather_than_shortened(
     path = _plain(tmp_path / "x.tar", "a/1.JPEG", "a/2.JPEG", "b/3.JPEG")
     assert len(open_data(path)) == 3
     damage(path)
-    with pytest.raises(DataError, match="is no whole tar"):
+    with pytest.raises(DataError, match="is not a complete tar"):
         open_data(path)
 
 

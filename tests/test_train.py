@@ -17,7 +17,7 @@ from conftest import Result
 from torch import Tensor
 
 from vggbench import INPUTS, VGG, Model, Settings, open_data
-from vggbench.cli.options import TrainOptions
+from vggbench.cli.train_options import TrainOptions
 from vggbench.data import DataSet, ImageFile, open_training_data
 from vggbench.errors import DataError, NumericsError, StoreError, UnreadableImages, UsageError, VggbenchError
 from vggbench.evaluation.processes import World
@@ -494,7 +494,7 @@ def checkpoint(trained_once: Path, tmp_path: Path) -> Path:
 def test_a_damaged_checkpoint_is_named(many_pictures: Path, tmp_path: Path, checkpoint: Path) -> None:
     data, path = open_data(many_pictures), checkpoint
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(StoreError, match=r"cannot be carried on .* Remove it to train from the beginning"):
+    with pytest.raises(StoreError, match=r"cannot be resumed .* Remove it to train from the beginning"):
         train(CONFIGS["A"], data, data, ONCE, width=1 / 16, runs=tmp_path, running=ALONE)
 
 
@@ -514,7 +514,7 @@ def test_a_checkpoint_that_cannot_be_is_refused(
     data = open_data(many_pictures)
     tensors, description = read_tensors(checkpoint)
     write_tensors(checkpoint, tensors, description | {"counts": description["counts"] | spoil})
-    with pytest.raises(StoreError, match="cannot be carried on"):
+    with pytest.raises(StoreError, match="cannot be resumed"):
         train(CONFIGS["A"], data, data, ONCE, width=1 / 16, runs=tmp_path, running=ALONE)
 
 
@@ -547,7 +547,7 @@ def test_a_validation_image_that_cannot_be_read_is_named(many_pictures: Path, tm
     (tmp_path / "broken.JPEG").write_text("text")
     val = DataSet("val", (ImageFile("z", tmp_path / "broken.JPEG", 4, data.class_names[0]), *data.images[:3]), 4)
     with pytest.raises(
-        UnreadableImages, match=r"val cannot validate: .*broken.JPEG.* the same command carries on"
+        UnreadableImages, match=r"val cannot validate: .*broken.JPEG.* the same command resumes"
     ) as caught:
         train(CONFIGS["A"], data, val, recipe, width=1 / 16, running=ALONE)
     assert "--skip-bad-images" not in str(caught.value), "which train does not have"

@@ -177,7 +177,7 @@ def test_the_terminal_is_told_of_each_division(
     assert done.code == 0, done.err
     notes = [line for line in done.err.splitlines() if "memory" in line]
     assert [note.partition(" at once")[0] for note in notes] == [
-        f"Note: memory does not suffice for {images} images" for images in (62, 31, 16)
+        f"Note: there is not enough memory for {images} images" for images in (62, 31, 16)
     ]
     assert notes[-1].endswith("From here on gradients are added up over 8 parts, as with --accumulate 8.")
 

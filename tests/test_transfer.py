@@ -388,7 +388,7 @@ def test_a_training_whose_loss_grows_says_what_to_change(
     assert told
     assert told[0][0] > 3 * max(math.log(4), told[0][1])
     assert told[0][2] == 0.5
-    assert "--rate 0.5 is too high. Interrupt it, and begin again with --rate 0.05." in said[0]
+    assert "--rate 0.5 is too high. Interrupt it, and start again with --rate 0.05." in said[0]
     told.clear()
     _trained(_start(peaked("A"), "wxyz"), data, watch=Hears(FIXED), rate=1e-6, **changes)
     assert not told

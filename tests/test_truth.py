@@ -177,9 +177,9 @@ def test_a_file_of_endless_lines_takes_no_memory(tmp_path: Path) -> None:
 def test_binary_labels_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_bytes(np.arange(0, 255, dtype=np.uint8).tobytes())
-    with pytest.raises(DataError, match="is no text"):
+    with pytest.raises(DataError, match="is not text"):
         read_truth(path)
-    with pytest.raises(DataError, match="is no devkit"):
+    with pytest.raises(DataError, match="is not a devkit"):
         read_truth(tmp_path)
 
 

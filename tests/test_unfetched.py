@@ -166,7 +166,11 @@ def test_a_file_that_is_there_is_not_unfetched(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        ("D@nosuch", WeightsError, "There is no readable weights file nosuch, and no source of that name: expected D@"),
+        (
+            "D@nosuch",
+            WeightsError,
+            "There is no readable weights file nosuch, and no source of that name: expected D@",
+        ),
         ("D@torchvison", WeightsError, "Did you mean D@torchvision?"),
         ("D@~nobody/d.pth", WeightsError, "no readable weights file"),
         ("C@oxford", UsageError, "oxford has released no C"),

@@ -147,7 +147,7 @@ def unsealed(text: str | bytes, *, may_lack: bool = False) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("it nests too deep") from error
     if not isinstance(record, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     seal = record.pop(_SEAL, None)
     if seal != digest(record) and not (may_lack and seal is None):
         raise ValueError("it is not what was written")

@@ -21,7 +21,7 @@ def ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDAr
     scores chance. Raises NumericsError where a posterior is NaN.
     """
     if np.isnan(posteriors).any():
-        raise NumericsError("A posterior is NaN: the network's weights or its input statistics are broken.")
+        raise NumericsError("A posterior is NaN: the network's weights or its preprocessing are wrong.")
     truth = np.take_along_axis(posteriors, labels[:, None].astype(np.int64), axis=1)
     earlier = np.arange(posteriors.shape[1]) < labels[:, None]
     before: NDArray[np.int32] = ((posteriors > truth) | ((posteriors == truth) & earlier)).sum(axis=1, dtype=np.int32)

@@ -1,6 +1,6 @@
 """What the shell offers while a command line is typed: configs, sources of weights, weights files, stored runs.
 
-Nothing heavy is imported here: each press of Tab starts Python anew.
+Nothing heavy is imported here: each press of Tab starts Python again.
 """
 
 import os

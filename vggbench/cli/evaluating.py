@@ -76,7 +76,7 @@ class Teller(Listener):
         say(_what_takes_longer(plan, expected))
         if expected.seconds_on_grid is not None and expected.seconds_on_grid < _WORTH_SAYING * expected.seconds:
             say(f"With --grid 8, whose crops share their convolutions: about {duration(expected.seconds_on_grid)}.")
-        say("Interrupt it at any time: the same command carries on where it was.")
+        say("You can interrupt it at any time; the same command resumes it.")
 
     @contextmanager
     def evaluating(self, plan: Plan) -> Iterator[Progress]:
@@ -164,7 +164,7 @@ def _say_how(plan: Plan) -> None:
 def _went_by(job: Job, backend: BackendName, settings: Settings) -> str:
     """What led `auto` to this backend."""
     if settings.torch_device.type != "cpu" or len(possible(job.model, settings.torch_device, settings.precision)) == 1:
-        return f"{job.identity.name} has {backend} here, without a choice."
+        return f"{job.identity.name} can only be run by {backend} here."
     kept = kept_answer(job.model, job.protocol)
     if kept and kept.backend == backend:
         return str(kept)

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from vggbench.cli.options import OUTPUT, PANELS, NoProgress, Quiet
+from vggbench.cli.options import NoProgress, Quiet
+from vggbench.cli.panels import OUTPUT, ordered
 from vggbench.cli.suggestions import all_options, unknown_command, unknown_option
 from vggbench.cli.terminal import speak
 from vggbench.errors import UsageError, did_you_mean
@@ -52,7 +53,7 @@ class Command(TyperCommand):
         for param in params:
             if param.name == "help":
                 param.rich_help_panel = OUTPUT
-        return sorted(params, key=lambda param: PANELS.index(panel) if (panel := param.rich_help_panel) else -1)
+        return ordered(self.name, params)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Expand, parse as Typer does, and refuse words too many; raises UsageError."""

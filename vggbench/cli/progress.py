@@ -148,8 +148,9 @@ class Progress(_WithBar, Watch):
         self._warned.add(job.identity.weights_hash)
         if first and not job.identity.is_random and at_chance(label_ranks, job.identity.classes):
             warn(
-                f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. Class "
-                "order or input statistics are probably wrong: check --input, the folders' names, and the file."
+                f"Warning: {job.title} is no better than chance on its first {counted(top1.images, 'image')}. "
+                f"Class order or "
+                "preprocessing is probably wrong: check --input, the folders' names, and the file."
             )
 
     def summary(self) -> None:
@@ -239,7 +240,7 @@ class TrainProgress(_WithBar, TrainWatch):
         self._images, self._total = len(epochs) * epoch_images + images, self._recipe.epochs * epoch_images
         self._started = time.monotonic()
         if self._images:
-            say(f"Carries on in epoch {len(epochs) + 1} after {images:,} of its images, from the checkpoint.")
+            say(f"Resumes in epoch {len(epochs) + 1} after {images:,} of its images, from the checkpoint.")
         self._start_bar(self._total, self._images)
 
     def doubted(self, image: str) -> None:
@@ -247,14 +248,15 @@ class TrainProgress(_WithBar, TrainWatch):
         if not self._doubted:
             self._doubted = True
             say(
-                f"Note: trained on as libjpeg decodes it, with a complaint: {image}. "
+                f"Note: libjpeg complained, and the image is trained on as decoded: {image}. "
                 "vggbench data --verify lists all such images."
             )
 
     def divided(self, images: int, parts: int) -> None:
         """Say it, each time."""
         say(
-            f"Note: memory does not suffice for {counted(images, 'image')} at once. From here on gradients are added "
+            f"Note: there is not enough memory for {counted(images, 'image')} at once. From here on gradients "
+            f"are added "
             f"up over {parts:,} parts, as with --accumulate {parts}."
         )
 
@@ -267,8 +269,8 @@ class TrainProgress(_WithBar, TrainWatch):
     def grows(self, now: float, lowest: float, rate: float) -> None:
         """Say it, and what to change."""
         warn(
-            f"Warning: the loss grows, to {now:,.4g} over the last steps from {lowest:,.4g}: --rate {rate:g} is too "
-            f"high. Interrupt it, and begin again with --rate {rate / 10:g}."
+            f"Warning: the loss grows to {now:,.4g} over the last steps from {lowest:,.4g}: --rate {rate:g} is too "
+            f"high. Interrupt it, and start again with --rate {rate / 10:g}."
         )
 
     def kept(self, crops: int, of: int) -> None:
@@ -306,7 +308,7 @@ def stopping(progress: TrainProgress) -> Iterator[TrainProgress]:
         if progress.stops:
             raise KeyboardInterrupt
         progress.stops = True
-        say("Stopping after this step; once more stops at once.")
+        say("Stopping after this step; a second interrupt stops at once.")
 
     heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]  # not under nohup
     before = {number: signal.signal(number, stop) for number in heeded}

@@ -7,7 +7,7 @@ import os
 import signal
 from types import FrameType
 
-INTERRUPTED = "vggbench: Interrupted. Finished work is kept; the same command carries on."
+INTERRUPTED = "vggbench: Interrupted. Finished work is kept; the same command resumes."
 EXIT_STATUS = 130
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _IMPORTING = "<frozen importlib._bootstrap>"

@@ -48,7 +48,7 @@ def of_runs(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Ev
         if item.name not in _HEEDED and getattr(options, item.name) != item.default:
             raise UsageError(
                 f"--{item.name.replace('_', '-')} is for models, and these are stored runs, which keep their own: "
-                "expected it to be left out, or models in their place."
+                "expected it to be left out, or models instead."
             )
     runs = named_runs(options.runs, texts)
     if len(runs) < at_least:

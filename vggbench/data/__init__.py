@@ -64,6 +64,6 @@ def _opened(path: str | Path, reader: Callable[[Path], _Opened]) -> _Opened:
         return reader(top)
     except OSError as error:
         why = f"{error.strerror or first_line(error)}: {error.filename}"
-        raise DataError(f"{path} cannot be read ({why}): expected what this user may read.") from error
+        raise DataError(f"{path} cannot be read ({why}): expected a file that this user may read.") from error
     except RuntimeError as error:  # of a home that is nobody's
-        raise DataError(f"{path} is no path ({first_line(error)}): expected {EXPECTED}.") from error
+        raise DataError(f"{path} is not a path ({first_line(error)}): expected {EXPECTED}.") from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vggbench.data.imagenet import VAL_IMAGES, VAL_PER_CLASS, val_number, wnids
 from vggbench.errors import DataError, UsageError, counted
 
-_OTHERS = "Use a model trained on these classes, or take them out of the data."
+_OTHERS = "Use a model trained on these classes, or remove them from the data."
 _NUMBERS = (
     "Numbers count as outputs by themselves only where all of 0 to 999 are met; say that they are with --ground-truth: "
     "a file of names and numbers or, of shards, the column label or cls."
@@ -203,7 +203,7 @@ def _some(names: list[str]) -> str:
 def with_unique_ids(named: Sequence[tuple[str, ImageFile]]) -> list[ImageFile]:
     """The images, given with their whole names; those that share an id get that name instead.
 
-    Raises DataError where even the names are the same, and for a validation image of ILSVRC that stands twice.
+    Raises DataError where even the names are the same, and for a validation image of ILSVRC that occurs twice.
     """
     ids = Counter(image.id for _, image in named)
     if len(ids) < len(named):
@@ -219,7 +219,7 @@ def _refuse_twice(images: Iterable[tuple[str, str, ImageFile]]) -> None:
         place = str(image.path) if image.path.as_posix().endswith(name) else f"{name} in {image.path}"
         if image_id in seen:
             raise DataError(
-                f"The same image, {image_id}, stands twice, as {seen[image_id]} and {place}: expected each once. "
+                f"The same image, {image_id}, occurs twice, as {seen[image_id]} and {place}: expected each once. "
                 "Remove the wrong one."
             )
         seen[image_id] = place

@@ -1,4 +1,4 @@
-"""ILSVRC's development kit: the ground truth of the validation images, in ids that are no model indices.
+"""ILSVRC's development kit: the ground truth of the validation images, in ids that are not model indices.
 
 `data/ILSVRC2012_validation_ground_truth.txt` has an ILSVRC2012_ID on each line, one for each image in order of the
 file names; `data/meta.mat` says which wnid each ID is. The model index is the place of the wnid in sorted order.
@@ -96,7 +96,7 @@ def _from_archive(path: Path) -> tuple[bytes, bytes]:
                     found[name] = content.read()
     except (tarfile.TarError, EOFError, zlib.error, ValueError, ArithmeticError, RecursionError) as error:
         raise DataError(
-            f"{path} is no whole devkit ({first_line(error)}): expected ILSVRC2012_devkit_t12.tar.gz. "
+            f"{path} is not a complete devkit ({first_line(error)}): expected ILSVRC2012_devkit_t12.tar.gz. "
             "Download it again."
         ) from error
     for name in (_META, _TRUTH):
@@ -111,7 +111,7 @@ def _ends(member: str, name: str) -> bool:
 
 def _require_small(size: int, name: str, path: Path) -> None:
     if size > _LARGEST:
-        raise DataError(f"{name} in {path} has {size:,} bytes: expected at most {_LARGEST:,}. Do not trust this kit.")
+        raise DataError(f"{name} in {path} has {size:,} bytes: expected at most {_LARGEST:,}. Do not use this kit.")
 
 
 class _Bounded:

@@ -25,8 +25,8 @@ def _class_folder_images(listing: Listing) -> list[ImageFile]:
     stray = next((entry for entry in listing.images if not entry.folders), None)
     if stray:
         raise DataError(
-            f"{listing.where(stray.name)} lies beside the class folders, which says nothing about its class: expected "
-            "every image in the folder of its class. Sort it in, or take it away."
+            f"{listing.where(stray.name)} is beside the class folders, so its class is unknown: expected "
+            "every image in the folder of its class. Move it into its class folder, or remove it."
         )
     places: dict[str, set[str]] = {}
     for entry in listing.images:

@@ -83,7 +83,7 @@ def _of(image: ImageFile, sources: Iterable[tuple[str, dict[str, str]]], asked: 
             by = "its place" if first[0] == _PLACE else first[0]
             raise DataError(
                 f"{image} is {first[1]} by {by} and {other} by {name}: expected the same. Find out which is "
-                f"right and mend the other; --ground-truth {NO_FILE} leaves files beside the images unread."
+                f"right and correct the other; --ground-truth {NO_FILE} leaves files beside the images unread."
             )
     return replace(image, class_name=first[1]) if image.class_name == UNLABELLED else image
 

@@ -31,7 +31,7 @@ _LABEL_HEADINGS = {
     "class_name", "classid", "label_name", "class_index", "label_index", "breed",
 }  # fmt: skip
 _ODD_NUMBER = re.compile(r"[+-]\d+|[+-]?\d*[.]\d*(?:[eE][+-]?\d+)?")
-"""A number that is no place of a class: -1, or 3.0, which as a word would be sorted behind 10.0."""
+"""A number that is not a place of a class: -1, or 3.0, which as a word would be sorted behind 10.0."""
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -123,7 +123,7 @@ def _headed(text: str, path: Path) -> _Columns | None:
     if len(names) != 1 or len(labels) != 1:
         raise DataError(
             f"{path} has the columns {', '.join(heads)[:200]}: expected one of names and one of labels, such as "
-            "filename and label. Take the others away, or call these two so."
+            "filename and label. Remove the others, or rename these two."
         )
     return _Columns(delimiter, heads.index(names[0]), heads.index(labels[0]))
 
@@ -200,7 +200,7 @@ def _lines(path: Path) -> Iterator[str]:
                     raise DataError(f"{path} has more than {_MOST_LINES:,} lines: expected one for each image.")
                 yield line
     except (UnicodeError, csv.Error) as error:
-        raise DataError(f"{path} is no text: expected a name and a label on each line.") from error
+        raise DataError(f"{path} is not text: expected a name and a label on each line.") from error
 
 
 def _encoding(path: Path) -> str:

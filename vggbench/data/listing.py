@@ -113,7 +113,7 @@ class Listing:
 
 
 def list_folder(top: Path) -> Listing:
-    """Everything below a folder; raises OSError, and DataError for a name that is no text and a folder met twice."""
+    """Everything below a folder; raises OSError, and DataError for a name that is not text and a folder met twice."""
     files: list[Entry] = []
     folders: set[str] = set()
     litter: list[str] = []
@@ -160,9 +160,7 @@ def _walk(
                 path = Path(entry.path)
                 first = met.setdefault(_place(path), path)
                 if first != path and first.resolve() == path.resolve():  # some file systems number nothing
-                    raise DataError(
-                        f"{path} is the same folder as {first}: expected each image once. Take the link away."
-                    )
+                    raise DataError(f"{path} is the same folder as {first}: expected each image once. Remove the link.")
                 yield from _walk(path, f"{name}/", met, litter)
 
 
@@ -179,5 +177,5 @@ def _length(entry: os.DirEntry[str]) -> int:
     except FileNotFoundError:
         return 0
     if not stat.S_ISREG(status.st_mode) and not entry.is_dir():
-        raise DataError(f"{entry.path!a} is a device, pipe or socket: expected plain files. Take it away.")
+        raise DataError(f"{entry.path!a} is a device, pipe or socket: expected plain files. Remove it.")
     return status.st_size

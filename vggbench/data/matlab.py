@@ -24,7 +24,7 @@ def load_mat(content: bytes, largest: int, name: str | Path, error: type[Vggbenc
 
 def _require_no_bomb(content: bytes, largest: int, name: str | Path, error: type[VggbenchError]) -> None:
     if content[:_HEADER][-2:] != b"IM":  # SciPy would read the sizes the other way round
-        raise error(f"{name} is no little-endian .mat: expected one as MATLAB on a PC writes it.")
+        raise error(f"{name} is not a little-endian .mat: expected one as MATLAB on a PC writes it.")
     allowed, at = largest, _HEADER
     while len(tag := content[at : at + _TAG]) == _TAG:
         kind, length = (int.from_bytes(tag[i : i + 4], "little") for i in (0, 4))

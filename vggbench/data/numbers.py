@@ -23,7 +23,7 @@ def class_of_number(number: object, file_name: str, names: Sequence[str] | None,
     """The class of label `number`: by `names` where the shards bring their own, of ILSVRC's images by the 1,000 wnids.
 
     Where the names are of some of ILSVRC's classes, the file's own name must state the one that is named. Anything
-    else is a class called by its number. Raises DataError for a label that is no number or out of range.
+    else is a class called by its number. Raises DataError for a label that is not a number or out of range.
     """
     if isinstance(number, bool) or not isinstance(number, int):
         raise DataError(f"{where} has the label {str(number)[:40]!r}: expected a whole number, the place of its class.")

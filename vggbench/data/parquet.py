@@ -106,8 +106,9 @@ def _images(place: Place) -> list[ImageFile]:
         first = first or (shard, columns)
         if columns.class_names != first[1].class_names:
             raise DataError(
-                f"{shard} and {first[0].name} name different classes: expected the same in all files of a set. Take "
-                "away those of the other set."
+                f"{shard} and {first[0].name} name different classes: expected the same in all files of a set. "
+                f"Remove those of "
+                "the other set."
             )
         rows = indexed(shard, f"parquet {columns.image} {columns.label}", 6, partial(_found, shard, columns))
         _require_new(shard, [content for *_, content in rows if content], met)
@@ -125,13 +126,13 @@ def _images(place: Place) -> list[ImageFile]:
 def _require_new(shard: Path, contents: list[str], met: set[str]) -> None:
     """Raise DataError for a file most of whose nameless images stand in those before it, and note its own.
 
-    Names would tell a second copy of a file; single pictures do stand twice in some sets.
+    Names would tell a second copy of a file; single pictures do occur twice in some sets.
     """
     twice = sum(content in met for content in contents)
     if 2 * twice > len(contents):
         raise DataError(
             f"{twice:,} of the {len(contents):,} images of {shard} stand in other files beside it too: expected each "
-            "once. Take the second copy away."
+            "once. Remove the second copy."
         )
     met.update(contents)
 
@@ -282,7 +283,7 @@ def _opened(shard: Path) -> Iterator[Any]:
             yield parquet
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{shard} is no whole Parquet file ({first_line(error)}): expected one to its end. Download it again."
+            f"{shard} is not a complete Parquet file ({first_line(error)}): expected one to its end. Download it again."
         ) from error
 
 

@@ -26,7 +26,7 @@ def read_real(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_blacklist(path: Path) -> frozenset[str]:
-    """The ids of the validation images that are left out: their numbers, one a line. Raises DataError."""
+    """The ids of the validation images that are left out: their numbers, one per line. Raises DataError."""
     numbers = _text(path).split()
     for word in numbers:
         if len(word) > 9 or not word.isdecimal() or not 1 <= int(word) <= VAL_IMAGES:
@@ -52,7 +52,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON ({str(error)[:80]}): expected ReaL's real.json.") from error
+        raise DataError(f"{path} is not JSON ({str(error)[:80]}): expected ReaL's real.json.") from error
 
 
 def _text(path: Path) -> str:
@@ -64,7 +64,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): expected a file.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text: expected a file of numbers.") from error
+        raise DataError(f"{path} is not text: expected a file of numbers.") from error
 
 
 def _described(content: Any) -> str:

@@ -74,8 +74,9 @@ def _require_all(found: list[Path], place: Path) -> list[Path]:
             twin = of_series.get(number, first)
             if number in of_series or count != first[1]:
                 raise DataError(
-                    f"{path} and {twin[0].name} are of two series: expected one, since images would count twice. Take "
-                    "the files of the other away."
+                    f"{path} and {twin[0].name} are of two series: expected one, since images would count "
+                    f"twice. Remove the files "
+                    "of the other."
                 )
             of_series[number] = (path, count)
     for start, files in series.items():
@@ -91,7 +92,7 @@ def require_split(others: list[Path], place: Place) -> None:
         raise DataError(
             f"{place.path} has files of the split {told} and none of {place.split}: expected names such as "
             f"{_EXAMPLE[place.split]}-00000-of-00014{others[0].suffix}. Fetch that split, or pass a file or a folder "
-            "called as its split as --data."
+            "named after its split as --data."
         )
 
 

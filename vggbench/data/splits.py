@@ -155,7 +155,7 @@ def _only(paths: list[str], split: str, look: Look) -> str:
     if len(full) > 1:
         raise DataError(
             f"{' and '.join(f'{path}/' for path in full)} all name the {split} images: expected one such folder. Pass "
-            "the one that is meant as --data, or take the others away."
+            "the one that is meant as --data, or remove the others."
         )
     return full[0]
 

@@ -100,7 +100,7 @@ def _of(window: "_Window", path: Path, prefix: str) -> Iterator[tuple[str, int, 
     window.seek(end)  # the reader ends at whatever is no header
     rest = window.length - end
     if not _BLOCK <= rest <= _MOST_READ or any(window.read(rest)):
-        raise DataError(_damaged(path, f"after byte {window.start + end:,} come {rest:,} that are no member"))
+        raise DataError(_damaged(path, f"after byte {window.start + end:,} come {rest:,} that are not a member"))
 
 
 def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -128,13 +128,13 @@ def _checked(member: tarfile.TarInfo, path: Path) -> str:
 
 
 def _damaged(path: Path, why: str) -> str:
-    return f"{path} is no whole tar ({why}): expected one to its end. Download or copy it again."
+    return f"{path} is not a complete tar ({why}): expected one to its end. Download or copy it again."
 
 
 def _without_common_folders(listing: Listing) -> Listing:
     """The listing below the folders that hold everything, such as the `imagenet/` of a packed folder.
 
-    A folder called as a split stays, since it says which images these are.
+    A folder named after a split stays, since it says which images these are.
     Where all images lie in one folder it is their class, unless they are validation images, whose folder says nothing.
     """
     folders = [entry.folders for entry in listing.images] or [()]

@@ -37,7 +37,7 @@ def read_truth(path: Path) -> Truth:
     if is_devkit(path):
         return Truth(path, {val_id(number): wnid for number, wnid in enumerate(devkit_classes(path), start=1)})
     if path.is_dir():
-        raise DataError(f"{path} is no devkit: expected a folder with data/meta.mat in it, or a file of labels.")
+        raise DataError(f"{path} is not a devkit: expected a folder with data/meta.mat in it, or a file of labels.")
     found = labelled_names(path)
     if found and all(not row.name and row.label.isdecimal() for row in found):
         return Truth(path, _in_order([int(row.label[: _LONGEST_NUMBER + 1]) for row in found], path))

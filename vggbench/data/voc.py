@@ -152,7 +152,7 @@ def _all_images(place: Place) -> list[ImageFile]:
     if lacking:
         raise DataError(
             f"{place.path / _IMAGES} lacks {lacking[0]}.jpg and {len(lacking) - 1:,} more of the {len(names):,} images "
-            f"that {_SETS} names: expected all. Unpack the images of every part, or take the part's list away."
+            f"that {_SETS} names: expected all. Unpack the images of every part, or remove the part's list."
         )
     return [ImageFile(name, path, path.stat().st_size, UNLABELLED) for name, path in paths.items()]
 

@@ -42,7 +42,7 @@ def continuation(run: Run, settings: Settings) -> Plan:
     if not spec or not place:
         raise UsageError(
             f"{run.title} does not say where its {'images' if spec else 'weights'} are: expected a run of this version "
-            "of a file or of a named source. Repeat the command that began it; it carries on."
+            "of a file or of a named source. Repeat the command that began it; it resumes."
         )
     data = open_data(str(place), may_lack_labels=run.descriptor is not None).subset(run.total)
     model = load_for(run.descriptor, parse_model(str(spec)), _load_options(run), data)

@@ -24,7 +24,7 @@ _SILENCE = 40.0
 _GRACE = 10.0
 """Seconds that the main thread has to end in order; one that waits inside a collective cannot."""
 _DONE, _FAILED = "done", "failed"
-NEXT = "Its own output says more; finished work is kept, and the same command carries on."
+NEXT = "Its own output says more; finished work is kept, and the same command resumes."
 
 
 class _Left(KeyboardInterrupt):
@@ -114,13 +114,13 @@ class _Watch:
                 if value == _FAILED:
                     self._leave(f"{self._names[other]} failed")
                 elif value != _DONE and now - seen[other][1] > _SILENCE:
-                    self._leave(f"{self._names[other]} has given no sign of life for {_SILENCE:.0f} seconds")
+                    self._leave(f"{self._names[other]} has not responded for {_SILENCE:.0f} seconds")
 
     def _leave(self, what: str) -> None:
         """End the process: in order if the main thread can be reached."""
         if self.lost or self._over.is_set():
             return
-        self.lost = f"{what}: expected all processes of this run to go on. {NEXT}"
+        self.lost = f"{what}: expected all processes of this run to continue. {NEXT}"
         if self._main is threading.main_thread() and hasattr(signal, "SIGUSR1") and self._main.ident:
             signal.pthread_kill(self._main.ident, signal.SIGUSR1)
         if not self._over.wait(_GRACE):

@@ -78,8 +78,8 @@ def load_all(request: Request, data: DataSet, listener: Listener) -> list[Entry]
     if away:
         files = ", ".join(f"{row.name} ({row.megabytes})" for row in away)
         listener.note(
-            f"The weights of {files} are not on this machine, and a plan fetches nothing: the forecast goes by "
-            "shapes, as if no result were stored."
+            f"The weights of {files} are not on this machine, and a plan fetches nothing: the forecast "
+            "uses shapes, as if no result were stored."
         )
     entries = _told_apart(entries)
     models = [entry.model for entry in entries if entry.model]
@@ -107,7 +107,7 @@ def _wanted(request: Request, data: DataSet, listener: Listener) -> dict[AnySpec
         if one in wanted:
             name = one.identity.name if isinstance(one, Model) else one.name
             said = name if isinstance(text, Model) else text
-            listener.note(f"{said} is {name} once more: each model is evaluated once and has one row.")
+            listener.note(f"{said} is {name} again: each model is evaluated once and has one row.")
         wanted.setdefault(one, isinstance(one, Model | OtherSpec) or "@" in str(text))
     return wanted
 
@@ -128,8 +128,8 @@ def _loaded(spec: AnySpec, request: Request, data: DataSet, listener: Listener, 
         return by_shape(row)
     if request.dry_run and isinstance(spec, OtherSpec) and spec.may_be_fetched:
         listener.note(
-            f"The weights of {spec.name} may have to be fetched, and a plan fetches nothing: the forecast goes by "
-            "random ones, as if no result were stored."
+            f"The weights of {spec.name} may have to be fetched, and a plan fetches nothing: the forecast "
+            "uses random ones, as if no result were stored."
         )
     with listener.downloading() as watch:
         return load_for(request.descriptor, spec, request.load_options, data, watch, shape_alone=request.dry_run)

@@ -97,7 +97,7 @@ def joined(device: torch.device) -> Iterator[World]:
         if "peer" not in str(error) and not isinstance(error, dist.DistError):
             raise
         raise VggbenchError(
-            f"Another process of this run ended ({first_line(error)}): expected all to go on. {NEXT}"
+            f"Another process of this run ended ({first_line(error)}): expected all to continue. {NEXT}"
         ) from error
     dist.destroy_process_group()  # of a process that failed, torchrun ends the others
 
@@ -137,7 +137,7 @@ def require_same(world: World, titles: Sequence[str]) -> None:
         for one, another in zip_longest(found[0], other, fillvalue="nothing more"):
             if one != another:
                 raise VggbenchError(
-                    f"{world.name(0)} is to compute {one}, and {world.name(rank)} {another}: expected the "
+                    f"{world.name(0)} would compute {one}, and {world.name(rank)} {another}: expected the "
                     "same command, images, weights, versions and kind of device for all. Compare them, and repeat."
                 )
 

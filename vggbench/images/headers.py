@@ -101,7 +101,7 @@ def reasons(what: str, *, with_why: bool = True) -> Iterator[None]:
         raise NotAnImage(f"claims far more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            raise NotAnImage(f"{CANNOT_BE_READ} (memory does not suffice)") from error  # which may pass
+            raise NotAnImage(f"{CANNOT_BE_READ} (not enough memory)") from error  # which may pass
         raise NotAnImage(f"{what} ({first_line(error)})" if with_why else what) from error
 
 

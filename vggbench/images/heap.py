@@ -13,7 +13,7 @@ _STATM = Path("/proc/self/statm")
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep what is freed for what comes next: to get it anew from the system takes longer than its use."""
+    """Make glibc keep what is freed for what comes next: to get it again from the system takes longer than its use."""
     libc = _libc()
     if libc is not None and hasattr(libc, "mallopt"):
         libc.mallopt(_MMAP_THRESHOLD, _LARGE)

@@ -173,7 +173,7 @@ def _look(
 
 
 def require_fit(found: Inspection) -> None:
-    """Raise DataError where an evaluation would be refused."""
+    """Raise DataError if an evaluation would be refused."""
     problems = found.problems
     if problems:
         image, why = problems[0]
@@ -186,6 +186,6 @@ def require_fit(found: Inspection) -> None:
     if found.unknown_wnids:
         raise DataError(
             f"{counted(len(found.unknown_wnids), 'class')} outside ILSVRC-2012's 1,000, the first "
-            f"{found.unknown_wnids[0]!r}: expected those alone, since nets of the 1,000 refuse any other. Take the "
-            "folders out."
+            f"{found.unknown_wnids[0]!r}: expected those alone, since nets of the 1,000 refuse any other. Remove "
+            "the folders."
         )

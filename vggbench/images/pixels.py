@@ -170,7 +170,7 @@ def jpeg_decoder() -> Callable[[Tensor, int], Tensor]:
     except Exception as error:  # one that does not fit PyTorch raises nearly anything
         raise VggbenchError(
             f"torchvision, which decodes JPEGs, cannot be imported ({first_line(error)}): expected one that fits "
-            f"torch {torch.__version__}. Install both anew."
+            f"torch {torch.__version__}. Install both again."
         ) from error
     return lambda data, mode: decode_jpeg(data, ImageReadMode(mode))
 

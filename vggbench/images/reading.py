@@ -60,7 +60,7 @@ def no_room(asked: str, room: float) -> str:
     free = shared_memory() or 0
     return (
         f"{asked}: {_SHARED_MEMORY} has {free / 1e6:,.0f} MB free, room for {counted(int(room), 'process')} "
-        "to read images; more would die. Expected more room: start the container with --shm-size=1g (Docker, "
+        "to read images; more would fail. Expected more room: start the container with --shm-size=1g (Docker, "
         f"Podman), or with an emptyDir of medium Memory at {_SHARED_MEMORY} (Kubernetes). --workers 0 reads images in "
         "the main process."
     )
@@ -88,7 +88,7 @@ class Packed(Generic[_Item]):
 
 
 class _Failure(NamedTuple):
-    """What happened to a process that reads images and is no single image's problem."""
+    """What happened to a process that reads images and is not a single image's problem."""
 
     what: str
 

@@ -128,14 +128,14 @@ def _of_program(asked: Asked, model: Model, precision: Precision, *, compiled: b
     other = f"--backend {asked}" if asked == "pytorch" else other
     if other:
         raise UsageError(
-            f"{other} with {model.identity.name}: ONNX Runtime runs the file as it is. Expected that option left out."
+            f"{other} with {model.identity.name}: ONNX Runtime runs the file as it is. Leave that option out."
         )
     return "onnxruntime"
 
 
 def _compiled(asked: Asked, protocol: Protocol, model: Model) -> BackendName:
     if not isinstance(model.module, VGG):
-        raise UsageError(f"--compile is for VGGs, and {model.identity.name} is none: leave it out.")
+        raise UsageError(f"--compile is for VGGs, and {model.identity.name} is not one: leave it out.")
     if asked == "onnxruntime":
         raise UsageError("--compile is PyTorch's, and --backend onnxruntime was asked for: expected one of the two.")
     if protocol.name == "dense" or protocol.grid == 8:
@@ -151,7 +151,7 @@ def _obstacle(model: Model, device: torch.device, precision: Precision) -> str |
     if find_spec("onnxruntime") is None:
         return "the package onnxruntime is not installed. Expected it: pip install onnxruntime; or --backend pytorch."
     if not isinstance(model.module, VGG):
-        return f"{model.identity.name} is no VGG. Expected one, or --backend pytorch."
+        return f"{model.identity.name} is not a VGG. Expected one, or --backend pytorch."
     if precision != "fp32":
         return f"it runs in fp32 alone, and --precision is {precision}. Expected fp32, or --backend pytorch."
     if device.type not in ("cpu", "cuda"):

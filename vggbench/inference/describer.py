@@ -55,7 +55,7 @@ class Describer(Scorer):
         if not np.isfinite(descriptors).all():
             raise NumericsError(
                 f"{self.backend.model.identity.name}'s {self._descriptor} by {self._protocol} has NaN or infinity: its "
-                f"weights or input statistics are broken, or {self.backend.precision} overflows. Expected finite "
+                f"weights or preprocessing are wrong, or {self.backend.precision} overflows. Expected finite "
                 "activations; try --precision fp32, and check --input."
             )
         return descriptors

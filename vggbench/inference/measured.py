@@ -85,7 +85,7 @@ def quicker(model: "Model", protocol: Protocol) -> BackendName:
     kind = kind_of(model, protocol)
     try:
         found = answer(_FILE, _question(kind), lambda: _found_out(model, kind))
-    except NotKeptError:  # measured anew each time, a tie would be answered otherwise from day to day
+    except NotKeptError:  # measured again each time, a tie would be answered otherwise from day to day
         return by_width(model, protocol)
     return _read(found).backend
 

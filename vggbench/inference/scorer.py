@@ -21,7 +21,7 @@ _Scored = tuple[Sequence[int], Tensor]
 
 
 class Scorer:
-    """One protocol on one backend; `batch_size` counts 224 x 224 views and is halved where memory does not suffice.
+    """One protocol on one backend; `batch_size` counts 224 x 224 views and is halved where memory runs out.
 
     `shared` is the number of stages that the crops of an image share; None until the first image decided it.
     """
@@ -62,7 +62,7 @@ class Scorer:
             for numbers, scores in self._scores(views, len(there)):
                 if scores.shape[1] != model.identity.classes:
                     raise UsageError(
-                        f"{model.identity.name} gives {scores.shape[1]} scores an image: expected "
+                        f"{model.identity.name} gives {scores.shape[1]} scores per image: expected "
                         f"{model.identity.classes}, one for each of its class names."
                     )
                 averaged = (scores.softmax(1) if protocol.softmax_first else scores).mean((2, 3)).to(wide)
@@ -74,8 +74,9 @@ class Scorer:
     def _without_nan(self, posteriors: NDArray[np.float32]) -> NDArray[np.float32]:
         if np.isnan(posteriors).any():
             raise NumericsError(
-                f"{self.backend.model.identity.name} by {self._protocol} gives NaN: its weights or input statistics "
-                f"are broken, or {self.backend.precision} overflows. Expected posteriors between 0 and 1; try "
+                f"{self.backend.model.identity.name} by {self._protocol} gives NaN: its weights "
+                f"or preprocessing are wrong, or {self.backend.precision} overflows. Expected posteriors "
+                f"between 0 and 1; try "
                 "--precision fp32, and check --input."
             )
         return posteriors

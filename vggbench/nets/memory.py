@@ -1,4 +1,4 @@
-"""Memory that does not suffice: which errors say so, and what is let go of before a smaller attempt."""
+"""Not enough memory: which errors say so, and what is let go of before a smaller attempt."""
 
 import traceback
 

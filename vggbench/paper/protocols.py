@@ -46,7 +46,7 @@ class View:
         """Read what `str` wrote; raises UsageError."""
         match = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)(m?)", spec, re.ASCII)
         if match is None:
-            raise UsageError(f"{spec!r} is no view: expected HEIGHTxWIDTH+TOP+LEFT, with m for mirrored.")
+            raise UsageError(f"{spec!r} is not a view: expected HEIGHTxWIDTH+TOP+LEFT, with m for mirrored.")
         height, width, top, left = (int(match[i]) for i in range(1, 5))
         return cls(height, width, top, left, bool(match[5]))
 
@@ -66,7 +66,7 @@ class Protocol:
     softmax_first: bool = False
     """Whether the posteriors of positions are averaged, rather than their scores."""
     crop: int = CROP
-    """Side of the crops: what the network takes, 224 but for networks that are no VGG. `dense` crops nothing."""
+    """Side of the crops: what the network takes, 224 but for networks that are not VGGs. `dense` crops nothing."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(ProtocolName) or self.grid not in (1, 8):
@@ -172,7 +172,7 @@ class TrainScale:
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not CROP <= low <= high <= MAX_SCALE:
             raise UsageError(
-                f"S {spec!r} is no training scale: expected 256, 384 or 256-512, between {CROP} and {MAX_SCALE}."
+                f"S {spec!r} is not a training scale: expected 256, 384 or 256-512, between {CROP} and {MAX_SCALE}."
             )
         return cls(low, high)
 

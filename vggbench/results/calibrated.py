@@ -67,16 +67,16 @@ def require_single_labels(truths: Sequence[GroundTruth]) -> None:
     judged = next((truth for truth in truths if truth.classes is not None), None)
     if judged:
         raise UsageError(
-            f"--metrics calibration with --labels {judged.name}, by which an image may have several right classes, and "
-            "a posterior is of one: expected --labels original."
+            f"--metrics calibration with --labels {judged.name}, where an image may "
+            "have several right classes: expected --labels original."
         )
 
 
 def require_all_posteriors(models: Sequence[Identity]) -> None:
-    """Raise UsageError for a model of which the five best classes alone are known."""
+    """Raise UsageError for a model whose five best classes alone are known."""
     for model in models:
         if model.has_five_best:
             raise UsageError(
-                f"Of {model.name} the five best classes alone are known, and --metrics calibration needs the "
+                f"Of {model.name} only the five best classes are known, and --metrics calibration needs the "
                 "posteriors of all: expected a file with all classes."
             )

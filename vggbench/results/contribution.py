@@ -31,9 +31,9 @@ def result_record(row: Row, about: Circumstances, runs: Sequence[Run]) -> dict[s
 
 
 def complaints(record: Any) -> list[str]:
-    """Why a file is no result over the whole ILSVRC-2012 validation set; none if it is."""
+    """Why a file is not a result over the whole ILSVRC-2012 validation set; none if it is."""
     if not isinstance(record, dict):
-        return ["it is no JSON object"]
+        return ["it is not a JSON object"]
     found = [
         f"{name} is {record.get(name)!r}" for name, kind in _KINDS.items() if not isinstance(record.get(name), kind)
     ]
@@ -48,7 +48,7 @@ def complaints(record: Any) -> list[str]:
     if not 0 <= record["top5_error"] <= record["top1_error"] <= 100:
         found.append("the errors are none")
     if len(record["posteriors_sha256"]) != 64 or set(record["posteriors_sha256"]) - set("0123456789abcdef"):
-        found.append("posteriors_sha256 is no SHA-256")
+        found.append("posteriors_sha256 is not a SHA-256")
     if not record["test_scales"] or not all(isinstance(scale, int) for scale in record["test_scales"]):
-        found.append("test_scales are no numbers")
+        found.append("test_scales are not numbers")
     return found

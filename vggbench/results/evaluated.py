@@ -124,7 +124,7 @@ class Evaluated:
         require_comparable(runs)
         labels = [own_labels(one.runs[0], one.data, one.models[0]).tolist() for one in several]
         if any(one.truths != self.truths or own != labels[0] for one, own in zip(several, labels, strict=True)):
-            raise UsageError("They go by different ground truths: expected the same labels for all.")
+            raise UsageError("They use different ground truths: expected the same labels for all.")
         metrics = tuple(dict.fromkeys(metric for one in several for metric in one.metrics))
         return replace(self, runs=runs, session=None if others else self.session, metrics=metrics)
 

@@ -118,7 +118,7 @@ class Facts:
     rescales: Mapping[str, tuple[str, ...]]
     """Networks by how images were rescaled for them, but for those of `own` and of other tools."""
     whole: tuple[str, ...]
-    """Networks that are no VGG, of rows by `dense`."""
+    """Networks that are not VGGs, of rows by `dense`."""
     uncounted: Mapping[str, tuple[str, ...]]
     """By network, operators that its MACs lack."""
     mixed: tuple[str, ...]

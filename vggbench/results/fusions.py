@@ -56,8 +56,8 @@ def default_nets(paper: Result) -> list[str]:
     configs = [member.config for member in paper.members]
     if len(set(configs)) < len(configs):
         raise UsageError(
-            f"This fusion is of {_members(paper)}: expected a MODEL for each, such as D@d-256.safetensors; nobody has "
-            "released them all. `vggbench train --plan CONFIG` prints how they are trained."
+            f"This fusion is of {_members(paper)}: expected a MODEL for each, such as D@d-256.safetensors; not all of "
+            "them are released. `vggbench train --plan CONFIG` prints how they are trained."
         )
     return configs
 
@@ -76,11 +76,11 @@ def require_members(models: Sequence[Identity], paper: Result | None) -> None:
 
 
 def require_posteriors(models: Sequence[Identity]) -> None:
-    """Refuse models of which the five best classes alone are known. Raises UsageError."""
+    """Refuse models whose five best classes alone are known. Raises UsageError."""
     for model in models:
         if model.has_five_best:
             raise UsageError(
-                f"Of {model.name} the five best classes alone are known, and a mean needs the probabilities of all: "
+                f"Of {model.name} only the five best classes are known, and a mean needs the probabilities of all: "
                 "expected a file with all classes."
             )
 
@@ -89,7 +89,8 @@ def require_shares(shares: Sequence[float] | None, count: int) -> None:
     """Raise UsageError unless there are as many shares as nets, and they can be weights of a mean."""
     if shares is not None and (len(shares) != count or min(shares) < 0 or not 0 < sum(shares) < float("inf")):
         raise UsageError(
-            f"--shares {' '.join(f'{share:g}' for share in shares)}: expected {count} numbers of 0 or more, one a net."
+            f"--shares {' '.join(f'{share:g}' for share in shares)}: expected {count} numbers of 0 or more, one "
+            f"per net."
         )
 
 

@@ -73,7 +73,7 @@ def _said_of_ties(found: Predictions) -> list[str]:
         some = np.sort(found.posteriors[start : start + _ROWS], axis=1)
         tied += int((some[:, -_TOP] == some[:, -_TOP - 1]).sum())
     what = f"in {tied:,} of {len(found.posteriors):,} images several classes are equally probable in the fifth place"
-    return [f"{what}: top-5 goes by the order of classes there"] if tied else []
+    return [f"{what}: there top-5 depends on the order of classes"] if tied else []
 
 
 def _signature(identity: Identity, data: DataSet) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class GroundTruth:
             return None
         if model.has_five_best:
             raise UsageError(
-                f"--classes-of-data only with {model.name}, of which the five best classes alone are known: expected "
+                f"--classes-of-data only with {model.name}, whose five best classes alone are known: expected "
                 "the posteriors of all classes."
             )
         return np.array(places_of(data, model), np.int64)

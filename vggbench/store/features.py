@@ -121,7 +121,7 @@ def _table(images: Sequence[str], labels: NDArray[np.integer], rows: NDArray[np.
 def read_features(path: str | Path) -> Features:
     """Read a file that `write_features` wrote. Sizes are checked before memory is taken.
 
-    Raises DataError for one that is damaged or no such file, for images that stand twice, for a value that is not
+    Raises DataError for one that is damaged or no such file, for images that occur twice, for a value that is not
     finite, and for a label beyond the classes.
     """
     path = Path(path).expanduser()
@@ -155,7 +155,7 @@ def _about(schema: pa.Schema, path: Path) -> dict[str, Any]:
         about = {}
     if not isinstance(about, dict) or about.get("kind") != KIND:
         raise DataError(
-            f"{path} is no file of descriptors: expected what `vggbench features` writes, whose metadata says so. "
+            f"{path} is not a file of descriptors: expected what `vggbench features` writes, whose metadata says so. "
             "Another tool that writes Parquet again must keep the metadata."
         )
     if about.get("format") != FORMAT:

@@ -47,7 +47,7 @@ class Identity:
     averaged: bool = False
     """Whether it has the averaged weights of a checkpoint (`--ema`)."""
     kind: str | None = None
-    """Which network that is no VGG, whatever its weights: torchvision:resnet18, onnx, pt2, imported."""
+    """Which network that is not a VGG, whatever its weights: torchvision:resnet18, onnx, pt2, imported."""
     side: int = CROP
     """Of the square crops that it takes."""
     preset: Preset | None = None
@@ -55,9 +55,9 @@ class Identity:
     is_published: bool = False
     """Whether its weights are those that the figures of its preset were published for."""
     parameters: int | None = None
-    """Of a network that is no VGG, counted."""
+    """Of a network that is not a VGG, counted."""
     macs: int | None = None
-    """Of a network that is no VGG, for one crop; what its operators in `uncounted` do comes on top."""
+    """Of a network that is not a VGG, for one crop; what its operators in `uncounted` do comes on top."""
     uncounted: tuple[str, ...] = ()
     has_five_best: bool = False
     """Whether only its five best classes are known: stored posteriors then tell their order, and are none."""

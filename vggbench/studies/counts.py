@@ -111,7 +111,7 @@ def _of_vgg(name: str, net: Architecture, scales: Sequence[int]) -> list[ModelCo
 
 
 def _of_any(name: str, model: "Model", scale: int) -> ModelCount:
-    """A network that is no VGG; at another size than its own it is traced once more. Raises UsageError."""
+    """A network that is not a VGG; at another size than its own it is traced once more. Raises UsageError."""
     from vggbench.weights.classifiers.libraries import counted_at
 
     own = model.identity

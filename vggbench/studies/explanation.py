@@ -215,7 +215,7 @@ Keras states errors of a single centre crop, which is not what its `load_img` ma
 def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
     """Name, explanation and job of each row, the recipe first; but for toolkits', a job stands there once.
 
-    The recipe is the paper's or, of a network that is no VGG, its publisher's own, and the changes are those that it
+    The recipe is the paper's or, of a network that is not a VGG, its publisher's own, and the changes are those that it
     can take.
     """
     found = [_recipe(model)]

@@ -114,7 +114,7 @@ def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
             )
         if text not in map(str, TABLES):
             raise UsageError(
-                f"{text!r} is no table of errors or nets: expected numbers from 1 to 7, 11, or torchvision."
+                f"{text!r} is not a table of errors or nets: expected numbers from 1 to 7, 11, or torchvision."
             )
     return tuple(sorted({int(text) for text in texts})) or TABLES
 

@@ -64,7 +64,8 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timings:
-    """What was measured of one model in one setup; `seconds` of each iteration, none where memory did not suffice."""
+    """What was measured of one model in one setup; `seconds` of each iteration, none where there was not "
+    "enough memory."""
 
     network: str
     architecture: Architecture | None
@@ -78,7 +79,7 @@ class Timings:
     version: str
     threads: int
     macs: int | None = None
-    """Of one image, where they are known of a network that is no VGG."""
+    """Of one image, where they are known of a network that is not a VGG."""
 
     @property
     def quantiles(self) -> tuple[float, float, float]:
@@ -123,7 +124,7 @@ class Reading:
 
     @property
     def quantiles(self) -> tuple[float, float]:
-        """Images a second that 10% and 90% of the chunks reached at most."""
+        """Images per second that 10% and 90% of the chunks reached at most."""
         low, high = np.quantile(self.rates, (0.1, 0.9))
         return float(low), float(high)
 
@@ -267,7 +268,7 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
 
 
 def _macs(model: Identity, size: int) -> int | None:
-    """Of one image of this size: of networks that are no VGG known for their own size alone."""
+    """Of one image of this size: of networks that are not VGGs known for their own size alone."""
     return model.macs if size == model.side and not model.uncounted else None
 
 

@@ -1,4 +1,4 @@
-"""What a training has come to, and the file from which it carries on to the same bits."""
+"""What a training has come to, and the file from which it resumes bit for bit."""
 
 import csv
 import hashlib
@@ -130,7 +130,7 @@ class State:
         self.scaler.load_state_dict(counts["scaler"])
 
     def counts(self) -> dict[str, Any]:
-        """All that is no tensor."""
+        """All that is not a tensor."""
         self.lap()
         counted = {name: getattr(self, name) for name in ("steps", "images", "loss", "seconds", "accumulate")}
         return counted | {"log": [asdict(epoch) for epoch in self.log], "scaler": self.scaler.state_dict()}
@@ -194,7 +194,7 @@ class Checkpoint:
         except (WeightsError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(
-                f"{self.path} cannot be carried on ({reason}): expected the checkpoint of this training. "
+                f"{self.path} cannot be resumed ({reason}): expected the checkpoint of this training. "
                 "Remove it to train from the beginning."
             ) from error
 

@@ -180,6 +180,6 @@ def decoded(image: ImageFile, data: str) -> tuple[Tensor, str]:
     except NotAnImage as reason:
         raise UnreadableImages(
             f"{image} {reason}: expected an image, since training takes every image once an epoch. "
-            f"Repair it or take it out of {data}."
+            f"Repair it or remove it from {data}."
         ) from reason
     return pixels, f"{image} ({complaint})" if complaint else ""

@@ -1,4 +1,4 @@
-"""What the processes of a training exchange in a step: whether memory sufficed, then gradients and the loss."""
+"""What the processes of a training exchange in a step: whether memory was enough, then gradients and the loss."""
 
 from typing import cast
 
@@ -12,7 +12,7 @@ from vggbench.evaluation.processes import PATIENCE, World
 class Exchange:
     """Sums over all processes; one process alone has nothing to exchange.
 
-    No process sends a gradient before all have computed theirs, so that one for which memory does not suffice leaves
+    No process sends a gradient before all have computed theirs, so that one that runs out of memory leaves
     none waiting for it. The hosts agree on that among themselves, by gloo, ahead of their devices; on CUDA a gradient
     is sent as soon as the device has it, while it computes the next ones.
     """

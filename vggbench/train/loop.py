@@ -61,7 +61,7 @@ def train(
 ) -> Trained:
     """Train one net; `start` is a trained net that it takes layers from.
 
-    With `runs` a folder there keeps checkpoints, from which the same training carries on to the
+    With `runs` a folder there keeps checkpoints, from which the same training resumes to the
     same weights. Raises NumericsError when the loss is NaN, UnreadableImages for a training image
     that cannot be decoded, DataError or UsageError where classes or shapes do not fit.
     """
@@ -177,7 +177,7 @@ def _rounds_up(start: Model | None) -> bool:
 
 
 def _require_one_checkpoint(state: State, world: World) -> None:
-    """All processes carry on from the same step; also none goes on before all have read it."""
+    """All processes resume from the same step; also none goes on before all have read it."""
     place = (len(state.log), state.steps)
     if world.total(*place) != [count * world.size for count in place]:
         raise StoreError(
@@ -210,7 +210,7 @@ def _unreadable(error: UnreadableImages, data: DataSet) -> str:
     first = str(error).partition(". All other")[0].splitlines()[0]
     return (
         f"{data.name} cannot validate: {first}. Expected images alone; repair or remove what is named, and the same "
-        "command carries on."
+        "command resumes."
     )
 
 

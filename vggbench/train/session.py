@@ -76,7 +76,7 @@ def require_trainable(config: Config, width: float) -> None:
     """Raise UsageError for a net that the paper's recipe is not of."""
     if config.batch_norm:
         raise UsageError(
-            f"{config.name} has batch normalisation, which the paper's recipe has not: expected one of "
+            f"{config.name} has batch normalisation, which the paper's recipe lacks: expected one of "
             f"{', '.join(PAPER)} and B-5x5."
         )
     require_width(width)
@@ -115,7 +115,7 @@ def conduct(request: TrainRequest, listener: TrainListener | None = None) -> tup
         workers = training_workers(recipe, running)
         if workers < running.settings.loader_workers:
             told.note(no_room("reading images", workers))
-        told.say("Interrupt it at any time: the same command carries on where it was.")
+        told.say("You can interrupt it at any time; the same command resumes it.")
         with told.training() as watch:
             trained = train(
                 request.config, train_data, val_data, recipe, width=request.width, start=start,
@@ -129,8 +129,9 @@ def _require_possible(request: TrainRequest) -> ModelSpec | None:
     require_trainable(request.config, request.width)
     if request.data is None:
         raise UsageError(
-            "No images to train on: expected --data FOLDER with train/ and val/, or --data sample; training never "
-            "takes the sample unasked."
+            "No images to train on: expected --data FOLDER with train/ and val/, or --data sample; training "
+            "never falls "
+            "back to the sample."
         )
     request.running()
     require_input(request.input)

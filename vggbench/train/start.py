@@ -57,7 +57,7 @@ def begin(network: VGG, recipe: Recipe, start: Model | None, names: Sequence[str
     if start is None:
         return []
     if not isinstance(start.module, VGG):
-        raise UsageError(f"{start.identity.name} is no VGG: expected a trained A to start from.")
+        raise UsageError(f"{start.identity.name} is not a VGG: expected a trained A to start from.")
     rows = range(network.classes) if names is None else kept_outputs(start.identity, names)
     taken = _take(start.identity.name, start.module, network, _origins(start.module, network, recipe), rows)
     frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]

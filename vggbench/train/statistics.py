@@ -119,7 +119,7 @@ class Kept:
         self._path = folder / f"statistics-{VERSION}" / f"{data.fingerprint[:32]}.json"
 
     def read(self) -> Statistics | None:
-        """None where there is no whole file."""
+        """None where there is no complete file."""
         try:
             found: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
             mean, std, *components = (_three(np.array(row, dtype=np.float64)) for row in (

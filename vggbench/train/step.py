@@ -80,7 +80,7 @@ class Stepper:
         self._watch, self._taken = watch or TrainWatch(), deque[_Taken]()
         self._device = running.settings.torch_device
         self._statistics = input.statistics(self._device)
-        torch.backends.cudnn.deterministic = True  # a training that carries on ends in the same bits
+        torch.backends.cudnn.deterministic = True  # a training that resumes ends in the same bits
         allow_tf32(running.settings.precision == "tf32")
         self._halves = Halves.of(state.network, recipe.train_layers)
         self._forward: Callable[[Tensor], Tensor] = self._halves.trained if self._halves else state.network
@@ -143,7 +143,7 @@ class Stepper:
 
         Where memory runs out in any process, all take the same step again in twice as many parts, and the later ones
         too. What is kept: the images, their crops, their weights in the mean, and what is summed; sums are rounded in
-        another order, and dropout, whose random state is set anew, draws part by part, so other activations than it
+        another order, and dropout, whose random state is set again, draws part by part, so other activations than it
         would for the whole. Raises VggbenchError where single images do not fit.
         """
         while True:
@@ -197,7 +197,7 @@ class Stepper:
         return self._halves.computed(pixels) if self._halves else pixels
 
     def _seed(self) -> int:
-        """What dropout draws depends on the seed, the step and the process, so that a training carries on exactly."""
+        """What dropout draws depends on the seed, the step and the process, so that a training resumes bit for bit."""
         rank = self._running.world.rank
         numbers = (self._recipe.seed, len(self._state.log), self._state.steps, *([rank] if rank else []))
         return int(np.random.SeedSequence(numbers).generate_state(1)[0])
@@ -215,5 +215,5 @@ def no_room(where: object) -> VggbenchError:
     """That single images do not fit there."""
     return VggbenchError(
         f"Single images do not fit in the memory of {where}: expected room for one, for all gradients and for their "
-        "momentum. End what else uses it, and the same command carries on; or pass --precision bf16."
+        "momentum. End what else uses the memory, and the same command resumes; or pass --precision bf16."
     )

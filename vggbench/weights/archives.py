@@ -71,7 +71,8 @@ class Archive:
 
 
 def read_archive(path: Path) -> Archive:
-    """Read a file that begins as a zip or a pickle. Raises WeightsError for one that is no whole one of either."""
+    """Read a file that begins as a zip or a pickle. Raises WeightsError for one that is not a complete one of "
+    "either."""
     with whole(path, "PyTorch file", "what torch.save(net.state_dict(), PATH) writes"), path.open("rb") as file:
         archive = Archive(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         if archive.buffer[:2] == b"PK":

@@ -160,7 +160,7 @@ class _Net:
         by_batch = said is not None and said.HasField("use_global_stats") and not said.use_global_stats
         if by_batch and not layer.is_of_training:
             raise WeightsError(
-                f"{self._path} says that {layer.name!r} normalises by the batch at hand (use_global_stats: false): "
+                f"{self._path} says that {layer.name!r} normalises by the current batch (use_global_stats: false): "
                 "expected its stored mean and variance, as a net has them when it is evaluated. Save the net of "
                 "deploy.prototxt."
             )

@@ -65,7 +65,8 @@ def parsed(kind: str, data: bytes, path: Path) -> Any:
         return _classes()[kind].FromString(data)
     except DecodeError as error:
         raise WeightsError(
-            f"{path} is no whole Caffe model (no {kind} message): expected a .caffemodel. Copy or download it again."
+            f"{path} is not a complete Caffe model (no {kind} message): expected a .caffemodel. Copy or "
+            f"download it again."
         ) from error
 
 

@@ -58,7 +58,7 @@ class StatedInput:
         if stated and not mine._is(stated):
             raise WeightsError(
                 f"{path} says that its input is {self}: --input {asked} is {stated.in_full()}. Leave --input "
-                "out to take the file's word, or mend the file."
+                "out to take the file's word, or correct the file."
             )
         if stated:
             return stated

@@ -70,7 +70,7 @@ def find(row: Released) -> Path | None:
 
 
 def fetch(row: Released, watch: DownloadWatch | None = None) -> Path:
-    """The file, downloaded if need be; killed, the next call carries on.
+    """The file, downloaded if need be; killed, the next call resumes.
 
     Raises WeightsError, which names the file, its address and its place, for anything but the right bytes.
     """
@@ -158,7 +158,7 @@ def _transfer(row: Released, partial: Path, watch: DownloadWatch) -> None:
         try:
             downloader(row.url, _Bounded(file, row), None)
         except requests.RequestException as error:
-            kept = f" {file.tell():,} bytes are kept; the same command carries on." if file.tell() else ""
+            kept = f" {file.tell():,} bytes are kept; the same command resumes." if file.tell() else ""
             raise _not_downloaded(row, _reason(error) + kept) from error
 
 
@@ -205,7 +205,8 @@ def _require_room(row: Released, partial: Path) -> None:
 
 def _not_downloaded(row: Released, reason: str) -> WeightsError:
     return WeightsError(
-        f"{row.file} ({row.megabytes}) cannot be had from {row.url}: {reason}. Expected it at {place(row)}: put it "
+        f"{row.file} ({row.megabytes}) cannot be downloaded from {row.url}: {reason}. Expected it at "
+        f"{place(row)}: put it "
         f"there by hand, or pass it as {row.config.name}@FILE."
     )
 
@@ -220,7 +221,7 @@ def _reason(error: Any) -> str:
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke"
     if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
-        return f"{type(error).__name__}, a matter of this network's certificates or proxy"
+        return f"{type(error).__name__}, check this network's certificates or proxy"
     return "no connection"
 
 

@@ -72,7 +72,10 @@ def export_onnx(model: Model, path: Path) -> str:
     with written_whole(path, REFUSAL) as partial:
         onnx.save(content, partial)
         _require_equal(network, partial)
-    return f"onnx:{path.name} reads it again, by --center unless told. It expects {model.input.in_full()}."
+    return (
+        f"onnx:{path.name} reads it again, by --center unless another protocol is given. It expects "
+        f"{model.input.in_full()}."
+    )
 
 
 EXPORTERS: dict[str, tuple[str, Callable[[Model, Path], str]]] = {
@@ -141,7 +144,7 @@ def _require_equal(network: VGG, path: Path) -> None:
 
 def _network(model: Model) -> VGG:
     if not isinstance(model.module, VGG):
-        raise UsageError(f"{model.identity.name} is no VGG: expected one of the project's nets.")
+        raise UsageError(f"{model.identity.name} is not a VGG: expected one of the project's nets.")
     return model.module
 
 

@@ -26,7 +26,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises WeightsError for a file that is missing, of another form, or truncated.
     """
     if not is_safetensors(magic_of(path), path):
-        raise WeightsError(f"{path} is no safetensors file: expected one, found other bytes.")
+        raise WeightsError(f"{path} is not a safetensors file: expected one, found other bytes.")
     return {name: tensor.read() for name, tensor in held_in(path).items()}, description_in(path)
 
 

@@ -139,5 +139,5 @@ def _json(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("no object")
     except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is no readable JSON ({type(error).__name__}): expected an object.") from error
+        raise WeightsError(f"{path} is not readable JSON ({type(error).__name__}): expected an object.") from error
     return content

@@ -76,7 +76,7 @@ def _form(path: Path) -> _Format | None:
     if not path.is_file() or is_other(path):
         raise refuse(path)
     if path.stat().st_size > LARGEST:
-        raise WeightsError(f"{path} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
+        raise WeightsError(f"{path} is not a file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
     head = magic_of(path, 32)
     form = next((form for form in _FORMATS if head.startswith(form.starts)), None)
     if head.startswith(b"MATLAB 7.3"):

@@ -191,7 +191,7 @@ def _plain(
     for name, datasets in found:
         if len(datasets) != 2 or datasets[0].ndim not in (_CONV, _DENSE) or datasets[1].ndim != 1:
             raise WeightsError(
-                f"{path} has weights in layer {name[:100]!r} that are no kernel and bias: expected convolutions and "
+                f"{path} has weights in layer {name[:100]!r} other than a kernel and a bias: expected convolutions and "
                 "dense layers alone, or a file that describes its model (model.save)."
             )
     if sorted_by_kind:  # convolutions come before dense layers
@@ -265,7 +265,7 @@ def _of_keras_3(
         if inner:
             held = _child(layer, inner, path)
             if held.id in met or above.count("/") >= _DEEPEST:
-                raise WeightsError(f"{path} holds models within models without end: expected each layer once.")
+                raise WeightsError(f"{path} holds models nested without end: expected each layer once.")
             met.add(held.id)
             yield from _of_keras_3(held, path, f"{above}{name}/", met)
         else:

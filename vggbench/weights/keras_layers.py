@@ -311,7 +311,7 @@ class KerasNet:
 
     def _odd(self, layer: KerasLayer) -> WeightsError:
         return WeightsError(
-            f"{self._path} has weights in layer {layer.name[:100]!r} ({layer.kind}) that are no kernel and bias: "
+            f"{self._path} has weights in layer {layer.name[:100]!r} ({layer.kind}) other than a kernel and a bias: "
             "expected convolutions, dense layers and batch normalisation after a convolution."
         )
 

@@ -121,7 +121,7 @@ def whole(path: Path, what: str, expected: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise WeightsError(
-            f"{path} is no whole {what} ({first_line(error)}): expected {expected}. Copy or download it again."
+            f"{path} is not a complete {what} ({first_line(error)}): expected {expected}. Copy or download it again."
         ) from error
 
 

@@ -75,7 +75,7 @@ class Model:
             identity = identity or _module_identity(network)
         if not identity:
             raise UsageError(
-                f"Model {name!r} is a plain callable, or keeps weights that are no tensors: expected identity='...', "
+                f"Model {name!r} is a plain callable, or keeps weights that are not tensors: expected identity='...', "
                 "a name for its code and weights, since stored posteriors are found again by it."
             )
         names = tuple(class_names)
@@ -176,7 +176,7 @@ def row_of(spec: ModelSpec) -> Released:
     row = released(spec.config, str(spec.source))
     if row is None:
         others = sources_of(spec.config)
-        expected = f"expected one of {', '.join(others)}" if others else "nobody has, as far as is known"
+        expected = f"expected one of {', '.join(others)}" if others else "nobody is known to have"
         raise UsageError(f"{spec.source} has released no {spec.config.name}: {expected}; or a file.")
     return row
 
@@ -222,7 +222,9 @@ def _model_from_file(
         )
     twice = next((name for name, count in Counter(names or ()).items() if count > 1), None)
     if twice is not None:
-        raise WeightsError(f"{path} names two of its classes {twice!r}: expected each name once, to know a folder by.")
+        raise WeightsError(
+            f"{path} names two of its classes {twice!r}: expected each name once, so that folders can be matched."
+        )
     identity = Identity(
         name=spec.name,
         input=own.input,
@@ -312,7 +314,7 @@ def _require_no_contradiction(own: _Description, content: Contents, path: Path) 
 
 
 def _module_identity(module: nn.Module) -> str | None:
-    """A hash of structure and weights; None where some weights are no tensors, as in quantised modules."""
+    """A hash of structure and weights; None where some weights are not tensors, as in quantised modules."""
     state = module.state_dict()
     if not all(isinstance(value, Tensor) and not value.is_quantized for value in state.values()):
         return None

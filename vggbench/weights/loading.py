@@ -73,9 +73,9 @@ def require_heeded(specs: Sequence[AnySpec], options: LoadOptions) -> None:
     stated = {"--input": options.input, "--train-scale": options.train_scale}
     option = next((name for name, value in stated.items() if value), None)
     if option and not any(spec.path for spec in others):
-        raise UsageError(f"{option} with {others[0].name}, whose library states it: expected that option left out.")
+        raise UsageError(f"{option} with {others[0].name}, whose library states it: expected it to be left out.")
     if options.size and all(spec.kind in LIBRARIES for spec in others):
-        raise UsageError(f"--size with {others[0].name}, whose library states it: expected that option left out.")
+        raise UsageError(f"--size with {others[0].name}, whose library states it: expected it to be left out.")
 
 
 def load_file(

@@ -296,7 +296,7 @@ def _class_names(classes: Struct, path: Path) -> tuple[str, ...] | None:
     if names is None or not names.size:
         return None
     if names.dtype.kind != "O" or not all(name.size and name.dtype.kind == "U" for name in names.ravel()):
-        raise WeightsError(f"{path} has classes.name that is no list of words: expected a cell array of them.")
+        raise WeightsError(f"{path} has classes.name that is not a list of words: expected a cell array of them.")
     return tuple(str(name.ravel()[0]) for name in names.ravel())
 
 

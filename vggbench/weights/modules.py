@@ -69,14 +69,16 @@ def of_module(root: Inert, archive: Archive) -> State:
 
 def _walked(name: str, module: Inert, depth: int, archive: Archive) -> Iterator[tuple[str, Inert]]:
     if depth > _DEEPEST:
-        raise WeightsError(f"{archive.path} holds modules within modules without end: expected a VGG's.")
+        raise WeightsError(f"{archive.path} holds modules nested without end: expected a VGG's.")
     yield name, module
     for key, inner in (mapping_of(_state(module).get("_modules")) or {}).items():
         path = f"{name}.{key}" if name else str(key)
         if is_module(inner):
             yield from _walked(path, inner, depth + 1, archive)
         elif inner is not None:
-            raise WeightsError(f"{archive.path} holds {path[:80]!r} in a network, which is no module: expected layers.")
+            raise WeightsError(
+                f"{archive.path} holds {path[:80]!r} in a network, which is not a module: expected layers."
+            )
 
 
 def _own_tensors(name: str, module: Inert, archive: Archive) -> dict[str, Held]:

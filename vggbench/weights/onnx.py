@@ -27,7 +27,7 @@ _FLOATS = (1, 10, 11, 16)
 
 
 def read_onnx(path: Path) -> Foreign:
-    """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is no VGG."""
+    """Layers with weights, fc layers as Gemm or as convolutions. Raises WeightsError for a graph that is not a VGG."""
     with whole(path, "ONNX model", "a VGG's graph, with its external data beside it if it has any"):
         net = _Chain(nodes.model_of(path), path).followed()
     return net  # noqa: RET504 - a return inside would look to mypy as if it could be skipped

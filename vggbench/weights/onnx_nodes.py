@@ -62,7 +62,7 @@ def model_of(path: Path) -> Any:
     model = onnx.load(path, load_external_data=False)
     _require_affordable_graph(model.graph, path)
     if any(function.domain in _OWN for function in model.functions):
-        raise WeightsError(f"{path} defines operators of ONNX's own domain anew: expected them as ONNX has them.")
+        raise WeightsError(f"{path} redefines operators of ONNX's own domain: expected them as ONNX has them.")
     load_external_data_for_model(model, str(path.absolute().parent))  # refuses a place outside that folder
     return model
 

@@ -56,7 +56,7 @@ _FILES = (
     _Form(lambda head, path: not head, "an empty file", "Copy or download it again"),
     _Form(_starts(b"version https://git-lfs"), "a Git LFS pointer, not the file that it stands for",
           "Fetch that by `git lfs pull`"),
-    _Form(_text(b"<html", b"<!doctype", b"<?xml"), "a web page that was saved in place of a file",
+    _Form(_text(b"<html", b"<!doctype", b"<?xml"), "a web page saved instead of a file",
           "Download the file itself, from the address behind the page's download button"),
     _Form(_starts(b"\x93NUMPY"), "NumPy's .npy, one array or a pickled dict of them", _FROM_NPY),
     _Form(lambda head, path: head[4:8] == b"TFL3", "a TensorFlow Lite model", _ORIGIN),
@@ -115,7 +115,7 @@ def refuse(path: Path) -> WeightsError:
         return WeightsError(f"There is no readable weights file {path} ({error.strerror}): expected a file of weights.")
     form = next((form for form in _FILES if form.is_it(head, path)), None)
     if form is None:
-        return WeightsError(f"{path} is no weights file: expected {READ}, found other bytes.")
+        return WeightsError(f"{path} is not a weights file: expected {READ}, found other bytes.")
     return _is(path, form.name, form.advice)
 
 

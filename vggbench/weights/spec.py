@@ -21,7 +21,7 @@ ONNX: Kind = "onnx"
 LIBRARIES = ("torchvision", "timm")
 """Kinds whose networks have names; the others are programs in files."""
 _OTHER_NETWORKS = (
-    "Networks that are no VGG are torchvision:NAME, timm:NAME, onnx:FILE and pt2:FILE; any other is evaluated from "
+    "Networks that are not VGGs are torchvision:NAME, timm:NAME, onnx:FILE and pt2:FILE; any other is evaluated from "
     "Python: Model.wrap."
 )
 
@@ -37,7 +37,7 @@ class ModelSpec:
     def parse(cls, text: str) -> Self:
         """Read CONFIG[@SOURCE]; raises UsageError."""
         if OtherSpec.parse(text):
-            raise UsageError(f"{text!r} is no VGG of the paper: expected CONFIG@SOURCE here, such as D@oxford.")
+            raise UsageError(f"{text!r} is not a VGG of the paper: expected CONFIG@SOURCE here, such as D@oxford.")
         name, at, source = text.partition("@")
         if at and not source:
             raise UsageError(
@@ -77,7 +77,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class OtherSpec:
-    """A network that is no VGG: of a library by its name, and whose weights, or a program in a file."""
+    """A network that is not a VGG: of a library by its name, and whose weights, or a program in a file."""
 
     kind: Kind
     network: str

@@ -23,7 +23,7 @@ LARGEST = 4_000_000_000
 def read_state(path: Path, config: Config, *, ema: bool = False) -> Contents:
     """The tensors of `config` in a file, or in a folder as Hugging Face has it; `ema` asks for averaged ones.
 
-    Raises WeightsError for what is no whole file, is ambiguous, or holds anything else, and
+    Raises WeightsError for what is not a complete file, is ambiguous, or holds anything else, and
     PartOfNetError for a part of a net.
     """
     file, chosen_file = _file(path)
@@ -44,7 +44,7 @@ def read_state(path: Path, config: Config, *, ema: bool = False) -> Contents:
 
 
 def state_of(path: Path, *, ema: bool = False) -> State:
-    """The tensors of a file by its own names, for a network that is no VGG. Raises WeightsError as `read_state`."""
+    """The tensors of a file by its own names, for a network that is not a VGG. Raises WeightsError as `read_state`."""
     file, chosen_file = _file(path)
     state = _state(file, ema=ema, of_vgg=False)
     return state._replace(said=(*chosen_file, *state.said))
@@ -81,7 +81,7 @@ def _file(path: Path) -> tuple[Path, tuple[str, ...]]:
 
 def _state(file: Path, *, ema: bool, of_vgg: bool = True) -> State:
     if file.is_file() and file.stat().st_size > LARGEST:
-        raise WeightsError(f"{file} is no file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
+        raise WeightsError(f"{file} is not a file of weights: expected one of up to {LARGEST / 1e9:g} GB.")
     plain = _plain(file)
     if plain and ema:
         raise WeightsError(f"{file} holds no averaged weights (--ema): expected a checkpoint that torch.save wrote.")

@@ -23,7 +23,7 @@ def up_to(model: Model, descriptor: Descriptor) -> Model:
     """The same model, ending in the descriptor's layer, which it gives in place of scores. Raises UsageError."""
     if not isinstance(model.module, VGG):
         raise UsageError(
-            f"{model.identity.name} is no VGG, and its layers have other names: expected CONFIG@SOURCE such as "
+            f"{model.identity.name} is not a VGG, and its layers have other names: expected CONFIG@SOURCE such as "
             "D@oxford, or torchvision:vgg16."
         )
     return replace(model, module=trunk(model.module, descriptor.layer, after_relu=descriptor.after_relu))

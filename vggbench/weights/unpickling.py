@@ -151,7 +151,7 @@ def _only(kind: type, value: Any) -> Any:
 
 def _named(module: object, name: object) -> Named:
     if not (isinstance(module, str) and isinstance(name, str)):
-        raise ValueError("names a global by what is no text")
+        raise ValueError("names a global by what is not text")
     return Named(module[:200], name[:200])
 
 

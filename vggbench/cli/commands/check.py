@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import WHAT, CheckOptions, ModelName, number, option
+from vggbench.cli.options import CheckOptions, ModelName, number, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import WHAT
 from vggbench.cli.terminal import say_progress
 
 if TYPE_CHECKING:
@@ -20,16 +21,20 @@ def check(
     expect: Annotated[
         str | None,
         option(
-            "Top-1 and top-5 error in percent, such as 28.41/9.62; default: the publisher's.", WHAT, metavar="T1/T5"
+            "Test this claim: top-1 and top-5 error in percent, such as 28.41/9.62. Default: the publisher's.",
+            WHAT,
+            metavar="T1/T5",
         ),
     ] = None,
-    images: Annotated[int, number("At most so many images, in a seeded random order.", WHAT, 1)] = 10_000,
+    images: Annotated[int, number("Take at most this number of images, in a seeded random order.", WHAT, 1)] = 10_000,
 ) -> None:
-    """Is this the published accuracy? An answer in minutes: images in random order, until the claim is refuted.
+    """Test a claimed accuracy in minutes: images in random order, until the claim is refuted.
 
-    After each block of images the claimed error is tested by a confidence sequence, which holds at every moment at
-    once, at 1% for top-1 and top-5 together. Refuted: the likely causes are tried on the same images, and the change
-    under which the claim is not refuted is named. Exit 0: not refuted; 1: refuted. `eval` goes on from what is stored.
+    After each block of images a confidence sequence tests the claimed error. It is valid at every moment at once, at 1%
+    for top-1 and top-5 together.
+
+    If the claim is refuted, likely causes are tried on the same images, and a change that explains it is named.
+    Exit 0: not refuted; 1: refuted. `eval` resumes from what is stored.
 
     Example: vggbench check D@torchvision --data imagenet --center
     """

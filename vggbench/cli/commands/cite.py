@@ -24,7 +24,7 @@ _ENTRIES = """\
 
 @command()
 def cite() -> None:
-    """BibTeX entries of this tool and of the paper.
+    """Print BibTeX entries of this tool and of the paper.
 
     Example: vggbench cite >> references.bib
     """

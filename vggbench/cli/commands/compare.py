@@ -6,8 +6,9 @@ import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
-from vggbench.cli.options import MODEL, OUTPUT, EvalOptions, Plot, option, word
+from vggbench.cli.options import MODEL, EvalOptions, Plot, option, word
 from vggbench.cli.output import draw, put, require_output
+from vggbench.cli.panels import OUTPUT
 
 if TYPE_CHECKING:
     from vggbench.results.evaluated import Evaluated
@@ -22,20 +23,22 @@ def compare(
         ),
     ],
     options: EvalOptions,
-    all: Annotated[bool, option("Every protocol and Q, not the most complete alone.", OUTPUT)] = False,
+    all: Annotated[bool, option("Print every protocol and Q, not only the most complete row.", OUTPUT)] = False,
     against: Annotated[
-        Literal["first", "best"], word("The net that the others are tested against: first or best.", OUTPUT)
+        Literal["first", "best"], word("Test the others against this net: first or best.", OUTPUT)
     ] = "first",
     sort: Annotated[
-        Literal["given", "error", "cost"], word("given, error (lowest first) or cost (fewest GMACs first).", OUTPUT)
+        Literal["given", "error", "cost"],
+        word("Order rows as given, by error (lowest first) or by cost (fewest GMACs first).", OUTPUT),
     ] = "given",
     plot: Plot = None,
 ) -> None:
-    """Several models side by side, one row each, in one pass over the images.
+    """Compare several models, one row each, in one pass over the images.
 
-    Each is tested against the first (McNemar's exact test, paired interval): a star marks what is significant.
+    Each is tested against the first by McNemar's exact test, with a paired interval. * significant at 5% after Holm's
+    correction.
 
-    A net without weights keeps its row. Exit 1 where a named file does not load or a released one cannot be had.
+    A net without weights keeps its row. Exit 1 if a named file does not load or released weights cannot be had.
 
     Example: vggbench compare A@vgg11.pth D@vgg16.pth C --input torchvision --data imagenet --sort error
     """

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import WHAT, Format, GroundTruthFile, Output, Workers, option
+from vggbench.cli.options import Format, GroundTruthFile, Output, Workers, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import WHAT
 
 if TYPE_CHECKING:
     from vggbench.data import DataSet
@@ -16,19 +17,20 @@ if TYPE_CHECKING:
 @command()
 def data(
     path: Annotated[
-        str, typer.Argument(metavar="[PATH]", help="As --data; default: sample.", envvar="VGGBENCH_DATA")
+        str,
+        typer.Argument(
+            metavar="[PATH]", help="Images, as for --data of eval. Default: sample.", envvar="VGGBENCH_DATA"
+        ),
     ] = "sample",
     verify: Annotated[bool, option("Decode every image, in parallel.", WHAT)] = False,
-    digest: Annotated[
-        bool, option("Read every file without decoding: the digest of their bytes, as --verify has it too.", WHAT)
-    ] = False,
-    classes: Annotated[bool, option("Images of each class.", WHAT)] = False,
+    digest: Annotated[bool, option("Print one digest of all files' bytes, without decoding them.", WHAT)] = False,
+    classes: Annotated[bool, option("Print the number of images of each class.", WHAT)] = False,
     ground_truth: GroundTruthFile = None,
     workers: Workers = None,
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """What a data set is: its layout, classes, sizes and modes; exit 1 where an evaluation would be refused.
+    """Describe a data set: its layout, classes, sizes and modes. Exit 1 if an evaluation would be refused.
 
     Example: vggbench data ILSVRC2012_img_val.tar --verify
     """

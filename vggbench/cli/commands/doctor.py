@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from vggbench import __version__
 from vggbench.cli.app import command
-from vggbench.cli.options import DATA, WHAT, Device, Format, Output, option
+from vggbench.cli.options import Device, Format, Output, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import DATA, WHAT
 from vggbench.errors import Interrupted, VggbenchError, counted
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 def doctor(
     device: Device = "auto",
     data: Annotated[
-        str | None, option("Images whose reading is timed, in place of drawn pictures.", DATA, envvar="VGGBENCH_DATA")
+        str | None, option("Time the reading of these images. Default: drawn pictures.", DATA, envvar="VGGBENCH_DATA")
     ] = None,
-    full: Annotated[bool, option("Also D at full width, and compiled: minutes.", WHAT)] = False,
+    full: Annotated[bool, option("Examine D at full width as well, and compiled; takes minutes.", WHAT)] = False,
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """What this machine is, whether vggbench is right on it, and what limits it; exit 1 if anything is wrong.
+    """Examine this machine: whether vggbench is right on it, and what limits it. Exit 1 if anything is wrong.
 
     Example: vggbench doctor --device cuda --full --format json
     """
@@ -41,7 +42,7 @@ def doctor(
     except KeyboardInterrupt:
         if found:
             put(doctor_table(found, __version__), format, output)
-        raise Interrupted("Interrupted: what was found until then is all there is.") from None
+        raise Interrupted("Interrupted: the table holds what was found until then.") from None
     put(doctor_table(found, __version__), format, output)
     _require_right(found)
 

@@ -7,7 +7,7 @@ from vggbench.cli.output import draw, put, require_output
 
 @command("eval")
 def evaluate(model: ModelName, options: EvalOptions, plot: Plot = None) -> None:
-    """Top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.
+    """Measure the top-1 and top-5 error of one model: each protocol at each Q, over all Qs, and combined.
 
     Example: vggbench eval D@vgg16.pth --input caffe --train-scale 256-512 --data imagenet --scales 256 384 512 --dense
     """

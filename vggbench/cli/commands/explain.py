@@ -4,20 +4,24 @@ from functools import partial
 from typing import Annotated
 
 from vggbench.cli.app import command
-from vggbench.cli.options import WHAT, ExplainOptions, ModelName, option
+from vggbench.cli.options import ExplainOptions, ModelName, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import WHAT
 
 
 @command()
 def explain(
     model: ModelName,
     options: ExplainOptions,
-    recipes: Annotated[bool, option("What torchvision, timm, Keras, MatConvNet and Caffe do instead.", WHAT)] = False,
-    multicrop: Annotated[bool, option("Also 50 views an image, which cost more than all other rows.", WHAT)] = False,
+    recipes: Annotated[
+        bool, option("Evaluate the recipes of torchvision, timm, Keras, MatConvNet and Caffe instead.", WHAT)
+    ] = False,
+    multicrop: Annotated[bool, option("Add 50 views per image, which cost more than all other rows.", WHAT)] = False,
 ) -> None:
-    """The same weights under single changes from the paper's recipe: protocol, Q, mirror, filter, input, pooling.
+    """Show what changes a net's error: the same weights under single changes from the paper's recipe.
 
-    One pass over the images; each row is tested against the paper's recipe on the same images.
+    The changes are of protocol, Q, mirror, filter, input and pooling. Each row is tested against the paper's recipe on
+    the same images, in one pass.
 
     Example: vggbench explain D@oxford --data imagenet
     """

@@ -6,20 +6,26 @@ from typing import Annotated, Literal
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import OUTPUT, Ema, InputName, ModelName, StatedTrainScale, option, word
+from vggbench.cli.options import Ema, InputName, ModelName, StatedTrainScale, option, word
 from vggbench.cli.output import require_file
+from vggbench.cli.panels import OUTPUT
 
 
 @command()
 def export(
     model: ModelName,
-    to: Annotated[Literal["safetensors", "torchvision", "onnx"], word("safetensors, torchvision or onnx.", OUTPUT)],
-    output: Annotated[Path | None, option("The file; default: CONFIG-SOURCE with the format's ending.", OUTPUT)] = None,
+    to: Annotated[
+        Literal["safetensors", "torchvision", "onnx"],
+        word("Write this format: safetensors, torchvision or onnx.", OUTPUT),
+    ],
+    output: Annotated[
+        Path | None, option("Write this file. Default: CONFIG-SOURCE with the format's ending.", OUTPUT)
+    ] = None,
     input: InputName = None,
     ema: Ema = False,
     train_scale: StatedTrainScale = None,
 ) -> None:
-    """Write a model for other tools: our safetensors, torchvision's state dict, or ONNX for images of any size.
+    """Write a model for other tools: as safetensors, torchvision's state dict, or ONNX for images of any size.
 
     Example: vggbench export D@oxford --to onnx --output d.onnx
     """

@@ -7,8 +7,9 @@ import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.completion import models
-from vggbench.cli.options import MODEL, OUTPUT, WHAT, FeaturesOptions, option, word
+from vggbench.cli.options import MODEL, FeaturesOptions, option, word
 from vggbench.cli.output import require_file
+from vggbench.cli.panels import OUTPUT, WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 from vggbench.paper.descriptors import PENULTIMATE, Descriptor, Layer, OverScales, Pool, Views
@@ -18,20 +19,26 @@ from vggbench.paper.descriptors import PENULTIMATE, Descriptor, Layer, OverScale
 def features(
     nets: Annotated[list[str], typer.Argument(metavar="MODEL...", help=MODEL, autocompletion=models)],
     options: FeaturesOptions,
-    layer: Annotated[Layer, word("fc7, fc6, pool5, pool4, pool3, pool2 or pool1.", WHAT)] = PENULTIMATE,
-    before_relu: Annotated[bool, option("Of fc6 or fc7: before its ReLU; the file says so.", WHAT)] = False,
-    pool: Annotated[Pool, word("Positions: average, or flatten (of the central crop).", WHAT)] = "average",
+    layer: Annotated[
+        Layer, word("Take this layer: fc7, fc6, pool5, pool4, pool3, pool2 or pool1.", WHAT)
+    ] = PENULTIMATE,
+    before_relu: Annotated[bool, option("Take fc6 or fc7 before its ReLU; the file says so.", WHAT)] = False,
+    pool: Annotated[Pool, word("Join positions by average, or flatten (of the central crop).", WHAT)] = "average",
     views: Annotated[
         Views | None,
-        word("dense (the whole image and its mirror), center, tencrop, multicrop. Default: dense; flat: center.", WHAT),
+        word(
+            "Take these views: dense (the whole image and its mirror), center, tencrop or multicrop. Default: "
+            "dense, with --pool flatten center.",
+            WHAT,
+        ),
     ] = None,
-    over_scales: Annotated[OverScales, word("Several Qs: average, or stack.", WHAT)] = "average",
-    half: Annotated[bool, option("Store float16.", OUTPUT)] = False,
-    output: Annotated[Path | None, option("The Parquet file to write; required.", OUTPUT)] = None,
+    over_scales: Annotated[OverScales, word("Join several Qs by average or stack.", WHAT)] = "average",
+    half: Annotated[bool, option("Store descriptors as float16.", OUTPUT)] = False,
+    output: Annotated[Path | None, option("Write this Parquet file; required.", OUTPUT)] = None,
 ) -> None:
-    """Descriptors of images (paper, appendix B): a layer's activations over the whole image, L2-normalised, as Parquet.
+    """Write image descriptors (paper, appendix B): a layer's activations, L2-normalised, as Parquet.
 
-    Several nets are stacked. Images need no labels. `vggbench probe` fits a linear classifier to them.
+    Descriptors of several nets are stacked. Images need no labels. `vggbench probe` fits a linear classifier to them.
 
     Example: vggbench features D@oxford --data caltech/train --scales 256 384 512 --over-scales stack --output d.parquet
     """

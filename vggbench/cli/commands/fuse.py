@@ -8,8 +8,9 @@ import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.completion import models_and_runs
-from vggbench.cli.options import WHAT, EvalOptions, option
+from vggbench.cli.options import EvalOptions, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import WHAT
 from vggbench.paper.published import Result
 
 if TYPE_CHECKING:
@@ -22,19 +23,20 @@ def fuse(
         list[str],
         typer.Argument(
             metavar="MODEL|RUN...",
-            help="Models, or runs of the store by name; before them two-net or seven-net, the paper's Table 6.",
+            help="Models, or runs of the store by name. two-net or seven-net before them: a fusion of the "
+            "paper's Table 6.",
             autocompletion=models_and_runs,
         ),
     ],
     options: EvalOptions,
     shares: Annotated[
         list[float] | None,
-        option("How much each net counts, in order; default: all alike.", WHAT, metavar="N...", min=0),
+        option("Weight the nets by these, in order. Default: all alike.", WHAT, metavar="N...", min=0),
     ] = None,
 ) -> None:
-    """The mean of several models' posteriors: ConvNet fusion (paper, section 4.4, Table 6).
+    """Average the posteriors of several models: ConvNet fusion (paper, section 4.4, Table 6).
 
-    The first row is the fusion, tested against the best single net (McNemar's exact test); the single nets follow.
+    The first row is the fusion, tested against the best single net by McNemar's exact test. The single nets follow.
 
     Example: vggbench fuse D@d.safetensors E@e.safetensors --data imagenet --scales multi --dense --multicrop
     """

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import DATA, WHAT, LocateOptions, ModelName, option
+from vggbench.cli.options import LocateOptions, ModelName, option
 from vggbench.cli.output import put, put_json, require_output
+from vggbench.cli.panels import DATA, WHAT
 from vggbench.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
@@ -18,19 +19,17 @@ if TYPE_CHECKING:
 @command()
 def locate(
     model: ModelName,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The file that their pipeline read.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image file that their pipeline read.")],
     options: LocateOptions,
-    theirs: Annotated[
-        Path | None, option("Their values by the names of stages, an .npz: see docs/howto/locate.md.", DATA)
-    ] = None,
+    theirs: Annotated[Path | None, option("Read their values by stage from this .npz.", DATA)] = None,
     own: Annotated[
-        bool, option("Against its publisher's own recipe: torchvision's and timm's networks.", WHAT)
+        bool, option("Compare with the publisher's own recipe, for networks of torchvision and timm.", WHAT)
     ] = False,
 ) -> None:
-    """The first place where somebody's pipeline differs from ours, and by what; exit 1 where any stage differs.
+    """Find the first stage where another pipeline differs from ours, and the likely cause. Exit 1 if any stage differs.
 
-    Ours is the central crop: decode, rescale, crop, normalise, network, softmax. Stage by stage theirs are compared,
-    likely causes are tried, and it goes on from theirs. See docs/howto/locate.md for how a dump is made and what is named.
+    Ours is the central crop: decode, rescale, crop, normalise, network, softmax. Each stage starts from their values of
+    the stage before. The how-to page on locating says how to make a dump.
 
     Example: vggbench locate D@torchvision cat.jpg --theirs dump.npz
     """

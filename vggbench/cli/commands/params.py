@@ -6,8 +6,9 @@ import typer
 
 from vggbench.cli.app import command
 from vggbench.cli.completion import models
-from vggbench.cli.options import WHAT, Format, Output, Plot, Scales, number, option, width_option
+from vggbench.cli.options import Format, Output, Plot, Scales, number, option, width_option
 from vggbench.cli.output import draw, put, require_output
+from vggbench.cli.panels import WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 from vggbench.nets.cost import Architecture
@@ -24,24 +25,24 @@ def params(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="A, A-LRN, B, C, D, E, B-5x5, or D-BN and so on; torchvision:NAME, timm:NAME, onnx:FILE, pt2:FILE; "
-            "none: the paper's six.",
+            help="A, A-LRN, B, C, D, E, B-5x5, or D-BN and so on; torchvision:NAME, timm:NAME, onnx:FILE, "
+            "pt2:FILE. Default: the paper's six.",
             autocompletion=models,
         ),
     ] = None,
     scales: Scales = None,
-    layers: Annotated[bool, option("Layer by layer, for each config.", WHAT)] = False,
+    layers: Annotated[bool, option("Print layer by layer.", WHAT)] = False,
     cost: Annotated[
-        bool, option("Views and GMACs per image by protocol and Q; default: the paper's Qs.", WHAT)
+        bool, option("Print views and GMACs per image by protocol and Q. Default: the paper's Qs.", WHAT)
     ] = False,
-    check: Annotated[bool, option("Recount with fvcore; fail on any difference.", WHAT)] = False,
-    width: Annotated[float, width_option("Channels relative to the paper's.", WHAT)] = 1.0,
-    classes: Annotated[int, number("Outputs of the last layer.", WHAT, 1, 1_000_000)] = 1000,
+    check: Annotated[bool, option("Count again by fvcore, and fail on any difference.", WHAT)] = False,
+    width: Annotated[float, width_option("Multiply the paper's channels by this.", WHAT)] = 1.0,
+    classes: Annotated[int, number("Set the number of outputs of the last layer.", WHAT, 1, 1_000_000)] = 1000,
     plot: Plot = None,
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """Parameters, MACs and FLOPs of the six configurations, at any input size, and of any other network.
+    """Count parameters, MACs and FLOPs of the six configurations, at any input size, and of other networks.
 
     Example: vggbench params D E --scales 224 384 --check
     """

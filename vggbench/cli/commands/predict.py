@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import OUTPUT, ModelName, PredictOptions, number, option
+from vggbench.cli.options import ModelName, PredictOptions, number, option
 from vggbench.cli.output import put, require_file, require_output
+from vggbench.cli.panels import OUTPUT
 from vggbench.cli.terminal import say
 from vggbench.errors import UnreadableImages, UsageError, counted
 
@@ -28,13 +29,17 @@ _NAMED = 20
 @command()
 def predict(
     model: ModelName,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for standard input.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Image files, folders, or - for standard input.")
+    ],
     options: PredictOptions,
-    top: Annotated[int, number("Classes of each image.", OUTPUT, 1)] = 5,
-    map: Annotated[Path | None, option("Picture of where one image shows the class: .png, .svg.", OUTPUT)] = None,
-    of_class: Annotated[str | None, option("Class of --map; default: the most probable.", OUTPUT, "--class")] = None,
+    top: Annotated[int, number("Print this number of classes per image.", OUTPUT, 1)] = 5,
+    map: Annotated[Path | None, option("Draw where one image shows the class: a .png, .svg or .pdf.", OUTPUT)] = None,
+    of_class: Annotated[
+        str | None, option("Draw --map for this class. Default: the most probable.", OUTPUT, "--class")
+    ] = None,
 ) -> None:
-    """The most probable classes of images, by any protocol, and a map of where the net sees one.
+    """Print the most probable classes of images, by any protocol, and draw where the net sees one.
 
     Example: vggbench predict D@oxford cat.jpg --scales 512 --map cat-map.png
     """
@@ -87,7 +92,7 @@ def _predictor(spec: "AnySpec", manner: "Manner", top: int, map_: Path | None) -
     if top > predictor.model.identity.classes:
         raise UsageError(f"--top {top}: expected 1 to {predictor.model.identity.classes}, the model's classes.")
     if map_ and predictor.model.identity.architecture is None:
-        raise UsageError(f"--map {map_}: {predictor.model.identity.name} is no VGG, whose score map it draws.")
+        raise UsageError(f"--map {map_}: {predictor.model.identity.name} is not a VGG, whose score map it draws.")
     if map_ and not predictor.has_map:
         raise UsageError(f"--map {map_}: expected --dense at one Q, whose score map it draws.")
     return predictor
@@ -111,7 +116,7 @@ def _table(
             if draw and prediction.posterior is not None:
                 draw(prediction)
     for prediction in doubtful[:_NAMED]:
-        say(f"Note: {prediction.image.id} is decoded with a complaint of libjpeg: {prediction.doubt}.")
+        say(f"Note: {prediction.image.id} is decoded, but libjpeg complained: {prediction.doubt}.")
     if len(doubtful) > _NAMED:
         say(f"Note: so are {len(doubtful) - _NAMED:,} more images.")
     return prediction_table(predictor, rows), complaint(wrong, len(files)) if wrong else None

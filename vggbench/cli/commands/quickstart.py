@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vggbench.cli.app import command
-from vggbench.cli.options import OUTPUT, Format, Output, Runs, option
+from vggbench.cli.options import Format, Output, Runs, option
 from vggbench.cli.output import put, require_file, require_output
+from vggbench.cli.panels import OUTPUT
 from vggbench.cli.questions import NEXT
 from vggbench.cli.terminal import say
 
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 @command()
 def quickstart(
     runs: Runs = Path("runs"),
-    map: Annotated[Path, option("Picture of where the net D sees a fish: .png, .svg or .pdf.", OUTPUT)] = Path(
+    map: Annotated[Path, option("Draw where the net D sees a fish: a .png, .svg or .pdf.", OUTPUT)] = Path(
         "quickstart.png"
     ),
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """A first success in half a minute: six small nets on 120 drawn pictures, a table, a picture, and what to try next.
+    """Try vggbench in half a minute: six small nets on 120 drawn pictures, a table, a picture, and what to type next.
 
-    It needs no file of yours and no network. The errors say nothing about ImageNet.
+    No file of yours and no network are needed. The errors say nothing about ImageNet.
 
     Example: vggbench quickstart
     """

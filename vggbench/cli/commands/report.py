@@ -24,7 +24,7 @@ def report(
     ],
     options: EvalOptions,
 ) -> None:
-    """Tables that sort, plots and the worst errors with pictures, in one HTML file that needs no network.
+    """Write one HTML file with tables that sort, plots and the worst errors with pictures; it needs no network.
 
     Example: vggbench report D@oxford E@oxford --data imagenet --scales 256 384 512 --dense --output report.html
     """

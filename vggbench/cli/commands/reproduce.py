@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import DATA, WHAT, ReproduceOptions, option
+from vggbench.cli.options import ReproduceOptions, option
 from vggbench.cli.output import put_all, require_output
+from vggbench.cli.panels import DATA, WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
 from vggbench.paper.published import Member, Result
@@ -28,22 +29,23 @@ def reproduce(
     tables: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TABLE...|SOURCE", help="1 to 7, 11, none: all; or torchvision, oxford: its own figures."
+            metavar="TABLE...|SOURCE",
+            help="Tables 1 to 7 and 11 (default: all), or a source, torchvision or oxford, for its own figures.",
         ),
     ] = None,
     nets: Annotated[
-        list[str] | None, option("Your nets, CONFIG@FILE, beside the released ones.", DATA, metavar="MODEL...")
+        list[str] | None, option("Add your nets, CONFIG@FILE, to the released ones.", DATA, metavar="MODEL...")
     ] = None,
     with_: Annotated[
         list[str] | None,
-        option("Other networks beside Table 7, such as torchvision:resnet50.", DATA, "--with", metavar="MODEL..."),
+        option("Add other networks to Table 7, such as torchvision:resnet50.", DATA, "--with", metavar="MODEL..."),
     ] = None,
-    published: Annotated[bool, option("The paper's figures alone; nothing is run.", WHAT)] = False,
+    published: Annotated[bool, option("Print the paper's figures alone, and run nothing.", WHAT)] = False,
 ) -> None:
-    """The paper's Tables 1 to 7 and 11 beside what is measured here, or a source's own figures as a first check.
+    """Reproduce the paper's Tables 1 to 7 and 11, or a publisher's own figures as a first check.
 
-    Runs what is missing and possible, and names what no released weights can give. Exit 1 where released weights
-    cannot be had, as `compare` does.
+    What is missing and possible is run, and what no released weights can give is named. Exit 1 if released weights
+    cannot be had, as with `compare`.
 
     Example: vggbench reproduce torchvision --data imagenet; vggbench reproduce 3 4 5 6 --data imagenet --plan
     """

@@ -9,8 +9,9 @@ import typer
 
 from vggbench.cli import completion
 from vggbench.cli.app import command
-from vggbench.cli.options import OUTPUT, RUNNING, Device, Format, Output, Runs, Workers, option
+from vggbench.cli.options import Device, Format, Output, Runs, Workers, option
 from vggbench.cli.output import put, require_file, require_output
+from vggbench.cli.panels import OUTPUT, RUNNING
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 
@@ -35,14 +36,14 @@ def runs(
         list[str] | None,
         typer.Argument(
             metavar="[export] [RUN...]",
-            help="Names, hashes, beginnings, or patterns such as 'D-*'; none: all. After export: see below.",
+            help="Names, hashes, beginnings, or patterns such as 'D-*'. Default: all. For export see above.",
             autocompletion=completion.runs,
         ),
     ] = None,
-    finish: Annotated[bool, option("Compute what these runs, or all, lack.", RUNNING)] = False,
-    delete: Annotated[bool, option("Delete the runs named, for good.", RUNNING)] = False,
+    finish: Annotated[bool, option("Compute what these runs lack. Default: all runs.", RUNNING)] = False,
+    delete: Annotated[bool, option("Delete the named runs for good.", RUNNING)] = False,
     posteriors: Annotated[
-        bool, option("Export a column a class with its probability, as `vggbench score` reads it.", OUTPUT)
+        bool, option("Export all probabilities, one column per class, as `vggbench score` reads them.", OUTPUT)
     ] = False,
     runs: Runs = Path("runs"),
     device: Device = "auto",
@@ -50,12 +51,14 @@ def runs(
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """List the store; show one run in full; finish, delete or export runs.
+    """List the store, show one run in full, and finish, delete or export runs.
 
-    `vggbench runs export RUN... --output FILE` writes, by FILE's ending, .parquet or .csv with one row an image (its
-    label, the five most probable classes, the rank of the truth, the loss), or .json, a result with its signature and
-    the hash of its posteriors, to hand in. With --posteriors .parquet, .csv, .jsonl or .npz have all probabilities.
-    `vggbench score` reads what is written. Several runs of one model are averaged as eval does.
+    `vggbench runs export RUN... --output FILE` writes a file by its ending. .parquet and .csv have one row per image:
+    its label, the five most probable classes, the rank of the truth and the loss. .json is a result to hand in, with
+    its signature and the hash of its posteriors.
+
+    With --posteriors, .parquet, .csv, .jsonl and .npz have all probabilities, as `vggbench score` reads them. Several
+    runs of one model are averaged as eval does.
 
     pandas.read_parquet("d.parquet"); in DuckDB: select image from 'd.parquet' where rank > 5
 
@@ -135,7 +138,7 @@ def _export(root: Path, names: list[str], output: Path | None, *, posteriors: bo
     endings = _OF_POSTERIORS if posteriors else _EXPORTS
     if output is None or output.suffix not in endings:
         what = (
-            "Each has a row an image."
+            "Each has one row per image."
             if posteriors
             else ("Each image is a row of the first two; the last is a result with its signature.")
         )

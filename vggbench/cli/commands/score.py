@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import DATA, ScoreOptions, option
+from vggbench.cli.options import ScoreOptions, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import DATA
 from vggbench.cli.terminal import say, warn
 from vggbench.errors import UsageError
 
@@ -19,24 +20,28 @@ if TYPE_CHECKING:
 def score(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", help="CSV, Parquet, JSON, JSON lines, .npz, or .npy with a list of its ids."),
+        typer.Argument(
+            metavar="FILE", help="Predictions: CSV, Parquet, JSON, JSON lines, .npz, or .npy with a list of its ids."
+        ),
     ],
     options: ScoreOptions,
-    name: Annotated[str | None, option("What its rows are called; default: the file's name.", DATA)] = None,
+    name: Annotated[str | None, option("Call the rows by this name. Default: the file's name.", DATA)] = None,
     classes: Annotated[
         str | None,
         option(
-            "The order of columns that do not name their classes: ilsvrc, or a file of class names, one a line.",
+            "State the order of columns that do not name their classes: ilsvrc, or a file of class names, one "
+            "per line.",
             DATA,
             metavar="ilsvrc|FILE",
         ),
     ] = None,
 ) -> None:
-    """Top-1 and top-5 error of predictions that another tool made, by image; they are stored as a run.
+    """Measure the top-1 and top-5 error of another tool's predictions, and store them as a run.
 
-    One row an image: `image` or `filename`, and a column a class, a list of values, or the five best classes. Logits,
-    probabilities and log-probabilities are told apart, and what they were taken for is said. compare, fuse and report
-    take the run by its name; `vggbench runs export RUN --posteriors` writes such files.
+    The file has a row per image: `image` or `filename`, and a column per class, a list of values, or the five best
+    classes. Logits, probabilities and log-probabilities are told apart, and the table says which they are.
+
+    compare, fuse and report take the run by its name. `vggbench runs export RUN --posteriors` writes such files.
 
     Example: vggbench score results.csv --data imagenet --classes ilsvrc --name timm-resnet50
     """

@@ -1,25 +1,65 @@
 """`speed`: forward passes on this machine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import SpeedOptions
+from vggbench.cli.options import Device, Printed, number, option, scales_option, width_option, words
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import DATA, RUNNING, WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import Interrupted, UsageError, counted
+from vggbench.inference import choices
+
+
+@dataclass(frozen=True)
+class SpeedOptions(Printed):
+    """What a benchmark of speed can be told, each with each; see each help text."""
+
+    backend: Annotated[
+        list[str] | None,
+        words(
+            "--backend",
+            choices.BackendName,
+            "Time these: pytorch, pytorch+compile, onnxruntime. Default: the first and the last.",
+        ),
+    ] = None
+    batch_size: Annotated[
+        list[int] | None,
+        option(
+            "Time these numbers of images per forward pass. Default: 1 32.", WHAT, metavar="N...", min=1, max=65_536
+        ),
+    ] = None
+    scales: Annotated[
+        list[str] | None,
+        scales_option("Time these sides of square inputs, 224 by default; with --data-only these Qs, 256 by default."),
+    ] = None
+    precision: Annotated[
+        list[str] | None,
+        words("--precision", choices.Precision, "Time these precisions: fp32, tf32, bf16, fp16. Default: fp32."),
+    ] = None
+    width: Annotated[float, width_option("Set the width of nets that name no weights; 1.0 is the paper's.", WHAT)] = 1.0
+    data_only: Annotated[bool, option("Time the reading of images instead.", WHAT)] = False
+    data: Annotated[str, option("Read these images with --data-only.", DATA, envvar="VGGBENCH_DATA")] = "sample"
+    workers: Annotated[
+        int | None, number("Time this number of reading processes. Default: 0, 1, and one a core.", DATA, 0)
+    ] = None
+    device: Device = "auto"
+    iterations: Annotated[int, number("Time at least this number of forward passes each.", RUNNING, 1)] = 10
+    seconds: Annotated[float, number("Time for at least this many seconds each.", RUNNING, 0)] = 3.0
 
 
 @command()
 def speed(
     options: SpeedOptions,
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="As for eval; a name alone has random weights.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="Models as for eval. A name alone has random weights.")
     ] = None,
 ) -> None:
-    """Latency and throughput of forward passes on this machine, by backend, batch, input size and precision.
+    """Time forward passes on this machine, by backend, batch, input size and precision.
 
     Example: vggbench speed D E --batch-size 1 8 32 --scales 224 384 --backend pytorch onnxruntime
     """
@@ -69,5 +109,5 @@ def _speed(models: Sequence[str], options: SpeedOptions) -> None:
     except KeyboardInterrupt:
         if rows:
             put(speed_table(rows, product_rates(rows)), options.format, options.output)
-        raise Interrupted("Interrupted: what was measured until then is all there is.") from None
+        raise Interrupted("Interrupted: the table holds what was measured until then.") from None
     put(speed_table(rows, product_rates(rows)), options.format, options.output)

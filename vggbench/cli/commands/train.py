@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import TrainOptions
 from vggbench.cli.output import require_file
 from vggbench.cli.terminal import say
+from vggbench.cli.train_options import TrainOptions
 from vggbench.errors import UsageError, counted
 from vggbench.paper.configs import Config, config_named
 from vggbench.train.recipe import Recipe, TrainWatch
@@ -29,7 +29,7 @@ def train(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A, A-LRN, B, C, D, E or B-5x5.")],
     options: TrainOptions,
 ) -> None:
-    """Train one net by the paper's recipe, into a .safetensors that says how it was made.
+    """Train one net by the paper's recipe, and write a .safetensors that says how it was made.
 
     Example: vggbench train D --data imagenet --train-scale 256-512 --from A@a.safetensors --output d.safetensors
     """
@@ -125,7 +125,7 @@ def _print_plan(config: Config, options: TrainOptions) -> None:
 
     running, data = _request(config, options).running(), options.data or "imagenet"
     if is_sample(data):
-        raise UsageError("--plan leads to the paper's rows on ILSVRC: expected its folder in --data, or none.")
+        raise UsageError("--plan is for the paper's rows on ILSVRC: expected its folder in --data, or none.")
     say("A short probe of each net's training on this device comes first.")
     stages = chain(config)
     nets = dict.fromkeys(stage.config for stage in stages)

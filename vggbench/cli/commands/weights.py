@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import WHAT, Ema, Format, InputName, Output, option
+from vggbench.cli.options import Ema, Format, InputName, Output, option
 from vggbench.cli.output import put, require_output
+from vggbench.cli.panels import WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
 
@@ -17,12 +18,12 @@ def weights(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]", help="One file to look at and check; none: all that are released. A source to download."
+            metavar="[MODEL]", help="One file to check, or a source to download. Default: all released weights."
         ),
     ] = None,
     download: Annotated[
         bool,
-        option("Download MODEL, all files of a source such as oxford, or all that are released; asks first.", WHAT),
+        option("Download MODEL, all files of a source such as oxford, or all released weights. Asks first.", WHAT),
     ] = False,
     yes: Annotated[bool, option("Download without asking.", WHAT, "--yes", "-y")] = False,
     input: InputName = None,
@@ -30,7 +31,7 @@ def weights(
     format: Format = None,
     output: Output = None,
 ) -> None:
-    """The released weights and what each needs at its input; or one file, layer by layer, checked.
+    """List the released weights and what each needs at its input, or check one file layer by layer.
 
     Example: vggbench weights D@VGG_ILSVRC_16_layers.caffemodel; vggbench weights D@oxford --download
     """

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -72,11 +73,13 @@ def render(
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     shown = [(table, shown_columns(table.markdown, table.rows, None)) for table in tables]
+    own, shared = said_once([shown_notes(table, columns) for table, columns in shown])
     style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.from_string(_FOLDER.joinpath("report.html.j2").read_text(encoding="utf-8")).render(
         title=title,
         warning=warning,
-        tables=[(table, columns, shown_notes(table, columns)) for table, columns in shown],
+        tables=[(*both, notes) for both, notes in zip(shown, own, strict=True)],
+        notes=shared,
         plots=[_drawn(name, figure) for name, figure in plots.items()],
         galleries=galleries,
         style=style,
@@ -86,6 +89,14 @@ def render(
         number=number,
         jpeg=_jpeg,
     )
+
+
+def said_once(notes: Sequence[Sequence[str]]) -> tuple[list[list[str]], list[str]]:
+    """The notes of each table that no other has, and those of several, each once."""
+    tables = Counter(note for own in notes for note in dict.fromkeys(own))
+    return [[note for note in own if tables[note] == 1] for own in notes], [
+        n for n, count in tables.items() if count > 1
+    ]
 
 
 def number(column: Column, text: str) -> str | None:

@@ -81,7 +81,7 @@ def p_cell(against: Paired | None) -> str:
 
 
 def speed(row: Row) -> str:
-    """Images a second."""
+    """Images per second."""
     return f"{row.images_per_second:,.3g}" if row.images_per_second else NONE
 
 

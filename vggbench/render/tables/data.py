@@ -144,8 +144,8 @@ def _notes_of_digest(found: Census) -> list[str]:
     if found.digest:
         notes.append(
             f"Digest {found.digest[:16]}: SHA-256 of a line for each image, in order of id: id, length, and SHA-256 of "
-            "its file. The same in every layout; another one is of other files, such as images encoded again, which "
-            "decode without complaint and cost accuracy."
+            "its file. It is the same in every layout. A different one "
+            "means different files, such as images encoded again, which cost accuracy."
         )
     if found.archive:
         notes.append(f"Archive: the MD5 of the original is that of {found.archive.published.source}.")

@@ -36,8 +36,8 @@ def doctor_table(found: "Sequence[Finding]", version: str) -> Table:
                 "of all views one by one), or from the first time where the bits must be the same (at most 0).",
                 ("Difference",),
             ),
-            "The nets have random weights whose posteriors tell pictures apart; the pictures are drawn.",
-            "short: there is too little of something, and no figure is wrong for that; absent: does not exist here.",
+            "The nets have random weights with distinct posteriors; the pictures are drawn.",
+            "short: there is too little of something, but no figure is wrong; absent: not on this machine.",
         ],
     )
 

@@ -23,7 +23,7 @@ _NO_MACS = Note(
     "GMACs -: not known for predictions of other tools, ONNX files, and dense evaluation of networks other than VGGs.",
     ("GMACs", "GMACs/image"), kind="no-macs", place="detail",
 )  # fmt: skip
-_SPEED = Note("Images/s: forward passes alone.", ("Images/s",), same_line=True, kind="speed", place="detail")
+_SPEED = Note("Images/s: forward passes alone.", ("Images/s",), kind="speed", place="detail")
 NO_TOP5 = "No top-5 error: with five classes or fewer, all are among the five."
 RANDOM = "Random weights: these errors mean nothing."
 _SEEN = {
@@ -37,6 +37,7 @@ def notes(rows: Sequence[Row], about: Circumstances, gain: Paired | None = None)
     facts, measured = facts_of(rows, about.data), [row for row in rows if row.errors]
     return [
         *_input_note(facts, about),
+        *_preset_notes(facts.nets),
         *_interval_notes(facts),
         *([_gain_note(gain, rows[0].labels)] if gain else []),
         *_against_note(facts),
@@ -68,7 +69,13 @@ def signed(rows: Sequence[Row], about: Circumstances) -> Signed:
 def made_notes(rows: Sequence[Row], about: Circumstances) -> list[Note]:
     """How measured rows were made: inputs, rescaling, decoders and time."""
     facts = facts_of(rows, about.data)
-    found = [*_input_note(facts, about), *_warnings(facts.nets), *_no_top5(facts), *_grain_note(facts.grain)]
+    found = [
+        *_input_note(facts, about),
+        *_preset_notes(facts.nets),
+        *_warnings(facts.nets),
+        *_no_top5(facts),
+        *_grain_note(facts.grain),
+    ]
     found += [*_made_notes(facts, about), *_taken_notes(facts.nets)]
     if len(facts.nets.models) > len(rows[0].models):
         names = ", ".join(map(hashed_name, facts.nets.models))
@@ -142,7 +149,7 @@ def _made_notes(facts: Facts, about: Circumstances) -> list[Note]:
     crops = [
         Note(f"Crops of {', '.join(names)}: {side} x {side}.", kind="crops") for side, names in facts.crops.items()
     ]
-    return [*crops, *_preset_notes(facts.nets), *_whole_notes(facts), *_decoded_notes(facts, about)]
+    return [*crops, *_whole_notes(facts), *_decoded_notes(facts, about)]
 
 
 def _mixed_note(facts: Facts) -> list[Note]:
@@ -161,11 +168,12 @@ def _mixed_note(facts: Facts) -> list[Note]:
 def _preset_notes(nets: Nets) -> list[Note]:
     """How publishers evaluate their networks."""
     found = [f"own of {', '.join(names)}: {text}." for text, names in nets.presets.items()]
-    return [Note(text, kind="own") for text in (*found, *(f"{name}: {remark}." for name, remark in nets.remarks))]
+    remarks = [f"{name}: {remark}." for name, remark in nets.remarks]
+    return [*(Note(text, kind="own", place="always") for text in found), *(Note(text, kind="own") for text in remarks)]
 
 
 def _whole_notes(facts: Facts) -> list[Note]:
-    """What `dense` is of networks that are no VGG, and what their MACs lack."""
+    """What `dense` is of networks that are not VGGs, and what their MACs lack."""
     found = [
         Note(
             f"GMACs ≥: fvcore cannot count the operators {', '.join(names)} of {name}.", kind="uncounted",
@@ -177,8 +185,8 @@ def _whole_notes(facts: Facts) -> list[Note]:
         brief = f"dense of {', '.join(facts.whole)}: one pass over the whole image, and one over its mirror."
         found.append(
             Note(
-                f"{brief} A map of scores is averaged over positions, as in the paper. A network with one score a "
-                "class averages its last feature maps instead, which is the same if all later layers are linear.",
+                f"{brief} A map of scores is averaged over positions, as in the paper. A network with one score "
+                "per class averages its last feature maps instead, which is the same if all later layers are linear.",
                 kind="dense", brief=brief,
             )
         )  # fmt: skip

@@ -59,7 +59,7 @@ def configurations_table() -> Table:
         markdown=columns,
         record=lambda row: {"table": 1} | row,
         notes=[
-            "convK-C: C filters of K x K; LRN after the first ReLU. * what the net to the left has not (B: A).",
+            "convK-C: C filters of K x K; LRN after the first ReLU. * what the net to its left lacks (B: A).",
             _SOURCE,
         ],
     )
@@ -328,7 +328,7 @@ def _measured_notes(
     lacking = dict.fromkeys(member for found in rows for member in found.lacking)
     for member in lacking:
         released = remedies[member].released
-        whose = f"but {released} has been released" if released else "and nobody has released any"
+        whose = f"but {released} has been released" if released else "and none are released"
         text = f"{member.config} of S={member.train_scale}: no weights here, {whose}; {remedies[member].command}"
         notes.append(Note(text, kind="lacking"))
     if number == 6 and about.data.is_full_ilsvrc_val:

@@ -9,7 +9,7 @@ from vggbench.render.tables.footer import Note
 from vggbench.render.tables.table import NONE, Column, Table
 from vggbench.studies.counts import FC_LAYERS, HEIGHT, WIDTH, LayerCount, ModelCount, NetCount, ProtocolCount
 
-_COUNTING = "Bias, ReLU, pooling, LRN not counted."
+_COUNTING = "Bias, ReLU, pooling and LRN are not counted."
 
 
 def parameters_table(rows: Sequence[NetCount]) -> Table:
@@ -40,7 +40,7 @@ def models_table(rows: Sequence[ModelCount]) -> Table:
     notes: list[str | Note] = [
         Note('GFLOPs = 2 x GMACs; torchvision, OpenMMLab and fvcore print GMACs as "GFLOPs".', ("GFLOPs",)),
         "One view. VGGs in closed form; others by fvcore: convolutions, linear layers, products of matrices, "
-        "attention. Bias, activations, pooling, normalisation not counted. MiB: parameters as float32.",
+        "attention. Bias, activations, pooling and normalisation are not counted. MiB: parameters as float32.",
         *(
             f"{name}: ≥, without its operators {', '.join(names)}, which fvcore cannot count."
             for name, names in uncounted
@@ -122,7 +122,7 @@ def _notes(nets: Sequence[Architecture]) -> list[str | Note]:
         Note("MiB: float32.", ("MiB", "Size (MiB)"), same_line=True),
     ]
     if any(net.config.batch_norm for net in nets):
-        notes.append("Nor is batch normalisation, whose two parameters a channel are; the paper has none.")
+        notes.append("Of batch normalisation, only the two parameters per channel are counted; the paper has none.")
     if any(net.config.name == "B-5x5" for net in nets):
         notes.append(SHALLOW)
     if net.width != 1:
@@ -242,8 +242,8 @@ def cost_table(rows: Sequence[ProtocolCount], classes: int) -> Table:
         markdown=columns,
         record=_cost_record,
         notes=[
-            "All views, counted plainly: crops that share convolutions cost less time and are counted alike.",
-            f"1 MAC = 2 FLOPs. Crops cost the same at every Q. {WIDTH} x {HEIGHT} is ILSVRC's commonest size.",
+            "All views count in full; crops that share convolutions take less time and count the same.",
+            f"1 MAC = 2 FLOPs. Crops cost the same at every Q. {WIDTH} x {HEIGHT} is ILSVRC's most common size.",
         ],
     )
 

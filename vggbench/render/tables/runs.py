@@ -107,7 +107,7 @@ def _protocol(run: Run) -> str:
 
 
 def _of_descriptors(run: Run) -> _Fact:
-    return _Fact("Descriptors", f"{run.descriptor}, {run.numbers:,} numbers an image, before any normalisation")
+    return _Fact("Descriptors", f"{run.descriptor}, {run.numbers:,} numbers per image, before any normalisation")
 
 
 def _top1(errors: Errors | None) -> _Fact:
@@ -121,9 +121,9 @@ def _pooling(model: Identity) -> str:
 
 
 def _notes(rows: Sequence[_Row]) -> list[str]:
-    notes = ["Errors by the labels at the time of each run, over the images it has; a table of eval takes today's."]
+    notes = ["Errors are by the labels at the time of each run, over its images; eval uses the present labels."]
     if any(not row.run.is_finished for row in rows):
-        notes.append("Not all images done: `vggbench runs --finish` carries on.")
+        notes.append("Not all images done: `vggbench runs --finish` computes the rest.")
     if any(row.top1 and not row.top5 for row in rows):
         notes.append(NO_TOP5)
     return notes

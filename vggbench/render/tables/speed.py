@@ -40,7 +40,8 @@ def reading_table(rows: "Sequence[Reading]") -> Table:
         markdown=columns,
         record=_reading_record,
         notes=[
-            "Read, decoded once, rescaled to every Q, handed over as uint8: what an evaluation waits for at most.",
+            "Images are read, decoded once, rescaled to every Q and handed over as uint8: the most that an "
+            "evaluation waits for.",
             "Workers 0: in the main process. p10-p90: of 32 images each.",
         ],
     )
@@ -74,7 +75,7 @@ def _notes(rows: "Sequence[Timings]", products: Mapping[Any, float]) -> list[str
         f"Median of {fewest} or more passes after warming up, from uint8 images on the device to score maps; "
         f"{', '.join(dict.fromkeys(row.version for row in rows))}.",
         Note(
-            f"Share: of the rate of 4096 x 4096 matrix products measured beside it, {rates}, by the faster of "
+            f"Share: of the rate of 4096 x 4096 matrix products measured in the same run, {rates}, by the faster of "
             "PyTorch and NumPy.",
             ("Share",),
         ),
@@ -84,7 +85,7 @@ def _notes(rows: "Sequence[Timings]", products: Mapping[Any, float]) -> list[str
         where = "of the whole process" if rows[0].device == "cpu" else "of PyTorch on the device"
         notes.append(Note(f"Peak: memory {where}, weights included.", ("Peak MB",)))
     if any(not row.seconds for row in rows):
-        notes.append(f"{NONE}: memory does not suffice.")
+        notes.append(f"{NONE}: not enough memory.")
     return notes
 
 

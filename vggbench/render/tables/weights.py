@@ -76,7 +76,7 @@ def _file_notes(found: "CheckedFile") -> list[str]:
         else f"{released.name}: no hash is on record to check it against." if released
         else "Not a released file.",
         f"Input {given.in_full()}; {_pooling(net.ceil_pool)} pooling; S={model.train_scale or 'unknown'}.",
-        "Layers and pooling: as is known of the file, or as it describes them." if model.is_described
+        "Layers and pooling are as the file describes them, or as is known of it." if model.is_described
         else "Layers by order of tensors, pooling by --input: the file describes neither.",
     ]  # fmt: skip
     notes += [f"Published: {_stated(figure)}." for figure in released.published] if released else []
@@ -95,8 +95,8 @@ def _notes(rows: Sequence[Listed]) -> list[str]:
         "Published: top-1 / top-5 error in percent, by the publisher's own protocol:",
         *dict.fromkeys(f"{row.source}: {'; '.join(p.how for p in row.published)}" for row in released if row.published),
         "Input: the preprocessing that --input names; caffe is BGR, matconvnet RGB, both 0-255 minus mean.",
-        "C, A-LRN and B-5x5: nobody has released any; vggbench train --plan C prints how to make them.",
-        f"A missing file is downloaded when a MODEL names it, or put by hand, such as {rows[0].place}.",
+        "C, A-LRN and B-5x5: none are released; vggbench train --plan C prints how to make them.",
+        f"A missing file is downloaded when a MODEL names it; by hand, put it at a place such as {rows[0].place}.",
         *(f"{row.name} is refused: {row.refused}." for row in released if row.refused),
     ]
 

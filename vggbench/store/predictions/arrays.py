@@ -59,7 +59,8 @@ def open_npy(paths: Sequence[Path], images: int, most: int) -> Part:
     """Read an array of values, and the ids of its rows from the other file. Raises DataError."""
     if len(paths) != 2:
         raise DataError(
-            f"{paths[0]} is an array without ids: expected a second FILE beside it, with an id a line in the order of "
+            f"{paths[0]} is an array without ids: expected a second FILE beside it, with one id per line in the "
+            f"order of "
             f"its rows, and found {len(paths)} in all."
         )
     found = {path: _npy(path, images, most) if is_npy(path) else None for path in paths}
@@ -103,8 +104,8 @@ def _array(file: IO[bytes], path: Path, name: str, images: int, most: int) -> ND
     is_list = len(shape) == 1 and rows <= MOST_CLASSES
     if len(shape) == 2 and rows == images and width > most:
         raise DataError(
-            f"{path} holds {width:,} values an image in {printable(name)[:80]}: expected at most {most:,}. Name the "
-            "classes of the model, one a line, in a file for --classes."
+            f"{path} holds {width:,} values per image in {printable(name)[:80]}: expected at most {most:,}. Name the "
+            "classes of the model, one per line, in a file for --classes."
         )
     if len(shape) not in (1, 2) or not width or not (rows == images or is_list):
         raise DataError(
@@ -136,13 +137,13 @@ def _text(array: NDArray[Any], path: Path) -> list[str]:
     try:
         return [name.decode() if isinstance(name, bytes) else str(name) for name in array.tolist()]
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} has names that are no text ({first_line(error)}): expected UTF-8.") from error
+        raise DataError(f"{path} has names that are not text ({first_line(error)}): expected UTF-8.") from error
 
 
 def _lines(path: Path) -> list[str]:
     with reading(path, "a list of ids"):
         if path.stat().st_size > _LARGEST_LIST:
-            raise DataError(f"{path} has more than {_LARGEST_LIST:,} bytes: expected an id a line.")
+            raise DataError(f"{path} has more than {_LARGEST_LIST:,} bytes: expected one id per line.")
         content = path.read_bytes()
         return [line.strip() for line in content.decode(encoding_of(content)).splitlines() if line.strip()]
 

@@ -114,6 +114,7 @@ def _cell(text: str | None, name: str, image: str, where: str) -> "NDArray[np.fl
         return np.array(inside[1:-1].replace(",", " ").split()).astype(np.float64)
     except ValueError as error:
         raise DataError(
-            f"{where} has a list for {some([image])} in the column {printable(name)} with something that is no number: "
+            f"{where} has a list for {some([image])} in the column {printable(name)} with something that is not "
+            f"a number: "
             "expected numbers, all of them. Write it as Parquet."
         ) from error

@@ -15,7 +15,7 @@ ILSVRC = "ilsvrc"
 """As a word for `--classes`: the 1,000 wnids, sorted."""
 _BACKGROUND = {"background", "__background__", "dummy", "__dummy__"}
 _LARGEST = 16 << 20
-STATE = "Say it: --classes ilsvrc for ILSVRC's 1,000 in order of their wnids, or --classes FILE with a name a line."
+STATE = "Use --classes ilsvrc for ILSVRC's 1,000 in order of their wnids, or --classes FILE with one name per line."
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Order:
 
 
 def named_classes(given: str) -> tuple[str, ...]:
-    """The classes that `--classes` states, in the order of a network's outputs: `ilsvrc`, or a file with one a line.
+    """The classes that `--classes` states, in the order of a network's outputs: `ilsvrc`, or a file with one per line.
 
     Of lines that all begin with a wnid, as synset_words.txt's do, that alone is the name. Raises DataError.
     """
@@ -104,7 +104,7 @@ def order_of_unnamed(
     if classes is None:
         if list(data_classes) == [str(number) for number in range(width)]:
             return Order(tuple(data_classes))  # the data's classes are themselves numbers of outputs
-        raise DataError(f"{path} has {width:,} values an image and does not say of which classes. {STATE}")
+        raise DataError(f"{path} has {width:,} values per image and does not say of which classes. {STATE}")
     order = without_background(classes, data_classes)
     if order.width == width:
         return Order(order.names, order.background, (*order.said, _in_order(order.names, by)))
@@ -112,8 +112,8 @@ def order_of_unnamed(
         said = "1,001 classes: the first, background, is left out."
         return Order(order.names, 0, (said, _in_order(order.names, by)))
     raise DataError(
-        f"{path} has {width:,} values an image: expected {order.width:,}, one for each class that {by} names. "
-        "Name the classes of this model, one a line, in a file for --classes."
+        f"{path} has {width:,} values per image: expected {order.width:,}, one for each class that {by} names. "
+        "Name the classes of this model, one per line, in a file for --classes."
     )
 
 

@@ -14,7 +14,7 @@ _IGNORED = {
     "", "unnamed: 0", "__index_level_0__", "label", "labels", "target", "targets", "truth", "ground_truth", "gt",
     "y", "y_true", "rank", "loss", "correct", "split", "path", "width", "height",
 }  # fmt: skip
-"""Columns that are no predictions; the data says what is true."""
+"""Columns that are not predictions; the data says what is true."""
 _NUMBERED = re.compile(r"(|p|x|c|prob|probs|logit|logits|class|score|output|pred|logprob|log_prob)_?(\d{1,5})")
 _TOP_NAMES = re.compile(r"(top|label)_?(\d{1,5})")
 _TOP_NUMBERS = re.compile(r"(index)_?(\d{1,5})")
@@ -72,7 +72,7 @@ def understand(
 def _named(
     scalars: Sequence[str], data_classes: Sequence[str], classes: Sequence[str] | None, path: Path
 ) -> tuple[str, ...]:
-    """The columns that are called as classes are, with a background's; none where they are numbers of places."""
+    """The columns that are named like classes, with a background's; none where they are numbers of places."""
     known = frozenset(data_classes) | frozenset(classes or ())
     found = [name for name in scalars if name in known or is_ilsvrc_class(name)]
     if found and all(map(str.isdecimal, found)):
@@ -101,14 +101,15 @@ def _unnamed(ids: tuple[str, ...], rest: Mapping[str, bool], numbered: tuple[str
         _refuse_others([name for name in rest if name not in lists], path)
         return Layout(ids, listed=lists[0])
     if lists:
-        raise DataError(f"{path} has the lists {some(lists)}: expected one of values. Take the others away.")
+        raise DataError(f"{path} has the lists {some(lists)}: expected one of values. Remove the others.")
     if {name.lower() for name in rest} & (_LIST_OF_NAMES | _LIST_OF_NUMBERS):
         raise DataError(
             f"{path} has the columns {some(list(rest))}, at most the best class of each image: expected five or all. "
             f"{MORE}"
         )
     raise DataError(
-        f"{path} has the columns {some([*ids, *rest])} and none that is called as a class of the data: expected wnids, "
+        f"{path} has the columns {some([*ids, *rest])} and none that is named like a class of the data: "
+        f"expected wnids, "
         f"the data's classes, or numbers from 0 on. {STATE}"
     )
 
@@ -126,7 +127,7 @@ def _best(rest: Mapping[str, bool], numbered: tuple[str, ...], path: Path) -> Be
     if len(lengths) > 1:
         raise DataError(
             f"{path} has {some([*names, *numbers])} beside {some(values)}, more of one than of the other: expected a "
-            "value for each of the best classes. Take away what is no prediction."
+            "value for each of the best classes. Remove what is not a prediction."
         )
     return Best(names, numbers, values)
 
@@ -141,7 +142,7 @@ def _in_row(rest: Mapping[str, bool], pattern: re.Pattern[str], path: Path) -> t
     if len(words) > 1 or numbers not in (list(range(len(found))), list(range(1, len(found) + 1))):
         raise DataError(
             f"{path} has the columns {some(found)}, which are not one row of numbers from 0 on: expected each number "
-            "once behind the same word. Name the columns by wnid, or take away what is no prediction."
+            "once behind the same word. Name the columns by wnid, or remove what is not a prediction."
         )
     return tuple(sorted(found, key=_number))
 
@@ -160,6 +161,6 @@ def _refuse_others(names: Sequence[str], path: Path) -> None:
     others = [name for name in names if name.lower() not in _IGNORED]
     if others:
         raise DataError(
-            f"{path} has columns that are called as no class of the data or of ILSVRC ({some(others)}): expected "
-            "classes alone. Take these away or, if they are classes, name all in a file for --classes."
+            f"{path} has columns that are not named like a class of the data or of ILSVRC ({some(others)}): expected "
+            "classes alone. Remove these or, if they are classes, name all in a file for --classes."
         )

@@ -44,8 +44,8 @@ def reading(path: Path | str, form: str) -> Iterator[None]:
         raise DataError(f"{path} cannot be read as {form} ({why}): expected a whole file of predictions.") from error
     except Exception as error:  # of a damaged file Arrow, json and zipfile raise whatever they meet
         raise DataError(
-            f"{path} cannot be read as {form} ({printable(first_line(error))}): expected one row an image, each with "
-            "the same columns. Mend that place or write the file again."
+            f"{path} cannot be read as {form} ({printable(first_line(error))}): expected one row per image, each with "
+            "the same columns. Correct that line or write the file again."
         ) from error
 
 
@@ -63,5 +63,5 @@ def unique(names: Sequence[str], path: Path) -> dict[str, None]:
             f"{path} has two columns of the name {some(doubled)}: expected each class once. Remove or rename one."
         )
     if len(names) > MOST_CLASSES + 100:
-        raise DataError(f"{path} has {len(names):,} columns: expected one a class, at most {MOST_CLASSES:,}.")
+        raise DataError(f"{path} has {len(names):,} columns: expected one per class, at most {MOST_CLASSES:,}.")
     return seen

@@ -141,7 +141,7 @@ def _ids(table: Any, layout: Layout, path: Path) -> list[str]:
     if odd:
         raise DataError(
             f"{path} has the columns {some(layout.ids)}, which differ ({some(odd)}): expected one name of each image. "
-            "Take one of the columns away."
+            "Remove one of the columns."
         )
     return first
 

@@ -16,7 +16,7 @@ from vggbench.store.predictions.texts import encoding_of
 _LONGEST_LINE = MOST_CLASSES * 60
 """Characters."""
 _LARGEST = 128 << 20
-"""Bytes of a file that is no JSON lines and so must be read as a whole."""
+"""Bytes of a file that is not JSON lines and so must be read as a whole."""
 _FORM = "JSON"
 _AT_ONCE = 256
 Record = Mapping[str, Any]

@@ -63,7 +63,7 @@ class Roll:
         if names:
             raise DataError(
                 f"{path} has {counted(len(names), 'name')} of no image of the data ({some(names)}): expected names "
-                f"such as {self.images[0]}. Name the data that was predicted, or take these rows out."
+                f"such as {self.images[0]}. Name the data that was predicted, or remove these rows."
             )
 
     def _refuse_twice(self, at: NDArray[np.int64], path: Path) -> None:

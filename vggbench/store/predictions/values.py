@@ -95,7 +95,7 @@ def posteriors_of(
     """(N, W) -> (N, K) without a background, and what was decided.
 
     Probabilities and their logarithms are taken as they are; those that remain without a background are divided by
-    their sum. Raises DataError for values that are no predictions.
+    their sum. Raises DataError for values that are not predictions.
     """
     where = some([str(path) for path in paths])
     kind = kind_of(values, images, where)

@@ -26,7 +26,7 @@ def write_predictions(
 ) -> None:
     """Write posteriors, (n, K) at a time for N `images`, so that `read_predictions` finds the same float32 bits.
 
-    `labels` are (N,) places among the K classes. By the ending: .parquet, .csv or .jsonl with a row an image, or .npz
+    `labels` are (N,) places among the K classes. By the ending: .parquet, .csv or .jsonl, a row per image, or .npz
     with the arrays image, label, classes and posteriors (N, K), float32. The file is there whole or not at all, and no
     more than a batch is held. Raises UsageError for another ending or a class called as another column is, and
     VggbenchError where it cannot be written.

@@ -139,7 +139,7 @@ class Cramped(nn.Module):
 
 
 def halved(bench: Bench) -> Seen:
-    """Batches for which memory does not suffice are halved until they fit, and the posteriors are the same."""
+    """Batches that do not fit in memory are halved until they fit, and the posteriors are the same."""
     model = bench.subject.fresh()
     assert isinstance(model.module, nn.Module)
     cramped = Cramped(model.module)

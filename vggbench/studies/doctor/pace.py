@@ -74,12 +74,12 @@ class Pace:
 
     def _host(self, many: DataSet, folder: Path) -> Seen:
         self.host = host_milliseconds(many, folder, str(self.device))
-        return fact("unknown" if self.host is None else f"{self.host:.2f} ms an image", milliseconds=self.host)
+        return fact("unknown" if self.host is None else f"{self.host:.2f} ms per image", milliseconds=self.host)
 
     def _net(self, setup: Setup, width: float) -> Seen:
         found = measure(_random(width), setup, self.device, Effort(2, _SECONDS))
         if not found.seconds:
-            return fact("memory does not suffice")
+            return fact("not enough memory")
         self.networks.append(found)
         assert found.share is not None
         return fact(
@@ -97,7 +97,7 @@ class Pace:
         told = ", ".join(f"{name} {_images(rate)}" for name, rate in rates.items())
         return Seen(
             f"{slowest}: {_images(rates[slowest])} images/s of D by center", verdict="",
-            said=f"Images a second: {told}; {self._remedy(slowest)}.", details={"images_per_second": rates},
+            said=f"Images per second: {told}; {self._remedy(slowest)}.", details={"images_per_second": rates},
         )  # fmt: skip
 
     def _rates(self) -> dict[str, float]:
@@ -118,7 +118,7 @@ class Pace:
         if slowest == "main process":
             return "start several processes (torchrun --nproc-per-node 2 -m vggbench ...)"
         if self.device.type == "cpu":
-            return "a GPU is what makes it faster; of multicrop, --grid 8 takes less"
+            return "a GPU would be faster; multicrop is cheaper with --grid 8"
         low = next((row.images_per_second for row in self.networks if row.setup.precision == "bf16"), None)
         faster = f"--precision bf16 takes {low:,.0f} a second, and " if low else ""
         return f"{faster}several GPUs share the images (torchrun)"

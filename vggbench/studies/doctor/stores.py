@@ -59,8 +59,8 @@ def resumed(bench: Bench, many: DataSet) -> Seen:
     if len(kept) < told:
         broken = f", and {run.damaged[0].name} is damaged" if run.damaged else ""
         return _wrong(
-            f"{counted(told, 'image')} were said to be stored and {len(kept)} are{broken}: expected every block that "
-            "was told of, whole. Keep runs on a disk that keeps what is written (--runs)."
+            f"{counted(told, 'image')} were reported as stored, and {len(kept)} are{broken}: expected every "
+            "reported block, complete. Keep runs on a disk that keeps what is written (--runs)."
         )
     watch = _Counting()
     found = evaluated(many, _job(bench), store, settings, watch)

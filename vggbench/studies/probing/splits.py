@@ -68,13 +68,13 @@ def draw(how: Drawing, images: Sequence[str], labels: NDArray[np.integer], class
 
 
 def require_disjoint(splits: Sequence[Split], images: Sequence[str], what: str) -> None:
-    """Refuse an image that trains and tests in one split, that stands twice, or that is unknown; raises DataError."""
+    """Refuse an image that trains and tests in one split, that occurs twice, or that is unknown; raises DataError."""
     known = set(images)
     for number, split in enumerate(splits, start=1):
         several = Counter([*split.train, *split.test])
         image, count = several.most_common(1)[0] if several else ("", 0)
         if count > 1:
-            both = "trains and tests" if image in split.train and image in split.test else "stands twice"
+            both = "trains and tests" if image in split.train and image in split.test else "occurs twice"
             raise DataError(f"In split {number} of {what} {image} {both}: expected each image once.")
         unknown = next((image for image in several if image not in known), None)
         if unknown is not None:

@@ -1,1 +1,1 @@
-"""Networks that are no VGG: of torchvision and timm by name, and programs in files, ONNX and torch.export."""
+"""Networks that are not VGGs: of torchvision and timm by name, and programs in files, ONNX and torch.export."""

@@ -78,7 +78,7 @@ def read_onnx(path: Path, size: int = PROBED) -> Program:
         parameters=parameters,
         macs=None,
         sha256=sha256,
-        said=(*(["its images lie with channels last (NHWC)"] if images.channels_last else []), *said),
+        said=(*(["its images have channels last (NHWC)"] if images.channels_last else []), *said),
         is_quantised=bool(kinds & _QUANTISED),
     )
 

@@ -85,7 +85,7 @@ def _require_known(node: Any, off: set[str], path: Path) -> None:
     if kind in _RANDOM or drops or (kind == "BatchNormalization" and any(training)):
         raise WeightsError(
             f"{path} was exported as for training ({kind}), so that its scores are random or depend on the batch: "
-            "expected a network that is in use. Call net.eval() and export it again."
+            "expected a network in evaluation mode. Call net.eval() and export it again."
         )
 
 

@@ -58,7 +58,8 @@ def recognise(
     alone = taken.batch != 1 and (graph.depends_on_batch or not _same(first, scores[:1], is_half))
     if not _same(first, again, is_half):
         raise WeightsError(
-            f"{taken.path} yields other scores each time that it runs: expected a network that is in use, which draws "
+            f"{taken.path} yields other scores each time that it runs: expected a network in evaluation mode, "
+            f"which draws "
             "nothing at random. Call net.eval() and export it again."
         )
     if alone and taken.batch:
@@ -135,9 +136,7 @@ def _said(reading: Reading, found: Tensor, taken: Taken, alone: bool) -> list[st
     if reading.channels_last and found.shape[1:3] != (1, 1):
         said.append("its maps of scores are read with channels last, as its images are")
     if taken.batch and taken.batch > 1:
-        said.append(
-            f"batches of {taken.batch}, as its file fixes them: the last is filled up and the filling thrown away"
-        )
+        said.append(f"batches of {taken.batch}, as its file fixes them: the last is padded, and the padding discarded")
     if alone:
         said.append("what an image yields depends on its batch, as dynamic quantisation makes it: images go one by one")
     return said

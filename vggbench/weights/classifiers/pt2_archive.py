@@ -85,7 +85,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
         raise _older(path)
     root = next((name.removesuffix(_FORMAT) for name in entries if name.endswith(f"/{_FORMAT}")), None)
     if root is None or archive.read(entries[root + _FORMAT]) != b"pt2":
-        raise WeightsError(f"{path} is a zip file and no PT2 archive: expected what torch.export.save writes.")
+        raise WeightsError(f"{path} is a zip file, but not a PT2 archive: expected what torch.export.save writes.")
     return {name.removeprefix(root): entry for name, entry in entries.items() if name.startswith(root)}
 
 
@@ -180,5 +180,5 @@ def _tensor(storage: Tensor, entry: dict[str, Any], place: str) -> Stored:
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{str(value)[:20]} is no size")
+        raise ValueError(f"{str(value)[:20]} is not a size")
     return value

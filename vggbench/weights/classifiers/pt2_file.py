@@ -30,7 +30,8 @@ class _Given(NamedTuple):
 def read_pt2(path: Path, size: int = PROBED) -> Program:
     """The network that torch.export.save wrote, which is probed at `size` x `size` where it fixes no size.
 
-    Raises WeightsError for a file that is no whole archive of one, no classifier of images, or not harmless to run.
+    Raises WeightsError for a file that is not a complete archive of one, is no classifier of images, or is not harmless
+    to run.
     """
     magic_of(path)
     with whole(path, "PT2 archive", "what torch.export.save writes"):
@@ -45,7 +46,7 @@ def read_pt2(path: Path, size: int = PROBED) -> Program:
     classifier, classes, said = recognise(runner, graph, taken, size)
     if runner.is_changed():
         raise WeightsError(
-            f"{path} writes to its own weights as it runs: expected a network that is in use. Call net.eval() and "
+            f"{path} writes to its own weights as it runs: expected a network in evaluation mode. Call net.eval() and "
             "export it again."
         )
     return Program(
@@ -118,7 +119,7 @@ def _given(specs: Sequence[dict[str, Any]], contents: Contents, path: Path) -> _
             images += [place] if kind == "user_input" and "as_tensor" in entry["arg"] else [-1]
             names.append("")
     if len(images) != 1 or images[0] < 0:
-        raise WeightsError(f"{path} takes {len(images)} inputs, or one that is no tensor: expected images alone.")
+        raise WeightsError(f"{path} takes {len(images)} inputs, or one that is not a tensor: expected images alone.")
     return _Given(names, images[0])
 
 
@@ -129,7 +130,8 @@ def _taken(graph: dict[str, Any], name: str, program: dict[str, Any], path: Path
         sizes = Sizes.read(meta["sizes"], program["range_constraints"], program.get("guards_code", []))
     except (ValueError, SyntaxError) as error:
         raise WeightsError(
-            f"{path} says of the sizes of its images what cannot be read ({first_line(error)}): expected arithmetic "
+            f"{path} states the sizes of its images in a way that cannot be read ({first_line(error)}): "
+            f"expected arithmetic "
             "on them. Export it for images of one size."
         ) from error
     dtype = DTYPES.get(meta["dtype"])
@@ -156,8 +158,8 @@ def _require_pure(specs: Sequence[dict[str, Any]], path: Path) -> None:
     others = {kind for spec in specs for kind in spec} - {"user_output"}
     if others:
         raise WeightsError(
-            f"{path} changes what it holds as it runs ({', '.join(sorted(others))[:80]}): expected a network that is "
-            "in use. Call net.eval() and export it again."
+            f"{path} changes what it holds as it runs ({', '.join(sorted(others))[:80]}): expected a network "
+            "in evaluation mode. Call net.eval() and export it again."
         )
 
 

@@ -111,7 +111,7 @@ def require_in_use(operator: Any, given: Mapping[str, Any], path: Path) -> None:
     if trains or drops or is_random:
         raise WeightsError(
             f"{path} was exported as for training ({name}), so that its scores are random or depend on the batch: "
-            "expected a network that is in use. Call net.eval() and export it again."
+            "expected a network in evaluation mode. Call net.eval() and export it again."
         )
 
 

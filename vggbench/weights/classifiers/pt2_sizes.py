@@ -83,7 +83,7 @@ def _size(entry: dict[str, Any], ranges: dict[str, Any]) -> int | Open:
     ((kind, value),) = entry.items()
     if kind == "as_int":
         if type(value) is not int or value < 1:
-            raise ValueError(f"{str(value)[:20]} is no size")
+            raise ValueError(f"{str(value)[:20]} is not a size")
         return value
     match = _MULTIPLE.fullmatch(value["expr_str"])
     if match is None:

@@ -94,6 +94,6 @@ def _at_test_size(how: dict[str, Any], own: dict[str, Any]) -> str | None:
     if size is None or tuple(size) == tuple(how["input_size"]):
         return None
     return (
-        f"timm's validate.py and inference.py take {size[1]} x {size[2]}, crop_pct {share:g}, unless told "
-        "--use-train-size"
+        f"timm's validate.py and inference.py take {size[1]} x {size[2]}, crop_pct {share:g}, unless --use-train-size "
+        "is given"
     )
