@@ -519,12 +519,15 @@ def test_files_of_other_images_are_not_stacked(tmp_path: Path) -> None:
         ("named", {"prefix": "x"}, "ant/0000 is in .*d.parquet alone"),
         ("classes", {"classes": ("ant", "bee", "dog")}, "alone: expected the same images"),
         ("data", {"about": {"data": "00"}}, "the same names of images for other files"),
+        ("moved", {"about": {"data": "00"}, "order": range(134, -1, -1)}, "the same names of images for other files"),
         ("labels", {"about": {"classes": ["a", "b", "c"]}}, "have other labels"),
     ):
         with pytest.raises(DataError, match=told):
             probe([first, write_file(tmp_path / f"{name}.parquet", **other)], Request())
     with pytest.raises(UsageError, match="expected different files"):
         probe([first, first], Request())
+    with pytest.raises(UsageError, match="expected different files"):
+        probe([first, tmp_path / "folder" / ".." / first.name], Request())
 
 
 def test_python_gives_what_the_command_gives(tmp_path: Path, vggbench: CLI) -> None:
