@@ -104,7 +104,7 @@ def _pairs(found: dict[str, Probed]) -> Iterator[str]:
     for test, p in zip(tests, holm([test.p for test in tests]), strict=True):
         low, high = test.interval
         yield (
-            f"| `{test.second}` | {test.points:+.1f} [{low:+.1f}, {high:+.1f}] | {test.spoiled} | {test.mended} | "
+            f"| `{test.second}` | {test.points:+.1f} [{low:+.1f}, {high:+.1f}] | {test.broken} | {test.fixed} | "
             f"{p:.2g} |"
         )
     yield f"\nscikit-learn {found['caffe'].sklearn}, seed {found['caffe'].seed}."
@@ -113,7 +113,7 @@ def _pairs(found: dict[str, Probed]) -> Iterator[str]:
 def _paired(first: str, second: str, found: dict[str, Probed]) -> Paired:
     wrong, also = (set(_outcome(found[name]).wrong or ()) for name in (first, second))
     return Paired(
-        INPUTS[first][0], INPUTS[second][0], mended=len(wrong - also), spoiled=len(also - wrong),
+        INPUTS[first][0], INPUTS[second][0], fixed=len(wrong - also), broken=len(also - wrong),
         both=len(wrong & also), images=_outcome(found[first]).test,
     )  # fmt: skip
 

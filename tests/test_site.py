@@ -52,7 +52,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if built:
         return Path(built).resolve()
     folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", ROOT / "docs", folder]
+    build: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-b",
+        "html",
+        ROOT / "docs",
+        folder,
+    ]
     subprocess.run(build, check=True, cwd=ROOT)
     return folder
 

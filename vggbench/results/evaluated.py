@@ -106,7 +106,7 @@ class Evaluated:
 
     @in_python
     def per_image(self, model: str | None = None) -> "DataFrame":
-        """A row an image, by one model's most complete row: `store.per_image.frame_of`; raises UsageError."""
+        """One row per image, by one model's most complete row: `store.per_image.frame_of`; raises UsageError."""
         self.complete_runs()
         named = [own for own in self.models if model in (None, own.name)]
         if len(named) != 1:
