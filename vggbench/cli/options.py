@@ -1,4 +1,4 @@
-"""The options of all commands, each once: its type, which the parser checks, its help and its panel."""
+"""The options that commands share, each once: its type, which the parser checks, its help and its panel."""
 
 import re
 from collections.abc import Callable

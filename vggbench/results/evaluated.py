@@ -1,4 +1,4 @@
-"""Complete runs judged by ground truths: the rows of their table, each by itself, side by side, or fused."""
+"""Complete runs scored by ground truths: the rows of their table, alone, compared or fused."""
 
 import contextlib
 from collections.abc import Callable, Sequence
