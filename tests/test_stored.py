@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import Result
 
 from vggbench.errors import StoreError, UsageError
@@ -238,6 +239,20 @@ def test_an_unfinished_run_is_finished(vggbench: CLI, few_drawn: Path, tmp_path:
     assert "70 images to compute" in finished.err
     assert posteriors_sha256([Run.read(whole)]) == expected
     assert "Nothing is left" in vggbench("runs", "--finish").err
+
+
+def test_a_run_of_a_file_whose_input_was_given_in_numbers_is_finished(
+    vggbench: CLI, tmp_path: Path, pictures: Path, peaked: Callable[..., Any]
+) -> None:
+    torch.save(peaked("A"), tmp_path / "own.pth")
+    own = f"A@{tmp_path / 'own.pth'}"
+    assert vggbench("eval", own, "--input", "BGR,255,104/117/123,1", "--data", pictures, "--center").code == 0
+    whole = next((tmp_path / "runs").iterdir())
+    expected = posteriors_sha256([Run.read(whole)])
+    shutil.rmtree(whole / "posteriors")
+    finished = vggbench("runs", "--finish", "--device", "cpu")
+    assert finished.code == 0, finished.err
+    assert posteriors_sha256([Run.read(whole)]) == expected
 
 
 def test_other_images_are_not_taken_to_finish_a_run(

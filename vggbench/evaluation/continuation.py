@@ -64,6 +64,6 @@ def _load_options(run: Run) -> LoadOptions:
     model = run.identity
     assert model.input, "an imported run is whole"
     known = next((name for name, value in INPUTS.items() if value == model.input), None)
-    stated = known or (model.input.channels if model.architecture else model.input.as_text())
+    stated = known or model.input.as_text()
     width = model.architecture.width if model.architecture else 1.0
     return LoadOptions(model.train_scale, stated, width, ema=model.averaged, size=model.side)
