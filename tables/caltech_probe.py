@@ -18,7 +18,6 @@ from vggbench.results.lines import Paired
 from vggbench.studies.probing.probed import Outcome, Probed
 
 OUTPUT = Path("tables/caltech-probe.md")
-SCALES = (256, 384, 512)
 INPUTS = {
     "caffe": ("caffe", "BGR, 0 to 255, minus the mean colour: what it was trained on"),
     "swapped": ("RGB,255,123.68/116.779/103.939,1", "the same in RGB: channels swapped"),
@@ -43,6 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--net", type=Path, help="a file of D's convolutions, to compute what is missing")
     parser.add_argument("--data", type=Path, help="caltech-sample, with train/ and val/")
+    parser.add_argument("--precision", default="fp32", help="of what is computed")
     return parser.parse_args()
 
 
@@ -51,8 +51,8 @@ def _probed(name: str, given: argparse.Namespace) -> Probed:
     for part, path in paths.items():
         if not path.exists() and given.net:
             vggbench.features(
-                f"D@{given.net}", given.data / part, layer="pool5", input=INPUTS[name][0], scales=SCALES,
-                runs=given.folder / "runs", output=path,
+                f"D@{given.net}", given.data / part, layer="pool5", input=INPUTS[name][0], views="center", scales=256,
+                precision=given.precision, backend="pytorch", runs=given.folder / "runs", output=path,
             )  # fmt: skip
     return vggbench.probe(paths["train"], test=paths["val"])
 
@@ -77,11 +77,12 @@ def _document(found: dict[str, Probed]) -> Iterator[str]:
     about = found["caffe"].rows[0].descriptors.about[0]
     scales = ", ".join(map(str, about["scales"]))
     over = f" {about['over_scales']}d" if about["over_scales"] == "average" else " stacked"
+    views = {"center": "the central crop", "dense": "the whole image and its mirror"}[about["views"]]
     yield "<!-- python tables/caltech_probe.py FOLDER -->\n"
     yield "# Descriptors of real photographs, by what the net is given\n"
     yield (
         f"The 13 convolutions of Oxford's D (weights {str(about['weights'][0])[:8]}), {about['layer']} averaged over "
-        f"the whole image and its mirror, Q={scales}{over if len(about['scales']) > 1 else ''}, "
+        f"{views}, Q={scales}{over if len(about['scales']) > 1 else ''}, "
         f"{about.get('precision')}; a linear SVM on {right.train} photographs of {found['caffe'].classes} classes of "
         f"Caltech-101, tested on {right.test} others. C is chosen on the photographs that train.\n"
     )

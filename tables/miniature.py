@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +33,8 @@ class Task:
     seconds: int
     """Of one core, as the design weighs it."""
     is_training: bool
+    needs: tuple[str, ...] = ()
+    """Names of the trainings of its nets."""
 
 
 def main() -> None:
@@ -60,12 +62,12 @@ def left(seeds: int) -> list[Task]:
     stored, tasks = Stored.of(seeds), list[Task]()
     for seed in range(seeds):
         trainings = [row for row in ROWS if not is_trained(row, seed)]
-        tasks += [Task(f"{row.file(seed).stem}", row.training(seed), row.seconds, True) for row in trainings]
-        tasks += [
-            Task(f"seed{seed}-{own.protocol}-{own.scales[-1]}", own.command(seed), own.seconds, False)
-            for own in EVALUATIONS
-            if trainings or not stored.has(own, seed)
-        ]
+        tasks += [Task(row.file(seed).stem, row.training(seed), row.seconds, True) for row in trainings]
+        for own in EVALUATIONS:
+            needs = tuple(row.file(seed).stem for row in own.rows if row in trainings)
+            if needs or not stored.has(own, seed):
+                name = f"seed{seed}-{own.protocol}-{own.scales[-1]}"
+                tasks.append(Task(name, own.command(seed), own.seconds, False, needs))
     return tasks
 
 
@@ -75,7 +77,7 @@ class Sitting:
     def __init__(self, jobs: int) -> None:
         if jobs < 1:
             raise UsageError(f"--jobs {jobs}: expected 1 or more.")
-        self._jobs, self._lock = jobs, threading.Lock()
+        self._jobs, self._lock, self._cores = jobs, threading.Lock(), threading.Semaphore(jobs)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped, self._done, self._began = False, 0, time.monotonic()
 
@@ -92,13 +94,13 @@ class Sitting:
         )
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
-        before: list[Future[None]] = []
-        with ThreadPoolExecutor(self._jobs) as pool:
+        futures: dict[str, Future[None]] = {}
+        with ThreadPoolExecutor(len(tasks)) as pool:
             try:
                 for task in tasks:
-                    waits = [] if task.is_training else list(before)
-                    before.append(pool.submit(self._one, task, waits, todo))
-                for future in before:
+                    before = [futures[name] for name in task.needs]
+                    futures[task.name] = pool.submit(self._one, task, before, todo)
+                for future in as_completed(futures.values()):
                     future.result()
             except BaseException:
                 self._stop()
@@ -108,6 +110,11 @@ class Sitting:
     def _one(self, task: Task, before: Sequence["Future[None]"], todo: int) -> None:
         for future in before:
             future.result()
+        with self._cores:
+            if not self._stopped:
+                self._conduct(task, todo)
+
+    def _conduct(self, task: Task, todo: int) -> None:
         log, began = BUILD / "logs" / f"{task.name}.log", time.monotonic()
         with log.open("wb") as output:
             child = self._started(task.command, output)
@@ -120,6 +127,7 @@ class Sitting:
         seconds = time.monotonic() - began
         _note(task, used.ru_utime + used.ru_stime, seconds)
         if child.returncode and not self._stopped:
+            self._stop()
             last = log.read_text(errors="replace").strip().rpartition("\n")[2]
             raise VggbenchError(f"{task.name} failed: {last} Its output: {log}.")
         if not child.returncode:

@@ -40,7 +40,7 @@ Key = tuple[Row, int, str, int]
 """A run: row, seed, protocol and Q."""
 
 
-SETTINGS = Settings(device="cpu", backend="pytorch", workers=0)
+SETTINGS = Settings(backend="pytorch", workers=0)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _introduction(stored: Stored) -> Iterator[str]:
         f"weights: `vggbench train NET --data sample --width {WIDTH:g} {RECIPE} --train-scale S --seed N`. Errors are "
         f"on {IMAGES:,} held-out pictures, with multi-crop on {CROPPED_IMAGES:,} of them. What is tested was fixed "
         "before the first training; the recipe was chosen on other pictures, with other seeds. How to read this: "
-        "docs/miniature.md.\n"
+        "docs/explain/miniature.md.\n"
     )
     if lacking:
         yield (

@@ -25,6 +25,8 @@ PARTS = (("D", "train"), ("D", "val"), ("D", "unseen"), ("random", "unseen"))
 Q = 384
 """The net's own, halfway through its S of 256 to 512: at another its classifier does worse, and a new SVM need not."""
 SCALES = ("--scales", str(Q))
+COSTS = ("--costs", "0.1", "1", "10", "100", "1000")
+"""256 numbers of a narrow net want more than the default's 100 at times."""
 
 
 def main() -> None:
@@ -34,8 +36,8 @@ def main() -> None:
     for command in commands:
         _run(command)
     own = ["eval", "D@sample", "--data", "sample", "--dense", *SCALES, "--runs", str(BUILD / "runs")]
-    known = ["probe", _file("D", "train"), "--test", _file("D", "val")]
-    unseen = [["probe", _file(net, "unseen")] for net in NETS]
+    known = ["probe", _file("D", "train"), "--test", _file("D", "val"), *COSTS]
+    unseen = [["probe", _file(net, "unseen"), *COSTS] for net in NETS]
     (error,) = json.loads(_run([*own, "--format", "json"]))
     rows = [json.loads(_run([*command, "--format", "json"]))[0] for command in (known, *unseen)]
     text = _document(error, rows, [_run([*command, "--format", "md"]) for command in (known, *unseen)])

@@ -91,7 +91,7 @@ def test_a_model_that_is_named_twice_has_one_row_and_that_is_said(
     result = vggbench("compare", "C", again, "--data", pictures)
     assert result.code == 0
     assert result.out.count("| no weights |") == 1
-    assert f"Note: {again} is C once more: each model is evaluated once and has one row." in result.err
+    assert f"Note: {again} is C again: each model is evaluated once and has one row." in result.err
 
 
 def test_compare_with_bare_names_alone_exits_0(vggbench: Callable[..., Result], pictures: Path) -> None:
@@ -269,7 +269,7 @@ def test_output_goes_to_a_file(
         (("eval", "A@{A}", "--batch-size", "0"), 2, "--batch-size 0"),
         (("eval", "A@{A}", "--limit", "0"), 2, "--limit 0"),
         (("eval", "A@{A}", "--width", "0.5"), 2, "--width is for random nets"),
-        (("eval", "A@{A}", "--train-scale", "12"), 2, "no training scale"),
+        (("eval", "A@{A}", "--train-scale", "12"), 2, "is not a training scale"),
         (("eval", "A@{A}", "--format", "xml"), 2, "--format xml"),
         (("eval", "A@{A}", "--output", "/proc/x.md"), 1, "cannot be written"),
         (("eval", "A@{A}", "--runs", "/proc/x"), 1, "cannot be made"),

@@ -73,7 +73,7 @@ def test_the_fingerprint_knows_ids_and_lengths_but_no_labels(tmp_path: Path) -> 
     [
         ((), "holds no images"),
         (("1.JPEG", "2.JPEG"), r"1.JPEG has no class: .* --ground-truth FILE"),
-        (("a/1.JPEG", "2.JPEG"), "2.JPEG lies beside the class folders"),
+        (("a/1.JPEG", "2.JPEG"), "2.JPEG is beside the class folders"),
         (("a/b/1.JPEG", "a/c/1.JPEG"), "a holds 2 folders and no image: .* --data"),
         (("a/readme.txt", "b/readme.txt"), "a holds no image, nor does any other"),
     ],

@@ -40,7 +40,7 @@ from vggbench.paper.protocols import rescaled_size
 from vggbench.store.identity import Identity
 from vggbench.store.recording import Recording
 
-CUDA = torch.device("cuda", 0)
+CUDA = torch.device("cuda")
 
 
 def sized(data: DataSet, sizes: Sequence[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, each: float = 0) -> DataSet:
@@ -173,7 +173,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     monkeypatch.setattr("torch.cuda.Event", lambda: Event(seen))
     monkeypatch.setattr("torch.cuda.synchronize", lambda device=None: seen.waited("the device"))
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: "A fake GPU")
-    monkeypatch.setattr(Tensor, "is_pinned", lambda self: True)
+    monkeypatch.setattr(Tensor, "is_pinned", _is_pinned)
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: None)
     monkeypatch.setattr(loop, "transfer_to", Counting)
     monkeypatch.setattr(backend, "quickest", lambda stages, image, views: 2)  # it waits, with the first image alone
@@ -184,6 +184,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     monkeypatch.setattr(torch.nn.Module, "to", moved)
     with FakeTensorMode(allow_non_fake_inputs=True), Copies(seen, lambda: current[-1]):
         yield seen
+
+
+def _is_pinned(pixels: Tensor) -> bool:
+    assert pixels.device.type == "cpu", "what lies on the device is not brought there"
+    return True
 
 
 def _empty(empty: Callable[..., Tensor], *given: Any, pin_memory: bool = False, **named: Any) -> Tensor:

@@ -19,6 +19,7 @@ import pytest
 import torch
 import typer
 from conftest import Result
+from feature_files import write_file
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,7 +53,7 @@ from vggbench.weights.load import Model
 NAMES = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 LONG = 17
 """Characters of a number that is never broken; a list of numbers that is longer is, beside them."""
-WITHOUT_CSV = {"train", "report", "export", "cite"}
+WITHOUT_CSV = {"features", "train", "report", "export", "cite"}
 SAMPLE = ("--data", "sample", "--limit", "2")
 EVAL = ("eval", "A", *SAMPLE, "--scales", "256", "288")
 COMMANDS = [
@@ -70,7 +71,7 @@ COMMANDS = [
     ("explain", "A", *SAMPLE),
     ("locate", "A@sample", "{image}", "--theirs", "{dump}"),
     ("fuse", "A", "D", *SAMPLE, "--scales", "256"),
-    ("reproduce", "1", "2", "3", "5", "7", "--published"),
+    ("reproduce", "1", "2", "3", "5", "7", "11", "--published"),
     ("reproduce", "3", "7", "--data", "sample", "--limit", "1"),
     ("predict", "A@sample", "{image}", "--scales", "256"),
     ("predict", "A@sample", "{image}", "{broken}"),
@@ -85,6 +86,8 @@ COMMANDS = [
      "--backend", "pytorch"),
     ("speed", "--data-only", "--data", "sample", "--seconds", "0", "--workers", "0"),
     ("doctor",),
+    ("probe", "{features}", "--train-per-class", "30", "--costs", "1"),
+    ("reproduce", "11"),
     ("weights",),
     ("weights", "A@sample"),
 ]  # fmt: skip
@@ -105,6 +108,7 @@ def made(
     names = [kind.name for kind in KINDS]
     ids = [f"sample_val_{number + 1:05d}" for number in range(len(names))]
     write_predictions(ids, np.zeros(len(ids), int), names, [np.eye(len(ids))], places["predictions"])
+    places["features"] = write_file(folder / "features.parquet")
     places["dump"] = folder / "dump.npz"
     np.savez(places["dump"], decoded=np.full((260, 300, 3), (255, 0, 0)), posterior=np.eye(len(names))[0])
     places["broken"].write_bytes(places["image"].read_bytes()[:-99])  # a picture by its header

@@ -358,6 +358,18 @@ def test_a_net_that_gives_nothing_keeps_its_zeros(peaked: Peaked, pictures: Path
     assert (found.descriptors == 0).all()
 
 
+def test_activations_beyond_float16_are_kept_in_float16(peaked: Peaked, pictures: Path, tmp_path: Path) -> None:
+    """Rows have length 1 before they are rounded."""
+    weights = peaked("D", width=1 / 32)
+    plain = found_of(saved(weights, tmp_path), pictures, tmp_path, scales=256).descriptors
+    large = {name: tensor * 1e7 if name.startswith("classifier.3") else tensor for name, tensor in weights.items()}
+    path = tmp_path / "half.parquet"
+    found_of(saved(large, tmp_path, name="large.pth"), pictures, tmp_path, scales=256, output=path, half=True)
+    (folder,) = (tmp_path / "runs").glob("D-large*")
+    assert max(batch.max() for batch in Run.read(folder).batches()) > np.finfo(np.float16).max
+    np.testing.assert_allclose(read_features(path).descriptors, plain, rtol=2**-11, atol=2**-25 + 1e-7)
+
+
 def test_infinity_is_an_error(peaked: Peaked, pictures: Path, tmp_path: Path) -> None:
     weights = peaked("D", width=1 / 32)
     weights["features.28.weight"] *= 1e38

@@ -89,6 +89,12 @@ def test_help_shows_the_five_most_used_options_first(name: str) -> None:
     assert [max(option.opts, key=len) for option in first] == MOST_USED.get(name, "").split()
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_quiet(name: str) -> None:
+    names = {opt for option in options_of(COMMANDS[name]) for opt in option.opts}
+    assert names >= {"--quiet", "-q", "--no-progress"}
+
+
 def test_no_other_command_has_most_used_options() -> None:
     assert set(MOST_USED) <= set(COMMANDS)
 

@@ -519,12 +519,15 @@ def test_files_of_other_images_are_not_stacked(tmp_path: Path) -> None:
         ("named", {"prefix": "x"}, "ant/0000 is in .*d.parquet alone"),
         ("classes", {"classes": ("ant", "bee", "dog")}, "alone: expected the same images"),
         ("data", {"about": {"data": "00"}}, "the same names of images for other files"),
+        ("moved", {"about": {"data": "00"}, "order": range(134, -1, -1)}, "the same names of images for other files"),
         ("labels", {"about": {"classes": ["a", "b", "c"]}}, "have other labels"),
     ):
         with pytest.raises(DataError, match=told):
             probe([first, write_file(tmp_path / f"{name}.parquet", **other)], Request())
     with pytest.raises(UsageError, match="expected different files"):
         probe([first, first], Request())
+    with pytest.raises(UsageError, match="expected different files"):
+        probe([first, tmp_path / "folder" / ".." / first.name], Request())
 
 
 def test_python_gives_what_the_command_gives(tmp_path: Path, vggbench: CLI) -> None:
@@ -539,6 +542,13 @@ def test_python_gives_what_the_command_gives(tmp_path: Path, vggbench: CLI) -> N
             package.probe(path, **{name: least})  # type: ignore[arg-type] # a number, in fact
     with pytest.raises(UsageError, match=r"probe\(\.\.\., sed=\.\.\.\)"):
         package.probe(path, sed=1)
+
+
+def test_fits_that_have_not_converged_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_file(tmp_path / "d.parquet", noise=9.0)
+    assert probe([path], Request(costs=[1.0])).rows[0].fits.unconverged == 0
+    monkeypatch.setattr("vggbench.studies.probing.machine.MAX_ITERATIONS", 1)
+    assert "3 of 3 fits stopped before they had converged." in probe([path], Request(costs=[100.0])).notes
 
 
 def test_it_needs_scikit_learn_and_says_so(tmp_path: Path, vggbench: CLI, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,8 +158,8 @@ def test_norms_need_no_biases_before_them(peaked: Peaked, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda w: w | {"net.features.0.weight": w["features.0.weight"]}, "both of which can be features.0.weight"),
-        (lambda w: w | {"classifier.1.bias": w["classifier.0.bias"]}, "both of which can be classifier.0.bias"),
+        (lambda w: w | {"net.features.0.weight": w["features.0.weight"]}, "either can be features.0.weight"),
+        (lambda w: w | {"classifier.1.bias": w["classifier.0.bias"]}, "either can be classifier.0.bias"),
         (lambda w: w | {"features.0.weight": "text"}, "holds 'features.0.weight' as str"),
         (lambda w: w | {"more": {"state_dict": dict(w)}}, "holds more tensors under 'more'"),
     ],

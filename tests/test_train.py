@@ -110,7 +110,7 @@ def test_what_cannot_start_a_net_is_refused(peaked: Callable[..., dict[str, Tens
         begin(net, Recipe(init="identity"), None)
     with pytest.raises(UsageError, match="D has conv1_2 and A has not"):
         begin(net, Recipe(init="identity"), _model("D", peaked("D")))
-    with pytest.raises(UsageError, match="all convolutions of A, of which none fits B-5x5"):
+    with pytest.raises(UsageError, match="all convolutions of A, and none fits B-5x5"):
         begin(VGG(CONFIGS["B-5x5"], 4, 1 / 16), Recipe(init="identity"), _model("A", peaked("A")))
     with pytest.raises(UsageError, match=r"features.0.weight is not in A: expected a trained B-5x5"):
         begin(VGG(CONFIGS["B-5x5"], 4, 1 / 16), Recipe(train_layers="fc"), _model("A", peaked("A")))

@@ -195,8 +195,8 @@ class Crossed:
         """Of (S, N) outcomes, a row for each seed: whether a net errs, or how two nets of one seed differ.
 
         Seeds and images are random and crossed, as readers and cases are in studies of diagnosis: the mean squares of a
-        two-way analysis of variance (Obuchowski & Rockette 1995), with Hillis's degrees of freedom (Hillis 2007), of
-        which seeds, being few, have most say. Where images add nothing it is the t test over the S means.
+        two-way analysis of variance (Obuchowski & Rockette 1995), with Hillis's degrees of freedom (Hillis 2007).
+        Seeds, being few, weigh most in these. Where images add nothing it is the t test over the S means.
         """
         seeds, images = outcomes.shape
         assert images > 1

@@ -1,4 +1,4 @@
-"""Bars on a terminal, for whatever takes a while; none where nobody asked for any."""
+"""Bars on a terminal for what takes a while; none where no progress is wanted."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ _Item = TypeVar("_Item")
 
 
 def shows_bars() -> bool:
-    """Whether stderr is a terminal on which somebody wants to see progress."""
+    """Whether stderr is a terminal and progress is wanted."""
     return PROGRESS.isEnabledFor(logging.INFO) and sys.stderr.isatty()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vggbench.paper.configs import CONFIGS
 
 SOURCES = ("oxford", "torchvision", "timm", "keras", "matconvnet", "onnx", "onnx-12", "sample", "random")
-"""What may follow the @; `weights.released` says of which configs."""
+"""What may follow the @; `weights.released` says for which configs."""
 KINDS = ("torchvision", "timm", "onnx", "pt2")
 _BUILDER = re.compile(r"^@register_model(?:\(\))?\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 """A function by which torchvision or timm builds a network."""

@@ -1,4 +1,4 @@
-"""What the commands that evaluate share: options become a request, and what a session tells goes to stderr."""
+"""What the commands that evaluate share: options become a request, and a session's messages go to stderr."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The options of all commands, each once: its type, which the parser checks, its help and its panel."""
+"""The options that commands share, each once: its type, which the parser checks, its help and its panel."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MODEL = (
     "usual source. Other networks: torchvision:NAME, timm:NAME (@FILE, @random), onnx:FILE, pt2:FILE."
 )
 INPUT_WORDS = (
-    "torchvision, caffe or matconvnet; RGB or BGR if only the order is missing; or order, full scale, mean and "
+    "torchvision, caffe or matconvnet; RGB or BGR if only that is missing; or order, full scale, mean and "
     "deviation. Examples of the last: RGB,1,0.5,0.5 and BGR,255,104/117/123,1."
 )
 

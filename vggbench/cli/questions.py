@@ -1,4 +1,4 @@
-"""What `vggbench` alone prints: the questions that people come with, and the commands that answer them."""
+"""What `vggbench` alone prints: common questions, and the commands that answer them."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Stored runs in place of models, or beside them: which options they heed. Imported once there are some."""
+"""Stored runs instead of models, or with them, and the options that apply to them. Imported once there are some."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -14,11 +14,11 @@ _HEEDED = {
     "runs", "data", "labels", "blacklist", "classes_of_data", "metrics", "device", "workers", "batch_size", "verbose",
     "format", "output",
 }  # fmt: skip
-"""Options that stored runs heed, or that a shell may set for all commands alike and change no figure."""
+"""Options that apply to stored runs, or that a shell may set for all commands and that change no figure."""
 
 
 def of_words(texts: Sequence[str], options: EvalOptions, at_least: int = 1) -> Evaluated | None:
-    """What words name, of which at least one is a stored run: these, and models evaluated beside them, in that order.
+    """What the words name; at least one is a stored run. Stored runs and models stand in the order given.
 
     None where another process goes on, or after a dry run. Raises UsageError and StoreError.
     """

@@ -1,4 +1,4 @@
-"""What the terminal, and the machine around it, cannot do: said plainly or done without."""
+"""Messages on stderr, and how to do without what the terminal or the machine lacks."""
 
 import codecs
 import logging

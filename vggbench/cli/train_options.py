@@ -89,7 +89,9 @@ class TrainOptions:
     statistics: Annotated[Pixels, word("Take the mean and colour components from data or ilsvrc.", START)] = "data"
     input: Annotated[
         str | None,
-        read_by(require_input, "NAME", f"State the preprocessing of a --from file that does not: {INPUT_WORDS}", START),
+        read_by(
+            require_input, "NAME", f"State the preprocessing of --from where its file does not: {INPUT_WORDS}", START
+        ),
     ] = None
     ema: Annotated[bool, option("Take the averaged weights (EMA) of a --from checkpoint that holds both.", START)] = (
         False

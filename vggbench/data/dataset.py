@@ -21,7 +21,7 @@ _NUMBERS = (
     "a file of names and numbers or, of shards, the column label or cls."
 )
 UNLABELLED = ""
-"""The class of an image of which nothing says it."""
+"""The class of an image that has none on record."""
 CANNOT_BE_READ = "cannot be read"
 """How a reason begins that lies in the file system and may pass, rather than in the image."""
 LARGEST_IMAGE = 200_000_000

@@ -152,7 +152,7 @@ def _rows(parquet: Any, group: int, shard: Path, columns: "_Columns") -> Iterato
     described = parquet.metadata.row_group(group)
     if described.total_byte_size > _LARGEST_GROUP:
         raise DataError(
-            f"{shard} has a row group of {described.total_byte_size:,} bytes, all of which would be read for each "
+            f"{shard} has a row group of {described.total_byte_size:,} bytes, and all would be read for each "
             f"image: expected at most {_LARGEST_GROUP:,}. Write it again with a row_group_size of 100."
         )
     place = total = 0

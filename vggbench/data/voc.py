@@ -28,7 +28,7 @@ _SETS = Path("ImageSets") / "Main"
 _IMAGES = "JPEGImages"
 _IMAGE = re.compile(r"[\w-][\w.-]{0,200}")
 """The name of an image in a list: no path, so that none leads out of the folder."""
-_LARGEST_LIST = 1 << 26
+_LARGEST_LIST = 1 << 23
 """Bytes of one list."""
 _LABELS = {"1": 1, "-1": -1, "+1": 1, "0": 0}
 

@@ -155,7 +155,7 @@ def _read(data: DataSet, threads: int) -> Iterator[Looked]:
 def _look(
     image: ImageFile, position: int, *, decodes: bool = False, content: bool = False, header: bool = True
 ) -> Looked:
-    """What is asked for of one image, of which what its bytes are known by is there though they are no image."""
+    """What is asked for of one image. The digest of its bytes is there even if they are not an image."""
     known = own = doubt = None
     try:
         encoded = read_whole(image)

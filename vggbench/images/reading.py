@@ -46,7 +46,7 @@ def shared_memory() -> int | None:
 
 
 def fitting_workers(item: float, *, held: int, ahead: int, beside: int = 1) -> float:
-    """How many workers have room to be `ahead` by items of so many bytes, of which the main process holds `held`.
+    """How many workers have room to be `ahead` by items of that many bytes; the main process holds `held` of them.
 
     The room is divided among the processes `beside` each other, besides those that torchrun started.
     A worker without that room dies by a bus error in the middle of its work.

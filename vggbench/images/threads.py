@@ -19,7 +19,7 @@ def cores() -> int:
 
 
 def from_threads(work: Callable[[_Given], _Found], order: Iterable[_Given], threads: int) -> Iterator[_Found]:
-    """The results in this order, of which few wait at any time; 0 threads: by this one."""
+    """The results in this order; few wait at any time. With 0 threads this one computes them."""
     if not threads:
         yield from map(work, order)
         return

@@ -60,6 +60,10 @@ class Backend:
     shares: bool = False
     """Whether crops at any offsets are quicker by `crops`: on a CPU, where no bit differs."""
 
+    def __post_init__(self) -> None:
+        """The device as tensors name theirs: `cuda` is a GPU with a number."""
+        self.device = torch.empty(0, device=self.device).device
+
     def load(self) -> Self:
         """Make the layers functions now, and place the constants, which else happens with the first images."""
         _ = self._statistics

@@ -155,7 +155,7 @@ def _found_out(model: "Model", kind: Kind) -> dict[str, Any]:
 
 
 def _works(backend: "Backend", views: str) -> list[Callable[[], object]]:
-    """The ways to compute a few views, of which the quickest counts."""
+    """The ways to compute a few views; the quickest counts."""
     import torch
 
     from vggbench.inference.shared_crops import CHOICES

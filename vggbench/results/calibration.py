@@ -20,7 +20,7 @@ LEAST_POSTERIOR = float(np.finfo(np.float32).tiny)
 COOLEST, HOTTEST = 1 / 8, 8
 """Temperatures between which the best is looked for."""
 _POWERS = np.array([1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1, 9 / 8, 5 / 4, 3 / 2, 2, 5 / 2, 3, 4, 6, 8])
-"""1/T of which all posteriors are summed: products of two of their roots and squares, without an exponential."""
+"""Values of 1/T whose posteriors are summed: products of two roots and squares, without an exponential."""
 _DEGREE = 5
 """Of the spline through the NLL at those; T is then right to a thousandth, but near both ends."""
 _NEGLIGIBLE = np.float32(1e-9)

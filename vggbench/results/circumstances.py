@@ -1,4 +1,4 @@
-"""What all rows of a table have in common: the images, how the networks were run, and by what."""
+"""What all rows of a table share: the images, and how and by what the networks were run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

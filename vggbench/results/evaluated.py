@@ -1,4 +1,4 @@
-"""Complete runs judged by ground truths: the rows of their table, each by itself, side by side, or fused."""
+"""Complete runs scored by ground truths: the rows of their table, alone, compared or fused."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ class Evaluated:
 
     @in_python
     def per_image(self, model: str | None = None) -> "DataFrame":
-        """A row an image, by one model's most complete row: `store.per_image.frame_of`; raises UsageError."""
+        """One row per image, by one model's most complete row: `store.per_image.frame_of`; raises UsageError."""
         self.complete_runs()
         named = [own for own in self.models if model in (None, own.name)]
         if len(named) != 1:

@@ -1,4 +1,4 @@
-"""What the notes under a table of errors say, as values: of which images, weights and decoders its rows are."""
+"""What the notes under a table of errors say, as values: the images, weights and decoders of its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

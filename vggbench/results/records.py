@@ -1,4 +1,4 @@
-"""A row for JSON and CSV, and the signature that tells what its figures depend on."""
+"""A row for JSON and CSV, and the signature: what its figures depend on."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -15,7 +15,7 @@ from vggbench.store.runs import Run
 
 
 def require_posteriors_of(runs: Sequence[Run]) -> None:
-    """Raise UsageError for a run of descriptors, of which no error is known."""
+    """Raise UsageError for a run of descriptors, which has no error."""
     for run in runs:
         if run.descriptor:
             raise UsageError(

@@ -31,7 +31,7 @@ class Known:
         return image in self.places
 
     def of_ids(self, ids: Sequence[str]) -> Block:
-        """A block of these images, all of which are known."""
+        """A block of these images, all known."""
         at = [self.places[image] for image in ids]
         sizes, doubtful = self.run.sizes(), self.run.doubtful
         heights, widths = np.array([sizes[place] for place in at], np.int32).reshape(-1, 2).T

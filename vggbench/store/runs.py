@@ -145,7 +145,7 @@ class Run:
 
     @property
     def absent(self) -> list[int]:
-        """Blocks of which nothing is stored, not even that their images are unreadable."""
+        """Blocks without anything stored, not even that their images are unreadable."""
         return self._not_in(self._files.values())
 
     def _not_in(self, files: Iterable[BlockFile]) -> list[int]:

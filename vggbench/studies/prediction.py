@@ -201,7 +201,7 @@ def predictor_of(spec: AnySpec, manner: Manner, watch: DownloadWatch | None = No
 
 
 def require_an_image(images: Sequence[ImageFile]) -> None:
-    """Refuse, before weights are read, files of which none begins as an image does. Raises UnreadableImages."""
+    """Refuse files before weights are read if none begins as an image does. Raises UnreadableImages."""
     wrong: list[Prediction] = []
     for image in images:
         try:

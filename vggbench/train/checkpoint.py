@@ -23,7 +23,7 @@ from vggbench.weights.files import REFUSAL, read_tensors, write_tensors
 from vggbench.weights.load import Model
 
 TRAINER = 2
-"""Raised whenever our code changes what a training gives, so that no old checkpoint is carried on."""
+"""Raised whenever our code changes what a training gives, so that no old checkpoint is resumed."""
 _MIXED_LRN = 3
 """The trainer of A-LRN in bf16 and fp16, since its normalisation squares in float32."""
 _SPARE = 10
@@ -179,7 +179,7 @@ class Checkpoint:
         return self.folder / "checkpoint.safetensors" if self.folder else None
 
     def restore(self, state: State) -> None:
-        """Carry on from the file, if there is one; see that one can be written. Raises StoreError."""
+        """Resume from the file, if there is one; see that one can be written. Raises StoreError."""
         if self.path is None or self.folder is None:
             return
         if self._writes:

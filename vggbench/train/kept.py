@@ -111,7 +111,7 @@ class KeptOutputs:
         write_whole(self.folder / f"{block.start:06d}-{named}.npy", content.getvalue(), _REFUSAL)
 
     def open(self) -> list[NDArray[np.float32]]:
-        """Each block's (images, V, F), of which no more is in memory than is looked at. Raises StoreError."""
+        """Each block's (images, V, F); no more is in memory than is looked at. Raises StoreError."""
         paths = self.whole()
         opened = [np.load(paths[block.start], mmap_mode="r") for block in self.blocks() if block.start in paths]
         shapes = [(len(block), self.views, self.size) for block in self.blocks()]

@@ -193,7 +193,7 @@ def _origins(source: VGG, network: VGG, recipe: Recipe) -> dict[str, str]:
     if not shares_convolutions(source.config, network.config):
         if recipe.init == "identity":
             raise UsageError(
-                f"--init identity continues all convolutions of {source.config.name}, of which none fits "
+                f"--init identity continues all convolutions of {source.config.name}, and none fits "
                 f"{network.config.name}: expected a net of the same kernels in --from."
             )
         convs = []

@@ -105,7 +105,7 @@ def _read_zip(archive: Archive) -> None:
 
 
 def _place(archive: Archive, entry: zipfile.ZipInfo) -> _Place:
-    """Where a file of the zip lies; its own header, which may be longer than the directory says, is skipped."""
+    """Where a file of the zip lies; its own header, which may be longer than the zip's list says, is skipped."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
         raise ValueError(f"{entry.filename[:80]} in it is compressed or encrypted")
     mark, name, extra = struct.unpack_from("<4s22xHH", archive.buffer, entry.header_offset)

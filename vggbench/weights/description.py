@@ -230,7 +230,7 @@ def _shown(value: Any) -> str:
 
 
 def with_fc(described: Sequence[Described]) -> tuple[Described, ...]:
-    """Convolutions after the last pooling are fully connected layers, of which there are three."""
+    """Convolutions after the last pooling are fully connected layers; there are three."""
     last = max((place for place, layer in enumerate(described) if layer.kind == "pool"), default=len(described))
     heads = [place for place, layer in enumerate(described) if layer.kind in ("conv", "fc")][-3:]
     return tuple(

@@ -38,7 +38,7 @@ def weights_in(folder: Path) -> tuple[Path, tuple[str, ...]] | None:
 
 
 def read_shards(index: Path) -> dict[str, Held]:
-    """The tensors of all shards that an index names, each of which exactly once. Raises WeightsError."""
+    """The tensors of all shards that an index names, each exactly once. Raises WeightsError."""
     places = _json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()) or not places:
         raise WeightsError(f"{index} has no weight_map: expected one, from tensors to files of its folder.")

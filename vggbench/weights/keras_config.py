@@ -113,7 +113,7 @@ def _ordered(by_key: list[tuple[str, dict[str, Any]]], config: Any, path: Path) 
         found.append(after[_name(found[-1][1])])
     if _name(found[-1][1]) != last or len(found) != len(by_key):
         raise WeightsError(
-            f"{path} describes {len(by_key)} layers, of which {len(found)} lie on the way from {first[:100]!r} to "
+            f"{path} describes {len(by_key)} layers, and {len(found)} of them are on the way from {first[:100]!r} to "
             f"{last[:100]!r}: expected one chain of layers."
         )
     return found

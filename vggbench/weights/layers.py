@@ -46,7 +46,7 @@ class Foreign:
     layers: list[Weighted]
     described: tuple[Described, ...] = ()
     complete: bool = False
-    """Whether `described` lists every layer of the net in order; else those alone of which the file says something."""
+    """Whether `described` lists every layer of the net in order, or only those that the file says something about."""
     input: StatedInput | None = None
     class_names: tuple[str, ...] | None = None
     turned: bool = False

@@ -114,7 +114,7 @@ def _members(value: object) -> list[Any]:
 
 
 def _require_usual(name: str, module: Inert, holds: bool, archive: Archive) -> None:
-    """Refuse what is known to compute something else, and layers of which nothing is known."""
+    """Refuse what is known to compute something else, and unknown layers."""
     kind, state = module.kind.rpartition(".")[2], _state(module)
     of_torch = module.kind.startswith("torch.nn.")
     if (of_torch and kind not in _SAYS) or (not of_torch and not holds):

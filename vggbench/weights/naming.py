@@ -74,7 +74,7 @@ def named(
     if twice:
         first, second, *_ = (name for name, place in placed.items() if place == twice[0])
         raise WeightsError(
-            f"{path} holds {first[:80]!r} and {second[:80]!r}, both of which can be {twice[0]}: expected one network. "
+            f"{path} holds {first[:80]!r} and {second[:80]!r}, either can be {twice[0]}: expected one network. "
             "Save the state dict of that one alone."
         )
     turned, said = _turned({place: tensors[name] for name, place in placed.items()}, config, path)
@@ -93,7 +93,7 @@ def _placed(stems: dict[str, tuple[str, str]], config: Config) -> dict[str, str]
 
 
 def _require_own_names(stems: dict[str, tuple[str, str]], placed: dict[str, str], config: Config, path: Path) -> None:
-    """Refuse names that count the layers of another config, and say of which."""
+    """Refuse names that count the layers of another config, and name that config."""
     if not any(name == place and _row(stems[name][0]) for name, place in placed.items()):
         return
     norms = any(kind == "running_mean" for _, kind in stems.values())

@@ -16,7 +16,7 @@ from vggbench.weights.rebuilt import from_numpy
 
 _LONGEST_HEADER = 10_000
 _PLAIN = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"}
-"""Types of which torch has an equal."""
+"""Types that torch has as well."""
 
 
 class _Header(NamedTuple):

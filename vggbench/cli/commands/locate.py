@@ -1,4 +1,4 @@
-"""`locate`: the first place where somebody's pipeline differs."""
+"""`locate`: the first stage where another pipeline differs."""
 
 import sys
 from pathlib import Path
@@ -61,7 +61,7 @@ def _asked_for(options: LocateOptions, theirs: Path | None, *, own: bool) -> Pat
     scales = options.scales or []
     if theirs is None:
         raise UsageError(
-            "locate compares with somebody's values: expected --theirs DUMP.npz; see docs/howto/locate.md."
+            "locate compares with another pipeline's values: expected --theirs DUMP.npz; see docs/howto/locate.md."
         )
     if own and scales:
         raise UsageError("--scales with --own, which rescales as its publisher does: expected one of them.")

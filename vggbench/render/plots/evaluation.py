@@ -25,7 +25,7 @@ _WORST, _TAKEN_FOR = 15, 10
 _APART = 2.5
 """Pixels of Q between two lines, so that their intervals can be told apart."""
 _FEW = 30
-"""Classes of which each has a bar."""
+"""Classes, if each is to have a bar."""
 _CELL = (0.62, 0.32)
 """Inches of a cell of the confusion."""
 _OF_CELLS = "Rows: classes, most wrong first. Columns: what they are taken for, in % of the row's images."

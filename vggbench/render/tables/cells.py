@@ -20,7 +20,7 @@ def digits(count: int) -> int:
 
 
 def points(against: Paired | None) -> str:
-    """A difference of errors, with a star where it is significant among all of its table."""
+    """A difference of errors, with * where it is significant among all of its table."""
     if against is None:
         return NONE
     return f"{against.points:+.{digits(against.images)}f}{'*' if against.is_significant else ''}"

@@ -49,7 +49,7 @@ def _notes(found: "Verdict") -> list[Note]:
             "(Waudby-Smith and Ramdas 2020); refuted at 1%, top-1 and top-5 together.", kind="claim",
             brief=f"{start} Between: 99% confidence sequence, top-1 and top-5 together.",
         ),
-        Note(f"{job.model.input.in_full()}; {job.rescale or 'bilinear antialiased'}.", kind="input"),
+        Note(f"{job.model.input.in_full()}; {job.rescale or 'bilinear antialiased'}.", kind="input", place="always"),
         Note("Images in random order, by the seed 0 and their names.", kind="claim", place="detail"),
     ]  # fmt: skip
     if found.tried:

@@ -65,7 +65,7 @@ def _notes(rows: "Sequence[Explained]", about: Circumstances) -> list[Note]:
     return [
         Note(
             "Points: top-1 error minus the first row's; 95%: its paired interval (Newcombe); p: McNemar's exact test; "
-            f"* significant at 5% {tests}.", kind="points", brief=brief,
+            f"* significant at 5% {tests}.", kind="points", brief=brief, place="always",
         ),
         Note(f"First row: {rows[0].what}{_rescaled(rows[0], about)}. All: same weights and images.", kind="recipe"),
         *made_notes([rows[0].row], about),

@@ -1,4 +1,4 @@
-"""What stands under a table: notes in full in Markdown and reports, few and numbered on a terminal."""
+"""The notes under a table: all in full in Markdown and reports, few and numbered on a terminal."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

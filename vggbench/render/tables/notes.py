@@ -1,4 +1,4 @@
-"""Notes under a table of errors: its intervals and tests, how it was made, of which images, and its signatures."""
+"""Notes under a table of errors: intervals and tests, how it was made and from which images, and signatures."""
 
 from collections.abc import Mapping, Sequence
 

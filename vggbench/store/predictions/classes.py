@@ -64,7 +64,7 @@ def is_background(name: str, data_classes: Sequence[str]) -> bool:
 
 
 def without_background(names: Sequence[str], data_classes: Sequence[str]) -> Order:
-    """The order of names of which one may be a background's. Raises DataError for two."""
+    """The order of names; one of them may be a background's. Raises DataError for two."""
     places = [place for place, name in enumerate(names) if is_background(name, data_classes)]
     if len(places) > 1:
         raise DataError(f"{some([names[p] for p in places])}: expected one class of background at most. Remove one.")
@@ -104,7 +104,7 @@ def order_of_unnamed(
     if classes is None:
         if list(data_classes) == [str(number) for number in range(width)]:
             return Order(tuple(data_classes))  # the data's classes are themselves numbers of outputs
-        raise DataError(f"{path} has {width:,} values per image and does not say of which classes. {STATE}")
+        raise DataError(f"{path} has {width:,} values per image and does not say for which classes. {STATE}")
     order = without_background(classes, data_classes)
     if order.width == width:
         return Order(order.names, order.background, (*order.said, _in_order(order.names, by)))

@@ -1,8 +1,8 @@
 """A confidence sequence for a share among finitely many images, drawn one by one without replacement.
 
 The prior-posterior ratio martingale of Waudby-Smith and Ramdas, "Confidence sequences for sampling without
-replacement" (NeurIPS 2020, section 2). Of N images M are wrong. A prior over M, and the posterior after t images of
-which s are wrong, give R_t(M) = prior(M) / posterior_t(M). For the true M that is a supermartingale which begins at 1
+replacement" (NeurIPS 2020, section 2). Of N images M are wrong. A prior over M, and the posterior after t images
+with s wrong ones, give R_t(M) = prior(M) / posterior_t(M). For the true M that is a supermartingale which begins at 1
 and is never negative: by Ville's inequality it ever reaches 1 / alpha with a probability of at most alpha, whenever one
 looks and stops. The prior is any; a good one only makes wrong claims fall sooner.
 """

@@ -60,7 +60,7 @@ def _memory() -> Seen:
     """Of the machine, or of the container."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     limit = _MEMORY_LIMIT.read_text().strip() if _MEMORY_LIMIT.exists() else "max"
-    allowed = f", of which this container may use {_giga(int(limit))}" if limit.isdecimal() else ""
+    allowed = f"; this container may use {_giga(int(limit))}" if limit.isdecimal() else ""
     return fact("unknown" if total is None else f"{_giga(total)}{allowed}", bytes=total, limit=limit)
 
 

@@ -1,1 +1,1 @@
-"""Where two pipelines part: stage by stage, somebody's dump beside what is computed here."""
+"""Where two pipelines differ: another's dump compared with what is computed here, stage by stage."""

@@ -69,7 +69,7 @@ APART = Fit(np.inf, np.inf, 1.0)
 
 
 def fit(theirs: Array, ours: Array, unit: Array | float, tolerance: Tolerance) -> Fit:
-    """Compare values of one shape, of which 1 in our numbers is `unit` in the tolerance's."""
+    """Compare values of one shape; 1 in our numbers is `unit` in the tolerance's."""
     if theirs.shape != ours.shape:
         return APART
     with np.errstate(invalid="ignore", over="ignore"):

@@ -1,4 +1,4 @@
-"""`locate`: the first place where somebody's pipeline differs from ours, and by what."""
+"""`locate`: the first stage where another pipeline differs from ours, and the likely cause."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

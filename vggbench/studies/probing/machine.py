@@ -16,7 +16,6 @@ COSTS = (0.01, 0.1, 1.0, 10.0, 100.0)
 MOST_FOLDS = 5
 MAX_ITERATIONS = 10_000
 INSTALL = "pip install 'vggbench[probe]'"
-_UNCONVERGED = "Liblinear failed to converge"
 
 
 @dataclass
@@ -46,7 +45,10 @@ def _fit(matrix: NDArray[np.float32], labels: NDArray[np.integer], cost: float, 
         warnings.simplefilter("always", ConvergenceWarning)
         machine.fit(matrix, labels)
     fits.fitted += 1
-    fits.unconverged += any(_UNCONVERGED in str(one.message) for one in said)
+    fits.unconverged += any(issubclass(one.category, ConvergenceWarning) for one in said)
+    for one in said:
+        if not issubclass(one.category, ConvergenceWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return machine
 
 

@@ -54,7 +54,7 @@ class _Images(NamedTuple):
 def read_onnx(path: Path, size: int = PROBED) -> Program:
     """The network in an ONNX file, which is probed at `size` x `size` where it fixes no size.
 
-    Raises WeightsError for a file that is no whole ONNX graph, no classifier of images, or not harmless to run.
+    Raises WeightsError for a file that is not a complete ONNX graph, no classifier of images, or not harmless to run.
     """
     magic_of(path)
     with whole(path, "ONNX model", "an ONNX graph, with its external data beside it if it has any"):

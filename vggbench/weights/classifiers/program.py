@@ -76,8 +76,8 @@ class Classifier(nn.Module):
         """(N, 3, H, W) -> scores (N, K) or (N, K, h, w) float32.
 
         Probabilities become their logarithms, which is right for every protocol here. log p = s - log sum exp(s) for
-        the scores s that the softmax had: what is taken away is one number for all classes of a position. So the
-        softmax of one position is p again; and a mean over positions takes away one number, too, the mean of
+        the scores s that the softmax had: what is subtracted is one number for all classes of a position. So the
+        softmax of one position is p again; and a mean over positions subtracts one number, too, the mean of
         those, so that the softmax of the mean is that of the mean of the scores themselves.
         """
         together = 1 if self._reading.alone else self._taken.batch or self._taken.most or max(1, len(pixels))

@@ -103,7 +103,7 @@ class Pt2Runner(nn.Module):
 
 
 def _given(specs: Sequence[dict[str, Any]], contents: Contents, path: Path) -> _Given:
-    """What goes in, of which images are one."""
+    """The inputs; images are one of them."""
     names: list[Any] = []
     images = []
     for place, spec in enumerate(specs):

@@ -55,7 +55,7 @@ class Sizes:
         return cls(axes, tuple(_Condition(text, _read(_parsed(text))) for text in guards))
 
     def complaint(self, shape: Shape) -> str | None:
-        """Why a batch of this shape is not taken, of which the first size need not be looked at."""
+        """Why a batch of this shape is not taken; its first size need not be looked at."""
         return _complaint(self, shape)
 
 
