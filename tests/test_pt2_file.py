@@ -583,7 +583,7 @@ def nest(program: Json) -> None:
         (nest, "has more nodes than a network has"),
         (lambda program: program["schema_version"].update(major=9), "is of version 9 of PyTorch's exported programs"),
         (lambda program: graph_of(program)["nodes"][0]["inputs"][0].update(arg={"as_operator": "x"}), "'as_operator'"),
-        (lambda program: program.update(guards_code=["(" * 5000]), "what cannot be read"),
+        (lambda program: program.update(guards_code=["(" * 5000]), "in a way that cannot be read"),
         (lambda program: program.update(guards_code=["9 ** 9 ** 9 == 1"]), "where arithmetic was expected"),
         (lambda program: program.update(guards_code=["open('x') == 1"]), "where arithmetic was expected"),
         (lambda program: program.update(guards_code=["1 // (L['x'].size()[2] - 24) == 1"]), "sizes for which"),
