@@ -69,7 +69,7 @@ def test_the_five_best_come_back_with_the_same_errors(computed: Path, vggbench: 
     best = run_of(computed, "best-imported")
     done = vggbench("fuse", best, run_of(computed, "A-sample"))
     assert done.code == 2
-    assert "five best classes alone are known" in done.err
+    assert "only the five best classes are known" in done.err
     assert vggbench("runs", "export", best, "--posteriors", "--output", tmp_path / "x.csv").code == 2
     assert vggbench("runs", "export", best, "--output", tmp_path / "again.csv").code == 0
     again = pd.read_csv(tmp_path / "again.csv")
