@@ -344,7 +344,7 @@ def _mask(net: Net) -> bytes:
         (lambda net: encoded(with_layer(net, "conv1_1", {"type": "Flatten", "name": "f"})), "conv|flat"),
         (lambda net: encoded(with_layer(net, "fc8", {"type": "Power", "name": "power"})), "power"),
         (lambda net: encoded(net) + encoded({**deploy(old=True), "input": []}), "two generations"),
-        (lambda net: encoded({**net, "layers": net["layers"][:-1]})[:-9], "no whole Caffe model"),
+        (lambda net: encoded({**net, "layers": net["layers"][:-1]})[:-9], "not a complete Caffe model"),
     ],
 )
 def test_other_nets_are_refused_by_name(write: Callable[[Net], bytes], says: str | None, path: Path) -> None:

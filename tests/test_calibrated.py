@@ -28,7 +28,7 @@ HEADINGS = ("ECE", "T", "ECE at T", "NLL", "Brier", "ECE by mass", "AURC")
 
 def test_what_cannot_be_had_is_refused() -> None:
     real = GroundTruth("real", {"x": ("cat", "dog")})
-    with pytest.raises(UsageError, match="--metrics calibration with --labels real, by which an image may"):
+    with pytest.raises(UsageError, match="--metrics calibration with --labels real, where an image may"):
         require_metrics(["calibration"], [real])
     require_metrics([], [real])
     with pytest.raises(UsageError, match="--metrics speed: expected calibration"):

@@ -109,3 +109,21 @@ def test_no_sentence_of_a_help_text_is_too_long() -> None:
     texts = list(helps())
     assert len(texts) > 300
     assert [f"{name}: {long}" for name, text in texts for long in too_long(" ".join(text.split()))] == []
+
+
+# ---------------------------------------------------------------- the page of errors
+
+_PLACEHOLDER = re.compile(r"\.\.\.|\b[A-Z]\b|\bPATH\b|\b[0-9,]+\b|\bvalidation\b")
+"""What a message has in its place."""
+
+
+def test_every_message_on_the_page_of_errors_exists() -> None:
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    quoted = [
+        phrase for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for phrase in re.findall("`(.*?)`", row)
+    ]
+    pieces = {(phrase, piece.strip(" :")) for phrase in quoted for piece in _PLACEHOLDER.split(phrase)}
+    messages = [text for _, text in strings()]
+    assert len(quoted) > 20
+    assert [phrase for phrase, piece in sorted(pieces) if " " in piece
+            if not any(piece in message for message in messages)] == []  # fmt: skip

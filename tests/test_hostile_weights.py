@@ -130,7 +130,7 @@ def test_a_mat_of_the_other_byte_order_is_refused(tmp_path: Path) -> None:
     content = bytearray((CORPUS / "D.mat").read_bytes())
     content[126:128] = b"MI"
     (tmp_path / "x.mat").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"no little-endian \.mat"):
+    with pytest.raises(WeightsError, match=r"not a little-endian \.mat"):
         read_weights(tmp_path / "x.mat", D)
 
 
@@ -233,7 +233,10 @@ def _pooled_up(graph: onnx.GraphProto) -> None:
             lambda graph: graph.node.insert(0, onnx.helper.make_node("Gather", ["images", "i"], ["x"], axis=1)),
             "the operator Gather",
         ),
-        (lambda graph: graph.node.insert(3, onnx.helper.make_node("Identity", [], ["x"])), "is no whole ONNX model"),
+        (
+            lambda graph: graph.node.insert(3, onnx.helper.make_node("Identity", [], ["x"])),
+            "is not a complete ONNX model",
+        ),
         (lambda graph: _replaced(graph, "Relu", "Softmax"), "goes on with Conv after an average or softmax"),
         (lambda graph: _replaced(graph, "Relu", "GlobalAveragePool"), "goes on with Conv after an average or softmax"),
         (_averaged, r"AveragePool with kernel_shape \[3, 3\]"),
@@ -275,7 +278,7 @@ def test_external_data_outside_the_folder_is_refused(place: str, tmp_path: Path)
     tensor.external_data.add(key="location", value=place)
     tensor.external_data.add(key="length", value=str(4 * math.prod(tensor.dims)))
     (tmp_path / "in" / "x.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(WeightsError, match="is no whole ONNX model"):
+    with pytest.raises(WeightsError, match="is not a complete ONNX model"):
         read_weights(tmp_path / "in" / "x.onnx", D)
 
 

@@ -411,7 +411,7 @@ def test_weights_beside_it(tmp_path: Path) -> None:
         ({"offset": "4"}, "expected it whole"),
         ({"offset": "-4"}, "expected it whole"),
         ({"length": "9999"}, "expected it whole"),
-        ({"length": "many"}, "is no whole ONNX model"),
+        ({"length": "many"}, "is not a complete ONNX model"),
         ({"code": "x"}, "expected a file in its own folder"),
     ],
 )
@@ -476,7 +476,7 @@ def test_loops_and_depths(tmp_path: Path) -> None:
 def test_what_is_no_graph(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="is no whole ONNX model") as refused:
+    with pytest.raises(WeightsError, match="is not a complete ONNX model") as refused:
         read_onnx(path)
     assert "\n" not in str(refused.value)
 
@@ -484,7 +484,7 @@ def test_what_is_no_graph(content: bytes, tmp_path: Path) -> None:
 def test_other_files_named_onnx(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     torch.save(small().state_dict(), path)
-    with pytest.raises(WeightsError, match="is no whole ONNX model"):
+    with pytest.raises(WeightsError, match="is not a complete ONNX model"):
         read_onnx(path)
     with pytest.raises(WeightsError, match="There is no readable weights file"):
         read_onnx(tmp_path / "none.onnx")

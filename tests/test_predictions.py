@@ -69,7 +69,7 @@ REFUSALS: list[tuple[str, str | bytes | tuple[str | bytes, ...], str]] = [
     ("a stray column", text_of(names=(*ABC[:5], "gnu")), "(gnu)"),
     ("a doubled column", text_of(names=(*ABC[:5], "ant")), "two columns of the name ant"),
     ("numbers without order", text_of(names=[*"012345"]), "6 values per image and does not say for which"),
-    ("unknown columns", text_of(names=[*"uvwxyz"]), "none that is called as a class"),
+    ("unknown columns", text_of(names=[*"uvwxyz"]), "none that is named like a class"),
     ("numbers from 1", text_of(names=[*"123456"]), "may be ILSVRC2012_IDs or places raised by 1"),
     ("a hole", text_of(names=[*"012346"]), "not one row of numbers"),
     ("two kinds of numbers", text_of(names=["p0", "p1", "p2", "x0", "x1", "x2"]), "behind the same word"),
@@ -111,7 +111,7 @@ def test_a_refusal_names_what_was_found(
     with pytest.raises(DataError) as caught:
         read(tmp_path, *(content if isinstance(content, tuple) else (content,)))
     assert said in str(caught.value)
-    assert ": expected " in str(caught.value) or "Say it" in str(caught.value)
+    assert ": expected " in str(caught.value) or "Use --classes" in str(caught.value)
 
 
 def test_the_plain_file_of_these_tests_is_read(tmp_path: Path) -> None:

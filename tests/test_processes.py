@@ -142,7 +142,7 @@ def test_processes_asked_for_different_runs_are_refused(launch: Launch, pictures
 
     first, second = _said(launch(evaluate))
     assert first == second
-    assert f"Process 0 on {HOST} is to compute net-center-Q256-" in first
+    assert f"Process 0 on {HOST} would compute net-center-Q256-" in first
     assert f", and Process 1 on {HOST} net-center-Q288-" in first
     assert "expected the same command, images, weights, versions and kind of device for all." in first
     assert not list((tmp_path / "runs").glob("net-*")), "nothing was begun"
@@ -192,7 +192,7 @@ def test_processes_whose_blocks_differ_are_refused(launch: Launch, many_pictures
             conduct(_request(tmp_path / "runs", many_pictures, _colours))
 
     first, _ = _said(launch(evaluate))
-    assert re.search(r"is to compute net-center-Q224-\w+ in blocks of 16, and Process 1 .* in blocks of 32: exp", first)
+    assert re.search(r"would compute net-center-Q224-\w+ in blocks of 16, and Process 1 .* in blocks of 32: exp", first)
 
 
 def test_a_process_that_fails_ends_one_that_computes(launch: Launch, tmp_path: Path) -> None:
@@ -288,9 +288,9 @@ def test_a_store_that_may_only_be_read_is_not_checked(tmp_path: Path) -> None:
 
 def test_the_first_difference_is_named() -> None:
     require_same(_two(["x", "y"]), ["x", "y"])
-    with pytest.raises(VggbenchError, match=r"^Process 0 on a is to compute y, and Process 1 on b z: expected"):
+    with pytest.raises(VggbenchError, match=r"^Process 0 on a would compute y, and Process 1 on b z: expected"):
         require_same(_two(["x", "z"]), ["x", "y"])
-    with pytest.raises(VggbenchError, match="is to compute y, and Process 1 on b nothing more: expected"):
+    with pytest.raises(VggbenchError, match="would compute y, and Process 1 on b nothing more: expected"):
         require_same(_two(["x"]), ["x", "y"])
 
 

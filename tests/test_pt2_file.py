@@ -583,7 +583,7 @@ def nest(program: Json) -> None:
         (nest, "has more nodes than a network has"),
         (lambda program: program["schema_version"].update(major=9), "is of version 9 of PyTorch's exported programs"),
         (lambda program: graph_of(program)["nodes"][0]["inputs"][0].update(arg={"as_operator": "x"}), "'as_operator'"),
-        (lambda program: program.update(guards_code=["(" * 5000]), "what cannot be read"),
+        (lambda program: program.update(guards_code=["(" * 5000]), "in a way that cannot be read"),
         (lambda program: program.update(guards_code=["9 ** 9 ** 9 == 1"]), "where arithmetic was expected"),
         (lambda program: program.update(guards_code=["open('x') == 1"]), "where arithmetic was expected"),
         (lambda program: program.update(guards_code=["1 // (L['x'].size()[2] - 24) == 1"]), "sizes for which"),
@@ -600,9 +600,9 @@ def test_other_programs_that_are_refused(change: Callable[[Json], object], said:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no whole PT2 archive"),
-        (b"these are no weights\n" * 9, "is no whole PT2 archive"),
-        (b"PK\x03\x04" + bytes(100), "is no whole PT2 archive"),
+        (b"", "is not a complete PT2 archive"),
+        (b"these are no weights\n" * 9, "is not a complete PT2 archive"),
+        (b"PK\x03\x04" + bytes(100), "is not a complete PT2 archive"),
     ],
 )
 def test_what_is_no_archive(content: bytes, said: str, tmp_path: Path) -> None:
@@ -655,7 +655,7 @@ def test_a_tensor_reaches_no_other_memory(meta: Json, open_sized: Path) -> None:
     def change(config: Json) -> None:
         config["config"]["fc.bias"]["tensor_meta"] |= meta
 
-    with pytest.raises(WeightsError, match="is no whole PT2 archive"):
+    with pytest.raises(WeightsError, match="is not a complete PT2 archive"):
         read_pt2(rewritten(open_sized, change, "data/weights/model_weights_config.json"), SIDE)
 
 

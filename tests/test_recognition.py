@@ -62,7 +62,7 @@ KERAS = ("metadata.json", "config.json", "model.weights.h5")
 FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "x.pt": (_scripted, "a TorchScript archive", r"torch\.save\(torch\.jit\.load\('.*x\.pt'\)\.state_dict\(\)"),
     "x.pt2": (_exported, "an exported program", r"torch\.save\(torch\.export\.load\('.*'\)\.state_dict, 'x\.pth'\)"),
-    "x.keras": (_zip(*KERAS), "no whole Keras file", "Copy or download it again"),
+    "x.keras": (_zip(*KERAS), "not a complete Keras file", "Copy or download it again"),
     "y.keras": (_zip(*KERAS[1:]), "a .keras archive", r"load_model\('.*'\)\.save_weights"),
     "x.mar": (_zip("MAR-INF/MANIFEST.json", "x.pth"), "a TorchServe archive", "Unpack it"),
     "x.zip": (_zip("holiday.jpg", "b"), "a zip of 'holiday.jpg', 'b'", "Unpack it"),
@@ -83,7 +83,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "x.index": (_bytes(b"\x00\x00\x03" + bytes(99)), "a part of a TensorFlow checkpoint", r"numpy\.savez"),
     "x.json": (_bytes(b'{"a": 1}'), "a JSON file", "Name the weights"),
     "x.txt": (_bytes(b"words"), "a text file", "Name the weights"),
-    "other": (_bytes(b"\xfe\x00" * 99), "no weights file", "found other bytes"),
+    "other": (_bytes(b"\xfe\x00" * 99), "not a weights file", "found other bytes"),
     "saved": (_folder("saved_model.pb"), "a TensorFlow SavedModel", r"tf2onnx\.convert --saved-model"),
     "ckpt": (_folder("model.ckpt.index", "checkpoint"), "a folder of a TensorFlow checkpoint", r"numpy\.savez"),
     "x.mlpackage": (_folder("Manifest.json"), "a Core ML package", "Convert the model"),

@@ -119,7 +119,7 @@ def test_weights_sets_the_source_of_all_bare_names(vggbench: Callable[..., Resul
         ).out
     )
     assert [row["network"] for row in rows] == ["C@torchvision", "D@torchvision", "E@oxford"]
-    assert "torchvision has released no C: nobody has" in rows[0]["note"]
+    assert "torchvision has released no C: nobody is known to have" in rows[0]["note"]
     refused = vggbench("eval", "A", "--weights", "oxford", "--data", wnid_data)
     assert (refused.code, refused.out) == (2, "")
     assert "oxford has released no A: expected one of torchvision, timm; or a file" in refused.err

@@ -97,7 +97,7 @@ def test_bare_names_without_data_evaluate_the_sample_and_say_so(
     assert (again.code, again.err.count("this is the built-in SAMPLE")) == (0, 1)
     assert "Read and decoded" not in again.err
     assert again.out.startswith("**D@sample, S=256-512 | SAMPLE (drawn pictures), 12 of 12 images")
-    assert "One image is 8.3 points. Rows closer than 6 images, 50 points, never differ" in again.out
+    assert "One image is 8.3 points. Rows that differ by fewer than 6 images, 50 points, never differ" in again.out
     assert "dense+multicrop at Q=256,384,512 against dense at Q=384: " in again.out
     assert "data,sample" not in vggbench("eval", *MISSION, "--format", "csv").out.splitlines()[0]
     assert ",sample," in vggbench("eval", *MISSION, "--format", "csv").out.splitlines()[1]

@@ -107,7 +107,7 @@ def test_a_listener_hears_what_is_done_in_order(ask: Callable[..., Request], pic
     assert conduct(ask(models=[COLOURS, COLOURS]), again).forecast is None, "nothing is left to compute"
     assert again.all == [
         "opening",
-        "Note: colours is colours once more: each model is evaluated once and has one row.",
+        "Note: colours is colours again: each model is evaluated once and has one row.",
         "evaluating",
         "read 0",
     ]

@@ -96,11 +96,11 @@ def test_damaged_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     path = _parquet(tmp_path / "x.parquet", *((f"{i}.png", bytes(1000), i) for i in range(8)))
     content = path.read_bytes()
     path.write_bytes(content[:-20])
-    with pytest.raises(DataError, match="no whole Parquet file"):
+    with pytest.raises(DataError, match="not a complete Parquet file"):
         open_data(path)
     path.write_bytes(content)
     monkeypatch.setattr(parquet, "_LARGEST_GROUP", 1000)
-    with pytest.raises(DataError, match=r"a row group of [0-9,]+ bytes, all of which"):
+    with pytest.raises(DataError, match=r"a row group of [0-9,]+ bytes, and all would"):
         open_data(path)
 
 

@@ -148,7 +148,7 @@ def test_broken_devkits_are_refused(mini: Path, tmp_path: Path, monkeypatch: pyt
     names = {"meta.mat": meta, "ILSVRC2012_validation_ground_truth.txt": b"5\n"}
     assert len(read_truth(_kit(archive, **names)).classes) == 1
     archive.write_bytes(archive.read_bytes()[:-900])
-    with pytest.raises(DataError, match="no whole devkit"):
+    with pytest.raises(DataError, match="not a complete devkit"):
         read_truth(archive)
     with pytest.raises(DataError, match=r"has no data/ILSVRC2012_validation_ground_truth.txt"):
         read_truth(_kit(archive, **{"meta.mat": meta}))

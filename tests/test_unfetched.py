@@ -205,7 +205,7 @@ def test_what_has_no_weights_is_refused_at_once(text: str, error: type[Exception
         ("predict D one.jpg --output x.html", "expected a name that ends in .md"),
         ("eval D --scales 7", "--scales 7"),
         ("eval D --limit 0", "--limit 0: expected 1 or more"),
-        ("eval D --train-scale 7", "no training scale"),
+        ("eval D --train-scale 7", "not a training scale"),
         ("eval D --ground-truth nosuch", "There is no nosuch"),
         ("eval D --runs text.jpg", "expected a folder, found the file"),
         ("eval D --plot text.jpg", "expected a folder, found the file"),

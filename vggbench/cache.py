@@ -1,4 +1,4 @@
-"""Where what can be made or fetched again is kept."""
+"""The folder of what can be made or fetched again."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def answers(name: str) -> dict[str, Any]:
 
 
 def answers_file(name: str) -> Path:
-    """Where answers are kept under a name."""
+    """The file of the answers kept under a name."""
     return cache_folder() / f"{name}.json"
 
 

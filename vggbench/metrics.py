@@ -58,7 +58,7 @@ class ErrorRate:
 
     @property
     def half_width(self) -> float:
-        """Of its interval, in points."""
+        """Half of its interval, in points."""
         low, high = self.interval
         return (high - low) / 2
 
@@ -82,7 +82,7 @@ class Errors:
 
     @classmethod
     def of(cls, label_ranks: NDArray[np.integer], classes: int) -> Self:
-        """From the classes that stand before each image's label, (N,)."""
+        """The error rate from the number of classes before each image's label, (N,)."""
         return cls(top_k_error(label_ranks, 1), top5_error(label_ranks, classes))
 
     def minus(self, top1: float, top5: float) -> tuple[float, float | None]:

@@ -28,7 +28,7 @@ from vggbench.results.evaluated import Evaluated, evaluated
 from vggbench.weights.load import Model
 
 _WORTH_SAYING = 0.8
-"""Of the time that another way would take."""
+"""The share of the present time below which another way is worth a sentence."""
 _Asked = TypeVar("_Asked", bound=Manner)
 
 
@@ -118,7 +118,7 @@ def evaluation(
 
 
 def _put_forecast(session: Session) -> None:
-    """As JSON on standard output: a dry run writes no file. Only the first of several processes has a forecast."""
+    """Print the forecast as JSON: a dry run writes no file. Only the first of several processes has one."""
     lacking = {entry.name: entry.note for entry in session.entries if entry.note}
     if session.forecast:
         put_json(session.forecast.record(session.plan) | {"without_weights": lacking}, "json", None)

@@ -137,7 +137,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class _Noted(Printed):
-    """Of tables whose notes a terminal shows in part."""
+    """Options of tables whose notes a terminal shows in part."""
 
     explain_notes: Annotated[bool, option("Print all notes under the table, in full.", OUTPUT)] = False
 

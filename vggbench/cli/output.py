@@ -1,4 +1,4 @@
-"""Where tables and pictures go, to a terminal, a pipe or files, and whether files can be written, asked beforehand."""
+"""Write tables and pictures to a terminal, a pipe or files, and check beforehand whether files can be written."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def put(table: Table, form: str | None, output: Path | None, *, explained: bool 
 
 
 def put_all(tables: Sequence[Table], form: str | None, output: Path | None, *, explained: bool = False) -> None:
-    """The same of several tables, one after the other; as CSV or JSON they are one."""
+    """Print or write several tables, one after the other; as CSV or JSON they are one."""
     chosen = choose_format(form, output, sys.stdout.isatty())
     if output is not None:
         write(tables, chosen, output, f"vggbench {shlex.join(sys.argv[1:])}", explained=explained)

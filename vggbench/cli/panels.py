@@ -29,7 +29,7 @@ MOST_USED = {
     "speed":     "--batch-size --scales --backend --precision --device",
     "train":     "--data --train-scale --from --epochs --output",
 }  # fmt: skip
-"""By command, of those with more options than a screen shows at once."""
+"""The five options by command, for commands with more options than a screen shows at once."""
 
 
 def ordered(command: str | None, params: Sequence[Any]) -> list[Any]:

@@ -31,7 +31,7 @@ _LEAST_LEFT = 0.5
 
 
 def _time_left(how: str, seconds: float) -> str:
-    """Of an estimate; nothing where nothing is left."""
+    """The words for an estimate; empty if nothing is left."""
     return f", {how} {duration(seconds)} left" if seconds >= _LEAST_LEFT else ""
 
 
@@ -116,7 +116,7 @@ class Progress(_WithBar, Watch):
         self._started = self._spoken = time.monotonic()
 
     def turn(self, job: Job) -> None:
-        """Of this run are images/s and errors from here on."""
+        """Show images/s and errors of this run from here on."""
         self._place, self._turned = self._plan.jobs.index(job), time.monotonic()
 
     def advance(self, work: float) -> None:
@@ -134,7 +134,7 @@ class Progress(_WithBar, Watch):
 
     @property
     def _said(self) -> str:
-        """Of the run under way: which it is, and its errors so far."""
+        """Which run is under way, and its errors so far."""
         which = f"run {self._runs.index(self._place) + 1} of {len(self._runs)}"
         return f"{which}{self._errors[self._place]}: {self._plan.jobs[self._place].title}"
 

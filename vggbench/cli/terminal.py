@@ -80,7 +80,7 @@ def put(text: str) -> None:
 
 
 def _columns() -> int | None:
-    """Of the terminal, if stderr is one."""
+    """The terminal's columns, if stderr is one."""
     if not sys.stderr.isatty():
         return None
     said = os.environ.get("COLUMNS", "")

@@ -1,4 +1,4 @@
-"""Where images and their labels come from: one file per layout, and one table, `layouts.py`, that recognises which."""
+"""Images and their labels: one file per layout, and one table, `layouts.py`, that recognises the layout."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -40,7 +40,7 @@ class ImageFile:
     offset: int | None = None
 
     def __str__(self) -> str:
-        """Where it is, for messages."""
+        """Its place, for messages."""
         return str(self.path) if self.offset is None else f"{self.id} in {self.path}"
 
     @property

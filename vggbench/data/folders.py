@@ -92,7 +92,7 @@ def _flat_images(place: Place) -> list[ImageFile]:
 
 
 def _numbered_images(place: Place) -> list[ImageFile]:
-    """Of folders 0 to 999, as ImageNetV2 has them: each the place of its class in the order of every network."""
+    """For folders 0 to 999, as ImageNetV2 has them: each number is the place of its class in every network's order."""
     found = []
     for image in _class_folder_images(place.listing):
         class_name = wnids()[int(image.class_name)]

@@ -95,7 +95,7 @@ def _has_data(text: str) -> bool:
 
 
 class _Columns(NamedTuple):
-    """Where headings say that names and labels are."""
+    """The columns of names and labels by their headings."""
 
     delimiter: str
     name: int
@@ -204,7 +204,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _encoding(path: Path) -> str:
-    """By the mark at the beginning, or by the zeros that UTF-16 has in every other place."""
+    """Recognise it by the mark at the beginning, or by the zeros in every other place of UTF-16."""
     with path.open("rb") as file:
         head = file.read(64)
     marked = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)

@@ -15,13 +15,13 @@ from vggbench.errors import DataError
 
 @dataclass(frozen=True)
 class Place:
-    """Where the images of one split lie: a folder, or a file that holds them."""
+    """The place of the images of one split: a folder, or a file that holds them."""
 
     path: Path
     split: str
     """val or train."""
     label_column: str | None = None
-    """Of shards, where somebody named it."""
+    """The split of shards, if it was named."""
 
     @cached_property
     def listing(self) -> Listing:
@@ -33,7 +33,7 @@ class Place:
 
     @cached_property
     def spot(self) -> Spot:
-        """Where in a tar the split lies; raises as `whole_listing`."""
+        """The place of the split in a tar; raises as `whole_listing`."""
         return spot_of(look_into_listing(self.whole_listing), self.split)
 
     @cached_property

@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 
     @property
     def is_image(self) -> bool:
-        """By its ending."""
+        """Whether it is an image, by its ending."""
         return is_image(self.name)
 
     def image(self, class_name: str) -> ImageFile:

@@ -1,4 +1,4 @@
-"""Where in a folder or a tar the images of a split lie: under the split's name, or in a folder that is alone."""
+"""The images of a split in a folder or a tar: under the split's name, or in a folder that is alone."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), 
 """What people call each split."""
 KAGGLE_TOP = "CLS-LOC"
 BELOW = (f"ILSVRC/Data/{KAGGLE_TOP}", f"Data/{KAGGLE_TOP}", KAGGLE_TOP)
-"""Where Kaggle's splits lie below what people call the data's folder."""
+"""The place of Kaggle's splits below the folder of the data."""
 
 _CLASSES_TOO = ("train", "valid", "test")
 """Words that are names of classes too: a railway train, a valid and an invalid form."""
@@ -45,7 +45,7 @@ Look = Callable[[str], Level]
 
 
 class Spot(NamedTuple):
-    """Where to look for a split."""
+    """The places to look for a split."""
 
     inner: str = ""
     """The path below the top, with slashes."""
@@ -71,7 +71,7 @@ def _word_of(name: str) -> str | None:
 
 
 def spot_of(look: Look, split: str) -> Spot:
-    """Where the split's images lie; raises DataError where several folders name it."""
+    """The place of the split's images; raises DataError if several folders name it."""
     spot = Spot()
     for _ in range(_DEEPEST):
         named = _named(look, spot.inner)
@@ -136,7 +136,7 @@ def _holds_all(look: Look, at: str, named: dict[str, list[str]]) -> bool:
 
 
 def _exact(names: list[str]) -> list[str]:
-    """Those that are a split's word alone, where there are such."""
+    """The names that are nothing but the word of a split, if there are any."""
     return [name for name in names if any(name.lower() in words for words in WORDS.values())] or names
 
 

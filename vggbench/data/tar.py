@@ -69,7 +69,7 @@ def members(path: Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, int | None]]:
-    """As `members`, and folders with no offset."""
+    """Like `members`, and folders as well, with no offset."""
     with path.open("rb") as file:
         yield from _of(_Window(file, 0, path.stat().st_size), path, "")
 

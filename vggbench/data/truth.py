@@ -77,7 +77,7 @@ def _classes(found: list[Labelled], path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _class(row: Labelled, image: str, path: Path) -> str:
-    """Of a wnid itself; of a number, for the images of ILSVRC, the wnid at that place."""
+    """A wnid as it is; for a number, with the images of ILSVRC, the wnid at that place."""
     label = row.label
     if label.isdecimal() and len(label) > _LONGEST_NUMBER and not val_number(image):
         row.refuse(path)

@@ -22,7 +22,7 @@ CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-"""Of VOC-2007 to VOC-2012."""
+"""The years VOC-2007 to VOC-2012."""
 PARTS = ("train", "val", "trainval", "test")
 _SETS = Path("ImageSets") / "Main"
 _IMAGES = "JPEGImages"
@@ -141,7 +141,7 @@ def _lines(path: Path) -> list[list[str]]:
 
 
 def _all_images(place: Place) -> list[ImageFile]:
-    """Those that the lists of the parts name, each once."""
+    """The images that the lists of the parts name, each once."""
     sets = place.path / _SETS
     lists = [sets / f"{part}.txt" for part in PARTS if (sets / f"{part}.txt").is_file()]
     if not lists:

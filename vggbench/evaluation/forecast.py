@@ -57,7 +57,7 @@ class Forecast:
     computing: float
     """Seconds of forward passes, and all that goes with them in the main process."""
     seconds: float
-    """That all takes."""
+    """The time that all of it takes."""
     seconds_on_grid: float | None
     """The same with `--grid 8`, where multicrop is on the default grid and takes long."""
     each: tuple[float, ...]

@@ -32,7 +32,7 @@ class Job:
     protocol: Protocol
     scale: int
     rescale: Rescale | None = None
-    """Where it differs from that of all other jobs, which the settings name."""
+    """How this job rescales, if that differs from the settings."""
     descriptor: Descriptor | None = None
     """What is taken of the network in place of its posteriors; the model ends in that layer."""
 

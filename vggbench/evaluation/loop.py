@@ -183,13 +183,13 @@ def _block(plan: Plan, turn: Turn, computed: NDArray[np.float32], provenance: di
 
 
 def _batch_size(run: Run, settings: Settings) -> int:
-    """As asked for; else what the run's stored blocks were computed with, the smallest if memory had run out."""
+    """The batch size asked for; else that of the run's stored blocks, the smallest if memory had run out."""
     before = [entry["batch_size"] for entry in run.provenance]
     return settings.batch_size or min(before, default=settings.views_per_batch)
 
 
 def _shared_stages(run: Run) -> int | None:
-    """As the run's stored blocks: another number may move the last bits. The smallest if memory had run out."""
+    """The stages that the run's stored blocks shared: others may move the last bits. The fewest if memory ran out."""
     before = [entry.get("shared_stages") for entry in run.provenance]
     return min((stages for stages in before if stages is not None), default=None)
 

@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """As it was asked for."""
+        """The text that was asked for."""
         if self.spec:
             return self.spec.name
         assert self.model

@@ -30,7 +30,7 @@ from vggbench.store.runs import Run
 NUMERICS = 3
 """Raised whenever a change of this code changes a figure, so that old runs are not taken for new ones."""
 _NUMERICS_OF_LOW_LRN = 4
-"""Of nets with LRN in bf16 and fp16, whose squares overflowed before."""
+"""Raised for nets with LRN in bf16 and fp16, whose squares overflowed before."""
 _SIZE_SAMPLE = 100
 
 
@@ -219,7 +219,7 @@ def _whole(run: Recording, data: DataSet, store: Store) -> Run | None:
 
 
 def _take_from_wholes(plan: Plan, store: Store) -> None:
-    """Of runs of a part of a data set, store what finished runs of the whole have already."""
+    """Store, for runs of a part of a data set, what finished runs of the whole have already."""
     for run, labels in zip(plan.runs, plan.labels, strict=True):
         whole = _whole(run, plan.data, store) if run.missing() else None
         if whole:

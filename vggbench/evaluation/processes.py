@@ -154,7 +154,7 @@ def patiently(look: Callable[[], _Found], enough: Callable[[_Found], bool]) -> _
 
 
 def _holds(folder: Path, name: str) -> bool:
-    """By a listing, which a network file system answers anew where it may remember that a file was not there."""
+    """Look by a listing, since a network file system may remember that a file was not there."""
     try:
         return any(path.name == name for path in folder.iterdir())
     except OSError:

@@ -20,7 +20,7 @@ from vggbench.weights.load import LoadOptions, Model
 from vggbench.weights.trunks import up_to
 
 _USUAL = "dense"
-"""Of VGGs."""
+"""The usual protocol of VGGs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Manner:
     train_scale: str | TrainScale | None = None
     """S of files that do not say it."""
     width: float = 1.0
-    """Of random nets; 1 is the paper's."""
+    """The width of random nets; 1 is the paper's."""
     filter: str = "bilinear"
     antialias: bool = True
     skip_bad_images: bool = False
@@ -78,7 +78,7 @@ class Manner:
         )
 
     def protocols_of(self, model: Model) -> list[Protocol]:
-        """Those asked for, or its usual one: its publisher's own where it has one, `dense` of VGGs, else `center`."""
+        """The protocols asked for, or the usual one: its publisher's own, or `dense` for VGGs, else `center`."""
         own = model.identity
         if self.protocols or (own.kind is None and own.preset is None):
             found = self.chosen_protocols
@@ -163,7 +163,7 @@ class Request(Manner):
     data: str | Path | DataSet | None = None
     """A path, `sample`, or images that are open already; None is refused."""
     ground_truth: str | None = None
-    """As `open_data` takes it."""
+    """The labels, as `open_data` takes them."""
     limit: int | None = None
     """Every (total / limit)-th image only."""
     weights: str | None = None

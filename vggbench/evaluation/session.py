@@ -41,7 +41,7 @@ class Session:
     plan: Plan
     settings: Settings
     forecast: Forecast | None = None
-    """Where one was wanted, and something was left to compute."""
+    """Set if one was wanted, and something was left to compute."""
     speaks: bool = False
     """Whether the runs are complete and this process is the one to show them.
 
@@ -55,7 +55,7 @@ class Session:
 
     @property
     def models(self) -> list[Model]:
-        """Those that were evaluated."""
+        """The models that were evaluated."""
         return [entry.model for entry in self.entries if entry.model]
 
 

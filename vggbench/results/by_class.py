@@ -46,7 +46,7 @@ def counts_by_class(found: PerImage, classes: int) -> tuple[NDArray[np.int64], N
 
 
 def errors_by_class(found: PerImage, classes: int) -> ClassErrors:
-    """Of all classes that have images."""
+    """The errors of all classes that have images."""
     images, wrong = counts_by_class(found, classes)
     there = np.flatnonzero(images)
     order = there[np.argsort(-100 * wrong[there] / images[there], kind="stable")]
@@ -69,7 +69,7 @@ def confused(found: PerImage, classes: int, most_rows: int, most_columns: int) -
 
 
 def _largest(counts: NDArray[np.integer], most: int) -> tuple[int, ...]:
-    """Where the largest counts are, and no zeros."""
+    """The places of the largest counts, without zeros."""
     return tuple(place for place in np.argsort(-counts, kind="stable")[:most].tolist() if counts[place])
 
 

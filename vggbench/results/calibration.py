@@ -28,7 +28,7 @@ _NEGLIGIBLE = np.float32(1e-9)
 _ROWS = 256
 """Images at a time, whose roots and squares fit a processor's cache."""
 _POINTS = 200
-"""Of a risk-coverage curve to draw."""
+"""The points of a risk-coverage curve to draw."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Calibration:
     """Over bins of equal width, each half at the temperature of the other."""
     aurc: float
     bins: tuple[Bin, ...] = field(repr=False)
-    """Of equal width, but for empty ones."""
+    """The bins of equal width, without empty ones."""
     curve: tuple[tuple[float, float], ...] = field(repr=False)
     """Coverage, ascending, and the risk there, at `_POINTS` coverages or fewer."""
 
@@ -81,9 +81,9 @@ class _Gathered:
     """Confidence at the temperature of the other half."""
     squares: float = 0.0
     log_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, len(_POWERS))))
-    """Of the powers of all posteriors over that of the largest."""
+    """The sum of the powers of all posteriors over that of the largest."""
     log_own: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    """Of the label's posterior over the largest."""
+    """The sum of the logarithm of the label's posterior over the largest."""
 
 
 def calibrations(

@@ -32,13 +32,13 @@ class Pixels:
     modes: Counter[str]
     formats: Counter[str]
     turned: int
-    """Whose EXIF asks for them to be turned."""
+    """The images whose EXIF asks for them to be turned."""
     sizes: Counter[tuple[int, int]]
     """Images by width and height."""
     shorter_sides: tuple[int, int, float]
     """Least, most and median."""
     bins: tuple[tuple[int, int | None, int], ...]
-    """Of the shorter sides: the first pixel, the last, and how many; without empty ones at either end."""
+    """The shorter sides in bins: the first pixel, the last, and how many; without empty bins at either end."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Census:
     problems: tuple[str, ...]
     """Image and reason."""
     images: Mapping[str, int]
-    """By class."""
+    """The number of images by class."""
     unknown_wnids: tuple[str, ...]
     per_class: PerClass
     pixels: Pixels | None
@@ -60,7 +60,7 @@ class Census:
     is_read: bool = False
     """Whether every image was read."""
     digest: str | None = None
-    """Of the bytes of all images; None where they were not read, or not all could be."""
+    """The digest of the bytes of all images; None if they were not read, or not all could be."""
     archive: Archive | None = None
 
 

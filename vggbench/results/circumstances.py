@@ -24,7 +24,7 @@ class Circumstances:
 
     @property
     def seconds(self) -> float:
-        """Of forward passes."""
+        """The seconds of forward passes."""
         return float(sum(entry["seconds"] for entry in self.provenance))
 
     @property

@@ -48,7 +48,7 @@ class Described:
 
     @property
     def runs(self) -> list[Run]:
-        """Of all nets."""
+        """The runs of all nets together."""
         return [run for runs in self.nets for run in runs]
 
     @property
@@ -117,7 +117,7 @@ class Described:
         write_features(path, self.images, self.labels, self.batches(), self.about(), half=half)
 
     def in_memory(self) -> Features:
-        """As `read_features` gives what is written."""
+        """The same as `read_features` gives for a written file."""
         about = self.about()
         classes = None if about["classes"] is None else tuple(about["classes"])
         return Features(self.images, self.labels, classes, np.concatenate(list(self.batches())), about)

@@ -176,12 +176,12 @@ class Evaluated:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Of the images, so that each run is read once."""
+        """The ranking of the images, so that each run is read once."""
         return Ranking(self.data)
 
     @cached_property
     def calibrated(self) -> Calibrated:
-        """The same of how far posteriors can be believed."""
+        """The calibration of rows, so that each run is read once."""
         return Calibrated(self.data)
 
     def lines(self, model: Identity) -> list[Line]:

@@ -49,7 +49,7 @@ class Nets:
     by_input: Mapping[str, tuple[str, ...]]
     """Names by what they expect."""
     unnamed: tuple[str, ...]
-    """Those whose outputs are taken as the folders in sorted order."""
+    """The nets whose outputs are matched to the folders in sorted order."""
     random: bool
     """Whether any has random weights."""
     seen: Mapping[str, Seen]
@@ -120,15 +120,15 @@ class Facts:
     whole: tuple[str, ...]
     """Networks that are not VGGs, of rows by `dense`."""
     uncounted: Mapping[str, tuple[str, ...]]
-    """By network, operators that its MACs lack."""
+    """The operators that a network's MACs lack, by network."""
     mixed: tuple[str, ...]
-    """Of rows that are side by side or fused by different protocols: each network by its own."""
+    """The protocol of each network, if rows of different protocols are compared or fused."""
     crops: Mapping[str, tuple[str, ...]]
     """Networks by the side of their crops, where that is not 224; those of `own` say it themselves."""
     without_macs: bool
     """Whether a row's MACs are not known."""
     remarks: tuple[str, ...]
-    """Of single rows."""
+    """Remarks on single rows."""
 
     @property
     def is_original(self) -> bool:
@@ -137,7 +137,7 @@ class Facts:
 
 
 def facts_of(rows: Sequence[Row], data: DataSet) -> Facts:
-    """Of all rows of a table, measured or not."""
+    """The facts of all rows of a table, measured or not."""
     measured = [row for row in rows if row.errors]
     papers, publishers = references_of(rows)
     compared = [row.against for row in rows if row.against]

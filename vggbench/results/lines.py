@@ -26,7 +26,7 @@ class Line:
     runs: tuple[Run, ...]
     posteriors: Posteriors
     shares: Sequence[float] | None = None
-    """Of the nets in a weighted fusion."""
+    """The shares of the nets in a weighted fusion."""
 
     @classmethod
     def find(cls, lines: Sequence[Self], protocol: str, scales: Sequence[int]) -> Self | None:
@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Where the right class stands on each image of `data`; each run is read once, whatever rows it is part of."""
+    """The rank of the right class on each image of `data`; each run is read once, whatever rows it is part of."""
 
     data: DataSet
     _found: dict[tuple[object, ...], NDArray[np.int32]] = field(default_factory=dict, repr=False)

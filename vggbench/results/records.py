@@ -69,7 +69,7 @@ def error_record(row: Row, about: Circumstances) -> dict[str, Any]:
 
 
 def _calibration_record(row: Row) -> dict[str, Any]:
-    """Where it was asked for."""
+    """The keys of calibration, if it was asked for."""
     found = row.calibration
     if found is None:
         return {}
@@ -86,7 +86,7 @@ def _calibration_record(row: Row) -> dict[str, Any]:
 
 
 def _weights(model: Identity) -> str:
-    """Where they are from, and how they are run otherwise."""
+    """The source of the weights, and how they are run if otherwise than usual."""
     return (model.source or "") + (f" ({model.altered})" if model.altered else "")
 
 

@@ -1,4 +1,4 @@
-"""From stored runs to the rows of a table: which runs make a row, its errors, its cost, its reference."""
+"""The rows of a table from stored runs: which runs make a row, its errors, its cost and its reference."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vggbench.weights.spec import AnySpec
 
 HEIGHT, WIDTH = 375, 500
-"""Of an image of ILSVRC's commonest size."""
+"""The sides of an image of ILSVRC's most common size."""
 SCALES = (224, 256, 288, 352, 384, 416, 512)
 """All test scales of the paper."""
 FC_LAYERS = 3

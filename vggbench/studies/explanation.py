@@ -109,17 +109,17 @@ def _rescaled(**changes: Any) -> Callable[[Job], Job | None]:
 
 
 def _decoded(decoder: DecoderName) -> Callable[[Job], Job | None]:
-    """By what other toolkits' decoders ask of libjpeg, where it can be asked here."""
+    """Decode as other toolkits ask of libjpeg, if it can be asked here."""
     return lambda job: _rescaled(decoder=decoder)(job) if has_other_decoders() else None
 
 
 def _otherwise(filter: FilterName) -> Callable[[Job], Job | None]:
-    """By another filter than its publisher's."""
+    """Rescale by another filter than the publisher's."""
     return lambda job: _rescaled(filter=filter)(job) if job.rescale else None
 
 
 def _of_tensors(job: Job) -> Job | None:
-    """As torchvision and timm rescale tensors, where a publisher has Pillow do it."""
+    """Rescale as torchvision and timm do for tensors, if the publisher uses Pillow."""
     is_possible = job.rescale and job.rescale.filter in ("nearest", "bilinear", "bicubic")
     return _rescaled(library="PyTorch")(job) if is_possible else None
 

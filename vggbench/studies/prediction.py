@@ -36,7 +36,7 @@ STRIDE = 32
 """Pixels between two positions of the score map: five poolings."""
 _DENSE = Protocol("dense")
 _IMAGE_BYTES = 20_000_000
-"""Of one image in worker processes, at most, as `Settings.workers_for` asks."""
+"""The most bytes of one image in worker processes, as `Settings.workers_for` asks."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Where a class is seen: its probability on each pixel of an image at one Q, and what it is by `dense`."""
+    """The map of a class: its probability on each pixel of an image at one Q, and its posterior by `dense`."""
 
     probability: NDArray[np.float64]
     """(H, W): of the 224 x 224 window whose centre is there, interpolated between the windows' centres; NaN where no
@@ -143,7 +143,7 @@ class Predictor:
         return places[class_name]
 
     def class_map(self, image: Tensor, place: int) -> ClassMap:
-        """Where class `place` is seen in a (3, H, W) uint8 image that was rescaled to Q."""
+        """The map of class `place` in a (3, H, W) uint8 image that was rescaled to Q."""
         backend = self._backend(Job(self.model, _DENSE, int(min(image.shape[1:]))))
         height, width = image.shape[1:]
         on_pixels, dense = [], []

@@ -120,7 +120,7 @@ def parse_tables(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def nets_for(named: Sequence[str], data: str | None) -> list[str]:
-    """Those named, and bare names of the paper's nets that are not: the sample's six, else what was released."""
+    """The nets named, and bare names of the paper's others: the sample's six, or those released."""
     given = {text.partition("@")[0] for text in named}
     on_sample = data is None or is_sample(data)
     usual = PAPER if on_sample else [name for name in PAPER if released(CONFIGS[name], "oxford")]

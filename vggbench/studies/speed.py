@@ -273,7 +273,7 @@ def _macs(model: Identity, size: int) -> int | None:
 
 
 def worker_counts(workers: int | None = None) -> list[int]:
-    """Those to read by: as many as are asked for, or none, one, and one a core. Raises UsageError."""
+    """The numbers of workers to time: the one asked for, or none, one, and one per core. Raises UsageError."""
     require_least("--workers", workers, 0)
     return list(dict.fromkeys([0, 1, cores()] if workers is None else [workers]))
 

@@ -1,4 +1,4 @@
-"""`quickstart`: a first success in half a minute."""
+"""`quickstart`: six nets, a table and a picture in half a minute."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -61,7 +61,7 @@ def _draw_curve(axes: Axes, found: Calibration, name: str, colour: str) -> None:
 
 
 def _shown(rows: Sequence[Row]) -> dict[str, Calibration]:
-    """By name, as many as there are colours and marks."""
+    """The rows by name, as many as there are colours and marks."""
     most = min(len(COLOURS), len(MARKERS))
     found = {_name(row): row.calibration for row in rows if row.calibration}
     last = {row.network: (_name(row), row.calibration) for row in rows if row.calibration}

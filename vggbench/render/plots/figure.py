@@ -25,7 +25,7 @@ _DARK = {
 }  # fmt: skip
 """What stands for a colour on a dark page."""
 ON_COLOUR = "#fffffe"
-"""Of text on a full colour: white, and no colour of the page, so that it stays white on a dark one."""
+"""The colour of text on a full colour: white, but not the page's white, so that it stays white on a dark page."""
 _ENDINGS = (".png", ".svg", ".pdf")
 STYLE: Any = {
     "svg.hashsalt": "vggbench", "svg.fonttype": "path", "font.size": 9, "font.family": "DejaVu Sans",
@@ -89,7 +89,7 @@ def _drawing(figure: Figure) -> Iterator[None]:
 
 @contextlib.contextmanager
 def boxes_for_glyphs() -> Iterator[None]:
-    """Of a script that the font lacks, without a warning for each."""
+    """Draw boxes for scripts that the font lacks, without a warning for each."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         yield

@@ -32,7 +32,7 @@ def percent(rate: ErrorRate | None) -> str:
 
 
 def bounds(rate: ErrorRate | None) -> str:
-    """Of its interval."""
+    """The bounds of its interval."""
     if rate is None:
         return NONE
     low, high = rate.interval
@@ -54,7 +54,7 @@ def error_in_markdown(rate: ErrorRate | None) -> str:
 
 
 def paired_bounds(against: Paired | None) -> str:
-    """Of a difference, in points."""
+    """The bounds of a difference, in points."""
     if against is None:
         return NONE
     low, high = against.interval
@@ -76,7 +76,7 @@ def p_value(p: float) -> str:
 
 
 def p_cell(against: Paired | None) -> str:
-    """Of McNemar's test."""
+    """The p of McNemar's test."""
     return NONE if against is None else p_value(against.p)
 
 
@@ -91,7 +91,7 @@ def scales(row: Row) -> str:
 
 
 def views(row: Row) -> str:
-    """Of an image."""
+    """The views of an image."""
     return str(row.views) if row.views else NONE
 
 
@@ -116,7 +116,7 @@ def reference(reference: Reference | None, slash: str) -> str:
 
 
 def difference(found: tuple[float, float | None] | None, decimals: int = 1) -> str:
-    """From published figures, in points."""
+    """The difference from published figures, in points."""
     if found is None:
         return NONE
     return " / ".join(NONE if value is None else f"{value:+.{decimals}f}" for value in found)

@@ -12,7 +12,7 @@ from vggbench.render.tables.table import Column, Table
 from vggbench.results.census import Census, Pixels
 
 _MODE_NAMES = {"L": "grey", "P": "palette", "I;16": "grey of 16 bits"}
-"""Of Pillow's modes, those that do not say what they are."""
+"""Words for Pillow's modes that do not say what they are."""
 _BAR = 30
 """Characters of the longest bar."""
 

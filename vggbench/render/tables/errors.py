@@ -106,7 +106,7 @@ def _against_in_full(baseline: str) -> list[Column]:
 
 
 def _labels_column(rows: Sequence[Row]) -> list[Column]:
-    """Where not all rows go by the data's own labels."""
+    """A column of labels, if not all rows are by the data's own."""
     return [Column("Labels", lambda r: r.labels)] if any(row.labels != ORIGINAL.name for row in rows) else []
 
 

@@ -15,7 +15,7 @@ Kind = Literal[
     "decoders", "doubtful", "unnamed", "taken", "differences", "origins", "shallow", "seen", "random", "row", "nets",
     "recipe", "points", "change", "published", "left-out", "paper", "lacking", "test-set", "training", "claim",
 ]  # fmt: skip
-"""Of notes under tables of errors; docs/explain/notes.md says of each what it means."""
+"""The kinds of notes under tables of errors; docs/explain/notes.md says what each means."""
 Place = Literal["always", "room", "detail"]
 OPTION = "--explain-notes"
 _MOST, _LEAST, _WIDTH = 5, 3, 80

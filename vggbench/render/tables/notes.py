@@ -102,7 +102,7 @@ def _interval_notes(facts: Facts) -> list[Note]:
 
 
 def _reference_notes(facts: Facts, about: Circumstances) -> list[Note]:
-    """Where published figures are from, or why there is none."""
+    """The source of published figures, or why there are none."""
     sources = [f"Paper: {', '.join(facts.papers)}"] if facts.papers else []
     sources += [f"Published: {source}" for source in facts.publishers]
     if sources:
@@ -153,7 +153,7 @@ def _made_notes(facts: Facts, about: Circumstances) -> list[Note]:
 
 
 def _mixed_note(facts: Facts) -> list[Note]:
-    """Where a difference is not of networks alone."""
+    """A warning if a difference is not of networks alone."""
     if not facts.mixed:
         return []
     brief = "The protocols differ, so a difference is of network and protocol together."
@@ -223,6 +223,8 @@ def _counted_notes(facts: Facts) -> list[Note]:
             f"{by.labels}: any class that ReaL (Beyer et al. 2020) lists for an image is right; {by.count:,} of "
             f"{by.images:,} images have one and count.",
             kind="labels",
+            brief=f"{by.labels}: any class that ReaL lists is right; {by.count:,} of {by.images:,} images count.",
+            place="always",
         )
         for by in facts.counted
     ]
@@ -237,7 +239,7 @@ def _counted_notes(facts: Facts) -> list[Note]:
         found.append(Note(text, kind="classes", brief=f"{has}.", place="always"))
     if facts.blacklisted:
         text = f"{images(facts.blacklisted)} of the blacklist do not count; the paper counts all."
-        found.append(Note(text, kind="blacklist"))
+        found.append(Note(text, kind="blacklist", place="always"))
     return found
 
 
@@ -255,7 +257,7 @@ def _decoded_notes(facts: Facts, about: Circumstances) -> list[Note]:
 
 
 def _grain_note(grain: Grain | None) -> list[Note]:
-    """Of few images."""
+    """How much one image counts, if there are few."""
     if grain is None or is_many(grain.images):
         return []
     if grain.least > 100:

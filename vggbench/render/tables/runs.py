@@ -31,7 +31,7 @@ class _Fact:
     name: str
     value: str
     on_terminal: str | None = None
-    """Where it is written otherwise."""
+    """The value on a terminal, if it is written otherwise there."""
 
 
 def runs_table(root: Path, runs: Sequence[Run], now: float) -> Table:
@@ -102,7 +102,7 @@ def _facts(run: Run) -> list[_Fact]:
 
 
 def _protocol(run: Run) -> str:
-    """And of descriptors, what they are of."""
+    """The protocol and, for descriptors, their layer."""
     return f"{run.descriptor} {run.protocol}" if run.descriptor else str(run.protocol)
 
 

@@ -49,7 +49,7 @@ class Table:
     record: Callable[[Any], dict[str, Any]]
     notes: Sequence[str | Note]
     keys: Sequence[str] = ()
-    """Of a record, where there may be no row."""
+    """The keys of a record, if there may be no row."""
     signed: Signed = UNSIGNED
 
 
@@ -109,7 +109,7 @@ def write(tables: Table | Sequence[Table], form: Format, path: Path, command: st
 
 
 def shown_columns(columns: Sequence[Column], rows: Sequence[Any], width: int | None) -> list[Column]:
-    """Those that appear at this width, None being unlimited, and are not empty."""
+    """The columns that appear at this width and are not empty; None is unlimited."""
     return [
         column
         for column in columns

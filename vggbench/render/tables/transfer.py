@@ -28,7 +28,7 @@ class Step:
 
 
 def published_transfer_table() -> Table:
-    """As it is printed."""
+    """The row as it is printed."""
     columns = [
         Column("Method", _method),
         *(Column(one.title, _figure_of(one.name), right=True) for one in _SETS),

@@ -114,7 +114,7 @@ def _figure(figure: Published) -> str:
 
 
 def _percent(value: float) -> str:
-    """As published, with one decimal at least."""
+    """The figure as published, with one decimal at least."""
     return f"{value:.1f}" if value == round(value, 1) else f"{value:g}"
 
 

@@ -10,7 +10,7 @@ _PIECE = re.compile(r"(?:(?<!\w)[-+±<])?[^\W_]+(?:(?<=\d)[.,:/-](?=\d)[^\W_]+)*
 _WORD = re.compile(r"(?:\[[^\[\]\s]+, [^\[\]\s]+\]|\S)+")
 """An interval, [0.7, 20.2], is one word."""
 _PART = re.compile(r"\d+(?:\.\d+)?[,:/-]?|.")
-"""Where a piece that is longer than a line is broken: beside the numbers of a list or of a hash."""
+"""The parts of a piece that is longer than a line: it is broken beside the numbers of a list or of a hash."""
 _READABLE, _LONG = 12, 17
 """Characters of a word, and of a piece, that are not broken where lines can be longer."""
 

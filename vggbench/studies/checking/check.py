@@ -106,7 +106,7 @@ def check(
 def _judge(
     job: Job, data: DataSet, store: Store, settings: Settings, claim: Claim, images: int, tell: Tell
 ) -> Judged:  # fmt: skip
-    """By what is stored, and block by block by what is not, until the claim is refuted or `images` are seen."""
+    """Judge what is stored, then the rest block by block, until the claim is refuted or `images` are seen."""
     plan = prepare(data, [job], store, settings)
     (run,) = plan.runs
     stored = _stored_ranks(run, plan)
@@ -124,7 +124,7 @@ def _judge(
 
 
 def _stored_ranks(run: Recording, plan: Plan) -> NDArray[np.int32]:
-    """Of the blocks from the first on, without a gap."""
+    """The ranks of the blocks from the first on, without a gap."""
     gap = next(iter(run.missing()), None)
     count = len(run.expected) if gap is None else run.block_range(gap)[0]
     if not run.images:

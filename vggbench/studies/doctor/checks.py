@@ -88,7 +88,7 @@ def evaluated(
 
 
 def ways(device: torch.device, *, compiled: bool) -> list[Way]:
-    """Those that may exist on a device; compiled ones are slow to start."""
+    """The backends that may exist on a device; compiled ones are slow to start."""
     precisions: list[Precision] = [name for name in get_args(Precision) if name != "tf32" or device.type == "cuda"]
     found = [Way(precision, "pytorch") for precision in precisions]
     if device.type in ("cpu", "cuda") and find_spec("onnxruntime"):

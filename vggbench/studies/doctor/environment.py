@@ -57,7 +57,7 @@ def _processor() -> Seen:
 
 
 def _memory() -> Seen:
-    """Of the machine, or of the container."""
+    """The memory of the machine, or of the container."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     limit = _MEMORY_LIMIT.read_text().strip() if _MEMORY_LIMIT.exists() else "max"
     allowed = f"; this container may use {_giga(int(limit))}" if limit.isdecimal() else ""
@@ -71,7 +71,7 @@ def _pytorch() -> Seen:
 
 
 def _gpu(device: torch.device) -> Seen:
-    """By PyTorch, and the driver by NVIDIA's own tool."""
+    """The GPU by PyTorch, and the driver by NVIDIA's own tool."""
     driver = _nvidia_smi()
     if device.type == "cuda":
         own = torch.cuda.get_device_properties(device)

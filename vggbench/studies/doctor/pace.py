@@ -29,9 +29,9 @@ from vggbench.weights.spec import RANDOM, ModelSpec
 PART = "Pace"
 _CENTER = Protocol("center")
 _SECONDS = 1.0
-"""Of each measurement, at least."""
+"""The least seconds of each measurement."""
 _NARROW, _NARROW_BATCH = 0.25, 8
-"""Of the net that is timed on a CPU in place of one at full width."""
+"""The width of the net that is timed on a CPU instead of one at full width."""
 
 
 @dataclass

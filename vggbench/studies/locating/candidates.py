@@ -58,7 +58,7 @@ class Candidate:
 
     name: str
     step: str
-    """Where it first shows."""
+    """The stage where it first shows."""
     field: str
     value: Any
 

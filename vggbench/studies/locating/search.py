@@ -69,7 +69,7 @@ class Tried:
     fit: Fit
     reading: Reading
     value: bytes
-    """To know another that gives the same."""
+    """A key by which another candidate with the same values is known."""
     row: Candidate | None = None
 
 

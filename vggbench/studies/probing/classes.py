@@ -47,7 +47,7 @@ def probe_splits(
 
 
 def _splits(given: Descriptors, request: Request, protocol: ProbeProtocol) -> tuple[list[Split], str]:
-    """Those of the file where it is there, else drawn, and written where a file is named."""
+    """The splits of the file if it exists, else drawn ones, which are written if a file is named."""
     classes, path = require_labels(given), request.split_file
     asked = {name: getattr(request, name) for name in ("train_per_class", "test_per_class", "splits", "seed")}
     asked["test_per_class"] = asked["test_per_class"] or None

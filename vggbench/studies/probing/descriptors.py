@@ -32,7 +32,7 @@ class Descriptors:
     """(N, D)."""
     about: tuple[Mapping[str, Any], ...]
     name: str
-    """Of the files, for messages."""
+    """The name of the files, for messages."""
 
     def __len__(self) -> int:
         return len(self.images)
