@@ -32,7 +32,7 @@ def sample(few_drawn: Path, _place: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("example", EXAMPLES, ids=["sample", "any network"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_the_readmes_examples_run_as_they_stand(
     example: str, method: str, few_drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
