@@ -71,7 +71,7 @@ def test_a_training_by_one_call(
     trained, val_data = found
     assert len(val_data) == 4
     assert len(trained.log) == 1
-    assert heard.all == ["Note: cpu is a cpu.", "opened 4 and 4 for 1", "Interrupt", "training", "epoch 1", "trained"]
+    assert heard.all == ["Note: cpu is a cpu.", "opened 4 and 4 for 1", "You", "training", "epoch 1", "trained"]
     silent = conduct(request)
     assert silent
     assert silent[0].log[0].loss == trained.log[0].loss, "who listens changes nothing"
