@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables counted-tables docs-site pages figures dist sample-nets miniature probe clean
+.PHONY: setup demo test check lint tables counted-tables docs-site pages figures dist sample-nets miniature probe caltech clean
 
 setup: $(INSTALLED)
 
@@ -85,6 +85,13 @@ miniature: setup
 # Descriptors of the sample's D and a linear SVM: about five minutes on two cores; killed, it carries on.
 probe: setup
 	$(BIN)/python tables/probe.py
+
+# The convolutions of Oxford's D on photographs: hours on two cores, two minutes on a large GPU. CONVOLUTIONS is a file of
+# them (docs/howto/transfer.md says where one is), CALTECH a folder with train/ and val/ of Caltech-101's classes.
+caltech: setup
+	mkdir -p build/caltech
+	$(BIN)/python tables/caltech_probe.py build/caltech --net $(CONVOLUTIONS) --data $(CALTECH)
+	$(BIN)/python tables/caltech.py $(CONVOLUTIONS) $(CALTECH)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -39,6 +39,7 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_show_search_summary = False  # summaries are fetched, which a page that is opened from disk cannot do
 html_context = {"default_mode": "auto"}
+html_sidebars = {"tutorial/index": []}  # one page: nothing to go to beside it
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],

@@ -19,6 +19,10 @@ from vggbench.weights.released import SOURCES as RELEASED_SOURCES
 ROOT = Path(__file__).parent.parent
 COMMAND = typer.main.get_command(app)
 _KEYED = sorted((ROOT / "vggbench" / "render" / "tables").glob("*.py"))
+_RECORDS = (
+    "results/records.py", "evaluation/forecast.py", "studies/checking/check.py", "studies/explanation.py",
+    "studies/locating/location.py",
+)  # fmt: skip
 _NO_KEYS = {"cpu", "csv", "json", "caltech101", "caltech256", "voc2007", "voc2012"}
 """Keys of other dictionaries in files that make records."""
 NAMES = list(COMMAND.commands)  # type: ignore[attr-defined]
@@ -41,7 +45,7 @@ def test_every_key_of_json_is_on_its_page() -> None:
     package = ROOT / "vggbench"
     found = {
         key
-        for path in [package / "results" / "records.py", package / "evaluation" / "forecast.py", *_KEYED]
+        for path in [*(package / name for name in _RECORDS), *_KEYED]
         for key in re.findall(r'"([a-z][a-z_0-9]+)": ?', path.read_text())
     }
     assert len(found) > 150

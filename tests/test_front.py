@@ -32,7 +32,7 @@ def sample(few_drawn: Path, _place: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("example", EXAMPLES, ids=["sample", "any network"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_the_readmes_examples_run_as_they_stand(
     example: str, method: str, few_drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,8 +48,8 @@ def test_the_readmes_examples_run_as_they_stand(
     assert len(done.stdout.splitlines()) >= 1
 
 
-def test_both_examples_are_found() -> None:
-    assert len(EXAMPLES) == 2
+def test_the_example_is_found() -> None:
+    assert len(EXAMPLES) == 1
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
