@@ -171,7 +171,7 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
     )  # fmt: skip
     result = vggbench(*command)
     assert result.code == 0, result.err
-    assert "Training B at S=256 on 12 images of sample-train, 12 classes" in result.err
+    assert "Training B at S=256-512 on 12 images of sample-train, 12 classes" in result.err
     assert "Epoch 1/1  rate 0.001" in result.err
     assert result.out.startswith(f"{path}: B, S=256, ")
     described = read_tensors(path)[1]
