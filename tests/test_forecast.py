@@ -59,7 +59,7 @@ class Probed:
 @pytest.fixture
 def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[tuple[int, ...]]]]:
     Probed.calls = []
-    monkeypatch.setattr(module, "Scorer", Probed)
+    monkeypatch.setattr(module, "scorer_of", lambda job, backend, views: Probed(job.protocol, backend, views))
     return Probed.calls
 
 

@@ -17,6 +17,7 @@ WRITING = {
     "params": "params D",
     "weights": "weights",
     "data": "data {pictures}",
+    "quickstart": "quickstart",
     "eval": "eval A --data {pictures}",
     "compare": "compare A B --data {pictures}",
     "score": "score x.csv --data {pictures}",
@@ -27,6 +28,8 @@ WRITING = {
     "report": "report A --data {pictures}",
     "reproduce": "reproduce 3 --published",
     "predict": "predict A@sample {one}",
+    "features": "features A@sample --data {pictures}",
+    "probe": "probe x.parquet",
     "speed": "speed A",
     "doctor": "doctor",
     "runs": "runs",
@@ -34,7 +37,7 @@ WRITING = {
     "export": "export A@sample --to onnx",
 }
 """A command line of each command that has --output."""
-PICKY = {"train": ".safetensors", "export": ".onnx", "report": ".html"}
+PICKY = {"features": ".parquet", "train": ".safetensors", "export": ".onnx", "report": ".html"}
 """Those that write one kind of file, which is no table."""
 
 

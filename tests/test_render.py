@@ -13,7 +13,7 @@ import vggbench.render
 FOLDER = Path(vggbench.render.__file__).parent
 MODULES = [found.name for found in pkgutil.walk_packages(vggbench.render.__path__, "vggbench.render.")]
 PICTURES = "vggbench.render.plots"
-OF_METRICS = {"ErrorRate", "LEAST_SIGNIFICANT"}
+OF_METRICS = {"ErrorRate", "Errors", "LEAST_SIGNIFICANT"}
 """Values; what tests and counts there is for results/."""
 
 

@@ -173,11 +173,11 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
     assert result.code == 0, result.err
     assert "Training B at S=256-512 on 12 images of sample-train, 12 classes" in result.err
     assert "Epoch 1/1  rate 0.001" in result.err
-    assert result.out.startswith(f"{path}: B, S=256, ")
+    assert result.out.startswith(f"{path}: B, S=256-512, ")
     described = read_tensors(path)[1]
     assert described["recipe"]["command"].endswith(f"--output {path}")
     assert described["recipe"]["from"].startswith("A@sample:")
-    row = vggbench("eval", f"B@{path}", "--data", "sample-dev", "--center", "--format", "json")
+    row = vggbench("eval", f"B@{path}", "--data", "sample-dev", "--center", "--scales", 384, "--format", "json")
     assert json.loads(row.out)[0]["top1_error"] == pytest.approx(described["recipe"]["validation_top1_error"], abs=1e-3)
     again = vggbench(*command)
     assert "Resumes in epoch 2 after 0 of its images" in again.err
