@@ -147,7 +147,7 @@ def _mean(runs: Sequence[Run]) -> Iterator[tuple[str, NDArray[np.floating]]]:
 def document(seeds: int) -> str:
     """The whole of tables/miniature.md."""
     stored = Stored.of(seeds)
-    return "\n".join([*_introduction(stored), *_findings(stored), *_tables(stored), *_time(), ""])
+    return "\n".join([*_introduction(stored), *_findings(stored), *_tables(stored), *_time(seeds), ""])
 
 
 def _introduction(stored: Stored) -> Iterator[str]:
@@ -224,10 +224,10 @@ def _published(line: Line) -> Result | None:
     return published(line.protocol, (Member(line.row.net, line.row.scale, line.scales),))
 
 
-def _interval(found: Crossed | None, form: str = "+.1f") -> str:
+def _interval(found: Crossed | None, form: str = "+.1f", least: float = -100) -> str:
     if found is None or not found.freedom:
         return "-"
-    low, high = (100 * bound for bound in found.interval)
+    low, high = (max(100 * bound, least) for bound in found.interval)
     return f"{low:{form}} to {high:{form}}"
 
 
@@ -252,16 +252,17 @@ def _line(line: Line, own: Outcomes | None) -> str:
     else:
         top1, top5 = own.error(), own.error(1)
         deviation = f"{100 * own.deviation:.1f}" if own.seeds > 1 else "-"
-        cells += [str(own.seeds), f"{100 * top1.mean:.1f}", _interval(top1, ".1f"), deviation, f"{100 * top5.mean:.1f}"]
+        cells += [str(own.seeds), f"{100 * top1.mean:.1f}", _interval(top1, ".1f", least=0), deviation, f"{100 * top5.mean:.1f}"]
     return f"| {' | '.join([*cells, f'{paper.top1} / {paper.top5}' if paper else '-'])} |"
 
 
-def _time() -> Iterator[str]:
+def _time(seeds: int) -> Iterator[str]:
     notes = [json.loads(path.read_text()) for path in sorted(TIMES.glob("*.json"))]
-    trainings, evaluations = (sum(n["cpu"] for n in notes if n["training"] is which) for which in (True, False))
-    both = trainings + evaluations
+    trainings, evaluations = ([n for n in notes if n["training"] is which] for which in (True, False))
+    trained = len({n["task"] for n in trainings})
+    whole = duration(sum(n["cpu"] for n in evaluations))
     yield (
-        f"Time of a core: {duration(trainings)} for the trainings, {duration(evaluations)} for the evaluations; on "
-        f"two cores that have nothing else to do {duration(both / 2)}. Recorded while it ran, interrupted sittings "
-        "included."
+        f"Time of a core, recorded while it ran, with interrupted sittings: {whole} for the evaluations, and "
+        f"{duration(sum(n['cpu'] for n in trainings))} for {trained} of the {len(ROWS) * seeds} trainings."
+        + ("" if trained == len(ROWS) * seeds else " The others were trained elsewhere.")
     )
