@@ -252,7 +252,13 @@ def _line(line: Line, own: Outcomes | None) -> str:
     else:
         top1, top5 = own.error(), own.error(1)
         deviation = f"{100 * own.deviation:.1f}" if own.seeds > 1 else "-"
-        cells += [str(own.seeds), f"{100 * top1.mean:.1f}", _interval(top1, ".1f", least=0), deviation, f"{100 * top5.mean:.1f}"]
+        cells += [
+            str(own.seeds),
+            f"{100 * top1.mean:.1f}",
+            _interval(top1, ".1f", least=0),
+            deviation,
+            f"{100 * top5.mean:.1f}",
+        ]
     return f"| {' | '.join([*cells, f'{paper.top1} / {paper.top5}' if paper else '-'])} |"
 
 
