@@ -9,7 +9,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -74,6 +74,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of the protocols' table; all, unless said")
     parser.add_argument("--grid", type=int, default=1, help="of multi-crop's offsets: 8 shares convolutions")
     parser.add_argument("--precise", type=int, help="images of the table of precisions")
+    parser.add_argument(
+        "--fp16", type=int, help="of these, images in fp16, at the first Q alone, for CPUs are slow at it"
+    )
     parser.add_argument("--precision", default="fp32", help="of the training and the protocols' table")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
@@ -81,27 +84,27 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     if not NET.exists():
         source = ["train", "D", "--data", str(given.data), "--from", f"D@{given.convolutions}", *RECIPE]
-        _run(
-            [
-                *source,
-                "--precision",
-                given.precision,
-                "--device",
-                given.device,
-                "--runs",
-                str(BUILD / "runs"),
-                "--output",
-                str(NET),
-            ]
-        )
+        where = ["--device", given.device, "--runs", str(BUILD / "runs"), "--output", str(NET)]
+        _run([*source, "--precision", given.precision, *where])
     _write("caltech", _protocols(_evaluated(given, given.precision, given.images), given))
-    found = {name: _evaluated(given, name, given.precise) for name in get_args(Precision) if _is_possible(name, given)}
-    _write("precision", _precision(found, given))
+    others = [Beside(name, given.precise, SCALES) for name in ("bf16", "fp16", "tf32") if _is_possible(name, given)]
+    if given.fp16 and pick_device(given.device).type == "cpu":
+        others.append(Beside("fp16", given.fp16, SCALES[:1]))
+    _write("precision", _precision(others, given))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A precision beside fp32, on so many images at these Qs."""
+
+    precision: str
+    images: int | None
+    scales: Sequence[int]
 
 
 def _is_possible(precision: str, given: argparse.Namespace) -> bool:
-    """TF32 is of GPUs, and no CPU here multiplies in fp16 but at a hundredth of its speed."""
-    return precision in ("fp32", "bf16") or pick_device(given.device).type == "cuda"
+    """TF32 is of GPUs, and CPUs here are a twentieth as fast in fp16."""
+    return precision == "bf16" or pick_device(given.device).type == "cuda"
 
 
 def _write(name: str, lines: Iterator[str]) -> None:
@@ -114,10 +117,12 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _evaluated(given: argparse.Namespace, precision: str, limit: int | None) -> Evaluated:
+def _evaluated(
+    given: argparse.Namespace, precision: str, limit: int | None, scales: Sequence[int] = SCALES
+) -> Evaluated:
     request = Request(
         models=[f"D@{NET}"], data=str(given.data / "val"), protocols=["center", "tencrop", "dense", "multicrop"],
-        scales=SCALES, grid=given.grid, limit=limit, runs=BUILD / "runs", precision=precision, device=given.device,
+        scales=[*scales], grid=given.grid, limit=limit, runs=BUILD / "runs", precision=precision, device=given.device,
         backend="pytorch",
     )  # fmt: skip
     return evaluated(request, Teller())
@@ -145,7 +150,7 @@ def _protocols(part: Evaluated, given: argparse.Namespace) -> Iterator[str]:
         f"Paired by image: change in top-1 error, in points, and McNemar's exact p after Holm's correction for "
         f"{len(tests)} tests.\n"
     )
-    yield "| The paper finds | From | To | Points | 95% interval | Fixed / broken | p (Holm) | Paper's | Here it |"
+    yield "| Claim | From | To | Points | 95% interval | Fixed / broken | p (Holm) | Paper's | Here it |"
     yield "|---|---|---|--:|---|--:|--:|---|---|"
     for (claim, test), p in zip(tests, adjusted, strict=True):
         low, high = test.interval
@@ -180,24 +185,27 @@ def _row(found: Row) -> str:
     )
 
 
-def _precision(found: Mapping[str, Evaluated], given: argparse.Namespace) -> Iterator[str]:
+def _precision(others: Sequence[Beside], given: argparse.Namespace) -> Iterator[str]:
     """Section (c)."""
-    lines = {name: part.lines(part.models[0]) for name, part in found.items()}
-    others = [name for name in found if name != "fp32"]
-    devices = {str(entry["device"]) for part in found.values() for entry in part.provenance}
-    images = len(lines["fp32"][0].posteriors.images)
+    cells: dict[tuple[str, tuple[int, ...]], dict[str, str]] = {}
+    devices: set[str] = set()
+    for own in others:
+        both = [_evaluated(given, name, own.images, own.scales) for name in ("fp32", own.precision)]
+        devices |= {str(entry["device"]) for part in both for entry in part.provenance}
+        for line, other in zip(*(part.lines(part.models[0]) for part in both), strict=True):
+            cells.setdefault((line.protocol, line.own_scales), {})[own.precision] = _difference(line, other)
     yield "# Other precisions on real activations\n"
     yield (
-        f"The net of tables/caltech.md on its {images} photographs, by {', '.join(sorted(devices))}. With Caffe's "
-        f"input its activations reach {_largest(given):,.0f} after a ReLU. Each cell: the largest difference of any "
-        "posterior from fp32, and how many photographs get another first class.\n"
+        f"The net of tables/caltech.md, by {', '.join(sorted(devices))}. With Caffe's input its activations reach "
+        f"{_largest(given):,.0f} after a ReLU. Each cell: the largest difference of any posterior from fp32, how many "
+        "photographs get another first class, and of how many.\n"
     )
-    yield f"| Q | Protocol | {' | '.join(others)} |"
-    yield f"|---|---|{'--:|' * len(others)}"
-    for place, line in enumerate(lines["fp32"]):
-        cells = [_difference(line, lines[name][place]) for name in others]
-        yield f"| {','.join(map(str, line.own_scales))} | {line.protocol} | {' | '.join(cells)} |"
-    bounds = ", ".join(f"{name} {TOLERANCES[_precision_of(name)]:g}" for name in others)
+    yield f"| Q | Protocol | {' | '.join(own.precision for own in others)} |"
+    yield f"|---|---|{'---|' * len(others)}"
+    for (protocol, scales), found in cells.items():
+        words = " | ".join(found.get(own.precision, "-") for own in others)
+        yield f"| {','.join(map(str, scales))} | {protocol} | {words} |"
+    bounds = ", ".join(f"{own.precision} {TOLERANCES[_precision_of(own.precision)]:g}" for own in others)
     yield (
         f"\n`vggbench doctor` calls a device right up to these differences, on its own random nets: {bounds}. A table "
         "never mixes precisions, and says which one made it."
@@ -212,7 +220,7 @@ def _difference(line: Line, other: Line) -> str:
     ours, theirs = (posteriors(one.posteriors) for one in (line, other))
     assert line.posteriors.images == other.posteriors.images
     moved = int((ours.argmax(1) != theirs.argmax(1)).sum())
-    return f"{np.abs(ours - theirs).max():.1e}, {moved}"
+    return f"{np.abs(ours - theirs).max():.1e}, {moved} of {len(ours)}"
 
 
 @torch.inference_mode()
