@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ import torch
 from vggbench.cli.evaluating import Teller
 from vggbench.cli.terminal import speak
 from vggbench.data import open_data
+from vggbench.errors import VggbenchError
 from vggbench.evaluation.request import Request
 from vggbench.files import write_whole
 from vggbench.images.packs import Images
@@ -34,6 +34,7 @@ from vggbench.results.lines import Line, Paired, paired
 from vggbench.results.rows import Row, row
 from vggbench.store.posteriors import posteriors
 from vggbench.studies.doctor.checks import TOLERANCES
+from vggbench.weights.files import description_in
 from vggbench.weights.load import LoadOptions, load_model
 from vggbench.weights.spec import ModelSpec
 
@@ -86,9 +87,11 @@ def main() -> None:
         source = ["train", "D", "--data", str(given.data), "--from", f"D@{given.convolutions}", *RECIPE]
         where = ["--device", given.device, "--runs", str(BUILD / "runs"), "--output", str(NET)]
         _run([*source, "--precision", given.precision, *where])
-    _write("caltech", _protocols(_evaluated(given, given.precision, given.images), given))
-    others = [Beside(name, given.precise, SCALES) for name in ("bf16", "fp16", "tf32") if _is_possible(name, given)]
-    if given.fp16 and pick_device(given.device).type == "cpu":
+    _write("caltech", _protocols(_evaluated(given, given.precision, given.images)))
+    others = [Beside("bf16", given.precise, SCALES)]
+    if pick_device(given.device).type == "cuda":  # a CPU has no TF32, and is a twentieth as fast in fp16
+        others += [Beside("fp16", given.precise, SCALES), Beside("tf32", given.precise, SCALES)]
+    elif given.fp16:
         others.append(Beside("fp16", given.fp16, SCALES[:1]))
     _write("precision", _precision(others, given))
 
@@ -97,18 +100,13 @@ def main() -> None:
 class Beside:
     """A precision beside fp32, on so many images at these Qs."""
 
-    precision: str
+    precision: Precision
     images: int | None
     scales: Sequence[int]
 
 
-def _is_possible(precision: str, given: argparse.Namespace) -> bool:
-    """TF32 is of GPUs, and CPUs here are a twentieth as fast in fp16."""
-    return precision == "bf16" or pick_device(given.device).type == "cuda"
-
-
 def _write(name: str, lines: Iterator[str]) -> None:
-    text = "\n".join(["<!-- make caltech -->", "", *lines])
+    text = "\n".join([f"<!-- python tables/caltech.py {shlex.join(sys.argv[1:])} -->", "", *lines])
     write_whole(Path(f"tables/{name}.md"), f"{text.rstrip()}\n".encode())
 
 
@@ -128,7 +126,7 @@ def _evaluated(
     return evaluated(request, Teller())
 
 
-def _protocols(part: Evaluated, given: argparse.Namespace) -> Iterator[str]:
+def _protocols(part: Evaluated) -> Iterator[str]:
     """Section (b)."""
     model = part.models[0]
     lines = part.lines(model)
@@ -159,10 +157,9 @@ def _protocols(part: Evaluated, given: argparse.Namespace) -> Iterator[str]:
             f"| {claim.says} | {test.first} | {test.second} | {test.points:+.1f} | {low:+.1f} to {high:+.1f} "
             f"| {test.fixed} / {test.broken} | {p:.2g} | {claim.paper} | {here} |"
         )
-    yield (
-        f"\nTrained by: `vggbench train D --data FOLDER --from D@CONVOLUTIONS {' '.join(RECIPE)} "
-        f"--precision {given.precision}`"
-    )
+    recipe = description_in(NET)["recipe"]
+    assert isinstance(recipe, dict)
+    yield f"\nTrained by: `{recipe['command']}`"
 
 
 def _tests(part: Evaluated, lines: Sequence[Line]) -> Iterator[tuple[Claim, Paired]]:
@@ -205,15 +202,11 @@ def _precision(others: Sequence[Beside], given: argparse.Namespace) -> Iterator[
     for (protocol, scales), found in cells.items():
         words = " | ".join(found.get(own.precision, "-") for own in others)
         yield f"| {','.join(map(str, scales))} | {protocol} | {words} |"
-    bounds = ", ".join(f"{own.precision} {TOLERANCES[_precision_of(own.precision)]:g}" for own in others)
+    bounds = ", ".join(f"{own.precision} {TOLERANCES[own.precision]:g}" for own in others)
     yield (
         f"\n`vggbench doctor` calls a device right up to these differences, on its own random nets: {bounds}. A table "
         "never mixes precisions, and says which one made it."
     )
-
-
-def _precision_of(name: str) -> Precision:
-    return next(one for one in get_args(Precision) if one == name)
 
 
 def _difference(line: Line, other: Line) -> str:
@@ -241,4 +234,7 @@ def _largest(given: argparse.Namespace) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except VggbenchError as error:
+        sys.exit(str(error))

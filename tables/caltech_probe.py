@@ -8,11 +8,14 @@ tables/caltech-probe.csv.
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import vggbench
+from vggbench.errors import VggbenchError
+from vggbench.images.preprocessing import Input, input_of_text
 from vggbench.metrics import holm
 from vggbench.results.lines import Paired
 from vggbench.studies.probing.probed import Outcome, Probed
@@ -54,7 +57,16 @@ def _probed(name: str, given: argparse.Namespace) -> Probed:
                 f"D@{given.net}", given.data / part, layer="pool5", input=INPUTS[name][0], views="center", scales=256,
                 precision=given.precision, backend="pytorch", runs=given.folder / "runs", output=path,
             )  # fmt: skip
+        _require_input(name, path)
     return vggbench.probe(paths["train"], test=paths["val"])
+
+
+def _require_input(name: str, path: Path) -> None:
+    """Raise VggbenchError for a file that was made with another input than its name says."""
+    text = INPUTS[name][0]
+    for found in vggbench.read_features(path).about["input"].values():
+        if Input.from_dict(found) != input_of_text(text):
+            raise VggbenchError(f"{path} was made with another --input: expected {text}. Remove it.")
 
 
 def _outcome(found: Probed) -> Outcome:
@@ -120,4 +132,7 @@ def _paired(first: str, second: str, found: dict[str, Probed]) -> Paired:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except VggbenchError as error:
+        sys.exit(str(error))
