@@ -40,7 +40,7 @@ class Describer(Scorer):
         """
         protocol, device = self._protocol, self.backend.device
         with torch.inference_mode():
-            there = [image if image.device == device else self._transfer.up(image) for image in images]
+            there = self._on_device(images)
             wide = torch.float32 if device.type == "mps" or self._descriptor.pool == "flatten" else torch.float64
             found = torch.empty((len(images), protocol.view_count, self._numbers), dtype=wide, device=device)
             views = Views(there, protocol, self.backend)

@@ -54,7 +54,7 @@ class Scorer:
         """
         model, protocol, device = self.backend.model, self._protocol, self.backend.device
         with torch.inference_mode():
-            there = [image if image.device == device else self._transfer.up(image) for image in images]
+            there = self._on_device(images)
             shape = (len(images), protocol.view_count, model.identity.classes)
             wide = torch.float32 if device.type == "mps" else torch.float64
             found = torch.empty(shape, dtype=wide, device=device)
@@ -70,6 +70,10 @@ class Scorer:
                 advance(len(numbers))
             fetch = self._transfer.back(mean_of_views(found))
         return lambda: self._without_nan(fetch())
+
+    def _on_device(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """The images; those that lie elsewhere are brought there."""
+        return [image if image.device == self.backend.device else self._transfer.up(image) for image in images]
 
     def _without_nan(self, posteriors: NDArray[np.float32]) -> NDArray[np.float32]:
         if np.isnan(posteriors).any():
