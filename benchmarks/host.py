@@ -76,7 +76,7 @@ class Free(Backend):
 
 
 def stack(parts: list[Tensor], stack: Callable[..., Tensor] = torch.stack) -> Tensor:
-    """Of a shape alone: the meta device's own is slow Python, so what as many small tensors take is done."""
+    """The stack's shape alone, for the time of as many small tensors: the meta device's own stack is slow Python."""
     stack([SMALL] * len(parts))
     return torch.empty((len(parts), *parts[0].shape), device=META)
 
@@ -123,7 +123,7 @@ def timms(data: DataSet, folder: Path, times: int) -> None:
 
 
 def cpu_milliseconds(work: Callable[[], None], images: int) -> float:
-    """Of this process, per image."""
+    """CPU time of this process, in milliseconds per image."""
     started = time.process_time()
     work()
     return 1000 * (time.process_time() - started) / images

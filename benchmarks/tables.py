@@ -31,7 +31,7 @@ PROTOCOLS, SCALES = ("dense", "multicrop"), (256, 384, 512)
 
 
 def plan(store: Path, nets: int = 1) -> Plan:
-    """Of all validation images and a narrow D, or several in name, without any file."""
+    """The plan for all validation images and a narrow D, or several in name, without any file."""
     names, labels = wnids(), val_labels()
     images = tuple(
         ImageFile(f"ILSVRC2012_val_{i + 1:08d}", store, 100_000, names[labels[i]]) for i in range(VAL_IMAGES)

@@ -31,7 +31,7 @@ class Task:
     name: str
     command: list[str]
     seconds: int
-    """Of one core, as the design weighs it."""
+    """Seconds on one core, as the design weighs it."""
     is_training: bool
     needs: tuple[str, ...] = ()
     """Names of the trainings of its nets."""

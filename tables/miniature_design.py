@@ -15,11 +15,11 @@ SEEDS = 5
 """Trainings of each net, unless more are asked for: seeds 0, 1 and so on."""
 WIDTH = 1 / 16
 RECIPE = "--init he --rate 0.005 --batch-size 16 --dropout 0 --epochs 8 --half"
-"""Of every net at every S, from random weights; all else is the paper's. Chosen on sample-dev, with other seeds."""
+"""Options for every net at every S, from random weights; the rest is the paper's. Chosen on sample-dev, other seeds."""
 IMAGES = 240
 """Pictures that nets are evaluated on, of those held out."""
 CROPPED_IMAGES = 120
-"""Of these, pictures that multi-crop takes, whose 150 views cost most."""
+"""Pictures among these that multi-crop takes, whose 150 views cost most."""
 PROBED = 0.010
 """Seconds of a training's step of D, an image, where the seconds below were measured."""
 _DATA = "--data sample-heldout"
@@ -39,7 +39,7 @@ class Row:
         return BUILD / f"{self.net}-S{self.scale}-seed{seed}.safetensors"
 
     def model(self, seed: int) -> str:
-        """It, as a MODEL."""
+        """The trained net, as a MODEL."""
         return f"{self.net}@{self.file(seed)}"
 
     def training(self, seed: int) -> list[str]:

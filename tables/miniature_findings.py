@@ -49,13 +49,13 @@ class Stored:
 
     seeds: int
     runs: Mapping[Key, Run]
-    """Complete ones."""
+    """Complete runs."""
     labels: Mapping[str, int]
-    """By image."""
+    """The label of each image by its id."""
 
     @classmethod
     def of(cls, seeds: int) -> "Stored":
-        """Of the store; nothing is computed."""
+        """What the store holds; nothing is computed."""
         data, runs = open_data("sample-heldout"), dict[Key, Run]()
         models = {(row, seed): _model(row, seed) for seed in range(seeds) for row in ROWS if is_trained(row, seed)}
         for own in EVALUATIONS:
@@ -87,7 +87,7 @@ class Stored:
         return {image: (rank >= 1, rank >= 5) for image, rank in zip(images, found.tolist(), strict=True)}
 
     def outcomes(self, line: Line, other: Line | None = None) -> "Outcomes | None":
-        """Of all seeds that have both lines, on the images of both; None where no seed has."""
+        """Outcomes of all seeds that have both lines, on the images of both; None where no seed has."""
         lines = [line] if other is None else [line, other]
         found = [[self.wrong(own, seed) for own in lines] for seed in range(self.seeds)]
         whole = [[own for own in of_seed if own is not None] for of_seed in found if None not in of_seed]
@@ -106,12 +106,12 @@ class Outcomes:
 
     @property
     def seeds(self) -> int:
-        """With all lines complete."""
+        """The number of seeds with all lines complete."""
         return len(self.errors)
 
     @property
     def images(self) -> int:
-        """Of every line."""
+        """The number of images, the same for every line."""
         return int(self.errors.shape[2])
 
     def error(self, place: int = 0) -> Crossed:
@@ -120,12 +120,12 @@ class Outcomes:
 
     @property
     def deviation(self) -> float:
-        """Of the top-1 error, over seeds."""
+        """The standard deviation of the top-1 error, over seeds."""
         return float(self.errors[:, 0, :, 0].mean(1).std(ddof=1))
 
     @property
     def change(self) -> Crossed:
-        """From the first line to the second, in top-1 error, as a share."""
+        """The change in top-1 error from the first line to the second, as a share."""
         return Crossed.of(self.errors[:, 1, :, 0] - self.errors[:, 0, :, 0])
 
 

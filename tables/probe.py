@@ -20,7 +20,7 @@ SETS = {
     "val": ("--data", "sample"),
     "unseen": ("--data", "sample-unseen"),
 }
-"""Of the pictures that D was trained on, 50 a class train the SVM."""
+"""Options for the pictures of each set. Of those that D was trained on, 50 a class train the SVM."""
 PARTS = (("D", "train"), ("D", "val"), ("D", "unseen"), ("random", "unseen"))
 Q = 384
 """The net's own, halfway through its S of 256 to 512: at another its classifier does worse, and a new SVM need not."""

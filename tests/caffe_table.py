@@ -89,7 +89,7 @@ TABLE = [
         "99": [{"unknown": 1}],
     }),
 ]  # fmt: skip
-"""Of a net as deploy.prototxt has it, in both generations."""
+"""Rows for a net as deploy.prototxt has it, in both generations."""
 LRN_TABLE = _rows("norm1", "lrn_param", {
     NO_EFFECT: [{"norm_region": 0}, {"engine": 1}],
     "size": [{"local_size": 3}, {"local_size": 7}, {"local_size": 4}],

@@ -153,7 +153,7 @@ def _those(parts: tuple[bytes, ...], at: int, names: set[bytes]) -> tuple[int, .
 
 
 def _chunks(data: bytes, at: int, order: str, beside_content: int) -> Iterator[bytes]:
-    """Of a PNG, or of a RIFF file, whose chunks are padded to an even length and have no checksum."""
+    """The chunks of a PNG, or of a RIFF file, whose chunks are padded to an even length and have no checksum."""
     while at < len(data):
         length = struct.unpack_from(f"{order}I", data, at if order == ">" else at + 4)[0]
         end = at + beside_content + length + (length % 2 if order == "<" else 0)
@@ -162,7 +162,7 @@ def _chunks(data: bytes, at: int, order: str, beside_content: int) -> Iterator[b
 
 
 def _segments(data: bytes) -> Iterator[bytes]:
-    """Of a JPEG: SOI, each marker with its content, and all from SOS on."""
+    """The parts of a JPEG: SOI, each marker with its content, and all from SOS on."""
     yield data[:2]
     at = 2
     while data[at + 1] != 0xDA:
@@ -232,7 +232,7 @@ class Commands:
 
 
 def try_block(commands: Commands, files: list[Damaged], folder: Path) -> tuple[Counter[str], float, float]:
-    """Of a block of files: how many are read and refused, the seconds of the slowest, and of the slowest command.
+    """Try a block of files: how many are read and refused, the seconds of the slowest, and of the slowest command.
 
     Raises AssertionError where that is not all that happens.
     """

@@ -16,7 +16,7 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.inference.choice import start
 
 CLOSE = 1e-4
-"""Of the largest score."""
+"""The largest difference that is right, in units of the largest score."""
 Interpreter = Callable[[Tensor], Tensor]
 """(N, 3, H, W) uint8 RGB -> scores (N, K) or a score map (N, K, h, w); raises where the net cannot be run."""
 

@@ -189,7 +189,7 @@ class Interpreter:
         return x.reshape(len(x), *config["target_shape"])
 
     def _windows(self, x: Tensor, path: tuple[str, ...], config: dict[str, Any]) -> Tensor:
-        """Of maps larger than those of 224 x 224, every window of that size: dense layers slide over them."""
+        """Cut maps larger than those of 224 x 224 into all windows of that size: dense layers slide over them."""
         if not self._fixed:
             self._sides[path] = tuple(x.shape[1:])
         sides = self._sides[path]

@@ -25,7 +25,7 @@ TABLE_1: dict[str, list[int | str]] = {
 }
 """Output channels; negative ones are 1x1 convolutions; L is LRN."""
 SIDES = {"B-5x5": 5}
-"""Of the other convolutions, where they are not 3x3."""
+"""Kernel sides of the other convolutions, where they are not 3x3."""
 
 
 @dataclass(frozen=True)

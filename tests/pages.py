@@ -140,7 +140,7 @@ class _Command:
     words: list[str]
     shown: list[str]
     start: int
-    """Of what is shown, in the block."""
+    """Where in the block the output that is shown begins, in characters."""
     end: int
 
 

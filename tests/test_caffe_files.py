@@ -135,7 +135,7 @@ def test_a_net_without_a_name_is_recognised(path: Path) -> None:
 
 
 def test_a_layer_may_stand_for_the_input(path: Path) -> None:
-    """Of the type Input, as deploy.prototxt has it of late."""
+    """The layer is of the type Input, as in recent deploy.prototxt files."""
     net = deploy()
     images = {"type": "Input", "name": "data", "bottom": [], "top": ["data"]}
     assert _verdict(path, net, encoded({**net, "input": [], "layers": [images, *net["layers"]]})) == RIGHT
@@ -247,7 +247,7 @@ def test_order_of_channels_may_be_stated_beside_the_files_means(path: Path) -> N
 
 
 def test_layers_by_order_are_said_under_tables(path: Path) -> None:
-    """Of a file stripped to its weights alone."""
+    """The file is stripped to its weights alone."""
     net = deploy()
     bare = [
         {"name": one["name"], "type": one["type"], "blobs": one["blobs"]} for one in net["layers"] if "blobs" in one

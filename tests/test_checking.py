@@ -199,7 +199,7 @@ def test_an_evaluation_goes_on_from_a_check(net: Model, pictures: Path, tmp_path
 
 @pytest.mark.slow
 def test_the_right_culprit_is_named(net: Model, tmp_path: Path, vggbench: Vggbench) -> None:
-    """Of a file whose channels are swapped, and of one whose classes are shifted by one."""
+    """One net has its channels swapped, another its classes shifted by one."""
     data, store = open_data("sample"), Store(tmp_path / "runs")
     (run,) = evaluate(data, [Job(net, CENTER, 256)], store, QUICK)
     assert run.errors

@@ -20,7 +20,7 @@ from vggbench.errors import WeightsError
 from vggbench.inference.choice import start
 
 CLOSE = 1e-4
-"""Of the largest logit."""
+"""The largest difference that is right, in units of the largest logit."""
 
 
 def _pictures(height: int, width: int) -> Tensor:

@@ -21,7 +21,10 @@ from vggbench.errors import UsageError, WeightsError
 from vggbench.inference.choice import start
 
 CLOSE, CLOSE_IN_HALF = 1e-4, 2e-2
-"""Of the largest value; half precision is the reading computer's business, and float32 is closer to the truth."""
+"""The largest differences that are right, in units of the largest value.
+
+Half precision is left to the computer that reads the graph, and float32 is closer to the truth.
+"""
 onnxruntime.set_default_logger_severity(4)
 
 

@@ -14,7 +14,7 @@ from vggbench.cli.main import app
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_WORDS = 29
-"""Of a sentence on a page or in a help text."""
+"""The most words of a sentence on a page or in a help text."""
 _WORD = re.compile(r"[\w'/@.+-]*[A-Za-z][\w'/@.+-]*")
 
 
@@ -40,7 +40,7 @@ def prose(page: str) -> Iterator[str]:
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Of each command and each of its options."""
+    """The name and the help text of each command and of each of its options."""
     group: Any = typer.main.get_command(app)
     for name, command in group.commands.items():
         yield name, str(command.help)

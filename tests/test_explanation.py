@@ -243,7 +243,7 @@ def test_names_are_rows_once() -> None:
     names = [change.name for change in CHANGES] + [recipe.name for recipe in RECIPES]
     assert len(set(names)) == len(names)
     of_others = {"bilinear", "tensor resize", "whole image"}
-    """Of networks that are not VGGs alone, whose publishers see a crop, by other filters and by Pillow."""
+    """Rows that only networks other than VGGs have: their publishers use a crop, other filters and Pillow."""
     assert set(names) == set(ROWS) - {"paper's recipe"} | of_others
 
 

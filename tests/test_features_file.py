@@ -157,7 +157,7 @@ def test_a_file_that_inflates_is_refused_before_memory_is_taken(tmp_path: Path) 
 
 
 def test_long_names_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    """Of a name that stands in each row a file holds one copy; read, these would be 200 times as long as it."""
+    """A file holds one copy of a name that is in every row; read, such names would be 200 times as long as the file."""
     path = tmp_path / "f.parquet"
     schema = pq.read_schema(written(path))
     names = pa.array(["x" * 20_000] * 400)

@@ -195,7 +195,7 @@ TO_A_PATH = {
 }  # fmt: skip
 """Functions and methods whose arguments say what is written."""
 OURS = {"save"}
-"""Of those names a function of our own; a method of that name, or a module's, is somebody else's."""
+"""Functions of our own among those names; a method of that name, or a module's, is somebody else's."""
 ONE_WAY = {"written_whole"}
 IN_MEMORY = {"BytesIO", "StringIO"}
 

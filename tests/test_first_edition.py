@@ -78,7 +78,7 @@ def _around(text: str) -> list[str]:
 
 
 def _today(text: str) -> str:
-    """Of whatever version."""
+    """The text with N in place of any version."""
     return re.sub(r"vggbench \d+\.\d+\.\d+", "vggbench N", text)
 
 

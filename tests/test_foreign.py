@@ -53,7 +53,7 @@ def test_the_lines_of_python_are_python() -> None:
 
 
 def test_the_lines_that_can_run_here_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of `datasets`, whose Arrow is not read and whose Parquet is; and a tar for each class."""
+    """The lines for `datasets`, whose Arrow is not read and whose Parquet is, and for one tar for each class."""
     import datasets
 
     datasets.disable_progress_bars()

@@ -30,7 +30,7 @@ def _load(config: str, path: Path, options: LoadOptions) -> Model:
 
 
 def _logits(model: Model, images: Tensor) -> Tensor:
-    """Of (N, 3, H, W) uint8 RGB, through the input that the model says it needs."""
+    """Logits of (N, 3, H, W) uint8 RGB images, through the input that the model says it needs."""
     scores = start("pytorch", model, torch.device("cpu"), "fp32")(images)
     return scores.mean((2, 3))
 

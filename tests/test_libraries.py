@@ -469,7 +469,7 @@ def test_every_protocol_is_said_in_the_signature(photographs: DataSet, tmp_path:
 
 
 def test_explain_departs_from_the_publishers_recipe(vggbench: Callable[..., Result], two: Path) -> None:
-    """Of a network that is not a VGG: by changes that it can take, each against its own recipe."""
+    """A network that is not a VGG has the changes that it can take, each against its own recipe."""
     done = vggbench("explain", "timm:test_resnet@random", "--data", two, "--format", "json")
     assert done.code == 0, done.err
     rows = {row["change"]: row for row in json.loads(done.out)}

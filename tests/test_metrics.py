@@ -383,7 +383,7 @@ def test_mean_squares_over_seeds_and_images_are_statsmodels() -> None:
 
 
 def test_the_standard_error_is_that_of_a_mixed_model() -> None:
-    """Of crossed random effects of seed and image, fitted by REML."""
+    """The mixed model has crossed random effects of seed and image, and is fitted by REML."""
     import statsmodels.api as sm
 
     seeds, images = 5, 24

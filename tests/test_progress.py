@@ -184,7 +184,7 @@ def test_a_pipe_has_a_line_now_and_then(
 def test_the_estimate_takes_each_run_at_its_own_pace(
     plan: Plan, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of runs that were not begun it takes the forecast, corrected by how wrong that was of the others."""
+    """Runs that were not begun have the forecast, corrected by how wrong it was for the others."""
     clock = Clock(monkeypatch)
     expected = replace(forecast(plan), each=(1.0, 3.0, 10.0))
     with Progress(plan, expected) as progress:

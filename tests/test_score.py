@@ -84,7 +84,7 @@ def test_the_five_best_come_back_with_the_same_errors(computed: Path, vggbench: 
 
 
 def test_models_and_predictions_in_one_table(computed: Path, vggbench: Vggbench, tmp_path: Path) -> None:
-    """Of models that are evaluated, of stored runs, and of what others predicted, in the order asked for."""
+    """Rows of evaluated models, of stored runs, and of what others predicted, in the order asked for."""
     assert (
         vggbench("runs", "export", run_of(computed, "A-sample"), "--posteriors", "--output", tmp_path / "a.csv").code
         == 0

@@ -27,7 +27,7 @@ ELSEWHERE = ("https://arxiv.org/abs/", "https://doi.org/", "https://www.sphinx-d
 
 
 class Links(HTMLParser):
-    """Of one page: what it leads to, what it needs, and the places in it."""
+    """The links of one page: what it leads to, what it needs, and the places in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -493,7 +493,7 @@ def test_of_a_folder_with_weights_twice_the_safetensors_are_taken_and_said(peake
 def test_what_was_taken_stands_under_the_table_and_in_the_store(
     peaked: Peaked, vggbench: Callable[..., Result], pictures: Path, tmp_path: Path
 ) -> None:
-    """Of the two networks of one file each has runs of its own, and a killed one goes on with its own weights."""
+    """Each of the two networks in one file has runs of its own, and a killed one resumes with its own weights."""
     path = tmp_path / "both.pth"
     torch.save({"state_dict": peaked("A"), "state_dict_ema": peaked("A", seed=1)}, path)
     asked = ("eval", f"A@{path}", "--input", "torchvision", "--data", pictures, "--center")

@@ -138,7 +138,7 @@ def test_a_store_that_is_removed_meanwhile_ends_in_one_sentence(
 
 
 def test_what_was_stored_before_an_error_is_told(many_pictures: Path, tmp_path: Path) -> None:
-    """Of a watch that fails in the third block the first two are stored all the same."""
+    """The watch fails in the third block; the first two are stored all the same."""
 
     class Fails(Watch):
         turns = 0

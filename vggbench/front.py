@@ -131,7 +131,7 @@ def compare(
 ) -> "Evaluated":
     """Models side by side on the same images, each tested against the first or the best; `how` as for `evaluate`.
 
-    Of finished evaluations nothing is computed.
+    For finished evaluations nothing is computed.
 
         >>> side_by_side = vggbench.compare("A@sample", "D@sample", data="sample", scales=256, limit=12)
         >>> [row.network for row in side_by_side.rows]
@@ -295,9 +295,9 @@ def probe(
 
 @in_python
 def params(*models: str, scales: int | Sequence[int] = (), width: float = 1.0, classes: int = 1000) -> "DataFrame":
-    """Parameters, MACs and FLOPs of configs, the paper's six without any, a row each with the keys that JSON has.
+    """Parameters, MACs and FLOPs of configs, by default the paper's six, a row each with the keys that JSON has.
 
-    Of any other network by its MODEL string as well; `scales`: sides of square inputs, without any what a net takes.
+    Any other network may be named by its MODEL string. `scales`: sides of square inputs, by default what a net takes.
 
     >>> int(vggbench.params("D").parameters[0])
     138357544

@@ -17,7 +17,7 @@ Z95 = 1.959963984540054
 def ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
     """Classes that stand before each image's label: (N, K) and (N,) -> (N,), 0 for a correct top-1.
 
-    Of equal posteriors the lower class index stands first, so that a constant network
+    Among equal posteriors the lower class index stands first, so that a constant network
     scores chance. Raises NumericsError where a posterior is NaN.
     """
     if np.isnan(posteriors).any():
@@ -99,8 +99,8 @@ def at_chance(label_ranks: NDArray[np.integer], classes: int) -> bool:
 def paired_interval(both: int, only_first: int, only_second: int, images: int, z: float = Z95) -> tuple[float, float]:
     """Interval of the second's error rate minus the first's, on the same images, as shares.
 
-    Of the images `both` nets err on so many, just one of them on the others. Newcombe's square-and-add interval with
-    Wilson's limits for paired shares (Newcombe 1998, method 10).
+    Both nets err on `both` of the `images`, and just one of them on `only_first` and on `only_second`.
+    Newcombe's square-and-add interval with Wilson's limits for paired shares (Newcombe 1998, method 10).
     """
     neither = images - both - only_first - only_second
     assert min(both, only_first, only_second, neither) >= 0 < images
@@ -122,7 +122,7 @@ def _root(one: float, other: float, phi: float) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values: of several tests at once, those below 5% are significant together (Holm 1979)."""
+    """Holm's adjusted p values: among several tests at once, those below 5% are significant together (Holm 1979)."""
     order = sorted(range(len(ps)), key=lambda place: ps[place])
     adjusted, largest = [0.0] * len(ps), 0.0
     for rank, place in enumerate(order):
@@ -188,11 +188,11 @@ class Crossed:
     error: float
     """Standard error of the mean."""
     freedom: float
-    """Degrees of freedom of `error`; 0 of a single seed."""
+    """Degrees of freedom of `error`; 0 for a single seed."""
 
     @classmethod
     def of(cls, outcomes: NDArray[np.floating]) -> Self:
-        """Of (S, N) outcomes, a row for each seed: whether a net errs, or how two nets of one seed differ.
+        """The mean of (S, N) outcomes, a row for each seed: whether a net errs, or how two nets of one seed differ.
 
         Seeds and images are random and crossed, as readers and cases are in studies of diagnosis: the mean squares of a
         two-way analysis of variance (Obuchowski & Rockette 1995), with Hillis's degrees of freedom (Hillis 2007).
@@ -219,7 +219,7 @@ class Crossed:
 
     @property
     def p(self) -> float:
-        """Two-sided, of a mean of nought; 1 for a single seed."""
+        """Two-sided p of a mean of 0; 1 for a single seed."""
         from scipy.special import stdtr
 
         if not self.freedom or not self.mean:
@@ -228,7 +228,7 @@ class Crossed:
 
 
 def _t_quantile(freedom: float, share: float) -> float:
-    """Of Student's t."""
+    """The quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
     return Z95 if math.isinf(freedom) else float(stdtrit(freedom, share))

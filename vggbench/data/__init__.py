@@ -42,7 +42,7 @@ def is_sample(path: str | Path) -> bool:
 def open_training_data(path: str | Path) -> tuple[DataSet, DataSet]:
     """What to train on and what to validate on; raises DataError.
 
-    Of the sample these are `train` and `dev`: no training sees the images that evaluations see.
+    For the sample these are `train` and `dev`: no training sees the images that evaluations see.
     """
     if str(path) == SAMPLE:
         return _sample("train"), _sample("dev")

@@ -16,7 +16,7 @@ from vggbench.data.listing import is_image
 from vggbench.errors import DataError
 
 _LONGEST_LINE = 20_000
-"""Characters; Kaggle's longest line lists a few dozen boxes."""
+"""The most characters of a line; Kaggle's longest lists a few dozen boxes."""
 _MOST_LINES = 20_000_000
 _DELIMITERS = "\t,;"
 _BLANK = " "
@@ -142,7 +142,7 @@ def _has_more_behind(name: str) -> bool:
 
 
 def _parted(fields: list[str]) -> tuple[str, str] | None:
-    """Of more than two fields the second must be a wnid, since any of them could be a number's column."""
+    """The name and the label. Beyond two fields the second must be a wnid: any of them could be a number's column."""
     if len(fields) < 2:
         return None
     label = _label(fields[1])
@@ -178,7 +178,7 @@ def _is_word(label: str) -> bool:
 
 
 def _fields(text: str, delimiter: str) -> list[str]:
-    """Quotes may be double or single; what is not closed is no quote."""
+    """The fields of a line. Quotes may be double or single; what is not closed is no quote."""
     quote = text[0] if text[0] in "\"'" and text.count(text[0]) > 1 else '"'
     fields = next(csv.reader([text], delimiter=delimiter, quotechar=quote, skipinitialspace=True))
     while fields and not fields[-1].strip():

@@ -35,7 +35,7 @@ def open_place(
 ) -> DataSet:
     """The images at `place`, a part of `top`; `ground_truth` is a file, `none`, or None for those beside the images.
 
-    Of shards it may also be the column that holds the labels; what only trains reads no file that it
+    For shards it may also be the column that holds the labels; what only trains reads no file that it
     does not need. `may_lack_labels`: images that nothing labels are welcome. Raises DataError and OSError.
     """
     layout = recognised(place)

@@ -39,7 +39,7 @@ _LONG = 600
 _NARROW = 1 / 64
 """Width of a net that is run to count: each layer's share of the work is nearly that of any width."""
 _Pixels = dict[Wanted, Tensor]
-"""Of one image, (3, H, W) uint8 at each Q."""
+"""The pixels of one image at each Q: (3, H, W), uint8."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Forecast:
     """What an evaluation will cost."""
 
     views: int
-    """Of one image, over all jobs."""
+    """Views of one image, over all jobs."""
     gmacs: float
-    """Of one image, over all jobs."""
+    """GMACs for one image, over all jobs."""
     images: int
     """Image evaluations that are still missing, over all jobs."""
     reading: float
@@ -132,7 +132,7 @@ def _together(plan: Plan, reading: float, computing: float) -> float:
 
 
 def _seconds_on_grid(plan: Plan, probes: "_Probes", reading: float, each: Sequence[float]) -> float | None:
-    """What would be if multicrop were on the grid of 8; None where it is already, cannot be, or is soon done."""
+    """Seconds in all if multicrop were on the grid of 8; None where it is already, cannot be, or is soon done."""
     crops = sum(
         images * seconds
         for job, images, seconds in zip(plan.jobs, plan.missing_images, each, strict=True)
@@ -197,10 +197,10 @@ class _Probes:
     images: list[_Pixels]
     found: dict[object, float] = field(default_factory=dict)
     _started: tuple[object, Backend] | None = None
-    """The last one alone: the weights of many nets need not fit together."""
+    """Only the last one: the weights of many nets need not fit in memory together."""
 
     def seconds_of_image(self, job: Job, backend: BackendName, work: float, *, roughly: bool = False) -> float:
-        """Of one image of so much work: of its own views at its own Q, where these are not too many to be tried."""
+        """Seconds for one image of so much work, tried on its own views at its own Q where these are not too many."""
         tried = job.protocol.name == "dense" or job.protocol.is_central or job.identity.architecture is None
         if tried or (work <= _MOST_WORK and not roughly):
             return work * self._seconds_per_work(job, backend)
@@ -230,7 +230,7 @@ class _Probes:
         return sum(found.seconds for found in runs) / done
 
     def _images_at_once(self, job: Job, pixels: Tensor) -> int:
-        """Those whose views fill a batch, as the evaluation's do; fewer where a CPU had too long to do with them."""
+        """The number of images whose views fill a batch as in an evaluation; fewer where that takes a CPU too long."""
         settings = self.plan.settings
         area = sum(view.height * view.width for view in job.protocol.views(pixels.shape[1], pixels.shape[2]))
         count = settings.views_per_batch * CROP * CROP // area
@@ -279,7 +279,7 @@ class _Probes:
 
 
 def _work(job: Job, pixels: Tensor) -> float:
-    """Of an image that is rescaled already."""
+    """The work of a job on one image that is already rescaled."""
     return job.work(pixels.shape[1], pixels.shape[2])
 
 

@@ -41,7 +41,7 @@ class Entry:
 def require_sources(request: Request) -> None:
     """Refuse files that are not there and sources without such a net; raises VggbenchError.
 
-    Of a request that keeps going, a file that lacks becomes an entry without weights.
+    If the request keeps going, a file that is not there becomes an entry without weights.
     """
     for text in request.each_model:
         if isinstance(text, Model):

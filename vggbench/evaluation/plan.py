@@ -51,7 +51,7 @@ class Plan:
 
     @cached_property
     def missing(self) -> list[list[int]]:
-        """For each job the blocks to compute: of those that lack, this process's share of all."""
+        """For each job the blocks that are not stored yet and are in this process's share."""
         process, processes = self.settings.share
         return [[block for block in self._lacking(run) if block % processes == process] for run in self.runs]
 
@@ -112,7 +112,7 @@ class Plan:
 
     @cached_property
     def bytes_per_image(self) -> float:
-        """Of its pixels at every Q, estimated as `work_per_image` is."""
+        """Bytes of an image's pixels at all Qs together, estimated as `work_per_image` is."""
         wanted = Request.of(0, (job.wanted for job in self.jobs)).wanted
         whole, usual = [want for want in wanted if want.crop is None], self.settings.rescale
         some = self.some_sizes if whole else [(CROP, CROP)]
@@ -140,7 +140,7 @@ class Plan:
 def prepare(
     data: DataSet, jobs: Sequence[Job], store: Store, settings: Settings | None = None, *, reads_only: bool = False
 ) -> Plan:
-    """Find what is stored of these jobs, of a part of a data set also in runs of the whole, without any forward pass.
+    """Find what is stored for these jobs without a forward pass; for a part of a data set, also in runs of the whole.
 
     `reads_only`: nothing is taken over, as in a dry run. Raises DataError where a model lacks a class of the data, and
     StoreError.
@@ -166,7 +166,7 @@ def prepare(
 
 
 def _classes(job: Job) -> tuple[tuple[str, ...] | None, int] | None:
-    """Among which an image's label is a place: the model's, by name and number; of descriptors None, the data's own."""
+    """The classes that labels are places among: the model's names and number; None for descriptors: the data's own."""
     return None if job.descriptor else (job.identity.class_names, job.identity.classes)
 
 
@@ -196,7 +196,7 @@ def _recorded(
 def _stored_backend(
     recorded: Callable[[BackendName], Recording], job: Job, data: DataSet, store: Store, settings: Settings
 ) -> BackendName | None:
-    """What `auto` means for a job that is stored, finished before begun: nothing is measured, and it goes on alike."""
+    """What `auto` means for a stored job: the backend of its finished run, else of a begun one. Nothing is measured."""
     if settings.backend != "auto" or settings.compile:
         return None
     able = possible(job.model, settings.torch_device, settings.precision)
@@ -207,12 +207,12 @@ def _stored_backend(
 
 
 def _is_answered(run: Recording, data: DataSet, store: Store, settings: Settings) -> bool:
-    """Whether no image of a run is left to compute, be it that a run of the whole data set has them."""
+    """Whether no image of a run is left to compute, also where a run of the whole data set has them all."""
     return not run.missing(accept_unreadable=settings.skip_unreadable) or _whole(run, data, store) is not None
 
 
 def _whole(run: Recording, data: DataSet, store: Store) -> Run | None:
-    """The finished run of the whole, of a run of a part of a data set; one that is damaged is none."""
+    """For a run of a part of a data set, the finished run of the whole; None for a damaged one."""
     with contextlib.suppress(StoreError):
         return store.stored(run.signature | {"data": data.whole}) if data.whole else None
     return None
@@ -223,7 +223,7 @@ def _take_from_wholes(plan: Plan, store: Store) -> None:
     for run, labels in zip(plan.runs, plan.labels, strict=True):
         whole = _whole(run, plan.data, store) if run.missing() else None
         if whole:
-            with contextlib.suppress(StoreError):  # of one that is damaged inside
+            with contextlib.suppress(StoreError):  # the run of the whole is damaged inside
                 run.take_from(whole, labels)
 
 

@@ -29,12 +29,12 @@ class Contents:
         self._all, self._met = bytearray(_SIZE * len(images)), 0
 
     def add(self, position: int, content: bytes) -> None:
-        """Of one image; each once."""
+        """Take what one image is known by; each image comes once."""
         self._all[_SIZE * position : _SIZE * (position + 1)] = content
         self._met += 1
 
     def digest(self) -> str | None:
-        """In hexadecimal; None where an image was not met, since it could not be read."""
+        """The digest in hexadecimal; None where an image was not met, since it could not be read."""
         if self._met < len(self._images):
             return None
         lines = hashlib.sha256()
@@ -45,7 +45,7 @@ class Contents:
 
 
 def packs(images: Sequence[ImageFile]) -> list[list[int]]:
-    """All positions, in the order in which the bytes lie; in one list what a file gives only together."""
+    """All positions, in the order in which the bytes lie; images that a file gives only together share a list."""
     order = sorted(range(len(images)), key=lambda position: images[position].place)
     found: list[list[int]] = []
     for whole, group in groupby(order, key=lambda position: images[position].read_with):

@@ -29,9 +29,9 @@ _BESIDE_THE_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"cH
 MAX_RATIO = 50
 """Longest image that is taken, by its sides: the rule knows no Q, so that every Q covers the same images."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Of a JPEG's next segment, behind the values of a scan."""
+"""Matches the marker of a JPEG's next segment, behind the values of a scan."""
 _MOST_SCANS = 100
-"""Of a JPEG: encoders write about ten; each takes as long as the image has pixels, in a hundred bytes."""
+"""The most scans of a JPEG. Encoders write about ten; a scan of a hundred bytes costs a pass over all pixels."""
 _LEAST = 5_000
 """Pixels that take as long to decode as it takes to begin with a JPEG."""
 
@@ -44,7 +44,7 @@ def read_whole(image: ImageFile) -> bytes:
     """The encoded image, as it was listed; raises NotAnImage where it cannot be read or has changed."""
     try:
         encoded = image.read()
-    except Exception as error:  # of shards that have changed, Arrow raises nearly anything
+    except Exception as error:  # Arrow raises nearly anything for shards that have changed
         raise NotAnImage(f"{CANNOT_BE_READ} ({getattr(error, 'strerror', None) or first_line(error)})") from error
     if encoded is None or len(encoded) != image.length:
         raise NotAnImage(f"changed since it was listed with {image.length:,} bytes")
@@ -70,7 +70,7 @@ def header_of(data: bytes) -> Header:
 
 
 def opened(data: bytes) -> Image.Image:
-    """The header, of an image that may be decoded; raises NotAnImage."""
+    """The header of an image that may be decoded; raises NotAnImage for any other."""
     with reasons("is no image" if data else "is empty", with_why=False):
         header = _header(data)
     if header.format in _PROGRAMS:
@@ -91,7 +91,7 @@ def opened(data: bytes) -> Image.Image:
 def reasons(what: str, *, with_why: bool = True) -> Iterator[None]:
     """Turn whatever Pillow and libjpeg raise for a file, which is nearly anything, into the reason that it is refused.
 
-    Their warnings are of what touches no pixel.
+    What they warn of touches no pixel.
     """
     try:
         with warnings.catch_warnings():
@@ -106,7 +106,7 @@ def reasons(what: str, *, with_why: bool = True) -> Iterator[None]:
 
 
 def _header(data: bytes) -> Image.Image:
-    """As Pillow reads it, without what in a sound picture may be broken, or longer than Pillow reads."""
+    """The header as Pillow reads it, without parts that may be broken, or too long for Pillow, in a sound picture."""
     try:
         return Image.open(io.BytesIO(_without_texts(data) if data.startswith(_PNG) else data))
     except Exception:
@@ -158,7 +158,7 @@ def _is_turned(data: bytes) -> bool:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 bits by their upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
+    """A grey image of 16 bits by the upper 8, as Pillow itself reads colours of 16 bits; its own conversion clips."""
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -32,7 +32,7 @@ class Looked(NamedTuple):
     header: Header | None
     problem: str | None = None
     doubt: bool = False
-    """Whether the problem is but a complaint of libjpeg, which decoded on."""
+    """Whether the problem is only a complaint by libjpeg, which went on decoding."""
     content: bytes | None = None
     """What its bytes are known by, where it was read for that."""
 
@@ -43,10 +43,10 @@ class Inspection:
 
     data: DataSet
     looked: tuple[Looked, ...]
-    """In order of id; of images that were but read for the digest, those alone that are wrong."""
+    """In order of id; where images were only read for the digest, the broken ones alone."""
     verified: bool
     digest: str | None = None
-    """Of all bytes; None where they were not read, or not all could be."""
+    """The digest of all bytes; None where they were not read, or not all could be."""
     archive: Archive | None = None
     """The file that holds them, where it may be the one that was published."""
     is_read: bool = False
@@ -64,12 +64,12 @@ class Inspection:
 
     @property
     def decoded(self) -> int:
-        """How many images were decoded, those with a complaint among them; of `verified` ones."""
+        """How many images of a `verified` set were decoded, including those with a complaint."""
         return sum(found.doubt or not found.problem for found in self.looked)
 
     @cached_property
     def headers(self) -> list[Header]:
-        """Of the images that have one."""
+        """The headers of the images that have one."""
         return [found.header for found in self.looked if found.header]
 
     @cached_property

@@ -139,7 +139,7 @@ class Rescale:
     square: bool = False
     library: Literal["PyTorch", "Pillow"] = "PyTorch"
     decoder: DecoderName = "torchvision"
-    """Of the JPEGs that are rescaled so."""
+    """What decodes the JPEGs that are rescaled so."""
 
     def __str__(self) -> str:
         smooth = "" if self.filter == "nearest" else " antialiased" if self.antialias else " without antialias"
@@ -162,7 +162,7 @@ class Preset:
     crop: int
     rescale: Rescale
     top1: float | None = None
-    """The error that was published for just this on ILSVRC's validation set, in percent."""
+    """The error that was published for exactly this on ILSVRC's validation set, in percent."""
     top5: float | None = None
     remark: str | None = None
     """What else has to be said of it."""
@@ -192,7 +192,7 @@ class Preset:
 
 
 class Wanted(NamedTuple):
-    """An image at Q, rescaled as all images of a data set are or in a way of its own; or but its central crop."""
+    """An image at Q, rescaled as all images of a data set are or in a way of its own; or only its central crop."""
 
     scale: int
     how: Rescale | None = None
@@ -200,5 +200,5 @@ class Wanted(NamedTuple):
     """Side of the central crop; None: all of the image."""
 
     def whole(self) -> Self:
-        """All of that image."""
+        """The same without a crop."""
         return self._replace(crop=None)

@@ -31,13 +31,13 @@ from vggbench.paper.protocols import View
 from vggbench.weights.load import Model
 
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 2e-2, "bf16": 0.1}
-"""Between the scores of plain PyTorch and of another library or device, in units of the largest."""
+"""Largest differences of scores between plain PyTorch and another library or device, in units of the largest score."""
 _FC_ROWS, _FC_ROWS_ON_DEVICE = 32, 256
 """Rows of every matrix product of the fc layers: constant, so that a posterior does not depend on its batch."""
 _CPU_VIEWS = 8
 """Views of 224 x 224 that go through the convolutions together on a CPU: more use memory and gain nothing."""
 _CHECKED_VIEWS, _CHECKED_CROPS = 2, 6
-"""Of the first batch, and of the first grid of crops."""
+"""Views of the first batch, and crops of the first grid, that are checked against plain PyTorch."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Backend:
 
     name: str
     version: str
-    """Of the library that computes."""
+    """The version of the library that computes."""
     model: Model
     device: torch.device
     precision: Precision
@@ -65,7 +65,7 @@ class Backend:
         self.device = torch.empty(0, device=self.device).device
 
     def load(self) -> Self:
-        """Make the layers functions now, and place the constants, which else happens with the first images."""
+        """Make the layers functions and place the constants now, which otherwise happens with the first images."""
         _ = self._statistics
         if self.network:
             _ = self._features
@@ -122,7 +122,7 @@ class Backend:
             return self._of_crops(maps, pixels, views, check=check)
 
     def crops(self, pixels: Tensor, views: Sequence[View], *, check: bool = False) -> Tensor:
-        """As `grid`, of crops at any offsets, which share the convolutions before the first pooling."""
+        """As `grid`, for crops at any offsets, which share the convolutions before the first pooling."""
         with self._running():
             maps = crop_maps_anywhere(self._before_pooling, pixels, views)
             return self._of_crops(maps, pixels, views, check=check)
@@ -183,7 +183,7 @@ class Backend:
     def _score_map(self, maps: Tensor) -> Tensor:
         """(N, C, h + 6, w + 6) -> (N, K, h, w), the fc layers as matrix products over the positions of all.
 
-        Of a net that ends before them the maps themselves.
+        For a net that ends before them, the maps themselves.
         """
         if not self._has_fc:
             return maps

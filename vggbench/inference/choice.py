@@ -21,7 +21,7 @@ from vggbench.weights.load import Model
 from vggbench.weights.spec import ONNX
 
 _LEAST_WIDTH = 0.5
-"""Of nets that ONNX Runtime runs faster than PyTorch on a CPU, but for shared crops: benchmarks/RESULTS.md."""
+"""Width from which ONNX Runtime is faster than PyTorch on a CPU, except for shared crops: benchmarks/RESULTS.md."""
 Quicker = Callable[[Model, Protocol], BackendName]
 """Says which backend is quicker for a model and a protocol on the CPU that this is."""
 
@@ -58,7 +58,7 @@ def choose(
 
 
 def by_width(model: Model, protocol: Protocol) -> BackendName:
-    """What was quicker where it was measured on a CPU: ONNX Runtime for wide nets, but for shared crops."""
+    """What was quicker where it was measured on a CPU: ONNX Runtime for wide nets, except for shared crops."""
     net = model.identity.architecture
     return "onnxruntime" if net and net.width >= _LEAST_WIDTH and protocol.grid == 1 else "pytorch"
 
@@ -160,7 +160,7 @@ def _obstacle(model: Model, device: torch.device, precision: Precision) -> str |
 
 
 def _onnxruntime_version() -> str:
-    """Raises UsageError where the package is there and broken: `auto` must not answer otherwise from day to day."""
+    """Its version. Raises UsageError where the package is broken: `auto` must not change its answer from day to day."""
     try:
         from onnxruntime import InferenceSession, __version__  # noqa: F401
     except Exception as error:  # a missing library is an OSError or an ImportError, a missing symbol anything

@@ -15,15 +15,15 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """The precisions that PyTorch mixes with fp32 by itself."""
 _BLOCK, _MOST_VIEWS = 32, 256
 _BYTES_PER_VIEW = 64 * 2**20
-"""Of a net at full width: what goes into its first stage's last convolution, what comes out, and room to work."""
+"""Bytes for a view at full width: input and output of the first stage's last convolution, and room to work."""
 
 _OLDEST_CUDA = 12
-"""Of those that there are builds of PyTorch 2.9 and later for."""
+"""The oldest major version of CUDA that PyTorch 2.9 and later are built for."""
 _DRIVER, _DRIVERS_LIBRARY = Path("/proc/driver/nvidia/version"), "libcuda.so.1"
 
 
 def has_cuda() -> bool:
-    """Whether PyTorch can use a GPU by CUDA; of why not it would warn, where `unused_gpu` has a sentence."""
+    """Whether PyTorch can use a GPU by CUDA, without its warning of why not: `unused_gpu` has a sentence for that."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.cuda.is_available()

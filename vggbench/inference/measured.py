@@ -31,10 +31,10 @@ _FILE = "backends"
 _LEAST_GAIN = 0.1
 """Share of PyTorch's time by which ONNX Runtime must be quicker, so that a tie is no matter of chance."""
 _CROPS = 8
-"""As many as go through the layers together on a CPU."""
+"""As many crops as go through the layers together on a CPU."""
 _SHORT_SIDE, _LONG_SIDE = 256, 341
 _TOPS, _LEFTS = (0, 32), (0, 56, 112)
-"""Of crops on the grid of 8 at Q=256: few of its rows and columns, as a wide net takes a second for ten crops."""
+"""Offsets of crops on the grid of 8 at Q=256: few rows and columns, as a wide net takes a second for ten crops."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Answer:
 
     @property
     def is_of_here(self) -> bool:
-        """Whether this machine, with its libraries and threads as they are now, was measured."""
+        """Whether it was measured on this machine, with its libraries and threads as they are now."""
         return self.kind == replace(self.kind, **_here())
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ def quicker_as_kept(model: "Model", protocol: Protocol) -> BackendName:
 
 
 def kept_answer(model: "Model", protocol: Protocol) -> Answer | None:
-    """What was measured on this machine of this kind of work."""
+    """What was measured on this machine for this kind of work."""
     found = answers(_FILE).get(_question(kind_of(model, protocol)))
     return _read(found) if found else None
 
@@ -185,7 +185,7 @@ def _noise(count: int, height: int, width: int) -> "Tensor":
 
 
 def _here() -> dict[str, Any]:
-    """What a kind of work says of the machine."""
+    """The fields of a `Kind` that describe this machine."""
     import torch
 
     cpu = f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"

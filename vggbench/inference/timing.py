@@ -42,7 +42,7 @@ def shortest(runs: Sequence[Timed]) -> float:
 
 
 def seconds_each(work: Callable[[], object], device: "torch.device") -> float:
-    """Of runs that follow each other without a wait until `LEAST` seconds have passed, or of the first if it does."""
+    """Mean seconds of one run, over runs without a wait between them that last `LEAST` seconds or more in all."""
     count = 1
     while True:
         taken = _timed(lambda: [work() for _ in range(count)], device).seconds  # noqa: B023 # called at once

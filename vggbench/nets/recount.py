@@ -43,7 +43,7 @@ _WITHOUT_PRODUCTS = frozenset((
 
 @dataclass(frozen=True)
 class Counted:
-    """Of one view: MACs of convolutions and matrix products; `uncounted` names operators without a rule, sorted."""
+    """Counts for one view. MACs: convolutions and matrix products; `uncounted`: operators without a rule, sorted."""
 
     parameters: int
     macs: int
@@ -92,7 +92,7 @@ def check(net: Architecture, height: int = CROP, width: int = CROP) -> None:
 
 
 def _attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-    """Of queries (..., L, E), keys (..., S, E) and values (..., S, V): L S E + L S V, for each head and image."""
+    """MACs for queries (..., L, E), keys (..., S, E), values (..., S, V): L S E + L S V, for each head and image."""
     queries, keys, values = (value.type().sizes() for value in inputs[:3])
     return Counter({"attention": prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])})
 

@@ -20,7 +20,7 @@ class ProbeProtocol:
     title: str
     train_per_class: int = 30
     test_per_class: int | None = 50
-    """At most; None: all others."""
+    """The most test images of a class; None: all others."""
     splits: int = 3
     folds: int = 5
     """Fifths of the training part that are held out in turn to choose C; the paper holds out one."""
@@ -29,9 +29,9 @@ class ProbeProtocol:
     over_scales: Over | None = None
     classes: int | None = None
     images: int | None = None
-    """Of the whole set, without which no published figure compares."""
+    """The number of images in the whole set, without which no published figure compares."""
     year: int | None = None
-    """Of a VOC."""
+    """The year of a VOC; None for any other set."""
 
     @property
     def is_voc(self) -> bool:
@@ -40,7 +40,7 @@ class ProbeProtocol:
 
     @property
     def metric(self) -> str:
-        """What is printed."""
+        """The name of the metric, as it is printed."""
         return "mAP" if self.is_voc else "mean class recall"
 
     @property

@@ -27,7 +27,7 @@ class Calibrated:
     _found: dict[tuple[object, ...], Calibration] = field(default_factory=dict, repr=False)
 
     def of(self, lines: Sequence[Line], truth: GroundTruth) -> list[Calibration]:
-        """Of rows of the same classes and images, read together; by `truth` some classes or images may not count.
+        """The calibration of rows of the same classes and images, read together; `truth` may leave some of these out.
 
         Raises UsageError for a ground truth of several right classes, and for models of unknown posteriors.
         """

@@ -22,9 +22,9 @@ COOLEST, HOTTEST = 1 / 8, 8
 _POWERS = np.array([1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1, 9 / 8, 5 / 4, 3 / 2, 2, 5 / 2, 3, 4, 6, 8])
 """Values of 1/T whose posteriors are summed: products of two roots and squares, without an exponential."""
 _DEGREE = 5
-"""Of the spline through the NLL at those; T is then right to a thousandth, but near both ends."""
+"""The degree of the spline through the NLL at `_POWERS`; T is then right to a thousandth, except near both ends."""
 _NEGLIGIBLE = np.float32(1e-9)
-"""Of the largest posterior of an image: adds nothing to a sum of powers above 1, and keeps them from underflow."""
+"""Share of an image's largest posterior that adds nothing to a sum of powers above 1, and keeps them from underflow."""
 _ROWS = 256
 """Images at a time, whose roots and squares fit a processor's cache."""
 _POINTS = 200
@@ -93,9 +93,9 @@ def calibrations(
     counts: NDArray[np.bool_] | None = None,
     among: NDArray[np.integer] | None = None,
 ) -> list[Calibration]:
-    """Of each row of a table; the posteriors are read twice, a batch at a time, and none of them is kept.
+    """The calibration of each row of a table. Posteriors are read twice, a batch at a time, and none of them is kept.
 
-    `labels` and `halves` (0 or 1) are of each image, (N,), as is `counts`, without which all count. `among`: the only
+    `labels`, `halves` (0 or 1) and `counts`, without which all count, are (N,), one for each image. `among`: the only
     classes that stand in line, ascending and all labels among them; their posteriors are divided by their sum, and
     are alike where that is 0.
     """
@@ -179,7 +179,7 @@ def _over_the_largest(
 
 
 def _sums_of_powers(ratios: NDArray[np.float32], room: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of the classes, each to each of `_POWERS`: (n, K) -> (powers, n); six of `room` are written over."""
+    """Sums over the classes of each of `_POWERS`: (n, K) -> (powers, n); six of `room` are written over."""
     half, quarter, eighth, whole, square, fourth = room[:6, : len(ratios)]
     np.sqrt(ratios, out=half)
     np.sqrt(half, out=quarter)
@@ -198,7 +198,7 @@ def _sums_of_powers(ratios: NDArray[np.float32], room: NDArray[np.float32]) -> N
 
 
 def _best_powers(found: _Gathered, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """1/T of least NLL on each half, (2,); NaN of an empty one."""
+    """1/T of least NLL on each half, (2,); NaN for an empty one."""
     best = [
         best_power((sums - _POWERS * own) / size) if size else math.nan
         for sums, own, size in zip(found.log_sums, found.log_own, sizes, strict=True)
@@ -225,7 +225,7 @@ def _tempered(
 ) -> NDArray[np.float64]:
     """The largest of posteriors (n, K) each to its image's power 1/T (n,) and divided by their sum: (n,)."""
     logs = _over_the_largest(batch, batch.max(axis=1).astype(np.float64), room)
-    with np.errstate(divide="ignore"):  # of a posterior of 0, which stays one
+    with np.errstate(divide="ignore"):  # the logarithm of a posterior of 0, which stays 0
         np.log(logs, out=logs)
     logs *= powers.astype(np.float32)[:, None]
     total: NDArray[np.float64] = np.exp(logs, out=logs).sum(axis=1).astype(np.float64)
@@ -281,7 +281,7 @@ def error_of(bins: Sequence[Bin]) -> float:
 def selective_risks(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The top-1 error of the 1, 2, ... N most confident images, (N,), whose mean is the area under the curve (AURC).
 
-    Of equal confidences every order is as good: a part of them errs as all of them do.
+    Among equal confidences every order is as good: a part of them errs as all of them do.
     """
     _, group, sizes = np.unique(-confidence, return_inverse=True, return_counts=True)
     wrong = np.bincount(group, ~right, len(sizes))

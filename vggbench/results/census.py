@@ -12,7 +12,7 @@ from vggbench.data.archive import Archive
 from vggbench.images.inspection import Inspection
 
 _EDGES = (0, 64, 128, 224, 256, 320, 384, 448, 512, 768, 1024, 2048)
-"""Of the bins of the shorter side, in pixels: Q, and what lies around it."""
+"""Edges of the bins of the shorter side, in pixels: Q, and what lies around it."""
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ ABOUT: dict[str, type | tuple[type, ...]] = {
 them, the Qs and how they became one, each net's input, the names of the classes, the hash of the images, the short
 signatures of the runs. It may say more."""
 MOST_NUMBERS = 1 << 24
-"""Of one descriptor."""
+"""The most numbers that one descriptor may have."""
 _INFLATES = 16
-"""Times as large as its file that a table of descriptors may be, since they hardly compress."""
+"""How many times as large as its file a table of descriptors may be, since they hardly compress."""
 _METADATA, _METADATA_SHA256 = b"vggbench", b"vggbench.sha256"
 _SHOWN = 60
 
@@ -68,7 +68,7 @@ class Features:
 
     @property
     def title(self) -> str:
-        """For tables: the nets, the layer and the Qs."""
+        """The nets, the layer and the Qs, as tables show them."""
         scales = ", ".join(map(str, self.about["scales"]))
         return f"{' + '.join(self.about['models'])} {self.about['layer']} Q={scales}"
 

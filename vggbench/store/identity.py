@@ -22,7 +22,7 @@ class Identity:
     name: str
     """As it is printed; nothing is read from it."""
     input: Input | None
-    """None of what another tool predicted, as `kind` says."""
+    """None where another tool predicted, as `kind` says."""
     classes: int
     class_names: tuple[str, ...] | None
     """In the order of the outputs; None where its file names none."""
@@ -36,12 +36,12 @@ class Identity:
     released: str | None = None
     """The released file that its weights are, as `weights.released` names it."""
     trained_ids: str | None = None
-    """The fingerprint of the images that it learned from; that of those which chose its epoch is `validation_ids`."""
+    """The fingerprint of the images that it learned from; `validation_ids` is that of those that chose its epoch."""
     validation_ids: str | None = None
     is_described: bool = True
     """Whether its file lists the layers, or is known by its hash; else they are taken in the order of its tensors."""
     altered: str | None = None
-    """How it is run otherwise than its weights ask for, as `explain` does: no published figure is of that."""
+    """How it is run otherwise than its weights ask for, as by `explain`: no published figure is for that."""
     said: tuple[str, ...] = ()
     """What was taken from its file where that has several things, and by what convention."""
     averaged: bool = False
@@ -49,15 +49,15 @@ class Identity:
     kind: str | None = None
     """Which network that is not a VGG, whatever its weights: torchvision:resnet18, onnx, pt2, imported."""
     side: int = CROP
-    """Of the square crops that it takes."""
+    """The side of the square crops that it takes."""
     preset: Preset | None = None
     """How its publisher evaluates it."""
     is_published: bool = False
     """Whether its weights are those that the figures of its preset were published for."""
     parameters: int | None = None
-    """Of a network that is not a VGG, counted."""
+    """The number of parameters of a network that is not a VGG."""
     macs: int | None = None
-    """Of a network that is not a VGG, for one crop; what its operators in `uncounted` do comes on top."""
+    """MACs for one crop of a network that is not a VGG; what its operators in `uncounted` do comes on top."""
     uncounted: tuple[str, ...] = ()
     has_five_best: bool = False
     """Whether only its five best classes are known: stored posteriors then tell their order, and are none."""
@@ -88,7 +88,7 @@ class Identity:
         return self.source == "random"
 
     def signature(self) -> dict[str, Any]:
-        """What of it can change a run's numbers."""
+        """All of it that can change a run's numbers."""
         net = self.architecture
         return {
             "config": net.config.name if net else self.kind or self.name,
@@ -99,7 +99,7 @@ class Identity:
         }
 
     def about(self) -> dict[str, Any]:
-        """All else, for the record of a run."""
+        """Everything else, for the record of a run."""
         return {
             "model": self.name,
             "source": self.source,
@@ -124,7 +124,7 @@ class Identity:
 
     @classmethod
     def of_record(cls, signature: Mapping[str, Any], about: Mapping[str, Any], title: str) -> Self:
-        """Read what both wrote; `title` names it in older records. Raises what a record that is none makes it raise."""
+        """Read what both wrote; `title` names it in older records. Raises whatever a broken record makes it raise."""
         given = signature["input"] or {}
         own = {name: value for name, value in given.items() if name != "ceil_pool"}
         config = config_named(signature["config"]) if signature["config"] in CONFIGS else None

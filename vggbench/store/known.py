@@ -17,7 +17,7 @@ class Known:
 
     run: Run
     labels: Mapping[str, int]
-    """Of each image, as the run that takes them has it."""
+    """The label of each image by its id, as the run that takes over the images has it."""
     places: Mapping[str, int] = field(default_factory=dict)
     posteriors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
@@ -47,7 +47,7 @@ class Known:
 
 
 def merged_blocks(ids: Sequence[str], one: Block, other: Block) -> Block:
-    """One block of what two have, in the order of `ids`."""
+    """One block of the images that two have, in the order of `ids`."""
     place = {image: at for at, image in enumerate((*one.images, *other.images))}
     order = [place[image] for image in ids if image in place]
     posteriors = [block.posteriors for block in (one, other) if len(block.images)]

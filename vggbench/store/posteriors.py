@@ -1,4 +1,4 @@
-"""Posteriors of images: of a run, or averaged over Qs, protocols and nets."""
+"""Posteriors of images: those of a run, or their mean over Qs, protocols and nets."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,18 +19,18 @@ class Posteriors(Protocol):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Ids."""
+        """Ids of the images."""
 
     @property
     def title(self) -> str:
-        """For messages."""
+        """Its name in messages."""
 
     @property
     def sources(self) -> "tuple[Source, ...]":
         """What is read from the store for them."""
 
     def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.floating]:
-        """From those of each source, by its folder."""
+        """The mean, from the posteriors of each source by its folder."""
 
     def batches(self) -> Iterator[NDArray[np.floating]]:
         """The posteriors, (n, K) at a time, at most 1,024 rows."""
@@ -41,7 +41,7 @@ class Source(Posteriors, Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where."""
+        """Where they lie."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,21 @@ class Fusion:
 
     @property
     def title(self) -> str:
-        """All parts."""
+        """The titles of all parts."""
         return " + ".join(part.title for part in self.parts)
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """Ids, the same in every part."""
+        """Ids of the images, the same in every part."""
         return self.parts[0].images
 
     @property
     def sources(self) -> tuple["Source", ...]:
-        """Those of all parts."""
+        """The sources of all parts."""
         return tuple(source for part in self.parts for source in part.sources)
 
     def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.float64]:
-        """Of the parts, accumulated in float64."""
+        """The mean of the parts, accumulated in float64."""
         shares = self.shares or (1.0,) * len(self.parts)
         total = self.parts[0].mean(read).astype(np.float64) * shares[0]
         for part, share in zip(self.parts[1:], shares[1:], strict=True):
@@ -113,8 +113,8 @@ def label_ranks(
     """For each of several scores, and each image, the classes that stand before its label: (N,) -> (N,), 0 for a
     correct top-1.
 
-    Of several labels, (N, L), the one that comes first counts. `among`: the only classes that stand in line, ascending
-    and all labels among them.
+    Where an image has several labels, (N, L), the one that comes first counts. `among`: the only classes that
+    stand in line, ascending and all labels among them.
     """
     if among is not None:
         labels = np.searchsorted(among, labels)
@@ -137,7 +137,7 @@ def posteriors(scores: Posteriors) -> NDArray[np.floating]:
 
 
 def posteriors_sha256(runs: Sequence[Posteriors]) -> str:
-    """Of the float32 posteriors of all runs, one after the other, little-endian, image by image."""
+    """SHA-256 of the float32 posteriors of all runs, one after the other, little-endian, image by image."""
     digest = hashlib.sha256()
     for run in runs:
         for batch in run.batches():

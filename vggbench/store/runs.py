@@ -36,7 +36,7 @@ from vggbench.store.identity import Identity
 from vggbench.store.posteriors import label_ranks
 
 BLOCK = 32
-"""Images of one block on a CPU, and of all whose record does not say it."""
+"""Images of one block on a CPU, and in every run whose record does not say it."""
 _MOST_IN_BLOCK = 4096
 _ERRORS = ".errors.json"
 _RUN_NAME = re.compile(r"-(Q\d+|imported)-[0-9a-f]{8}$|-imported$")
@@ -87,12 +87,12 @@ class Run:
 
     @property
     def short_hash(self) -> str:
-        """Of its signature: the end of its folder's name."""
+        """The hash of its signature: the end of its folder's name."""
         return self.title.rpartition("-")[2]
 
     @cached_property
     def identity(self) -> Identity:
-        """The model's."""
+        """The model that it was made with."""
         protocol = self.signature["protocol"]
         return Identity.of_record(self.signature, self.about, self.title.partition(f"-{protocol}-")[0])
 
@@ -166,7 +166,7 @@ class Run:
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """Ids of the images that have a posterior; raises StoreError for one that stands there twice."""
+        """Ids of the images that have a posterior; raises StoreError for one that occurs twice."""
         found = tuple(image for file in self._ordered for image in file.images)
         if len(set(found)) < len(found):
             twice = next(image for image, count in Counter(found).items() if count > 1)
@@ -183,11 +183,11 @@ class Run:
 
     @property
     def sources(self) -> "tuple[Run, ...]":
-        """This one."""
+        """This run alone."""
         return (self,)
 
     def mean(self, read: Mapping[Path, NDArray[np.floating]]) -> NDArray[np.floating]:
-        """Its own."""
+        """Its own posteriors."""
         return read[self.folder]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
@@ -202,10 +202,7 @@ class Run:
         return int(first.schema.field(self.values).type.list_size) if first else 0
 
     def labels(self) -> NDArray[np.int32]:
-        """The label of each image at the time of the run, (N,); raises StoreError for one that is no class.
-
-        Of a run of descriptors, those by the data's own classes.
-        """
+        """Labels as of the run, (N,); for descriptors, by the data's classes. Raises StoreError for one of no class."""
         found = np.concatenate([array for file in self._ordered for array in file.column("label")])
         if (
             self.descriptor is None
@@ -265,7 +262,7 @@ class Run:
 
     @property
     def errors(self) -> Errors | None:
-        """By the labels at the time of the run, of the images so far; counted once and remembered beside the run."""
+        """Errors on the images so far, by the labels at the time of the run; counted once and kept beside the run."""
         if not self._files or self.descriptor:
             return None
         key = [[file.path.name, file.path.stat().st_size, file.path.stat().st_mtime_ns] for file in self._ordered]
@@ -314,14 +311,14 @@ def stored_runs(root: Path) -> tuple[list[Run], list[str]]:
 
 
 def named_runs(root: Path, texts: Sequence[str]) -> list[Run]:
-    """The runs that names, their hashes, their beginnings or patterns with * say, each once; raises UsageError."""
+    """The runs that are named, each once, by name, hash, beginning or pattern with *; raises UsageError."""
     names = sorted(record.parent.name for record in root.glob("*/run.json"))
     chosen = dict.fromkeys(name for text in texts for name in _matching(root, names, text))
     return [Run.read(root / name) for name in chosen]
 
 
 def is_run_name(root: Path, text: str) -> bool:
-    """Whether a word on the command line says a stored run, be it there or not, rather than a model."""
+    """Whether a word on the command line names a run, stored or not, rather than a model."""
     names = [record.parent.name for record in root.glob("*/run.json")]
     is_meant = bool(_candidates(names, text)) or "*" in text or _RUN_NAME.search(text) is not None
     return "@" not in text and is_meant and text not in CONFIGS
@@ -367,7 +364,7 @@ def short_hash(signature: Any) -> str:
 
 
 def _remembered(path: Path, key: list[list[Any]]) -> Errors | None:
-    """The errors that were counted of exactly these files."""
+    """The errors that were counted for exactly these files."""
     try:
         kept = unsealed(path.read_bytes())
         top1, top5, images = kept["counts"]
@@ -379,7 +376,7 @@ def _remembered(path: Path, key: list[list[Any]]) -> Errors | None:
 
 
 def _candidates(names: Sequence[str], text: str) -> list[str]:
-    """Those that `text` may mean: one by its whole name or hash, or all that match a pattern or begin so."""
+    """Names that `text` may mean: one by its whole name or hash, or all that match a pattern or begin so."""
     exact = [name for name in names if text in (name, name.rpartition("-")[2])]
     if exact:
         return exact

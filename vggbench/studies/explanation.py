@@ -42,7 +42,7 @@ class Change:
     apply: Callable[[Job], Job | None]
     costly: bool = False
     source: str | None = None
-    """Of a toolkit: its released weights, whose published figure this stands beside."""
+    """For a toolkit's recipe, the source of its released weights, whose published figure stands beside the row."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ def _by(
 
 
 def _of_vgg(apply: Callable[[Job], Job | None]) -> Callable[[Job], Job | None]:
-    """Of crops of 224 alone, and not of networks that already begin with a central crop of their own."""
+    """Make a change for crops of 224 alone: None for networks that already begin with a central crop of their own."""
     return lambda job: apply(job) if job.identity.architecture or job.identity.kind is None else None
 
 
 def _rescaled(**changes: Any) -> Callable[[Job], Job | None]:
-    """Otherwise than all images are, or than its publisher does."""
+    """Rescale otherwise than all images are, or than its publisher does."""
     return lambda job: replace(job, rescale=replace(job.rescale or Rescale(), **changes))
 
 
@@ -215,7 +215,7 @@ Keras states errors of a single centre crop, which is not what its `load_img` ma
 def jobs_of(model: Model, *, recipes: bool = False, costly: bool = False) -> list[tuple[str, str, Job]]:
     """Name, explanation and job of each row, the recipe first; but for toolkits', a job stands there once.
 
-    The recipe is the paper's or, of a network that is not a VGG, its publisher's own, and the changes are those that it
+    The recipe is the paper's or, for a network that is not a VGG, its publisher's own; the changes are those that it
     can take.
     """
     found = [_recipe(model)]
@@ -282,7 +282,7 @@ def explained(plan: Plan, rows: Sequence[tuple[str, str, Job]]) -> list[Explaine
 
 
 def _may_be_published(plan: Plan, job: Job) -> bool:
-    """Beside the whole validation set alone, in fp32, and where every image counted."""
+    """Whether a published figure may stand beside it: the whole validation set, in fp32, with every image counted."""
     own, settings = job.identity.architecture, plan.settings
     return (
         plan.data.is_full_ilsvrc_val

@@ -27,7 +27,7 @@ _NOT_COVERED = {8: "localisation", 9: "localisation", 10: "localisation", 12: "a
 _JITTERED_SCALES = (256, 384, 512)
 """The paper's Qs for nets of a jittered S, as its Table 7's are."""
 _PAPERS_DIGIT = 0.1
-"""Points that its last digit is worth."""
+"""Points that the last digit of the paper's figures is worth."""
 _ROUNDING = 1e-9
 """Points by which float64 may miss a decimal figure."""
 
@@ -140,7 +140,7 @@ def jobs_for(model: "Model", results: Sequence[Result]) -> list[Job]:
 
 
 def jobs_of(model: "Model", results: Sequence[Result], beside: Sequence[str] = ()) -> list[Job]:
-    """Of a net of the paper's what its rows take, of one of those `beside` what `neighbours` show."""
+    """Jobs for a net of the paper's, as its rows take them, or for one of `beside`, as `neighbours` shows them."""
     return neighbour_jobs(model) if model.identity.name in beside else jobs_for(model, results)
 
 
@@ -218,7 +218,7 @@ def remedies(rows: Sequence[Measured], data: str) -> dict[Member, Remedy]:
 
 
 def _released_name(member: Member) -> str | None:
-    """Oxford's D and E are of S=256-512; all else nobody has released."""
+    """The file's name if there is one: Oxford's D and E, of S=256-512, are all that was released."""
     public = released(CONFIGS[member.config], "oxford")
     return public.name if public and str(public.train_scale) == member.train_scale else None
 

@@ -56,7 +56,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: until there are so many iterations and so many seconds."""
+    """How long to measure: until so many iterations are done and so many seconds have passed."""
 
     iterations: int = 10
     seconds: float = 3.0
@@ -64,8 +64,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timings:
-    """What was measured of one model in one setup; `seconds` of each iteration, none where there was not "
-    "enough memory."""
+    """What was measured of one model in one setup; `seconds` of each iteration, none if there was not enough memory."""
 
     network: str
     architecture: Architecture | None
@@ -79,7 +78,7 @@ class Timings:
     version: str
     threads: int
     macs: int | None = None
-    """Of one image, where they are known of a network that is not a VGG."""
+    """MACs for one image, where they are known for a network that is not a VGG."""
 
     @property
     def quantiles(self) -> tuple[float, float, float]:
@@ -101,7 +100,7 @@ class Timings:
 
     @property
     def share(self) -> float | None:
-        """Of the rate of matrix products; None as `macs_per_second`."""
+        """The share of the rate of matrix products that it reaches; None as `macs_per_second`."""
         rate = self.macs_per_second
         return None if rate is None else rate / self.product_rate
 
@@ -124,7 +123,7 @@ class Reading:
 
     @property
     def quantiles(self) -> tuple[float, float]:
-        """Images per second that 10% and 90% of the chunks reached at most."""
+        """The 10% and 90% quantiles of images per second, over the chunks."""
         low, high = np.quantile(self.rates, (0.1, 0.9))
         return float(low), float(high)
 
@@ -268,7 +267,7 @@ def measure(model: Model, setup: Setup, device: torch.device, effort: Effort | N
 
 
 def _macs(model: Identity, size: int) -> int | None:
-    """Of one image of this size: of networks that are not VGGs known for their own size alone."""
+    """MACs for one image of this size, known for a network that is not a VGG at its own size alone."""
     return model.macs if size == model.side and not model.uncounted else None
 
 
@@ -344,7 +343,7 @@ def _reset_peak(device: torch.device) -> None:
 
 
 def _peak_bytes(backend: Backend, device: torch.device) -> int | None:
-    """Of the whole process on a CPU (Linux), of PyTorch's allocator on CUDA; None where nothing tells."""
+    """Peak memory of the process on a CPU (Linux), or of PyTorch's allocator on CUDA; None where nothing tells it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) if "PyTorch" in backend.name else None
     status = Path("/proc/self/status")

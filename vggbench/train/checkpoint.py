@@ -27,7 +27,7 @@ TRAINER = 2
 _MIXED_LRN = 3
 """The trainer of A-LRN in bf16 and fp16, since its normalisation squares in float32."""
 _SPARE = 10
-"""Times as long as a checkpoint took, training goes on before an epoch's end brings the next."""
+"""How many times as long as a checkpoint took training goes on before an epoch's end brings the next."""
 
 
 @dataclass
@@ -37,12 +37,12 @@ class State:
     network: VGG
     optimiser: torch.optim.SGD
     scaler: torch.amp.GradScaler
-    """Of fp16 alone; elsewhere it passes everything on."""
+    """Scales the loss in fp16; in other precisions it passes everything on."""
     log: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     """The weights of the epoch with the lowest validation error, the later of equals."""
     steps: int = 0
-    """Of the epoch under way; so are the next four."""
+    """Steps of the epoch under way; the next four are about that epoch as well."""
     images: int = 0
     loss: float = 0.0
     """Summed over the images."""
@@ -203,7 +203,7 @@ class Checkpoint:
         return self.folder is not None and self._writes and time.monotonic() - self._saved >= every
 
     def save_unless_costly(self, state: State) -> None:
-        """Write the file, but where the last took a tenth of the time since, as after short epochs of large layers."""
+        """Write the file, unless the last took a tenth of the time since, as after short epochs of large layers."""
         self.is_behind = time.monotonic() - self._saved < _SPARE * self._took
         if not self.is_behind:
             self.save(state)
@@ -226,7 +226,7 @@ class Checkpoint:
         assert self.folder is not None
         with refusing(self.folder, self._refusal):
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(".*"):  # of a process that was killed while it, or safetensors, wrote
+            for leftover in self.folder.glob(".*"):  # left by a process that was killed while it, or safetensors, wrote
                 leftover.unlink()
 
     @property

@@ -63,7 +63,7 @@ class KeptOutputs:
 
     @property
     def crops(self) -> int:
-        """Of all images."""
+        """The number of crops of all images."""
         return len(self.data) * self.views
 
     def prepare(self) -> None:
@@ -220,7 +220,7 @@ class FrozenPart:
         self.world.wait()
 
     def top1_error(self, kept: KeptOutputs, labels: NDArray[np.int32]) -> float:
-        """In percent, by the trained layers as they are now, of the one crop of each image."""
+        """The error in percent of the trained layers as they are now, on the one crop of each image."""
         self.halves.trained.eval()
         wrong = 0
         for block, outputs in list(zip(kept.blocks(), kept.open(), strict=True))[self.world.rank :: self.world.size]:

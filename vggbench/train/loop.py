@@ -42,7 +42,7 @@ class Trained:
     model: Model
     log: tuple[Epoch, ...]
     top1_error: float
-    """Of the net as it is stored, in percent on the validation images, by `center` at the rule's Q."""
+    """The error of the net as it is stored, in percent on the validation images, by `center` at the rule's Q."""
     record: dict[str, Any]
     """The recipe and what came of it, for a file's metadata."""
 
@@ -126,7 +126,7 @@ def _shown(
 
 
 def chosen_from(epochs: int) -> str:
-    """Which of them the error is of, in words."""
+    """Which epoch the error is from, in words."""
     return f"the lowest of {epochs:,} epochs" if epochs > 1 else "its only epoch's"
 
 

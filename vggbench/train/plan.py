@@ -18,7 +18,7 @@ from vggbench.train.statistics import ILSVRC
 from vggbench.train.step import Running, Stepper
 
 TRAIN_IMAGES = 1_281_167
-"""Of ILSVRC-2012."""
+"""The number of ILSVRC-2012's training images."""
 _PROBE_IMAGES, _ON_A_DEVICE = 8, 32
 """Images of a probe's step on a CPU, and on an accelerator, which fewer leave idle."""
 
@@ -92,7 +92,7 @@ def chain(config: Config) -> list[Stage]:
 
 
 def seconds_per_image(config: Config, width: float, running: Running, classes: int = 1000) -> float:
-    """Of training, by a short probe on this device, without the reading of images."""
+    """Seconds of training per image, by a short probe on this device, without the reading of images."""
     device = running.settings.torch_device
     images = _PROBE_IMAGES if device.type == "cpu" else _ON_A_DEVICE
     network, recipe = VGG(config, classes, width), Recipe(batch_size=images)

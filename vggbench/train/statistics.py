@@ -65,7 +65,7 @@ ILSVRC = Statistics(
         (0.0045 * 0.4009, 0.0045 * -0.8140, 0.0045 * 0.4203),
     ),
 )
-"""Of the ILSVRC-2012 training set, as fb.resnet.torch and torchvision have them."""
+"""The statistics of the ILSVRC-2012 training set, as fb.resnet.torch and torchvision have them."""
 
 
 class _Sums(NamedTuple):

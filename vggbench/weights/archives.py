@@ -14,7 +14,7 @@ from vggbench.weights.layers import whole
 from vggbench.weights.unpickling import Inert, Named, Window, shown, unpickled
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-"""Of the older form, pickled; its version, its machine's sizes, the object and the storages follow."""
+"""The number that begins the older form, pickled; its version, its machine's sizes, object and storages follow."""
 _STORED_TYPES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
@@ -52,7 +52,7 @@ class Archive:
         self._right: set[str] = set()
 
     def bytes_of(self, storage: Storage) -> memoryview:
-        """Of one storage, once its check sum is right. Raises WeightsError."""
+        """The bytes of one storage, once its check sum is right. Raises WeightsError."""
         place = self.places.get(storage.key)
         size = ITEMSIZES[storage.dtype]
         if place is None or (storage.first + storage.elements) * size > place.size or min(storage[2:]) < 0:
@@ -71,8 +71,7 @@ class Archive:
 
 
 def read_archive(path: Path) -> Archive:
-    """Read a file that begins as a zip or a pickle. Raises WeightsError for one that is not a complete one of "
-    "either."""
+    """Read a file that begins as a zip or a pickle. Raises WeightsError for one that is neither, or not complete."""
     with whole(path, "PyTorch file", "what torch.save(net.state_dict(), PATH) writes"), path.open("rb") as file:
         archive = Archive(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         if archive.buffer[:2] == b"PK":

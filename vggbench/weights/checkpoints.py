@@ -36,7 +36,7 @@ _Known = dict[tuple[int, int], list[_Candidate]]
 def chosen(archive: Archive, *, ema: bool, of_vgg: bool = True) -> State:
     """The tensors of the network in a file; `ema` asks for those that were averaged over steps.
 
-    Of a network that was saved whole those of a VGG alone, whose layers are checked.
+    Without `of_vgg` a network that was saved whole is refused: only the layers of a VGG are checked.
 
     Raises WeightsError where there are none, or several and nothing says which.
     """

@@ -10,7 +10,7 @@ from vggbench.images.preprocessing import INPUTS, Input, input_of_text
 from vggbench.paper.configs import FC6_KERNEL, Config
 
 _CLOSE = 1e-5
-"""Numbers are equal that differ by this share: files hold them in float32."""
+"""The share by which equal numbers may differ: files hold them in float32."""
 WITH_WEIGHTS = ("conv", "norm", "fc")
 ORDERS = ("RGB", "BGR")
 
@@ -39,7 +39,7 @@ class StatedInput:
 
     @classmethod
     def of(cls, input: Input) -> Self:
-        """What another input is, in these words."""
+        """Another input, in these words."""
         mean, std = (tuple(255 / input.range * value for value in values) for values in (input.mean, input.std))
         return cls(input.channels, mean, std)
 
@@ -101,7 +101,7 @@ def require_described(config: Config, described: Sequence[Described], path: Path
 
 
 def require_convolutions(config: Config, described: Sequence[Described], path: Path) -> None:
-    """Compare all layers up to the last pooling, of a net with another head. Raises WeightsError."""
+    """Compare all layers up to the last pooling, for a net with another head. Raises WeightsError."""
     expected = tuple(_expected(config))
     count = 1 + max(place for place, layer in enumerate(expected) if layer.kind == "pool")
     # without its last pooling, a net's last convolutions would pass for fully connected layers
@@ -130,7 +130,7 @@ def rounds_up(described: Sequence[Described], path: Path) -> bool | None:
 
 
 def _paired(described: Sequence[Described], expected: Sequence[Described]) -> Iterator[tuple[Described, Described]]:
-    """Of a file that does not say in which order all its layers come: those with weights by order, others by kind."""
+    """Pair the layers of a file that does not give the order of all: those with weights by order, others by kind."""
     weighted, own = ([layer for layer in layers if layer.kind in WITH_WEIGHTS] for layers in (described, expected))
     if len(weighted) == len(own):
         yield from zip(weighted, own, strict=True)
@@ -204,7 +204,7 @@ def _expected(config: Config) -> Iterator[Described]:
 
 
 def _conv(kernel: int, pad: int) -> dict[str, Any]:
-    """Of a convolution, also one that stands for a fully connected layer."""
+    """The facts of a convolution, also of one that stands for a fully connected layer."""
     return {
         "kernel": (kernel, kernel), "stride": (1, 1), "padding": (pad,) * 4, "dilation": (1, 1), "groups": 1,
     }  # fmt: skip

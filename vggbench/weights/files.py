@@ -39,7 +39,7 @@ def held_in(path: Path) -> dict[str, Held]:
 
 
 def description_in(path: Path) -> dict[str, Any]:
-    """What a safetensors file that this project wrote says of itself; {} of any other. Raises WeightsError."""
+    """What a safetensors file that this project wrote says of itself; {} for any other. Raises WeightsError."""
     with _whole_safetensors(path) as file:
         description = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     if not isinstance(description, dict):
@@ -52,7 +52,7 @@ REFUSAL = Refusal(
     "room and a folder that this user may write. Name another file.",
     failures=(OSError, RuntimeError, SafetensorError),
 )
-"""Of a weights file, whichever library writes it."""
+"""What is said where a weights file cannot be written, whichever library writes it."""
 
 
 def write_tensors(

@@ -23,8 +23,8 @@ _UNCHANGED = {"num_classes", "global_pool", "drop_rate", "in_chans", "pretrained
 def weights_in(folder: Path) -> tuple[Path, tuple[str, ...]] | None:
     """The file, or the index of shards, that holds a folder's weights, and what was left; None where there is none.
 
-    Of safetensors and a pickle beside them, which are the same weights twice, the first are taken,
-    as timm and transformers do. Raises WeightsError where there are several of one kind.
+    Where a folder has the same weights as safetensors and as a pickle, the safetensors are taken, as timm and
+    transformers do. Raises WeightsError where there are several of one kind.
     """
     found = [folder / name for name in FILES if (folder / name).is_file()]
     safe = [path for path in found if path.suffix != ".bin"]

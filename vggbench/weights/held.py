@@ -27,7 +27,7 @@ class Held:
 
     @property
     def values(self) -> int:
-        """How many."""
+        """How many values it has."""
         return math.prod(self.shape)
 
     def turned(self, shape: tuple[int, ...], turn: Callable[[Tensor], Tensor]) -> "Held":
@@ -65,9 +65,9 @@ class Contents:
 
     tensors: dict[str, Tensor]
     description: dict[str, Any]
-    """Of a file that this project wrote; {} of any other."""
+    """What a file that this project wrote says of itself; {} for any other."""
     sha256: str
-    """Of the file; of the tensors where other files hold some, or where its word changed them."""
+    """SHA-256 of the file; of the tensors where other files hold some, or where the file's own word changed them."""
     input: StatedInput | None = None
     ceil_pool: bool | None = None
     """How the file itself says that pooled sizes are rounded."""

@@ -125,7 +125,7 @@ def _name(layer: dict[str, Any], otherwise: str = "") -> str:
 
 
 def _names(ends: Any) -> list[str]:
-    """Of [name, 0, 0] or a list of such."""
+    """The names of layers in [name, 0, 0] or in a list of such entries."""
     return [str(ends[0])] if isinstance(ends[0], str) else [str(end[0]) for end in ends]
 
 

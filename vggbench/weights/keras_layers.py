@@ -242,7 +242,7 @@ class KerasNet:
         return numbers.expand(3)
 
     def _stated_input(self) -> StatedInput | None:
-        """Of pixels in the order RGB, in which Keras reads images."""
+        """What the net does to pixels in the order RGB, in which Keras reads images; None where it does nothing."""
         if self._affine is None:
             return None
         scale, offset = self._affine

@@ -18,7 +18,7 @@ MAX_VALUES = 300_000_000
 """Most values of one file that are read: E at width 1 has 144 million."""
 _MAX_AXES = 8
 EPSILON = 1e-5
-"""Of PyTorch's batch normalisation."""
+"""The epsilon of PyTorch's batch normalisation."""
 
 
 class Norm(NamedTuple):
@@ -50,7 +50,7 @@ class Foreign:
     input: StatedInput | None = None
     class_names: tuple[str, ...] | None = None
     turned: bool = False
-    """Whether the file's word changed the tensors, whose hash then tells more than the file's."""
+    """Whether the file's own word changed the tensors, whose hash then tells more than the file's."""
 
 
 def by_torchvisions_names(config: Config, net: Foreign, path: Path) -> dict[str, Tensor]:

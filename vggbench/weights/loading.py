@@ -149,7 +149,7 @@ def _program(spec: OtherSpec, options: LoadOptions) -> Model:
 
 
 def _stated_input(spec: OtherSpec, options: LoadOptions, own: dict[str, Any]) -> Input:
-    """By the file's own word, or else by `--input`. Raises WeightsError and UsageError."""
+    """The input by the file's own word, or else by `--input`. Raises WeightsError and UsageError."""
     path, asked = spec.path, None if options.input in (None, *ORDERS) else options.input
     stated = input_of_text(str(asked or options.otherwise)) if asked or options.otherwise else None
     if "input" in own:
@@ -185,7 +185,7 @@ def _stated_scale(own: dict[str, Any], path: Path) -> TrainScale | None:
 
 
 def _side(spec: OtherSpec, options: LoadOptions, program: "Program") -> int:
-    """Of the crops that a program takes: its own, or as stated. Raises UsageError."""
+    """The side of the crops that a program takes: its own, or as stated. Raises UsageError."""
     if program.size is None:
         return options.size or CROP
     height, width = program.size

@@ -106,7 +106,7 @@ def _own_tensors(name: str, module: Inert, archive: Archive) -> dict[str, Held]:
 
 
 def _members(value: object) -> list[Any]:
-    """Of a set, in either way that pickles have it."""
+    """The members of a set, in either way that pickles hold it."""
     if not isinstance(value, Inert):
         return []
     listed = value.arguments[0] if isinstance(value.arguments, tuple) and value.arguments else []
@@ -114,7 +114,7 @@ def _members(value: object) -> list[Any]:
 
 
 def _require_usual(name: str, module: Inert, holds: bool, archive: Archive) -> None:
-    """Refuse what is known to compute something else, and unknown layers."""
+    """Refuse layers that are unknown, or known to compute something else."""
     kind, state = module.kind.rpartition(".")[2], _state(module)
     of_torch = module.kind.startswith("torch.nn.")
     if (of_torch and kind not in _SAYS) or (not of_torch and not holds):

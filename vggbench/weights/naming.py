@@ -141,7 +141,7 @@ def _row(stem: str) -> tuple[_Row, tuple[str, ...]] | None:
 
 
 def _place(stem: str, config: Config) -> str | None:
-    """torchvision's name of a layer; None for one that no row or not this config has."""
+    """torchvision's name of a layer; None for one that is in no row, or not in this config."""
     found = _row(stem)
     if found is None:
         return None
@@ -182,7 +182,7 @@ def _turned(tensors: dict[str, Held], config: Config, path: Path) -> tuple[dict[
 
 
 def _ambiguous(path: Path) -> WeightsError:
-    """Of an fc6 that was not made in TensorFlow's order, for which its values would have been moved."""
+    """The error for an fc6 that lies as a transpose: putting it in TensorFlow's order would have moved its values."""
     return WeightsError(
         f"{path} has convolutions in TensorFlow's order and fc6 as the transpose of Caffe's or PyTorch's: it does not "
         "say whether fc6's inputs come by row, column, channel, as in TensorFlow, or by channel, row, column. Expected "

@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> Foreign:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What a file that `vggbench export` wrote says of itself; {} of any other."""
+    """What a file that `vggbench export` wrote says of itself; {} for any other."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)
@@ -156,13 +156,13 @@ class _Chain:
         return found
 
     def _add_constant(self, node: Any) -> None:
-        """Of pixels, which it rescales; or of a layer's outputs, whose bias it is."""
+        """Take an operator with a constant: it rescales pixels, or is the bias of a layer's outputs."""
         first = node.input[0] == self._data
         other = node.input[1] if first else node.input[0]
         if other in self._values:
             constant = nodes.tensor(self._values[other], self._path).to(torch.float64)
         else:
-            known = self._shapes.constant(other)  # of a node, as Constant with value_float is
+            known = self._shapes.constant(other)  # from a node, such as a Constant with value_float
             if known is None or known.dtype.kind != "f":
                 raise self._odd(node, f"{node.op_type} of two computed values")
             constant = torch.from_numpy(known.astype(np.float64))
@@ -175,7 +175,7 @@ class _Chain:
             self._layers[-1] = self._layers[-1]._replace(bias=by_channel.to(torch.float32))
             self._has_bias = True
         else:
-            self._described.append(Described(node.op_type, node.name or node.output[0]))  # of another net
+            self._described.append(Described(node.op_type, node.name or node.output[0]))  # only another net has it here
 
     def _rescale(self, node: Any, by: Tensor, *, first: bool) -> None:
         scale, shift = self._affine

@@ -159,7 +159,7 @@ def _of_bytes(archive: Archive, content: object, dtype: object, shape: object, o
 
 
 def _numpy_type(value: object) -> np.dtype[Any] | None:
-    """Of plain numbers that torch has as well."""
+    """NumPy's type of plain numbers that torch has as well; None for any other."""
     if not isinstance(value, Inert) or value.kind != "numpy.dtype":
         return None
     code = _arguments(value)[0]

@@ -17,7 +17,7 @@ from vggbench.weights.parts import PartOfNetError
 from vggbench.weights.recognition import refuse, refuse_folder, refuse_zip
 
 LARGEST = 4_000_000_000
-"""Bytes of a file that is read."""
+"""The most bytes of a file that is read."""
 
 
 def read_state(path: Path, config: Config, *, ema: bool = False) -> Contents:
@@ -57,7 +57,7 @@ def is_of_tensors(path: Path) -> bool:
 
 
 def form_name(path: Path) -> str:
-    """What a file or folder that `read_state` reads is in. Raises WeightsError."""
+    """The form of a file or folder that `read_state` reads. Raises WeightsError."""
     if _is_hugging_face(path):
         return "Hugging Face"
     head = magic_of(path)
@@ -89,7 +89,7 @@ def _state(file: Path, *, ema: bool, of_vgg: bool = True) -> State:
 
 
 def _plain(file: Path) -> State | None:
-    """Of a file in which there is one set of tensors; None for what may be PyTorch's."""
+    """The state of a file with one set of tensors; None for a file that may be PyTorch's."""
     if file.name.endswith(INDEX):
         return State(read_shards(file))
     magic = magic_of(file)

@@ -19,7 +19,7 @@ _LARGEST = 140.0
 def reliability(rows: Sequence[Row], title: str) -> Figure | None:
     """Accuracy against confidence in bins of equal width, larger points for more images; None where nothing is known.
 
-    Of more rows than there are colours the last of each network.
+    Where there are more rows than colours, it shows the last row of each network.
     """
     shown = _shown(rows)
     if not shown:

@@ -36,7 +36,7 @@ class Order:
 def named_classes(given: str) -> tuple[str, ...]:
     """The classes that `--classes` states, in the order of a network's outputs: `ilsvrc`, or a file with one per line.
 
-    Of lines that all begin with a wnid, as synset_words.txt's do, that alone is the name. Raises DataError.
+    Where all lines begin with a wnid, as in synset_words.txt, the wnid alone is the name. Raises DataError.
     """
     if given == ILSVRC:
         return wnids()
@@ -78,7 +78,7 @@ def without_background(names: Sequence[str], data_classes: Sequence[str]) -> Ord
 def order_of_named(
     columns: Sequence[str], data_classes: Sequence[str], classes: Sequence[str] | None, path: Path
 ) -> Order:
-    """Of columns that name their classes: sorted, whatever the file's order, or as `classes` state it.
+    """The order for columns that name their classes: sorted, whatever the file's order, or as `classes` state it.
 
     Ties go to the class that stands first, so the order of columns must not decide. Raises DataError.
     """
@@ -100,7 +100,7 @@ def order_of_named(
 def order_of_unnamed(
     width: int, data_classes: Sequence[str], classes: Sequence[str] | None, path: Path, by: str = "--classes"
 ) -> Order:
-    """Of `width` values that do not name their classes, as stated `by` something. Raises DataError without that."""
+    """The order for `width` values that do not name their classes, as `by` states it. Raises DataError without."""
     if classes is None:
         if list(data_classes) == [str(number) for number in range(width)]:
             return Order(tuple(data_classes))  # the data's classes are themselves numbers of outputs

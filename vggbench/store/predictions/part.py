@@ -15,7 +15,7 @@ ROWS = 1024
 MOST_CLASSES = 25_000
 """ImageNet-21k has 21,843."""
 MOST_BYTES = 8 << 30
-"""Of the values of one file, unpacked."""
+"""The most bytes that the values of one file may have, unpacked."""
 FORMATS = "CSV, Parquet, JSON, JSON lines or .npz, or .npy with a second file of ids"
 
 
@@ -29,7 +29,7 @@ class Part:
     tables: Callable[[Sequence[str], Sequence[str]], Iterator[Any]]
     """From names of columns of single numbers, and of others: `pyarrow.Table`s, in order."""
     class_names: tuple[str, ...] | None = None
-    """Of the list of values, where the file says it."""
+    """The classes that the values in a list are for, in order, where the file says it."""
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def reading(path: Path | str, form: str) -> Iterator[None]:
     except OSError as error:
         why = printable(error.strerror or first_line(error))
         raise DataError(f"{path} cannot be read as {form} ({why}): expected a whole file of predictions.") from error
-    except Exception as error:  # of a damaged file Arrow, json and zipfile raise whatever they meet
+    except Exception as error:  # Arrow, json and zipfile raise nearly anything for a damaged file
         raise DataError(
             f"{path} cannot be read as {form} ({printable(first_line(error))}): expected one row per image, each with "
             "the same columns. Correct that line or write the file again."

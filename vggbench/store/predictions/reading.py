@@ -37,7 +37,7 @@ class Predictions:
     said: tuple[str, ...]
     """What was decided, a sentence each."""
     sha256: str
-    """Of the bytes of all files, one after the other."""
+    """SHA-256 of the bytes of all files, one after the other."""
     paths: tuple[Path, ...]
 
 

@@ -12,7 +12,7 @@ from vggbench.store.predictions.classes import Order
 from vggbench.store.predictions.part import ROWS, some
 
 _SUMS, _HALF_SUMS = 1e-3, 1e-2
-"""By how much the sum of a row's probabilities may differ from 1; of float16."""
+"""By how much the sum of a row's probabilities may differ from 1, in float32 and in float16."""
 _RULE = "Write the softmax of all images, or the logits of all."
 PROBABILITIES, LOGARITHMS, LOGITS = "probabilities", "log-probabilities", "logits"
 
@@ -119,7 +119,7 @@ def posteriors_of(
 def _posteriors(
     batch: NDArray[np.float64], kind: str, order: Order, images: Sequence[str], where: str
 ) -> NDArray[np.float64]:
-    """Of (n, W) values in float64."""
+    """Posteriors from (n, W) values in float64."""
     if order.background is not None:
         batch = np.delete(batch, order.background, axis=1)
     if kind == LOGARITHMS and order.background is None:

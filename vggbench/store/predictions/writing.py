@@ -122,4 +122,4 @@ _WRITERS: dict[
     ],
 ] = {".parquet": _parquet, ".csv": _csv, ".jsonl": _json_lines, ".npz": _npz}  # fmt: skip
 ENDINGS = tuple(_WRITERS)
-"""Of the files that can be written."""
+"""The endings of files that can be written."""

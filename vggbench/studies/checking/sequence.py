@@ -17,7 +17,7 @@ from scipy.special import betaln, gammaln
 _SHIFT, _SPREAD = 1 / 7, 1 / 14
 """By how much, as a share of the claimed error, wrong set-ups are expected to err more, and the deviation of that."""
 _LEAST = 0.002
-"""Of an error, as a share: of a claim near 0 the prior is of one near this."""
+"""The least error, as a share, that a prior is for: a claim nearer to 0 has the prior of this one."""
 
 
 @dataclass(frozen=True)

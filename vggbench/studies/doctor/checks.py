@@ -28,7 +28,7 @@ from vggbench.train.step import Running
 from vggbench.weights.load import Model
 
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "tf32": 2e-2, "fp16": 2e-2, "bf16": 0.1}
-"""Of a posterior, and of a loss; three to fifty times what a right machine showed."""
+"""The most that a posterior, or a loss, may differ: three to fifty times what a right machine showed."""
 PROTOCOLS = tuple(Protocol.parse(name) for name in ("center", "tencrop", "dense", "multicrop", "multicrop8"))
 _CENTER, _TENCROP, _DENSE = PROTOCOLS[:3]
 
@@ -49,7 +49,7 @@ class Way:
         return Settings(device, self.precision, name, compile=self.backend == "pytorch+compile", workers=0)
 
     def takes(self, protocol: Protocol) -> bool:
-        """Whether an evaluation may be asked for by it: compiling is for views of one size."""
+        """Whether it can evaluate by this protocol: compiling is for views of one size."""
         return self.backend != "pytorch+compile" or (protocol.name != "dense" and protocol.grid == 1)
 
 
@@ -64,13 +64,13 @@ class Bench:
     _kept: dict[tuple[Way, Protocol], NDArray[np.floating]] = field(default_factory=dict)
 
     def posteriors(self, way: Way, protocol: Protocol) -> NDArray[np.floating]:
-        """Of the subject's pictures (N, K), by an evaluation."""
+        """Posteriors (N, K) of the subject's pictures, by an evaluation."""
         if (way, protocol) not in self._kept:
             self._kept[way, protocol] = self.evaluated(self.subject.fresh(), way.settings(self.device), protocol)
         return self._kept[way, protocol]
 
     def evaluated(self, model: Model, settings: Settings, protocol: Protocol) -> NDArray[np.floating]:
-        """Of the subject's pictures by any model, (N, K), in a store of its own."""
+        """Posteriors (N, K) of the subject's pictures by any model, in a store of its own."""
         return evaluated(self.subject.data, Job(model, protocol, SCALE), self.new_store(), settings)
 
     def new_store(self) -> Path:
@@ -167,7 +167,7 @@ def _trained(bench: Bench, precision: Precision) -> Seen:
 
 
 def _losses(bench: Bench, running: Running) -> list[float]:
-    """Of a net from its first weights on, one step an epoch: the second shows what the first has changed."""
+    """The losses of a net from its first weights on, one step per epoch: the second shows what the first changed."""
     data = bench.subject.data
     recipe = Recipe(batch_size=len(data), epochs=2, dropout=0.0, statistics="ilsvrc", rate=0.1)
     net = bench.subject.model.identity.architecture

@@ -25,7 +25,7 @@ from vggbench.weights.load import save_model
 
 _CENTER = Protocol("center")
 _SECONDS = 240
-"""After which two processes that compute for seconds are hanging."""
+"""Seconds after which two processes, which compute for a few, are taken to hang."""
 
 
 class Stopping(Watch):
@@ -44,7 +44,7 @@ class _Counting(Watch):
     computed = 0
 
     def block(self, job: Job, label_ranks: NDArray[np.int32]) -> None:
-        """Of all blocks of this process."""
+        """Note how many images the blocks of this process have."""
         self.computed = len(label_ranks)
 
 
@@ -138,7 +138,7 @@ def _job(bench: Bench) -> Job:
 
 
 def _only_run(store: Path) -> Run:
-    """Raises StoreError for one that cannot be read, and VggbenchError where there is none."""
+    """The run of a store; raises StoreError for one that cannot be read, and VggbenchError where there is none."""
     found, complaints = stored_runs(store)
     if not found:
         raise VggbenchError(f"No run was stored: expected one. {' '.join(complaints)}".strip())

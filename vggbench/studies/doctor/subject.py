@@ -25,10 +25,10 @@ SCALE = 256
 """Q of every check on few pictures."""
 CLASSES = tuple(sorted(kind.name for kind in KINDS))
 _SEED = 5
-"""Of pictures that no split of the sample has."""
+"""The seed of pictures that no split of the sample has."""
 _QUALITY = 90
 _LOGIT_STD = 2.0
-"""Of a class's score over the pictures: enough for posteriors near 0 and near 1."""
+"""The deviation of a class's score over the pictures: enough for posteriors near 0 and near 1."""
 _LOUD = 1000.0
 """The largest activation before LRN, whose square fp16 cannot hold; Oxford's nets reach it."""
 
@@ -47,7 +47,7 @@ class Subject:
 
     @property
     def images(self) -> list[str]:
-        """Ids."""
+        """Ids of the pictures."""
         return [image.id for image in self.data.images]
 
     def reference(self, protocol: Protocol) -> NDArray[np.float64]:

@@ -33,9 +33,9 @@ class Tolerance:
 
 
 LEVELS = Tolerance(0.02, 1.05, "levels of 255", allows_few=True)
-"""Of pixels, and of the input, whose mean and deviation are undone for it."""
+"""The tolerance for pixels, and for the input once its mean and deviation are undone."""
 LARGEST = Tolerance(1e-4, 5e-3, "of the largest value")
-"""Of what layers give, and of logits without their mean."""
+"""The tolerance for what layers give, and for logits without their mean."""
 PROBABILITY = Tolerance(2e-4, 2e-3, "of the largest probability")
 
 
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     mean: float
     largest: float
     share: float
-    """Of the values that differ by more than the tolerance's `same`."""
+    """The share of the values that differ by more than the tolerance's `same`."""
 
     def is_same(self, tolerance: Tolerance) -> bool:
         """Equal up to what float32 rounds."""

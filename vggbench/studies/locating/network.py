@@ -29,7 +29,7 @@ class Altered:
     pooling: str = ""
     """`ceil` or `floor`."""
     epsilon: float | None = None
-    """Of batch normalisation."""
+    """The epsilon of batch normalisation; None: as it is."""
     padding: str = ""
     """What convolutions see beyond the border: `replicate`, `reflect`, `circular`; or `same`, TensorFlow's sides."""
 
@@ -48,7 +48,7 @@ class Network:
         return list(self._shapes)
 
     def shape(self, layer: str) -> tuple[int, ...]:
-        """Of what a layer gives, without the batch."""
+        """The shape of what a layer gives, without the batch."""
         return self._shapes[layer]
 
     def named(self, layer: str) -> str:

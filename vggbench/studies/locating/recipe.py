@@ -30,7 +30,7 @@ class Recipe:
     side: str = ""
     """`rounded`: the longer side; `square`: Q x Q; `crop`: a square as large as the crop."""
     offset: tuple[int, int] = (0, 0)
-    """Of the crop, in rows and columns."""
+    """By how many rows and columns the crop is moved."""
     mirror: str = ""
     """`cropped` or `input`: the step in which it happens."""
     misread: str = ""
@@ -76,7 +76,7 @@ RESIZERS: dict[str, resizers.Resizer] = {
     "nearest corner": resizers.nearest_corner,
 }
 UNROUNDED = ("half pixel", "corner", "aligned")
-"""Those that give no whole levels."""
+"""Resizers that give no whole levels."""
 
 
 class Steps:
@@ -166,7 +166,7 @@ def ended(scores: Array, ending: str) -> Array:
 
 
 def softmax(scores: Array) -> Array:
-    """Of (K,)."""
+    """The softmax of (K,) scores."""
     powers = np.exp(scores - scores.max())
     found: Array = powers / powers.sum()
     return found

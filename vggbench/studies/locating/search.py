@@ -40,7 +40,7 @@ _ORDERS = ("class-order", "class-shift")
 """What fits more than it explains, and is named where nothing else is."""
 _NETWORK = STEPS.index("network")
 _MOST_PAIRS = 400
-"""Of candidates where each takes a forward pass: minutes of the paper's largest net on two cores."""
+"""The most pairs of candidates that take a forward pass each: minutes of the paper's largest net on two cores."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Tried:
-    """A recipe, how near it comes, and which reading of theirs that is."""
+    """A recipe, how near it comes, and by which reading of their values."""
 
     names: tuple[str, ...]
     recipe: Recipe

@@ -14,12 +14,12 @@ class Built(NamedTuple):
     classes: int
     input: Input
     side: int
-    """Of the square crops that it takes."""
+    """The side of the square crops that it takes."""
     preset: Preset | None
     no_preset: str | None = None
     """Why there is none that can be taken exactly."""
     is_published: bool = False
-    """Whether the weights are those that the preset's figures are of."""
+    """Whether the preset's figures were published for these weights."""
     said: tuple[str, ...] = ()
     counts: bool = True
     """Whether its MACs can be counted by tracing it."""

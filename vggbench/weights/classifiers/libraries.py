@@ -24,7 +24,7 @@ from vggbench.weights.states import state_of
 
 _SEED = 0
 _COUNTERS = "num_batches_tracked"
-"""Batch normalisation's, which only training needs and not every file has."""
+"""Tensors of batch normalisation, which only training needs and not every file has."""
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
 """What DataParallel, torch.compile and Lightning put before every name."""
 _SAFELY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
@@ -76,7 +76,7 @@ def load_network(
 
 
 def counted_at(model: Model, side: int) -> tuple[int | None, tuple[str, ...]]:
-    """MACs of an image of another size, and the operators that are not counted; None of an ONNX file.
+    """MACs for an image of another size, and the operators that are not counted; None for an ONNX file.
 
     Raises UsageError for a size that it does not take.
     """
@@ -116,7 +116,7 @@ def _identity(spec: OtherSpec, built: Built, names: tuple[str, ...], counted: Co
 
 
 def _hash(network: nn.Module) -> str:
-    """Of its tensors, and of what GoogLeNet and Inception do with their input before these."""
+    """The hash of the tensors, and of whether GoogLeNet or Inception transforms its input before them."""
     turns = getattr(network, "transform_input", False)
     return tensors_hash(network.state_dict() | ({"transform_input": torch.tensor(1)} if turns else {}))
 
@@ -140,7 +140,7 @@ def _of_library(spec: OtherSpec, watch: DownloadWatch) -> Built:
             built: Built = _library(spec).pretrained(spec)
     except VggbenchError:
         raise
-    except Exception as error:  # of the network, the file system, and whatever else a loader meets
+    except Exception as error:  # errors of the connection, of the file system, and of whatever else a loader meets
         raise WeightsError(
             f"{spec.name}: {spec.kind} could not give its weights ({first_line(error)}). Expected the internet, or "
             f"them in its cache; else pass {spec.kind}:{spec.network}@FILE."
@@ -170,7 +170,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _classes(network: nn.Module, tensors: dict[str, Tensor]) -> int:
-    """Rows of the last layer in a file, where it differs from the network's in nothing else; 0 where it does not."""
+    """Rows of the last layer in a file, where nothing else differs from the network; 0 in any other case."""
     own = {name: tensor.shape for name, tensor in network.state_dict().items() if tensor.ndim}
     differing = [name for name in own if name in tensors and tensors[name].shape != own[name]]
     found = {int(tensors[name].shape[0]) for name in differing if tensors[name].shape[1:] == own[name][1:]}

@@ -112,7 +112,7 @@ class OnnxRunner(nn.Module):
         return [torch.from_numpy(np.array(values)).to(pixels.device) for values in found]
 
     def _session(self, device: torch.device) -> Any:
-        """One at a time: the weights lie in each. PyTorch's threads may have changed since it was opened."""
+        """A session; one at a time: each holds the weights. PyTorch's threads may have changed since it was opened."""
         threads = torch.get_num_threads() if device.type == "cpu" else 0
         if self._opened is None or self._opened[:2] != (device, threads):
             self._opened = None
@@ -181,7 +181,7 @@ def _images(graph: Any, path: Path) -> _Images:
 
 
 def _hash(path: Path, outside: Sequence[Path]) -> str:
-    """Of the file, and of the files that hold its external data."""
+    """SHA-256 of the file, followed by the files that hold its external data."""
     digest = hashlib.sha256()
     for part in (path, *outside):
         with part.open("rb") as file:

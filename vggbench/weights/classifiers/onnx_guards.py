@@ -11,7 +11,7 @@ _BITS = {
     1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
     17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8,
 }  # fmt: skip
-"""Of one value of each of ONNX's types of tensor; texts have none."""
+"""Bits of one value, for each of ONNX's types of tensor; texts have none."""
 _MAX_NODES = 200_000
 _MAX_DEPTH = 8
 _RANDOM = {
@@ -21,7 +21,7 @@ _RANDOM = {
 _ENDLESS = {"Loop", "Scan", "EPContext", "PythonOp", "SequenceMap"}
 """What has no bound, or names what is not in the graph."""
 _KEYS = {"location", "offset", "length", "checksum"}
-"""Of external data."""
+"""The keys that an entry of external data may have."""
 
 
 def graphs_of(model: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from vggbench.weights.classifiers.program import Classifier, Reading, Taken, out
 PROBED = 224
 """The side of the images for the probe where the file fixes none."""
 _SPREADS = (0.25, 1.0, 4.0, 16.0)
-"""Of the noise: a network's probabilities are flat on one of them and peaked on another."""
+"""Deviations of the noise: a network's probabilities are flat on one of them and peaked on another."""
 _SUM, _HALF_SUM = 1e-3, 1e-2
 """How far a sum of probabilities is from 1, in float32 and in float16."""
 _APART = 1e-3
@@ -31,9 +31,9 @@ class Graph:
     """What is known of a program before it runs."""
 
     outputs: Sequence[str]
-    """Their names."""
+    """Names of the outputs."""
     channels_last: bool = False
-    """Whether its images lie so."""
+    """Whether its images have their channels last."""
     ends_in_softmax: bool = False
     """Sums of probabilities are then 1 less exactly where they are quantised."""
     depends_on_batch: bool = False
@@ -74,7 +74,7 @@ def recognise(
 
 
 def _place(outputs: Sequence[Tensor], names: Sequence[str], taken: Taken) -> int:
-    """Of the one output that can be scores of classes."""
+    """The place of the one output that can be scores of classes."""
     able = [
         place
         for place, found in enumerate(outputs)
@@ -94,7 +94,7 @@ def _place(outputs: Sequence[Tensor], names: Sequence[str], taken: Taken) -> int
 
 
 def _map_of(outputs: Sequence[Tensor], one: int, other: int) -> int | None:
-    """Of two outputs the map of scores, where the other is but its mean over positions, as `vggbench export` has it."""
+    """The place of the score map where the other output is its mean over positions, as `vggbench export` has it."""
     for map_, mean in ((one, other), (other, one)):
         if outputs[map_].ndim == 4 and outputs[mean].ndim == 2:
             found = outputs[map_].float().mean((2, 3))

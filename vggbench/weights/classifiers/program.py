@@ -34,7 +34,7 @@ class Program:
     macs: int | None
     """For one image of `size` or of the size probed; None where it is not known."""
     sha256: str
-    """Of the file's bytes, followed by those of its external files in the order of their names."""
+    """SHA-256 of the file's bytes, followed by those of its external files in the order of their names."""
     said: tuple[str, ...]
     """What was found and taken by convention: sentences without a full stop."""
     is_quantised: bool
@@ -58,7 +58,7 @@ class Reading:
     """How one of the outputs is read as scores, as `outputs.recognise` found."""
 
     place: int = 0
-    """Among the outputs."""
+    """Its place among the outputs."""
     channels_last: bool = False
     probabilities: bool = False
     alone: bool = False
@@ -85,11 +85,11 @@ class Classifier(nn.Module):
         return scores.clamp(min=SMALLEST).log() if self._reading.probabilities else scores
 
     def _scores(self, pixels: Tensor) -> Tensor:
-        """Of one batch, which is filled up with black where the file fixes a larger one, and cut again."""
+        """Scores of one batch; where the file fixes a larger one, zeros fill it up and their scores are cut off."""
         return self.read(outputs_of(self.runner, pixels, self._taken), len(pixels))
 
     def read(self, outputs: list[Tensor], images: int) -> Tensor:
-        """What the first so many images yield, (N, K) or (N, K, h, w) float32, of what a batch yielded."""
+        """From what a batch yielded, the scores of its first `images`: (N, K) or (N, K, h, w) float32."""
         found, rows = outputs[self._reading.place], max(images, self._taken.batch or 0)
         if found.ndim not in (2, 4) or len(found) != rows:
             raise WeightsError(
@@ -130,7 +130,7 @@ def _telling(path: Path, given: Tensor) -> Iterator[None]:
         yield
     except VggbenchError:
         raise
-    except Exception as error:  # of PyTorch's operators many kinds, and of ONNX Runtime its own
+    except Exception as error:  # PyTorch's operators raise many kinds, and ONNX Runtime its own
         if is_out_of_memory(error):
             raise torch.OutOfMemoryError(f"{path}: {error}") from error
         raise WeightsError(

@@ -14,7 +14,7 @@ from vggbench.weights.classifiers.pt2_operators import NO_OPERATORS, arithmetic,
 
 _MOST_NODES, _MOST_DEPTH = 200_000, 8
 _MOST_VALUES = 2**33
-"""Of a tensor whose sizes a node states."""
+"""The most values of a tensor whose sizes a node states."""
 _KEYWORD = 2
 """The number of the JSON for an argument that is passed by name."""
 _FORMATS = {

@@ -18,14 +18,14 @@ _TRANSFORMING = ("googlenet", "inception_v3")
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
 """Their outputs that only training uses."""
 _HASH_DIGITS = 8
-"""Of the SHA-256 of a file of weights, in its name."""
+"""How many digits of the SHA-256 of a file of weights its name has."""
 _VGGS = {str(config.known_as).lower().replace("-", ""): config for config in CONFIGS.values() if config.known_as}
 _FILTERS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def names() -> list[str]:
-    """All that classify images."""
+    """The names of all networks that classify images."""
     from torchvision import models
 
     return list(models.list_models(module=models))
@@ -53,7 +53,7 @@ def require_source(spec: OtherSpec) -> None:
 
 
 def pretrained(spec: OtherSpec) -> Built:
-    """Load the weights that the source names, torchvision's default without."""
+    """Load the weights that the source names; torchvision's default where it names none."""
     from torchvision import models
 
     entry = _entry(spec)
