@@ -551,6 +551,74 @@ def test_fits_that_have_not_converged_are_counted(tmp_path: Path, monkeypatch: p
     assert "3 of 3 fits stopped before they had converged." in probe([path], Request(costs=[100.0])).notes
 
 
+def counted_fits(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[float]:
+    """The C of every machine that is fitted from now on, at `most` so many until Ctrl-C."""
+    fit, done = LinearSVC.fit, []
+
+    def counting(self: Any, *given: Any) -> Any:
+        if most is not None and len(done) == most:
+            raise KeyboardInterrupt
+        done.append(self.C)
+        return fit(self, *given)
+
+    monkeypatch.setattr(LinearSVC, "fit", counting)
+    return done
+
+
+@pytest.mark.parametrize("protocol", ["folders", "voc2012"])
+def test_a_probe_that_is_stopped_goes_on(
+    protocol: str, tmp_path: Path, vggbench: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, how = tmp_path / "d.parquet", ["--folds", 2]
+    if protocol == "folders":
+        write_file(path)
+    else:
+        folder = write_voc(tmp_path / "VOC", parts={"train": 30, "val": 30}, classes=("bird", "car"), images=False)
+        voc_features(path, folder)
+        how = ["--protocol", protocol, "--data", folder]
+    command = ("probe", path, *how, "--format", "json", "--output", tmp_path / "out.json")
+    kept = tmp_path / "runs" / "probe"
+    with monkeypatch.context() as patch:
+        whole = counted_fits(patch)
+        assert vggbench(*command).code == 0
+    expected = (tmp_path / "out.json").read_bytes()
+    (tmp_path / "out.json").unlink()
+    assert not kept.exists(), "nothing is kept of what has its figure"
+    with monkeypatch.context() as patch:
+        counted_fits(patch, most=7)
+        assert vggbench(*command).code == 130
+    assert len(list(kept.iterdir())) == 7
+    damaged = min(kept.iterdir())
+    damaged.write_text(damaged.read_text().replace("0", "1", 1))
+    with monkeypatch.context() as patch:
+        rest = counted_fits(patch)
+        assert vggbench(*command).code == 0
+    assert len(rest) == len(whole) - 6, "what is as it was written is not fitted again"
+    assert (tmp_path / "out.json").read_bytes() == expected
+    assert not kept.exists()
+
+
+def test_what_is_kept_is_of_the_same_descriptors_and_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fits(path: Path, **options: Any) -> tuple[int, Any]:
+        with monkeypatch.context() as patch:
+            done = counted_fits(patch)
+            found = probe([path], Request(costs=options.pop("costs", [1.0]), runs=tmp_path / "runs", **options))
+        return len(done), found
+
+    path = write_file(tmp_path / "d.parquet")
+    count, found = fits(path, splits=2)
+    assert (count, fits(path, splits=2)[0]) == (2, 0)
+    assert [fits(path, splits=2, **other)[0] for other in ({"seed": 1}, {"costs": [10.0]})] == [2, 2]
+    assert fits(write_file(tmp_path / "e.parquet", noise=3.0), splits=2)[0] == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("vggbench.studies.probing.machine.MAX_ITERATIONS", 1)
+        few = fits(path, splits=2)
+        assert few[0] == 2
+        assert (fits(path, splits=2)[0], few[1].notes) == (0, fits(path, splits=2)[1].notes), "convergence is kept too"
+    found.forget()
+    assert (tmp_path / "runs" / "probe").exists(), "others' remain"
+
+
 def test_it_needs_scikit_learn_and_says_so(tmp_path: Path, vggbench: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     done = vggbench("probe", write_file(tmp_path / "d.parquet"))

@@ -276,8 +276,9 @@ def probe(
 ) -> "Probed":
     """A linear SVM on the descriptors in files that `vggbench features` wrote, stacked where there are several.
 
-    The parameters, and `others` such as `train_per_class`, `seed` or `each`, are the options of `vggbench probe`.
-    Raises UsageError and DataError.
+    The parameters, and `others` such as `train_per_class`, `seed` or `each`, are the options of `vggbench probe`. What
+    is fitted is kept only in a folder that `runs` names, until `forget()` of what this returns, to resume by after a
+    kill. Raises UsageError, DataError and StoreError.
     """
     from vggbench.studies.probing.machine import COSTS
     from vggbench.studies.probing.probe import probe as probed

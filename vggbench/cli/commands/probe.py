@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import Format, Output, number, option, word
+from vggbench.cli.options import RUNS, Format, Output, Runs, number, option, word
 from vggbench.cli.output import put, require_file, require_output
 from vggbench.cli.panels import DATA, WHAT
 from vggbench.cli.terminal import say
@@ -57,13 +57,14 @@ def probe(
         ),
     ] = None,
     each: Annotated[bool, option("Probe each of several files alone as well.", WHAT)] = False,
+    runs: Runs = RUNS,
     format: Format = None,
     output: Output = None,
 ) -> None:
     """Fit a linear SVM to image descriptors, by the protocols of the paper's Table 11, or on any classes.
 
     C is chosen on training images alone. The paper's figure stands beside rows of the same nets and
-    images.
+    images. Killed, the same command takes up the fits that were done, which are kept in --runs.
 
     Example: vggbench probe D.parquet E.parquet --each --protocol caltech101; vggbench probe A.parquet --test B.parquet
     """
@@ -78,6 +79,8 @@ def probe(
     request = Request(
         protocol=protocol, test=tuple(test or ()), data=data, train_per_class=train_per_class,
         test_per_class=test_per_class, splits=splits, seed=seed, split_file=split_file, costs=tuple(costs or COSTS),
-        folds=folds, each=each,
+        folds=folds, each=each, runs=runs,
     )  # fmt: skip
-    put(probing_table(probed(features, request, say)), format, output)
+    found = probed(features, request, say)
+    put(probing_table(found), format, output)
+    found.forget()

@@ -18,7 +18,8 @@ from vggbench.studies.probing.descriptors import (
     require_same_nets,
     twins,
 )
-from vggbench.studies.probing.machine import Fits, choose_by_recall, predicted
+from vggbench.studies.probing.fits import Fits
+from vggbench.studies.probing.machine import choose_by_recall, predicted
 from vggbench.studies.probing.probed import Manner, Outcome, Probed, ProbeRow, Request, Tell, notes_of
 from vggbench.studies.probing.reference import paper_figure
 from vggbench.studies.probing.splits import (
@@ -98,7 +99,7 @@ def _require_papers(
 
 
 def _row_of_splits(own: Descriptors, splits: Sequence[Split], request: Request, manner: Manner, tell: Tell) -> ProbeRow:
-    fits = Fits()
+    fits = Fits(request.kept)
     outcomes = []
     for number, split in enumerate(splits, start=1):
         train, test = own.rows_of(split.train), own.rows_of(split.test)
@@ -166,7 +167,7 @@ def probe_two(
         require_labels(other)
         require_other_images(own, other)
         test = Descriptors(other.images, labels_among(classes, other), classes, other.matrix, other.about, other.name)
-        fits = Fits()
+        fits = Fits(request.kept)
         outcome = _outcome(own, test, manner, fits)
         tell(f"{own.name}: C={outcome.cost:g}, mean class recall {outcome.figure:.2f}%.")
         rows.append(ProbeRow(own, (outcome,), fits, None))

@@ -2,28 +2,20 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggbench.errors import DataError, UsageError
 from vggbench.metrics import average_precision, mean_class_recall
+from vggbench.studies.probing.fits import Fits
 
 COSTS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """C to choose among."""
 MOST_FOLDS = 5
 MAX_ITERATIONS = 10_000
 INSTALL = "pip install 'vggbench[probe]'"
-
-
-@dataclass
-class Fits:
-    """How many machines were fitted, and how many of them stopped before they had converged."""
-
-    fitted: int = 0
-    unconverged: int = 0
 
 
 def require_sklearn() -> str:
@@ -35,21 +27,26 @@ def require_sklearn() -> str:
     return str(sklearn.__version__)
 
 
-def _fit(matrix: NDArray[np.float32], labels: NDArray[np.integer], cost: float, seed: int, fits: Fits) -> Any:
+def _given(
+    question: Literal["predict", "decision_function"], matrix: NDArray[np.float32], labels: NDArray[np.integer],
+    others: NDArray[np.float32], cost: float, seed: int, fits: Fits,
+) -> NDArray[Any]:  # fmt: skip
     """LinearSVC with all else by default: squared hinge loss, L2 penalty, bias penalised as a weight is."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    machine = LinearSVC(C=cost, dual="auto", random_state=seed, max_iter=MAX_ITERATIONS)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", ConvergenceWarning)
-        machine.fit(matrix, labels)
-    fits.fitted += 1
-    fits.unconverged += any(issubclass(one.category, ConvergenceWarning) for one in said)
-    for one in said:
-        if not issubclass(one.category, ConvergenceWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return machine
+    def fit() -> tuple[NDArray[Any], bool]:
+        machine = LinearSVC(C=cost, dual="auto", random_state=seed, max_iter=MAX_ITERATIONS)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", ConvergenceWarning)
+            machine.fit(matrix, labels)
+        stopped = [one for one in said if issubclass(one.category, ConvergenceWarning)]
+        for one in said:
+            if one not in stopped:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        return getattr(machine, question)(others), not stopped
+
+    return fits.given(fit, (require_sklearn(), question, MAX_ITERATIONS, cost, seed, matrix, labels, others))
 
 
 def predicted(
@@ -57,8 +54,7 @@ def predicted(
     fits: Fits,
 ) -> NDArray[np.integer]:  # fmt: skip
     """The class of each of the others, (M,), by machines of C=`cost` that are fitted to (N, D) with (N,) labels."""
-    found: NDArray[np.integer] = _fit(matrix, labels, cost, seed, fits).predict(others)
-    return found
+    return _given("predict", matrix, labels, others, cost, seed, fits)
 
 
 def decisions(
@@ -69,7 +65,7 @@ def decisions(
     found = np.empty((len(others), labels.shape[1]))
     for column, own in enumerate(labels.T):
         kept = own != 0
-        found[:, column] = _fit(matrix[kept], own[kept], cost, seed, fits).decision_function(others)
+        found[:, column] = _given("decision_function", matrix[kept], own[kept], others, cost, seed, fits)
     return found
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from vggbench.metrics import ErrorRate
 from vggbench.paper.probes import ProbeProtocol
 from vggbench.studies.probing.descriptors import Descriptors
-from vggbench.studies.probing.machine import COSTS, Fits
+from vggbench.studies.probing.fits import Fits
+from vggbench.studies.probing.machine import COSTS
 
 Tell = Callable[[str], None]
 
@@ -29,6 +30,13 @@ class Request:
     costs: Sequence[float] = COSTS
     folds: int | None = None
     each: bool = False
+    runs: str | Path | None = None
+    """What machines give is kept in this folder until `Probed.forget`, or, without one, nowhere."""
+
+    @property
+    def kept(self) -> Path | None:
+        """The folder in `runs` for what machines give."""
+        return None if self.runs is None else Path(self.runs) / "probe"
 
     @property
     def is_papers(self) -> bool:
@@ -94,6 +102,11 @@ class Probed:
     held_out: str = "images held out of what trains"
     """What chose C of a VOC."""
     notes: tuple[str, ...] = ()
+
+    def forget(self) -> None:
+        """Remove what was kept to resume by, once the figures are where they belong."""
+        for row in self.rows:
+            row.fits.forget()
 
 
 @dataclass(frozen=True)

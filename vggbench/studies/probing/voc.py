@@ -10,8 +10,8 @@ from vggbench.data.voc import CLASSES, VocPart, has_labels, read_part, require_k
 from vggbench.errors import DataError
 from vggbench.paper.probes import ProbeProtocol
 from vggbench.studies.probing.descriptors import Descriptors, twins
+from vggbench.studies.probing.fits import Fits
 from vggbench.studies.probing.machine import (
-    Fits,
     choose_by_precision,
     decisions,
     fifths,
@@ -86,7 +86,7 @@ def _voc_row(
         require_known(part, own.images, own.name)
     for part in (fitting, final) if len(manner.costs) > 1 else (final,):
         require_both(part.labels, part.classes, part.name)
-    fits, eleven = Fits(), protocol.has_eleven_points
+    fits, eleven = Fits(request.kept), protocol.has_eleven_points
 
     def given(part: VocPart) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         return own.matrix[own.rows_of(part.images)], part.labels
