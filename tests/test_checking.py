@@ -197,6 +197,18 @@ def test_an_evaluation_goes_on_from_a_check(net: Model, pictures: Path, tmp_path
     assert whole.sizes() == plain.sizes()
 
 
+def test_runs_finish_completes_what_a_check_began(
+    vggbench: Vggbench, few_drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "block_for", lambda self, images: 1)
+    asked = ("D@sample", "--data", "sample", "--center", "--format", "json")
+    vggbench("check", *asked, "--expect", "8/0", "--images", 5)
+    done = vggbench("runs", "--finish")
+    assert done.code == 0, done.err
+    assert "images to compute." in done.err
+    assert "Read and decoded" not in vggbench("eval", *asked).err, "the evaluation takes them all"
+
+
 @pytest.mark.slow
 def test_the_right_culprit_is_named(net: Model, tmp_path: Path, vggbench: Vggbench) -> None:
     """One net has its channels swapped, another its classes shifted by one."""

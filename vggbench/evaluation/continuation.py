@@ -44,7 +44,10 @@ def continuation(run: Run, settings: Settings) -> Plan:
             f"{run.title} does not say where its {'images' if spec else 'weights'} are: expected a run of this version "
             "of a file or of a named source. Repeat the command that began it; it resumes."
         )
-    data = open_data(str(place), may_lack_labels=run.descriptor is not None).subset(run.total)
+    opened = open_data(str(place), may_lack_labels=run.descriptor is not None)
+    data = opened.subset(run.total)
+    if data.fingerprint != run.signature["data"] == opened.shuffled().fingerprint:  # `check` began it
+        data = opened.shuffled()
     model = load_for(run.descriptor, parse_model(str(spec)), _load_options(run), data)
     model = model.with_identity(name=run.identity.name)
     if run.descriptor:
