@@ -41,8 +41,10 @@ from vggbench.weights.spec import ModelSpec
 BUILD = Path("build/caltech")
 NET = BUILD / "d.safetensors"
 SCALES = (256, 384, 512)
+MIDDLE = (384,)
 RECIPE = shlex.split(
-    "--train-layers fc --crops fixed --input caffe --train-scale 256 --rate 0.0005 --batch-size 32 --epochs 10 --seed 0"
+    "--train-layers fc --crops fixed --input caffe --train-scale 384 --init paper --rate 0.0002 --batch-size 32 "
+    "--epochs 20 --seed 0"
 )
 
 
@@ -57,13 +59,13 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("three Qs beat one, dense", ("dense", (256,)), ("dense", SCALES), "-0.8 (Tables 3, 4)"),
+    Claim("three Qs beat one, dense", ("dense", MIDDLE), ("dense", SCALES), "-0.8 (Tables 3, 4)"),
     Claim("multi-crop beats dense", ("dense", SCALES), ("multicrop", SCALES), "-0.2 (Table 5)"),
     Claim("both beat dense", ("dense", SCALES), ("dense+multicrop", SCALES), "-0.4 (Table 5)"),
     Claim("both beat multi-crop", ("multicrop", SCALES), ("dense+multicrop", SCALES), "-0.2 (Table 5)"),
-    Claim("ten crops beat one", ("center", (256,)), ("tencrop", (256,)), "-"),
-    Claim("dense beats the centre crop", ("center", (256,)), ("dense", (256,)), "-"),
-    Claim("both beat the centre crop", ("center", (256,)), ("dense+multicrop", SCALES), "-"),
+    Claim("ten crops beat one", ("center", MIDDLE), ("tencrop", MIDDLE), "-"),
+    Claim("dense beats the centre crop", ("center", MIDDLE), ("dense", MIDDLE), "-"),
+    Claim("both beat the centre crop", ("center", MIDDLE), ("dense+multicrop", SCALES), "-"),
 )
 
 

@@ -1,7 +1,5 @@
 """From rescaled images to descriptors: the maps of a layer, over positions and views, in place of scores."""
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,9 +7,8 @@ from torch import Tensor
 
 from vggbench.errors import NumericsError
 from vggbench.inference.backend import Backend
-from vggbench.inference.scorer import Scorer, mean_of_views, put
-from vggbench.inference.transfer import Fetch, Transfer
-from vggbench.inference.views import Views
+from vggbench.inference.scorer import Scorer
+from vggbench.inference.transfer import Transfer
 from vggbench.nets.cost import numbers_of
 from vggbench.paper.descriptors import Descriptor
 from vggbench.paper.protocols import Protocol
@@ -33,25 +30,15 @@ class Describer(Scorer):
         self._by_image = False
         self._descriptor = descriptor
         self._numbers = numbers_of(backend.model.identity.architecture, descriptor)
+        if descriptor.pool == "flatten":
+            self._wide = torch.float32
 
-    def begin(self, images: Sequence[Tensor], advance: Callable[[int], None]) -> Fetch:
-        """Ask the device for the descriptors: of each view the mean over positions, or all of them, then the mean over
-        views. As `Scorer.begin`; raises NumericsError for NaN and infinity.
-        """
-        protocol, device = self._protocol, self.backend.device
-        with torch.inference_mode():
-            there = self._on_device(images)
-            wide = torch.float32 if device.type == "mps" or self._descriptor.pool == "flatten" else torch.float64
-            found = torch.empty((len(images), protocol.view_count, self._numbers), dtype=wide, device=device)
-            views = Views(there, protocol, self.backend)
-            for numbers, maps in self._scores(views, len(there)):
-                is_flat = self._descriptor.pool == "flatten"
-                put(found.flatten(0, 1), numbers, maps.flatten(1) if is_flat else maps.mean((2, 3), dtype=wide))
-                advance(len(numbers))
-            fetch = self._transfer.back(mean_of_views(found))
-        return lambda: self._finite(fetch())
+    def _of_views(self, maps: Tensor) -> Tensor:
+        """Maps (n, C, h, w) -> their means over positions (n, C), or all of their numbers."""
+        return maps.flatten(1) if self._descriptor.pool == "flatten" else maps.mean((2, 3), dtype=self._wide)
 
-    def _finite(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _sound(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The descriptors, none of them NaN or infinite."""
         if not np.isfinite(descriptors).all():
             raise NumericsError(
                 f"{self.backend.model.identity.name}'s {self._descriptor} by {self._protocol} has NaN or infinity: its "

@@ -37,6 +37,8 @@ class Scorer:
         self._protocol, self.backend, self.batch_size, self.shared = protocol, backend, batch_size, shared
         self._transfer = transfer or transfer_to(backend.device)
         self._by_image = protocol.grid == 8 or (protocol.name == "multicrop" and backend.shares)
+        self._numbers = backend.model.identity.classes
+        self._wide = torch.float32 if backend.device.type == "mps" else torch.float64
         self._checked = False
 
     def posteriors(self, images: Sequence[Tensor]) -> NDArray[np.float32]:
@@ -52,36 +54,38 @@ class Scorer:
         The images lie on the device, or are brought there one by one. Raises as `posteriors`, for a NaN where it is
         waited for.
         """
-        model, protocol, device = self.backend.model, self._protocol, self.backend.device
         with torch.inference_mode():
-            there = self._on_device(images)
-            shape = (len(images), protocol.view_count, model.identity.classes)
-            wide = torch.float32 if device.type == "mps" else torch.float64
-            found = torch.empty(shape, dtype=wide, device=device)
-            views = Views(there, protocol, self.backend)
-            for numbers, scores in self._scores(views, len(there)):
-                if scores.shape[1] != model.identity.classes:
-                    raise UsageError(
-                        f"{model.identity.name} gives {scores.shape[1]} scores per image: expected "
-                        f"{model.identity.classes}, one for each of its class names."
-                    )
-                averaged = (scores.softmax(1) if protocol.softmax_first else scores).mean((2, 3)).to(wide)
-                put(found.flatten(0, 1), numbers, averaged if protocol.softmax_first else averaged.softmax(1))
+            views = Views(self._on_device(images), self._protocol, self.backend)
+            shape = (len(images), self._protocol.view_count, self._numbers)
+            found = torch.empty(shape, dtype=self._wide, device=self.backend.device)
+            for numbers, maps in self._scores(views, len(images)):
+                put(found.flatten(0, 1), numbers, self._of_views(maps))
                 advance(len(numbers))
             fetch = self._transfer.back(mean_of_views(found))
-        return lambda: self._without_nan(fetch())
+        return lambda: self._sound(fetch())
+
+    def _of_views(self, scores: Tensor) -> Tensor:
+        """Score maps (n, K, h, w) -> posteriors (n, K)."""
+        identity = self.backend.model.identity
+        if scores.shape[1] != identity.classes:
+            raise UsageError(
+                f"{identity.name} gives {scores.shape[1]} scores per image: expected {identity.classes}, one for each "
+                "of its class names."
+            )
+        averaged = (scores.softmax(1) if self._protocol.softmax_first else scores).mean((2, 3)).to(self._wide)
+        return averaged if self._protocol.softmax_first else averaged.softmax(1)
 
     def _on_device(self, images: Sequence[Tensor]) -> list[Tensor]:
         """The images; those that lie elsewhere are brought there."""
         return [image if image.device == self.backend.device else self._transfer.up(image) for image in images]
 
-    def _without_nan(self, posteriors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _sound(self, posteriors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The posteriors, none of them NaN."""
         if np.isnan(posteriors).any():
             raise NumericsError(
-                f"{self.backend.model.identity.name} by {self._protocol} gives NaN: its weights "
-                f"or preprocessing are wrong, or {self.backend.precision} overflows. Expected posteriors "
-                f"between 0 and 1; try "
-                "--precision fp32, and check --input."
+                f"{self.backend.model.identity.name} by {self._protocol} gives NaN: its weights or preprocessing are "
+                f"wrong, or {self.backend.precision} overflows. Expected posteriors between 0 and 1; try --precision "
+                "fp32, and check --input."
             )
         return posteriors
 
