@@ -553,7 +553,7 @@ def test_fits_that_have_not_converged_are_counted(tmp_path: Path, monkeypatch: p
 
 def counted_fits(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[float]:
     """The C of every machine that is fitted from now on, at `most` so many until Ctrl-C."""
-    fit, done = LinearSVC.fit, []
+    fit, done = LinearSVC.fit, list[float]()
 
     def counting(self: Any, *given: Any) -> Any:
         if most is not None and len(done) == most:

@@ -22,10 +22,11 @@ from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CONFIGS, PAPER
 from vggbench.paper.protocols import TrainScale
 from vggbench.paper.published import SHALLOW
+from vggbench.render.choices import Format
 from vggbench.render.tables.cells import duration
 from vggbench.render.tables.errors import eval_table, nets_table
 from vggbench.render.tables.parameters import layers_table, parameters_table
-from vggbench.render.tables.table import Column, Format, Table, choose_format, render, show, shown_notes, write
+from vggbench.render.tables.table import Column, Table, choose_format, render, show, shown_notes, write
 from vggbench.results.circumstances import Circumstances
 from vggbench.results.correction import corrected
 from vggbench.results.lines import Paired

@@ -17,7 +17,7 @@ from vggbench.images import choices as images
 from vggbench.images.preprocessing import require_input
 from vggbench.inference import choices
 from vggbench.paper.protocols import ANY_SCALE, TrainScale, resolve_scales
-from vggbench.render.tables import table
+from vggbench.render import choices as rendering
 
 MODEL = (
     "CONFIG@SOURCE, such as D@oxford, D-BN@torchvision, vgg16@FILE, D@sample or D@random; D alone takes the "
@@ -120,7 +120,7 @@ DryRun = Annotated[bool, option("Print the forecast (views, GMACs, time, disk) a
 Quiet = Annotated[bool, option("Print no messages but warnings and errors.", RUNNING, "--quiet", "-q")]
 NoProgress = Annotated[bool, option("Show no progress bars or progress lines.", RUNNING)]
 Format = Annotated[
-    table.Format | None,
+    rendering.Format | None,
     word("Print in this format: table, md, csv or json. Default: table on a terminal, md in a pipe.", OUTPUT),
 ]
 Output = Annotated[Path | None, option("Write to this file instead of standard output.", OUTPUT)]

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
-from vggbench.files import require_folder, write_whole
 from vggbench.progress import shows_bars
-from vggbench.render.tables.table import Table, choose_format, render, show, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from vggbench.render.tables.table import Table
+
 
 def require_output(form: str | None, output: Path | None, *, dry: bool = False, plot: Path | None = None) -> None:
     """Refuse a format, a file or a folder of plots that cannot be; see `require_file`."""
+    from vggbench.files import require_folder
+    from vggbench.render.tables.table import choose_format
+
     choose_format(form, output, is_terminal=False)
     if output is not None:
         require_file(output, "--output", dry=dry)
@@ -32,6 +35,8 @@ def require_file(path: Path, option: str, *, dry: bool = False) -> None:
 
     Raises UsageError, and VggbenchError where the disk says no.
     """
+    from vggbench.files import require_folder
+
     try:
         if not path.name or path.is_dir():
             raise UsageError(f"{option} {path}: expected a file, found a folder. Name a file, such as table.md.")
@@ -44,13 +49,15 @@ def require_file(path: Path, option: str, *, dry: bool = False) -> None:
         raise UsageError(f"{option} {path}: {error.strerror}. Expected the name of a file.") from error
 
 
-def put(table: Table, form: str | None, output: Path | None, *, explained: bool = False) -> None:
+def put(table: "Table", form: str | None, output: Path | None, *, explained: bool = False) -> None:
     """Print or write a table in the form asked for, or the one that fits where it goes; `explained`: with all notes."""
     put_all([table], form, output, explained=explained)
 
 
-def put_all(tables: Sequence[Table], form: str | None, output: Path | None, *, explained: bool = False) -> None:
+def put_all(tables: "Sequence[Table]", form: str | None, output: Path | None, *, explained: bool = False) -> None:
     """Print or write several tables, one after the other; as CSV or JSON they are one."""
+    from vggbench.render.tables.table import choose_format, render, show, write
+
     chosen = choose_format(form, output, sys.stdout.isatty())
     if output is not None:
         write(tables, chosen, output, f"vggbench {shlex.join(sys.argv[1:])}", explained=explained)
@@ -63,6 +70,9 @@ def put_all(tables: Sequence[Table], form: str | None, output: Path | None, *, e
 
 def put_json(value: object, form: str | None, output: Path | None) -> bool:
     """Print or write what is no list of records, and say whether JSON was asked for."""
+    from vggbench.files import write_whole
+    from vggbench.render.tables.table import choose_format
+
     if choose_format(form, output, sys.stdout.isatty()) != "json":
         return False
     text = json.dumps(value, indent=1) + "\n"

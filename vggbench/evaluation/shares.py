@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vggbench.errors import StoreError, UsageError
-from vggbench.files import Refusal, write_whole
 
 
 def parse_share(text: str) -> tuple[int, int]:
@@ -25,6 +24,8 @@ def is_last(root: Path, work: Sequence[str], share: tuple[int, int]) -> bool:
     import hashlib
 
     from filelock import FileLock
+
+    from vggbench.files import Refusal, write_whole
 
     name = hashlib.sha256("\n".join([*work, str(share[1])]).encode()).hexdigest()[:16]
     note = root / f".shares-{name}.json"

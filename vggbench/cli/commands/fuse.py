@@ -11,9 +11,9 @@ from vggbench.cli.completion import models_and_runs
 from vggbench.cli.options import EvalOptions, option
 from vggbench.cli.output import put, require_output
 from vggbench.cli.panels import WHAT
-from vggbench.paper.published import Result
 
 if TYPE_CHECKING:
+    from vggbench.paper.published import Result
     from vggbench.results.evaluated import Evaluated
 
 
@@ -55,7 +55,7 @@ def fuse(
 
 
 def _of_models(
-    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: Result | None
+    texts: list[str], options: EvalOptions, shares: list[float] | None, paper: "Result | None"
 ) -> "Evaluated | None":
     from vggbench.cli.evaluating import asked, evaluation
     from vggbench.evaluation.request import Manner
@@ -67,7 +67,7 @@ def _of_models(
     return evaluation(texts, options, check=partial(require_nets, texts=texts, shares=shares, paper=paper))
 
 
-def _as_in(paper: Result, options: EvalOptions) -> EvalOptions:
+def _as_in(paper: "Result", options: EvalOptions) -> EvalOptions:
     """The paper's protocols and Qs, unless the command line names others."""
     if not (options.center or options.tencrop or options.dense or options.multicrop):
         options = replace(options, dense="dense" in paper.protocol, multicrop="multicrop" in paper.protocol)

@@ -11,12 +11,13 @@ from vggbench.cli.output import draw, put, require_output
 from vggbench.cli.panels import WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError, counted
-from vggbench.nets.cost import Architecture
 from vggbench.paper.configs import CROP, PAPER, config_named
 from vggbench.paper.protocols import resolve_scales
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from vggbench.nets.cost import Architecture
 
 
 @command()
@@ -46,6 +47,7 @@ def params(
 
     Example: vggbench params D E --scales 224 384 --check
     """
+    from vggbench.nets.cost import Architecture
     from vggbench.render.tables.parameters import cost_table, layers_table, models_table, parameters_table
     from vggbench.studies.counts import SCALES, by_layer, by_model, by_net, by_protocol
 
@@ -77,7 +79,7 @@ def params(
         draw(_drawn(nets, sizes, cost=cost), plot)
 
 
-def _drawn(nets: list[Architecture], sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
+def _drawn(nets: "list[Architecture]", sizes: tuple[int, ...], *, cost: bool) -> "dict[str, Figure]":
     """What the table is of: costs in one picture, or each size's layers."""
     from vggbench.render.plots.cost import gmacs_by_protocol, parameters_and_macs
     from vggbench.studies.counts import by_layer, by_protocol
@@ -88,7 +90,7 @@ def _drawn(nets: list[Architecture], sizes: tuple[int, ...], *, cost: bool) -> "
     return {f"layers-{size}": parameters_and_macs(by_layer(nets, [size])) for size in sizes}
 
 
-def _check(nets: list[Architecture], sizes: tuple[int, ...]) -> None:
+def _check(nets: "list[Architecture]", sizes: tuple[int, ...]) -> None:
     from vggbench.nets.recount import check
 
     for net in nets:

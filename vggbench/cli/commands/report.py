@@ -11,7 +11,6 @@ from vggbench.cli.options import EvalOptions
 from vggbench.cli.output import require_file
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
-from vggbench.files import write_whole
 
 
 @command()
@@ -34,6 +33,7 @@ def report(
         raise UsageError(f"report writes HTML: expected --output with a name that ends in .html, found {named}.")
     require_file(path, "--output", dry=options.dry_run)
     from vggbench.cli.stored import of_words
+    from vggbench.files import write_whole
     from vggbench.render.report.page import page
     from vggbench.results.fusions import name_runs
 

@@ -12,9 +12,9 @@ from vggbench.cli.output import put_all, require_output
 from vggbench.cli.panels import DATA, WHAT
 from vggbench.cli.terminal import say
 from vggbench.errors import UsageError
-from vggbench.paper.published import Member, Result
 
 if TYPE_CHECKING:
+    from vggbench.paper.published import Member, Result
     from vggbench.render.tables.table import Table
     from vggbench.results.circumstances import Circumstances
     from vggbench.results.rows import Row

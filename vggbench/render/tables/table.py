@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from vggbench.errors import UsageError, did_you_mean, printable
 from vggbench.files import write_whole
+from vggbench.render.choices import Format
 from vggbench.render.tables.footer import UNSIGNED, Note, Signed, in_full, on_terminal
 from vggbench.render.tables.wrapping import narrowest, widest, wrapped
 
-Format = Literal["table", "md", "csv", "json"]
 _SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
 NONE = "-"
 _NARROWEST = 20
