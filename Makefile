@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test check lint tables counted-tables docs-site pages figures dist sample-nets miniature probe caltech clean
+.PHONY: setup demo test thorough check lint tables counted-tables docs-site pages figures dist sample-nets miniature probe caltech clean
 
 setup: $(INSTALLED)
 
@@ -25,7 +25,11 @@ lint: setup
 test: setup
 	$(BIN)/pytest
 
-check: lint test
+# Those that take seconds each, the pages among them.
+thorough: setup
+	$(BIN)/pytest -m thorough
+
+check: lint test thorough
 
 # The first four are counts and published figures, which a test compares with what is here; the sample takes half an hour.
 tables: setup counted-tables
@@ -53,7 +57,7 @@ docs-site: setup
 
 # Writes what commands print now into README and the pages of docs/.
 pages: setup
-	VGGBENCH_UPDATE_PAGES=1 $(BIN)/pytest -q -k page_shows tests/test_pages.py
+	VGGBENCH_UPDATE_PAGES=1 $(BIN)/pytest -q -m thorough -k page_shows tests/test_pages.py
 
 figures: setup
 	set -e; for script in docs/figures/*.py; do $(BIN)/python $$script; done

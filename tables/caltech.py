@@ -137,8 +137,8 @@ def _protocols(part: Evaluated) -> Iterator[str]:
         "D: the 13 convolutions of Oxford's net as Keras converted them, frozen, and fc layers that `vggbench train` "
         f"fitted to photographs of {model.classes} classes of Caltech-101; S={model.train_scale}; input {model.input}. "
         f"Evaluated on {len(lines[0].posteriors.images)} other photographs, which also chose the epoch, by the central "
-        "crop at Q=S: that favours its row. The paper's differences are of its own D at S=256-512, on the 50,000 images "
-        "of ILSVRC-2012 val: their sign alone can be compared.\n"
+        "crop at Q=S: that favours its row. The paper's differences are of its own D at S=256-512, on the 50,000 "
+        "images of ILSVRC-2012 val: their sign alone can be compared.\n"
     )
     yield "| Q | Protocol | Views | Top-1 error (%) | 95% interval | Wrong | GMACs/image |"
     yield "|---|---|--:|--:|---|--:|--:|"

@@ -107,6 +107,7 @@ def test_it_works_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("onnxruntime", _named(1), Protocol("dense"), CPU, "fp32")
 
 
+@pytest.mark.thorough
 def test_it_is_not_imported_where_it_is_not_used(few_drawn: Path, tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['onnxruntime'] = sys.modules['onnx'] = None\n"

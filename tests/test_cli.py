@@ -101,6 +101,7 @@ def test_compare_with_bare_names_alone_exits_0(vggbench: Callable[..., Result], 
     assert "The paper has 27.3 / 8.8 (Table 3" in result.out
 
 
+@pytest.mark.thorough
 def test_fuse_prints_the_mean_tested_against_the_best_net_and_the_nets(
     vggbench: Callable[..., Result], nets: dict[str, Path], pictures: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_rows_that_were_not_corrected_are_not_printed() -> None:
         render(nets_table(compared(), circumstances(pets())), "json")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", [("compare", "A", "D", "E", "--scales", "256"), ("explain", "A"), ("eval", "A")])
 def test_every_table_that_compares_says_it(
     command: tuple[str, ...], vggbench: Callable[..., Result], few_drawn: Path

@@ -116,6 +116,7 @@ def _other(net: Net, other: Net) -> list[str]:
 _BASES = (deploy(), deploy("A-LRN"), snapshot(norm=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("old", [True, False], ids=["layers", "layer"])
 @pytest.mark.parametrize("way", [_settings, _types, _structure])
 def test_no_change_gives_another_number(way: Any, old: bool, tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ def _as_keras(rows: list[tuple[int, Row]], folder: Path) -> tuple[int, int]:
     return len(list(folder.glob("*/*.found.npy"))), len(missed.splitlines())
 
 
+@pytest.mark.thorough
 def test_the_interpreter_is_keras(tmp_path: Path) -> None:
     """Nineteen rows; six seconds, of which Keras's own start takes four."""
     compared, missed = _as_keras([(number, ROWS[number]) for number in range(0, len(ROWS), 16)], tmp_path)

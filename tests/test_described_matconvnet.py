@@ -212,6 +212,7 @@ def _other(net: Net, other: Net) -> list[str]:
     return [str(one) for one in other["layers"] if not any(one is same for same in net["layers"])]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", [_fields, _types, _structure])
 def test_no_change_gives_another_number(way: Any, tmp_path: Path) -> None:
     net, counted = simplenn(), Counter[str]()

@@ -235,6 +235,7 @@ def _read(images: Images, order: Sequence[Sequence[Request]], workers: int, *, p
     yield from (images[requests] for requests in order)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # to copy weights before they are cast
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("protocol", ["center", "tencrop", "dense", "multicrop", "multicrop8"])

@@ -131,7 +131,7 @@ def made(
                 patch.setenv("VGGBENCH_RUNS", str(folder / "runs"))
                 patch.setattr("vggbench.sample.pictures.SPLITS", dict.fromkeys(SPLITS, 1))
                 patch.setattr("vggbench.studies.doctor.examination.Examination._checks", lambda *given: iter(FOUND))
-                patch.setattr("vggbench.cli.output.write", write)
+                patch.setattr("vggbench.render.tables.table.write", write)
                 patch.setattr(sys, "argv", ["vggbench", *(w.format(**places) for w in command), "--output", str(path)])
                 with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
                     main()
@@ -145,6 +145,7 @@ def test_no_command_is_left_out() -> None:
     assert {command[0] for command in COMMANDS} == NAMES - WITHOUT_CSV
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_its_csv_is_read_by_others(command: Sequence[str], made: Any) -> None:
     path, tables = made(command)
@@ -230,6 +231,7 @@ def check_width(table: Table, width: int, monkeypatch: pytest.MonkeyPatch) -> No
         assert column.heading in headings or not explains(shown_notes(table, columns), column.heading)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_width_cuts_a_number(command: Sequence[str], made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for table in made(command)[1]:
@@ -237,6 +239,7 @@ def test_no_width_cuts_a_number(command: Sequence[str], made: Any, monkeypatch: 
             check_width(replace(table, rows=table.rows[:3]), width, monkeypatch)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", range(len(of_ilsvrc())))
 def test_no_width_cuts_a_number_of_ilsvrc(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for width in range(20, 201):
@@ -294,6 +297,7 @@ def test_wrapping_loses_nothing(text: str, width: int) -> None:
 FEW = ("--width", "0.0625", "--data", "{pictures}", "--limit", "2", "--scales", "256")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "command",
     [

@@ -164,6 +164,7 @@ def differences(model: Model, weights: dict[str, Tensor], folder: Path, runs: Pa
         }
 
 
+@pytest.mark.thorough
 def test_every_row_is_its_pipeline(peaked: Callable[..., dict[str, Tensor]], pictures: Path, tmp_path: Path) -> None:
     weights = _at_caffes_range(peaked("A"))
     apart = differences(caffe_net(weights, "A"), weights, pictures, tmp_path, "A")
@@ -276,6 +277,7 @@ def rows_of(vggbench: Callable[..., Result], *arguments: object) -> list[dict[st
     return found
 
 
+@pytest.mark.thorough
 def test_the_table_from_the_command_line(vggbench: Callable[..., Result], explained: Path) -> None:
     rows = {row["change"]: row for row in rows_of(vggbench)}
     base = rows["paper's recipe"]
@@ -294,6 +296,7 @@ def test_the_table_from_the_command_line(vggbench: Callable[..., Result], explai
     assert "Nothing is left" not in said.err, "a finished table says nothing of work"
 
 
+@pytest.mark.thorough
 def test_a_published_figure_is_of_nothing_altered(
     vggbench: Callable[..., Result], explained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_file_that_differs_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("config", "theirs"), [("A", "vgg11"), ("D-BN", "vgg16_bn")])
 def test_torchvision_loads_it_and_takes_rgb(config: str, theirs: str, tmp_path: Path) -> None:
     import torchvision

@@ -97,6 +97,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
 @pytest.mark.parametrize("other", OTHERS)
 def test_every_layer_and_view_equals_the_naive_loop(

@@ -111,6 +111,7 @@ NOTES = st.builds(
 )
 
 
+@pytest.mark.thorough
 @given(st.lists(NOTES, min_size=2, max_size=12), st.integers(3, 12), st.integers(20, 200))
 def test_each_note_is_shown_or_named(notes: list[Note], height: int, width: int) -> None:
     lines = on_terminal(notes, set(), UNSIGNED, height=height, width=width, explained=False)

@@ -198,6 +198,7 @@ def _expected(net: torch.nn.Module, images: Tensor) -> Tensor:
     return expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", ["A", "B", "D", "E"])
 def test_batch_normalised_nets_give_torchvisions_logits(config: str, tmp_path: Path) -> None:
     net = _torchvisions(config, norm=True)
@@ -213,6 +214,7 @@ def test_batch_normalised_nets_give_torchvisions_logits(config: str, tmp_path: P
         _load(config, tmp_path / "x.pth", TORCHVISION)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dynamo", [True, False])
 @pytest.mark.parametrize("config", ["A", "D", "E-BN"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

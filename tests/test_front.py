@@ -31,6 +31,7 @@ def sample(few_drawn: Path, _place: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return _place
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_the_readmes_examples_run_as_they_stand(

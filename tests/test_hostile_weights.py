@@ -42,6 +42,7 @@ def test_a_truncated_file_is_one_sentence(seed: str, tmp_path: Path) -> None:
         assert str(tmp_path / "x") in str(caught.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", SEEDS)
 def test_broken_files_are_read_or_refused(seed: str, forked: Callable[..., Child]) -> None:
     _fuzz(seed, 100, forked)

@@ -56,6 +56,7 @@ def _file(path: Path, **lists: list[int]) -> Path:
     return path
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not REAL.exists(), reason="needs shared/facts/real.json")
 @pytest.mark.parametrize("reverse", [False, True])
 def test_real_as_published_equals_a_reference(reverse: bool) -> None:

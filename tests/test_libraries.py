@@ -176,6 +176,7 @@ def test_pillow_and_tensors_differ_and_own_is_pillows(photographs: DataSet, tmp_
     assert np.abs(found - by_the_library(model, photographs)).max() > 1e-3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["dense", "multicrop", "tencrop", "center"])
 def test_the_papers_protocols_equal_a_naive_loop(name: str, photographs: DataSet, tmp_path: Path) -> None:
     model = peaked(loaded("torchvision:resnet18"), photographs)
@@ -333,6 +334,7 @@ def test_weights_of_a_file(tmp_path: Path, vggbench: Callable[..., Result], two:
         load_any(parse_model(f"timm:test_resnet@{path}"), LoadOptions(), ())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3", "densenet121"])
 def test_torchvisions_own_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With auxiliary outputs, with names of old: as torchvision's own loader takes them, into the same network."""
@@ -468,6 +470,7 @@ def test_every_protocol_is_said_in_the_signature(photographs: DataSet, tmp_path:
         assert again.rescale == (job.rescale or Rescale())
 
 
+@pytest.mark.thorough
 def test_explain_departs_from_the_publishers_recipe(vggbench: Callable[..., Result], two: Path) -> None:
     """A network that is not a VGG has the changes that it can take, each against its own recipe."""
     done = vggbench("explain", "timm:test_resnet@random", "--data", two, "--format", "json")
@@ -494,6 +497,7 @@ def test_predict_takes_the_publishers_recipe(vggbench: Callable[..., Result], pi
     assert "score map" in done.err
 
 
+@pytest.mark.thorough
 def test_speed_of_any_network(vggbench: Callable[..., Result]) -> None:
     asked = ("speed", "timm:test_resnet", "--batch-size", 2, "--iterations", 1, "--seconds", 0, "--format", "json")
     done = vggbench(*asked)
@@ -507,6 +511,7 @@ def test_speed_of_any_network(vggbench: Callable[..., Result]) -> None:
     assert "does not take images of 256" in done.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", ["torchvision:squeezenet1_1@random", "timm:test_vit3@random"])
 def test_an_export_gives_the_same_posteriors(
     text: str, vggbench: Callable[..., Result], tmp_path: Path, two: Path
@@ -532,6 +537,7 @@ def test_an_export_gives_the_same_posteriors(
     assert "contradicts" in refused.err
 
 
+@pytest.mark.thorough
 def test_table_seven_with_neighbours(vggbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vggbench.studies.reproduction.PAPER", {})  # whose nets take a minute, and are tried elsewhere
     asked = ("reproduce", 7, "--with", "timm:test_resnet@random", "--data", "sample", "--limit", 2)
@@ -574,6 +580,7 @@ def test_dry_run_fetches_nothing(vggbench: Callable[..., Result], monkeypatch: p
     assert "a plan fetches nothing" in done.err
 
 
+@pytest.mark.thorough
 def test_the_published_accuracy_stands_beside_torchvisions_own_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vggbench: Callable[..., Result], two: Path
 ) -> None:

@@ -82,6 +82,7 @@ OF_STORED_RUNS = {
 """What a command on stored runs may take: PyTorch is in none, Matplotlib only where it draws."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("words", OF_STORED_RUNS)
 def test_stored_runs_need_no_pytorch(
     words: str, stored: Callable[..., Path], few_drawn: Path, monkeypatch: pytest.MonkeyPatch

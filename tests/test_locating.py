@@ -119,6 +119,7 @@ FAULTS: list[tuple[list[str], str, Theirs, Sequence[str], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", range(len(FAULTS)))
 def test_a_seeded_fault_is_named(place: int, jpegs: list[Path], nets: Any, vggbench: CLI, tmp_path: Path) -> None:
     causes, first, pipeline, names, which = FAULTS[place]

@@ -44,6 +44,7 @@ def run(vggbench: CLI, few_drawn: Path, tmp_path: Path, kept: Path) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 def test_no_damage_gives_another_figure_or_a_traceback(run: Path) -> None:
     found = campaign(run, QUICK)
     assert found.total() == 2 * QUICK

@@ -62,6 +62,7 @@ def changed(source: Path, change: Callable[[ModelProto], object]) -> Path:
 # What is read runs as PyTorch runs it
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dynamo", [False, True])
 def test_scores_are_pytorchs(dynamo: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)

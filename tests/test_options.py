@@ -193,6 +193,7 @@ def test_what_is_mistyped_in_the_environment_is_said_too(
     assert vggbench("eval", "D").err == "vggbench: --grid 4: expected 1 or 8.\n"
 
 
+@pytest.mark.thorough
 def test_a_mistyped_value_imports_nothing_heavy() -> None:
     """All in one process, which would keep what any of them imports."""
     lines = [line.split() for line, _ in SAID]

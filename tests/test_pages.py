@@ -91,6 +91,7 @@ def folder(_stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("released")
 @pytest.mark.parametrize("path", PAGES, ids=NAMES)
 def test_what_a_page_shows_is_what_happens(path: Path, folder: Path) -> None:
@@ -106,6 +107,7 @@ def test_what_takes_minutes_happens_too(path: Path, folder: Path) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
+@pytest.mark.thorough
 def test_an_edited_output_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VGGBENCH_UPDATE_PAGES", raising=False)
     page = folder / "page.md"

@@ -45,6 +45,7 @@ def row_of(text: str) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "images_per_second"}
 
 
+@pytest.mark.thorough
 def test_two_processes_under_torchrun_equal_one(
     vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...]
 ) -> None:

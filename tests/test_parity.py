@@ -47,7 +47,14 @@ def _expected(
         )
 
 
-@pytest.mark.parametrize("config", [name for name, config in CONFIGS.items() if not config.batch_norm])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(name, marks=() if name in ("A-LRN", "D") else pytest.mark.thorough)
+        for name, config in CONFIGS.items()
+        if not config.batch_norm
+    ],
+)
 def test_every_net_equals_the_naive_loop(
     config: str, peaked: Callable[..., dict[str, Tensor]], pictures: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +96,7 @@ def of_b(
     return both
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "protocol"),
     [

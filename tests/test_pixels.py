@@ -87,6 +87,7 @@ def test_every_way_to_rescale_is_torchvisions() -> None:
     assert found["same"] == 1440
 
 
+@pytest.mark.thorough
 def test_it_is_where_pytorch_does_not_resize_uint8_natively() -> None:
     """As on a CPU without AVX2, where torchvision resizes in float: the signature says which."""
     forced = os.environ | {"ATEN_CPU_CAPABILITY": "default"}

@@ -155,6 +155,7 @@ def test_files_are_the_same_again_and_whole(tmp_path: Path) -> None:
         save(figure, tmp_path / "file" / "x.png")
 
 
+@pytest.mark.thorough
 def test_the_command_draws_what_there_is_data_for(
     vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def graph_of(program: Json) -> Json:
 # What is read runs as PyTorch runs it
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
 def test_scores_are_pytorchs_to_the_bit(name: str, decomposed: bool, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_it_prints_six_nets_and_draws_where_one_sees_a_fish(
     assert ((panel[..., 0] > 240) & (panel[..., 2] < 200)).sum() > 100, "of the map's brightest colour"
 
 
+@pytest.mark.thorough
 def test_its_figures_are_those_of_compare(
     vggbench: Callable[..., Result], few_drawn: Path, store: Path, tmp_path: Path
 ) -> None:

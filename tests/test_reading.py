@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_a_packed_list_gives_back_its_items(items: list[object]) -> None:
     assert [packed[index] for index in range(len(packed))] == items
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ["eval", "train"])
 def test_a_signal_to_the_whole_group_ends_in_one_sentence(command: str, many_pictures: Path, tmp_path: Path) -> None:
     common = ["--data", str(many_pictures), "--runs", str(tmp_path / "runs"), "--workers", "2", "--width", "0.0625"]
@@ -114,6 +116,38 @@ def test_a_killed_reading_process_is_met_where_its_images_are_awaited() -> None:
     with pytest.raises(DataError, match=r"^A process that reads images died"):
         list(stream)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("where", ["this thread", "another thread", "no second process"])
+def test_what_ends_their_start_ends_those_that_have_begun(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the program would wait for them at its end, for ever: they ignore the signal that is sent to them there."""
+    start, begun, done = multiprocessing.Process.start, list[object](), threading.Event()
+    other = threading.Thread(target=done.wait)  # which no signal is held back from
+    other.start()
+
+    def starting(self: multiprocessing.Process) -> None:
+        if begun and where == "no second process":
+            raise OSError("no room for a process")
+        start(self)
+        begun.append(self)
+        if len(begun) == 2:
+            assert other.ident
+            signal.pthread_kill(other.ident if where == "another thread" else threading.get_ident(), signal.SIGINT)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(multiprocessing.Process, "start", starting)
+    heeded = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(DataError if where == "no second process" else KeyboardInterrupt):
+            next(from_workers(_Failing(list), range(6), 2))
+        wait_until(lambda: multiprocessing.active_children() == [])
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, heeded)
+        done.set()
+        other.join()
+        for child in multiprocessing.active_children():
+            child.kill()
 
 
 def test_in_the_main_process_an_error_keeps_its_traceback() -> None:

@@ -36,6 +36,7 @@ def test_only_plots_import_matplotlib() -> None:
     assert imported([name for name in MODULES if not name.startswith(f"{PICTURES}.")]) == set()
 
 
+@pytest.mark.thorough
 def test_the_check_can_fail() -> None:
     assert imported(["torch"]) == {"torch"}
     assert imported(["vggbench.inference.devices"]) >= {"torch"}

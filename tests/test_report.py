@@ -102,6 +102,7 @@ def test_each_plot_is_drawn_for_a_dark_page_too(tmp_path: Path) -> None:
     assert sorted("#ffffff" in picture for picture in (light, dark)) == [False, True]
 
 
+@pytest.mark.thorough
 def test_it_is_the_same_again_and_of_bounded_size(
     vggbench: Callable[..., Result], few_drawn: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_dark_page_has_dark_plots(browser: Any, tmp_path: Path) -> None:
     assert shown == {"light": True, "dark": False}
 
 
+@pytest.mark.thorough
 def test_in_print_no_heading_is_parted_from_its_card(browser: Any, tmp_path: Path) -> None:
     if not shutil.which("pdftotext"):
         pytest.skip("no pdftotext here (apt-get install poppler-utils)")

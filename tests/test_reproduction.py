@@ -117,6 +117,7 @@ def reproduced(few_drawn: Path, stored: Callable[..., Path]) -> Path:
     return stored(("reproduce", 3, 4, "--data", "sample"))
 
 
+@pytest.mark.thorough
 def test_on_the_sample_every_cell_that_can_be_is_filled(vggbench: CLI, reproduced: Path) -> None:
     done = vggbench("reproduce", 3, 4, "--data", "sample", "--format", "json")
     assert done.code == 0, done.err
@@ -130,6 +131,7 @@ def test_on_the_sample_every_cell_that_can_be_is_filled(vggbench: CLI, reproduce
     assert own["D"]["top1_error"] == table[-1]["top1_error"]
 
 
+@pytest.mark.thorough
 def test_no_figure_of_the_paper_is_in_the_samples_tables(vggbench: CLI, reproduced: Path) -> None:
     out = vggbench("reproduce", 3, "--data", "sample").out
     assert "SAMPLE" in out

@@ -105,6 +105,7 @@ def test_bare_names_without_data_evaluate_the_sample_and_say_so(
     assert (asked.out, asked.err) == (again.out, "")
 
 
+@pytest.mark.thorough
 def test_compare_and_fuse_run_bare(vggbench: Callable[..., Result], few_drawn: Path) -> None:
     rows = json.loads(vggbench("compare", "A", "B", "C", "D", "E", "--format", "json").out)
     assert [row["network"] for row in rows] == [f"{config}@sample" for config in "ABCDE"]

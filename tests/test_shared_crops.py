@@ -76,6 +76,7 @@ NETS = [*((config, False) for config in CONFIGS), ("C", True), ("E-BN", True)]
 """With their pooling, rounded down or up."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("config", "ceil"), NETS)
 def test_every_net_and_pooling(config: str, ceil: bool) -> None:
     image = torch.randn(1, 3, 256, 341, generator=torch.Generator().manual_seed(1))
@@ -85,6 +86,7 @@ def test_every_net_and_pooling(config: str, ceil: bool) -> None:
 SIDES = st.one_of(st.integers(224, 300), st.sampled_from([256, 384, 512, 683]))
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None)
 @given(height=SIDES, width=SIDES, config=st.sampled_from(["A", "C", "E", "A-LRN", "B-5x5"]), shared=st.integers(0, 4))
 def test_every_size(height: int, width: int, config: str, shared: int) -> None:
@@ -105,6 +107,7 @@ def test_any_grid_of_offsets(data: st.DataObject, shared: int) -> None:
     _require_equal(_features("D", width=1 / 32), image, views, shared)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("config", "ceil"), NETS)
 def test_at_any_offsets_what_precedes_the_pooling_is_shared(config: str, ceil: bool) -> None:
     """To the last bit, by either backend; of LRN's powers PyTorch's last bit hangs on where a value lies in memory."""
@@ -123,6 +126,7 @@ def test_at_any_offsets_what_precedes_the_pooling_is_shared(config: str, ceil: b
             assert (plain - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
 def test_an_evaluation_gives_the_same_bits_where_crops_share(
     backend: Asked, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path
@@ -182,6 +186,7 @@ def test_sharing_saves_work(side: tuple[int, int], monkeypatch: pytest.MonkeyPat
     assert (work[2] < work[1]) == (side[0] < 512)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", ["D", "B-5x5"])
 def test_an_evaluation_gives_the_same_whatever_is_shared(
     config: str, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path

@@ -120,6 +120,7 @@ def test_memory_that_does_not_suffice_leaves_a_gap(monkeypatch: pytest.MonkeyPat
     assert speed_table([found], product_rates([found])).record(found)["images_per_second"] is None
 
 
+@pytest.mark.thorough
 def test_reading(vggbench: Callable[..., Result], few_drawn: Path, many_pictures: Path, tmp_path: Path) -> None:
     found = read(open_data(many_pictures), (240, 256), 0, 1.0)
     assert found.images % 32 == 0

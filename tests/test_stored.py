@@ -213,6 +213,7 @@ def test_runs_stand_beside_models(vggbench: CLI, store: Path) -> None:
     assert "different images" in refused.err
 
 
+@pytest.mark.thorough
 def test_the_papers_fusions_have_names(vggbench: CLI, few_drawn: Path) -> None:
     row = json.loads(vggbench("fuse", "two-net", "--data", "sample", "--dense", "--format", "json").out)[0]
     assert row["network"] == "D@sample + E@sample"
@@ -402,6 +403,7 @@ def test_a_label_that_is_no_class_is_a_sentence(vggbench: CLI, store: Path, monk
     assert "has labels from 99 to 99: expected those of its 12 classes" in refused.err
 
 
+@pytest.mark.thorough
 def test_an_altered_run_stays_altered_in_the_store(few_drawn: Path, stored: Callable[..., Path]) -> None:
     store = stored(("explain", "A", "--data", "sample"))
     altered = {run.identity.name for run in stored_runs(store)[0] if run.identity.altered is not None}

@@ -62,6 +62,7 @@ def test_the_word_of_another_tool_is_answered_by_a_command(vggbench: Callable[..
     assert "Did you mean" not in vggbench("qqqq").err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_mistyped_option(name: str, vggbench: Callable[..., Result]) -> None:
     own = [item for item in COMMANDS[name].params if item.param_type_name == "option" and item.name != "help"]
@@ -81,6 +82,7 @@ def test_the_option_of_another_tool_is_answered(vggbench: Callable[..., Result])
     assert "Options come after the command" in vggbench("--data", "x", "eval", "D").err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "option", "choice"), CHOICES)
 def test_every_mistyped_choice(name: str, option: str, choice: str, vggbench: Callable[..., Result]) -> None:
     done = vggbench(*FILLED.get(name, name).split(), option, mistyped(choice))

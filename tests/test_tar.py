@@ -254,6 +254,7 @@ def test_a_large_file_says_that_it_is_read(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.thorough
 def test_a_tar_of_fifty_thousand_opens_at_once(tmp_path: Path) -> None:
     """With its index in the cache: under a second, the issue's bound, and sooner than tarfile lists its members."""
     path = _tar(tmp_path / "val.tar", *((_member(f"{val_id(n)}.JPEG"), b"x" * (n % 700)) for n in range(1, 50_001)))

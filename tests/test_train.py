@@ -336,6 +336,7 @@ def _losses(data: DataSet, recipe: Recipe, running: Running) -> list[float]:
     return watch.losses
 
 
+@pytest.mark.thorough
 def test_accumulated_gradients_are_those_of_the_whole_batch(many_pictures: Path) -> None:
     data, recipe = open_data(many_pictures), Recipe(batch_size=32, epochs=4, dropout=0.0, rate=3e-4, normalise="std")
     whole = _losses(data, recipe, ALONE)
@@ -344,6 +345,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(many_pictures: Path)
     np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_two_processes_see_the_same_images_and_losses_as_one(many_pictures: Path, tmp_path: Path) -> None:
     # 70 images at 23 a step: 23, 23, 23 and 1, so that the shares differ and one process has none at the end.
     recipe = Recipe(batch_size=23, epochs=5, dropout=0.0, rate=3e-4, normalise="std")

@@ -218,6 +218,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("after", "parts"), [(0, [4, 4, 4]), (1, [1, 4, 4]), (3, [2, 4, 4])])
 def test_processes_divide_together_where_one_runs_out(after: int, parts: list[int], tmp_path: Path) -> None:
     """Each process takes six images in so many parts in three steps; after three parts it is in the middle of one."""

@@ -221,6 +221,7 @@ def _trained(
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("layers", ["fc", "last"])
 def test_kept_outputs_give_the_numbers_of_the_plain_way(
     layers: str, peaked: Peaked, many_pictures: Path, tmp_path: Path
@@ -244,6 +245,7 @@ def test_kept_outputs_give_the_numbers_of_the_plain_way(
     assert again.told == [], "another training of the same layers computes them no more"
 
 
+@pytest.mark.thorough
 def test_kept_and_killed_anywhere_it_ends_in_the_same_bits(peaked: Peaked, many_pictures: Path, tmp_path: Path) -> None:
     data, start = open_data(many_pictures), _start(peaked("A"), "wxyz")
     whole = _trained(start, data, tmp_path / "whole")
@@ -261,6 +263,7 @@ def test_kept_and_killed_anywhere_it_ends_in_the_same_bits(peaked: Peaked, many_
     assert len(files) == 4, "three blocks of training, one of the held-out"
 
 
+@pytest.mark.thorough
 def test_what_was_kept_by_others_or_is_damaged_is_not_taken(
     peaked: Peaked, many_pictures: Path, tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def _require_equal_and_peaked(path: Path, net: torch.nn.Module, images: Tensor) 
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
 
 
+@pytest.mark.thorough
 def test_logits_equal_torchvisions_own(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = torchvision.models.vgg11(num_classes=5).eval()
@@ -88,6 +89,7 @@ def test_logits_equal_torchvisions_own(tmp_path: Path) -> None:
     _require_equal_and_peaked(tmp_path / "x.pth", net, torch.randn(2, 3, 224, 224))
 
 
+@pytest.mark.thorough
 def test_logits_equal_timms_own(tmp_path: Path) -> None:
     """A file that timm itself writes, with its own names."""
     torch.manual_seed(0)

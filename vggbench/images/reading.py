@@ -9,6 +9,7 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
@@ -18,6 +19,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from vggbench.errors import DataError, counted, first_line
 from vggbench.images.heap import keep_freed_memory
@@ -164,14 +166,14 @@ def _reading(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
 
     Raises DataError where they cannot be started.
     """
-    stream = _started(loader)
-    end, unregister = functools.partial(_end, stream), atexit.unregister  # no global is left where this ends last
-    atexit.register(end)
-    try:
+    with contextlib.ExitStack() as ends:
+        with _deferred(), _held_back():
+            stream = _started(loader)
+            end, unregister = functools.partial(_end, stream, [*stream._workers]), atexit.unregister
+            atexit.register(end)
+            ends.callback(unregister, end)  # without a global: none is left where this ends last
+            ends.callback(end)
         yield stream
-    finally:
-        unregister(end)
-        end()
 
 
 @contextlib.contextmanager
@@ -200,14 +202,35 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+@contextlib.contextmanager
+def _deferred() -> Iterator[None]:
+    """Let what answers these signals wait: one that another thread got is answered in the main one at any line."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    met: list[int] = []
+    heeded = {number: signal.getsignal(number) for number in _OF_THE_GROUP}
+    heeded = {number: handler for number, handler in heeded.items() if handler not in (None, signal.SIG_IGN)}
+    for held in heeded:
+        signal.signal(held, lambda number, frame: met.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+        for one in met:
+            signal.raise_signal(one)
+
+
+def _started(loader: DataLoader[Any]) -> Any:
     heeded = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # --workers asked for them
         try:
-            with _without_script(), _held_back():
+            with _without_script():
                 stream = iter(loader)
         except (OSError, RuntimeError) as error:
+            _end_half(error)
             raise _died(first_line(error)) from error
     if heeded is not None and threading.current_thread() is threading.main_thread():
         # PyTorch's own handler raises the death of a worker in whatever line the main process happens to be.
@@ -215,12 +238,24 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     return stream
 
 
-def _end(stream: Any) -> None:
+def _end(stream: Any, workers: list[Any]) -> None:
     """End the workers: at exit `multiprocessing` would send them SIGTERM, which they ignore, and wait for ever."""
-    if not stream._shutdown:
-        stream._shutdown_workers()  # by no public name, and an exception's traceback may keep the iterator alive
-        for worker in stream._workers:
-            worker.kill()  # one that hangs in a file system
+    try:
+        if not stream._shutdown:
+            stream._shutdown_workers()  # by no public name, and an exception's traceback may keep the iterator alive
+    finally:
+        while workers:
+            workers.pop().kill()  # one that hangs in a file system
+
+
+def _end_half(error: BaseException) -> None:
+    """End the workers that had begun when `error` came: PyTorch's own way to end them expects all to be there."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        stream = frame.f_locals.get("self")
+        if isinstance(stream, _MultiProcessingDataLoaderIter):
+            stream._shutdown = True
+            for worker in stream._workers:
+                worker.kill()
 
 
 def _as_it_is(item: _Item) -> _Item:
