@@ -120,6 +120,7 @@ def test_it_is_not_imported_where_it_is_not_used(few_drawn: Path, tmp_path: Path
     assert "PyTorch on cpu" in done.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("config", "ceil"), [("D", True), ("A-LRN", False), ("D-BN", False), ("C", True)])
 def test_every_protocol_gives_the_same(
     config: str, ceil: bool, pictures: Path, peaked: Callable[..., dict[str, Tensor]], tmp_path: Path

@@ -59,6 +59,7 @@ def test_what_export_writes_is_one_but_for_its_images(
     assert not [name for name in record if name.startswith("against") or "second" in name]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -52,6 +52,7 @@ def digest_of(path: Path, *, decodes: bool = False, workers: int = 2) -> str | N
 # ---------------------------------------------------------------- layouts
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", forms.FORMS | forms.ELSEWHERE)
 def test_every_layout_of_the_same_files_has_it(form: str, flat: Path, expected: str, tmp_path: Path) -> None:
     place = (forms.FORMS | forms.ELSEWHERE)[form](flat, tmp_path / "data")

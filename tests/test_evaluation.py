@@ -67,6 +67,7 @@ def test_one_pass_serves_every_job(pictures: Path, tmp_path: Path, decoded: list
     assert len(decoded) == 2 * len(data), "and only what is missing is computed"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_workers_and_batches_change_nothing(many_pictures: Path, tmp_path: Path, workers: int, batch_size: int) -> None:

@@ -44,6 +44,7 @@ def _measured(path: Path, model: Model, root: Path) -> tuple[str, np.ndarray]:
     return data.fingerprint, posteriors(run)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", forms.FORMS)
 def test_every_form_gives_the_same_to_the_last_bit(
     form: str, flat: Path, model: Model, expected: tuple[str, np.ndarray], tmp_path: Path

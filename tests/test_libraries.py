@@ -260,6 +260,7 @@ def test_near_names_are_suggested(vggbench: Callable[..., Result], two: Path) ->
     assert "timm has no network" in done.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("change", "word"),
     [({"crop_mode": "border"}, "border"), ({"interpolation": "random"}, "random"), ({"crop_pct": 1.2}, "crop_pct")],

@@ -46,6 +46,7 @@ def test_a_light_export_stays_light(name: str) -> None:
     assert heavy_after(f"from vggbench import {name}") == set()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -121,6 +121,7 @@ def test_choices_are_those_that_the_library_knows() -> None:
 # ---------------------------------------------------------------- mistyped values
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "option"), TYPED)
 def test_a_word_that_is_no_value_is_one_sentence(name: str, option: str) -> None:
     error = CliRunner().invoke(app, [*FILLED.get(name, name).split(), option, "nonsense"]).exception

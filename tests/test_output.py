@@ -56,6 +56,7 @@ def test_every_command_with_output_is_tried() -> None:
     assert with_output == set(WRITING)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", WRITING)
 @pytest.mark.parametrize(
     ("place", "said"),

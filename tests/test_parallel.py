@@ -73,6 +73,7 @@ def test_two_processes_under_torchrun_equal_one(
     assert read == [86], "the first took blocks 0, 2 and 4, the last of which has 22 images; the other is silent"
 
 
+@pytest.mark.thorough
 def test_processes_by_hand_share_a_store(
     vggbench: Callable[..., Any], tmp_path: Path, command: tuple[str, ...]
 ) -> None:

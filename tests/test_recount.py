@@ -12,6 +12,7 @@ from vggbench.paper.configs import CONFIGS
 TINY = 1 / 16
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize(("height", "width", "ceil_pool"), [(224, 224, False), (256, 341, False), (256, 341, True)])
 def test_fvcore_agrees_at_small_width(name: str, height: int, width: int, ceil_pool: bool) -> None:

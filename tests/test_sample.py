@@ -185,6 +185,7 @@ def test_train_writes_a_net_of_the_error_that_it_reports(
     assert "Epoch 1/1" not in again.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

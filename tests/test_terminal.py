@@ -84,6 +84,7 @@ def test_numbers_are_the_same_in_ascii() -> None:
     assert (done.stdout, done.stderr) == (b"24.80 +-0.38 x 2 ... \\u2713\n", b"+-1.5\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", ["HOME", "XDG_CACHE_HOME"])
 def test_a_home_that_cannot_be_written_is_not_warned_of(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()

@@ -429,6 +429,7 @@ def test_a_net_that_continues_another_keeps_its_input(many_pictures: Path, peake
     assert trained.identity.input == INPUTS["caffe"]
 
 
+@pytest.mark.thorough
 def test_a_table_of_images_that_training_saw_says_so(
     many_pictures: Path, tmp_path: Path, vggbench: Callable[..., Result]
 ) -> None:
