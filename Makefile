@@ -29,7 +29,7 @@ test: setup
 thorough: setup
 	$(BIN)/pytest -m thorough
 
-check: lint test thorough
+check: lint test thorough docs-site dist
 
 # The first four are counts and published figures, which a test compares with what is here; the sample takes half an hour.
 tables: setup counted-tables

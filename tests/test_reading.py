@@ -118,16 +118,27 @@ def test_a_killed_reading_process_is_met_where_its_images_are_awaited() -> None:
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("where", ["this thread", "another thread", "no second process"])
-def test_what_ends_their_start_ends_those_that_have_begun(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("where", "raised"),
+    [
+        ("this thread", KeyboardInterrupt),
+        ("another thread", KeyboardInterrupt),
+        (OSError("no room for a process"), DataError),
+        (ValueError("what nobody thought of"), ValueError),
+    ],
+    ids=str,
+)
+def test_what_ends_their_start_ends_those_that_have_begun(
+    where: str | Exception, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the program would wait for them at its end, for ever: they ignore the signal that is sent to them there."""
     start, begun, done = multiprocessing.Process.start, list[object](), threading.Event()
     other = threading.Thread(target=done.wait)  # which no signal is held back from
     other.start()
 
     def starting(self: multiprocessing.Process) -> None:
-        if begun and where == "no second process":
-            raise OSError("no room for a process")
+        if begun and isinstance(where, Exception):
+            raise where
         start(self)
         begun.append(self)
         if len(begun) == 2:
@@ -138,7 +149,7 @@ def test_what_ends_their_start_ends_those_that_have_begun(where: str, monkeypatc
     monkeypatch.setattr(multiprocessing.Process, "start", starting)
     heeded = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(DataError if where == "no second process" else KeyboardInterrupt):
+        with pytest.raises(raised):
             next(from_workers(_Failing(list), range(6), 2))
         wait_until(lambda: multiprocessing.active_children() == [])
         assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

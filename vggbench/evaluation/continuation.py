@@ -46,8 +46,9 @@ def continuation(run: Run, settings: Settings) -> Plan:
         )
     opened = open_data(str(place), may_lack_labels=run.descriptor is not None)
     data = opened.subset(run.total)
-    if data.fingerprint != run.signature["data"] == opened.shuffled().fingerprint:  # `check` began it
-        data = opened.shuffled()
+    if data.fingerprint != run.signature["data"]:
+        shuffled = opened.shuffled()  # `check` began it, or these are other images
+        data = shuffled if shuffled.fingerprint == run.signature["data"] else data
     model = load_for(run.descriptor, parse_model(str(spec)), _load_options(run), data)
     model = model.with_identity(name=run.identity.name)
     if run.descriptor:

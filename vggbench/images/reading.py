@@ -211,9 +211,9 @@ def _deferred() -> Iterator[None]:
     met: list[int] = []
     heeded = {number: signal.getsignal(number) for number in _OF_THE_GROUP}
     heeded = {number: handler for number, handler in heeded.items() if handler not in (None, signal.SIG_IGN)}
-    for held in heeded:
-        signal.signal(held, lambda number, frame: met.append(number))
     try:
+        for held in heeded:
+            signal.signal(held, lambda number, frame: met.append(number))
         yield
     finally:
         for number, handler in heeded.items():
@@ -229,9 +229,11 @@ def _started(loader: DataLoader[Any]) -> Any:
         try:
             with _without_script():
                 stream = iter(loader)
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             _end_half(error)
-            raise _died(first_line(error)) from error
+            if isinstance(error, OSError | RuntimeError):
+                raise _died(first_line(error)) from error
+            raise
     if heeded is not None and threading.current_thread() is threading.main_thread():
         # PyTorch's own handler raises the death of a worker in whatever line the main process happens to be.
         signal.signal(signal.SIGCHLD, heeded)

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from vggbench.cli.app import command
-from vggbench.cli.options import RUNS, Format, Output, Runs, number, option, word
+from vggbench.cli.options import RUNS, Format, Output, number, option, word
 from vggbench.cli.output import put, require_file, require_output
-from vggbench.cli.panels import DATA, WHAT
+from vggbench.cli.panels import DATA, RUNNING, WHAT
 from vggbench.cli.terminal import say
 from vggbench.paper.probes import ProbeName
 
@@ -57,7 +57,10 @@ def probe(
         ),
     ] = None,
     each: Annotated[bool, option("Probe each of several files alone as well.", WHAT)] = False,
-    runs: Runs = RUNS,
+    runs: Annotated[
+        Path,
+        option("Keep finished fits in this folder until the table is written.", RUNNING, envvar="VGGBENCH_RUNS"),
+    ] = RUNS,
     format: Format = None,
     output: Output = None,
 ) -> None:

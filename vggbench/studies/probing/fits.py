@@ -79,7 +79,7 @@ def _hash(made_of: Sequence[NDArray[Any] | str | float]) -> str:
 
 def _read(path: Path) -> tuple[NDArray[Any], bool] | None:
     """None where nothing is kept, or where it is no longer what was written."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         record = unsealed(path.read_bytes())
         return np.array(record["values"], record["type"]), record["converged"]
     return None
